@@ -1,0 +1,13 @@
+//! stub: the map follows
+pub mod buffer;
+pub mod channel;
+pub mod command;
+pub mod connect;
+pub mod frame;
+pub mod identity;
+pub mod link;
+pub mod outbox;
+pub mod peers;
+pub mod session;
+pub mod transfer;
+pub mod ui;
