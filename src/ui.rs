@@ -8,9 +8,12 @@
 //! 3. The input thread hands [`Input`] to the owner through [`Intake`], and stops reading while the [`Gate`] is shut.
 
 pub mod json;
+pub mod lines;
 pub mod plain;
+pub mod pump;
 pub mod safe;
 pub mod terminal;
+pub mod words;
 
 pub use safe::{PeerText, SafeText};
 
