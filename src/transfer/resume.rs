@@ -1,1 +1,1 @@
-//! Stub, to be written.
+//! What a crash leaves, and how it is taken up again.

@@ -1,1 +1,1 @@
-//! Stub, to be written.
+//! What becomes of the paths of one `/send`.
