@@ -12,7 +12,9 @@ use crate::channel::{Opener, Sealer};
 use crate::frame::{ChunkHeader, Control, Frame, FrameError, KIND_CHUNK, Position, TransferId};
 use crate::outbox::{Batch, Bulk, Outbox};
 use crate::session::{Fault, Loss};
-use crate::transfer::window::{Delivered, Window};
+use crate::transfer::window::{Admission, Delivered, Window};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
@@ -26,7 +28,7 @@ const IDLE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(15);
 /// Bytes the kernel may hold that are not on the wire yet; a line of chat waits behind them. At 10 Mbit/s 64 KiB are 52 ms; on a
 /// fast link the writer is woken often enough all the same.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT: u32 = 64 * 1024;
 /// Chunks in one write on a fast link: 960 KiB, beyond which larger writes gain nothing.
 const BATCH_MOST: usize = 16;
@@ -48,6 +50,8 @@ pub enum LinkEvent {
     Credit(TransferId, Position, Position),
     /// Where an upload goes on: transfer, position, limit.
     Restart(TransferId, Position, Position),
+    /// There is no room for the list of this offer, which came just before.
+    TooMuch(TransferId),
     /// The list of an offer is complete.
     Listed(TransferId, Vec<u8>),
     /// The link ended; the last event.
@@ -113,17 +117,9 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(SILENCE))?;
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
-    nix::sys::socket::setsockopt(stream, not_sent::NotSentLowat, &NOT_SENT)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT)?;
     Ok(())
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
-mod not_sent {
-    nix::sockopt_impl!(
-        /// How many bytes may wait in the kernel that are not sent yet.
-        NotSentLowat, Both, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, u32
-    );
 }
 
 struct Reader {
@@ -154,7 +150,7 @@ impl Reader {
         if length <= TAG {
             return Err(Loss::Tampered);
         }
-        let pool = self.window.pool();
+        let pool = Arc::clone(self.window.records());
         let mut record = pool.take(length);
         self.fill(record.bytes_mut(), true)?;
         self.opener.open(record.bytes_mut()).map_err(|_| Loss::Tampered)?;
@@ -176,7 +172,17 @@ impl Reader {
 
     fn hand_on(&self, frame: Frame, tell: &dyn Fn(LinkEvent)) -> Result<(), Fault> {
         match frame {
-            Frame::Control { seq, control } => tell(LinkEvent::Control(seq, control)),
+            Frame::Control { seq, control } => {
+                // The window has to know of an offer before its list comes, and the owner may be slower than the peer.
+                let admission = match &control {
+                    Control::Offer { transfer, offer } => Some((*transfer, self.window.offered(*transfer, offer)?)),
+                    _ => None,
+                };
+                tell(LinkEvent::Control(seq, control));
+                if let Some((transfer, Admission::TooMuch)) = admission {
+                    tell(LinkEvent::TooMuch(transfer));
+                }
+            }
             Frame::Ack(received) => tell(LinkEvent::Ack(received)),
             Frame::Ping(token) => self.outbox.pong(token),
             Frame::Pong(_) => {}

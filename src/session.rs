@@ -12,7 +12,7 @@ mod transfers;
 use crate::command::SendArgs;
 use crate::frame::{ByeReason, Control, FrameError, Offer, PATIENCE_FOREVER, Position, TransferId};
 use crate::transfer::receive::OnClash;
-use crate::transfer::window;
+use crate::transfer::window::{self, Opening};
 use crate::ui::{Notice, PeerText, Posted, SafeText, Trust};
 use delivery::{Arrival, Incoming, Outgoing};
 use std::path::PathBuf;
@@ -106,16 +106,16 @@ pub enum Action {
     BeginUpload(TransferId),
     /// The peer accepted.
     UploadAccepted(TransferId, Position, crate::frame::Digest),
+    /// The peer has all of it: report the rest, and end.
+    UploadComplete(TransferId),
     /// Stop an upload, or forget one that is complete.
     DropUpload(TransferId),
-    /// Expect the list of an offer.
-    OpenList(TransferId, Offer),
     /// The list is there: look at it and at the disk, and report.
     StartDownload(TransferId, Offer, Vec<u8>),
     /// The user (or a rule) accepted: prepare, and report.
     AcceptDownload(TransferId, Option<PathBuf>, OnClash),
     /// The acceptance is on its way: let data come.
-    OpenWindow(TransferId, Position),
+    OpenWindow(TransferId, Opening),
     /// Stop a download, and drop its data until the peer confirms.
     StopDownload(TransferId),
     /// Nothing more comes for this one.
@@ -376,7 +376,9 @@ impl Session {
     fn send(&mut self, seq: u64, control: Control) {
         let follows = match &control {
             Control::Offer { transfer, .. } => Some(Action::BeginUpload(*transfer)),
-            Control::Accept { transfer, position, .. } => Some(Action::OpenWindow(*transfer, *position)),
+            Control::Accept { transfer, .. } => {
+                self.opening(*transfer).map(|opening| Action::OpenWindow(*transfer, opening))
+            }
             _ => None,
         };
         self.actions.push(Action::Control(seq, control));

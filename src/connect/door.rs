@@ -43,11 +43,16 @@ pub enum BindError {
     #[error("cannot find {0}: {1}")]
     Resolve(Address, #[source] io::Error),
     /// The address cannot be had.
-    #[error("cannot listen on {0}: {1}{}", hint(.1))]
-    Bind(Address, #[source] io::Error),
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    Bind {
+        /// Where.
+        address: Address,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system gave no means to wait for callers.
     #[error("cannot wait for callers: {0}")]
-    System(#[from] io::Error),
+    System(#[source] io::Error),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -107,9 +112,9 @@ impl Door {
         tell: impl Fn(Knock) + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
         let listeners = bind(address)?;
-        let addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>().map_err(BindError::System)?;
+        let poll = Poll::new().map_err(BindError::System)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(BindError::System)?);
         let shared = Arc::new(Shared {
             identity,
             wanted,
@@ -124,7 +129,8 @@ impl Door {
             slots: VecDeque::new(),
             shared: Arc::clone(&shared),
         };
-        let thread = thread::Builder::new().name("door".into()).spawn(move || keeper.run())?;
+        let thread = thread::Builder::new().name("door".into()).spawn(move || keeper.run());
+        let thread = thread.map_err(BindError::System)?;
         Ok(Self { addrs, shared, waker, thread: Some(thread) })
     }
 
@@ -339,7 +345,7 @@ fn bind(address: &Address) -> Result<Vec<TcpListener>, BindError> {
             Err(error) => failure = error,
         }
     }
-    if listeners.is_empty() { Err(BindError::Bind(address.clone(), failure)) } else { Ok(listeners) }
+    if listeners.is_empty() { Err(BindError::Bind { address: address.clone(), source: failure }) } else { Ok(listeners) }
 }
 
 fn bind_one(addr: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
