@@ -102,13 +102,15 @@ impl Link {
         &self.outbox
     }
 
-    /// Ends it now and waits for its threads.
-    pub fn end(self) {
+    /// Ends it now, without waiting; its threads may still have something to tell.
+    pub fn close(&self) {
         self.outbox.close();
         let _ = self.stream.shutdown(Shutdown::Both);
-        for thread in self.threads {
-            let _ = thread.join();
-        }
+    }
+
+    /// Whether both threads have ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
     }
 }
 

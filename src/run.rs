@@ -27,18 +27,23 @@ use crate::identity::{self, Identity};
 use crate::peers::Peers;
 use crate::session::Rules;
 use crate::ui::{Gate, Input, Intake, Notice, Posted};
-use anyhow::{Context, anyhow};
-use face::{Face, FaceKind};
+use anyhow::Context;
+use face::{Ends, Face, FaceKind};
 use owner::{Happening, Owner, Role};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use who::{Acquaintances, Demand};
+use thiserror::Error;
+use std::sync::Arc;
+use who::Acquaintances;
 
 /// Happenings that may wait for the owner; it never waits for those who send them.
 const HAPPENINGS: usize = 1_024;
+
+/// The command line asks for what cannot be: exit code 2.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Misuse(String);
 
 /// What both roles need, made from the command line.
 pub(crate) struct Setup {
@@ -129,11 +134,11 @@ pub fn fingerprint() -> anyhow::Result<String> {
 /// # Errors
 /// When the file cannot be read or written, or the name is not in it.
 pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
-    who::peers(&Peers::open(&identity::data_dir()?), command)
+    who::peers(Peers::open(&identity::data_dir()?)?, command)
 }
 
 fn code(common: &Common) -> anyhow::Result<CodeSource> {
-    common.code().map_err(|text| anyhow!(text))
+    common.code().map_err(|text| Misuse(text).into())
 }
 
 /// Asks for the code on the terminal, not echoed, so that it stands in no argument list and no history.
@@ -168,7 +173,7 @@ impl Stage {
         let dir = receiving_dir(&common.dir)?;
         let data = identity::data_dir()?;
         let identity = Arc::new(Identity::load_or_create(&data)?);
-        let acquaintances = Arc::new(Acquaintances::new(Peers::open(&data)));
+        let acquaintances = Arc::new(Acquaintances::new(Peers::open(&data)?));
         let kind = FaceKind::choose(common, std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
         let own_name = common.own_name();
         let interactive = kind == FaceKind::Terminal;
@@ -187,9 +192,11 @@ impl Stage {
             let happen = happen.clone();
             Intake::new(Arc::clone(&gate), move |input: Input| happen.send(Happening::Input(input)).is_ok())
         };
-        let history = common.history.then(|| data.join("history"));
-        let face = Face::start(kind, common, &own_name, history, for_face, intake, happen.clone(), notices.clone())?;
+        let face = Face::start(kind, common, Ends { notices: for_face, intake, happen: happen.clone() })?;
         let parts = SetupParts { own_name, rules, dir, state: data.join("partials"), fsync: common.fsync };
+        for problem in acquaintances.problems() {
+            let _ = notices.send(Posted { notice: Notice::Warning(problem), settles: None });
+        }
         Ok(Self { setup_parts: parts, identity, acquaintances, happen, happenings, notices, face, gate })
     }
 
@@ -218,10 +225,10 @@ impl Stage {
 /// The folder that received files go to, absolute, so that it stays what it is.
 fn receiving_dir(dir: &Path) -> anyhow::Result<PathBuf> {
     let absolute = dir.canonicalize().map_err(|error| {
-        anyhow!("cannot receive into {}: {error}\n--dir names an existing folder", dir.display())
+        Misuse(format!("cannot receive into {}: {error}\n--dir names an existing folder", dir.display()))
     })?;
     if !absolute.is_dir() {
-        return Err(anyhow!("cannot receive into {}: it is no folder", dir.display()));
+        return Err(Misuse(format!("cannot receive into {}: it is no folder", dir.display())).into());
     }
     Ok(absolute)
 }

@@ -15,12 +15,14 @@ use crate::transfer::receive::OnClash;
 use crate::transfer::window::{self, Opening};
 use crate::ui::{Notice, PeerText, Posted, SafeText, Trust};
 use delivery::{Arrival, Incoming, Outgoing};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 use transfers::Transfers;
 
 pub use ending::{Ending, Loss};
+pub use transfers::Moved;
 
 /// A rule of the wire that the peer broke, or a number it got wrong; the session ends.
 #[derive(Debug, Error)]
@@ -168,6 +170,8 @@ pub struct Session {
     outgoing: Outgoing,
     incoming: Incoming,
     transfers: Transfers,
+    /// Input from before the first peer.
+    early: VecDeque<input::Early>,
     input_ended: bool,
     gate_shut: bool,
     farewell: Farewell,
@@ -195,6 +199,7 @@ impl Session {
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             transfers: Transfers::new(first_transfer),
+            early: VecDeque::new(),
             input_ended: false,
             gate_shut: false,
             farewell: Farewell::None,
@@ -254,6 +259,7 @@ impl Session {
         self.with = Some(with);
         self.connected = true;
         self.notice(notice);
+        self.catch_up();
         self.go_on();
     }
 
@@ -365,7 +371,7 @@ impl Session {
             self.send(seq, control);
         }
         self.finish_farewell();
-        let shut = self.outgoing.is_crowded();
+        let shut = self.outgoing.is_crowded() || self.early.len() >= input::EARLY;
         if shut != self.gate_shut {
             self.gate_shut = shut;
             self.actions.push(Action::ShutGate(shut));
@@ -389,8 +395,9 @@ impl Session {
         self.actions.push(Action::Notice(Posted { notice, settles: None }));
     }
 
-    fn error(&mut self, code: &'static str, text: impl Into<SafeText>) {
-        self.notice(Notice::Error { code, text: text.into() });
+    /// An error of a command; a second line of the text is a hint.
+    fn error(&mut self, code: &'static str, text: impl AsRef<str>) {
+        self.notice(Notice::Error { code, text: SafeText::with_hint(text.as_ref()) });
     }
 
     fn label(&self) -> PeerText {

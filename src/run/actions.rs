@@ -27,7 +27,7 @@ impl Owner {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Control(seq, control) => {
                 if let Some(link) = &self.link {

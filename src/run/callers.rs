@@ -6,7 +6,7 @@ use crate::connect::door::Knock;
 use crate::connect::{OpenError, Opened, Timed};
 use crate::exit::Exit;
 use crate::frame::{Frame, Intent, Refusal};
-use crate::session::Loss;
+use crate::session::{Action, Loss};
 use crate::ui::{Notice, SafeText};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -94,7 +94,6 @@ impl Owner {
             Intent::New if !self.session.has_peer() => {}
             Intent::New if same_key && self.session.is_lost() => {
                 // The peer's program was restarted: the lost session has no other end any more.
-                self.session.lost_for_good(&Loss::Forgotten);
                 self.replace();
             }
             Intent::Resume if known && self.session.is_lost() => {}
@@ -111,9 +110,7 @@ impl Owner {
         if intent == Intent::New {
             self.id = opened.greeting.session;
         }
-        let Ok(mut greeting) = self.greeting(Intent::Resume) else { return };
-        greeting.intent = intent;
-        if !answer(&mut opened, Frame::Greeting(greeting)) {
+        if !answer(&mut opened, Frame::Greeting(self.greeting(intent))) {
             return;
         }
         match intent {
@@ -135,10 +132,15 @@ impl Owner {
         }
     }
 
-    /// The lost session is over; a new one of the same peer takes its place, whatever `--keep` says.
+    /// The lost session is over, and says what is lost with it; a new one of the same peer takes its place.
     fn replace(&mut self) {
-        let over = std::mem::take(&mut self.keep_on);
-        debug_assert!(!over);
+        self.session.lost_for_good(&Loss::Forgotten);
+        for action in self.session.actions() {
+            if !matches!(action, Action::Over(_)) {
+                self.act(action);
+            }
+        }
+        self.renew();
     }
 }
 

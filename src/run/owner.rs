@@ -50,6 +50,8 @@ pub(crate) enum Happening {
     Dialled(u64, Result<Box<Opened>, DialError>),
     /// SIGINT, SIGTERM or SIGHUP.
     Signal(Exit),
+    /// The input has something to say itself.
+    Report(Notice),
     /// The face cannot show anything any more.
     FaceBroke,
 }
@@ -191,6 +193,7 @@ impl Owner {
                 self.signal = Some(signal);
                 self.session.signal();
             }
+            Happening::Report(notice) => self.post(notice),
             Happening::FaceBroke => self.session.signal(),
         }
     }
@@ -280,21 +283,21 @@ impl Owner {
     pub(super) fn dial(&mut self) {
         let Role::Dial { dialler, wake, wait } = &self.role else { return };
         let again = self.session.has_peer();
-        let mut dialler = dialler.clone();
+        let (mut dialler, wake, wait) = (dialler.clone(), Arc::clone(wake), *wait);
         if let (true, Some(peer)) = (again, &self.peer) {
             // A session is resumed in open mode, and only with the key it began with.
             let key = peer.key;
             dialler.caller.code = None;
             dialler.caller.wanted = Arc::new(move |other| *other == key);
         }
-        let greeting = match self.greeting(if again { Intent::Resume } else { Intent::New }) {
-            Ok(greeting) => greeting,
-            Err(error) => return self.fail("system", &error.to_string(), Exit::Failure),
-        };
         if !again {
+            if let Err(error) = getrandom::fill(&mut self.id) {
+                return self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure);
+            }
             self.post(Notice::Status(format!("connecting to {}", dialler.address)));
         }
-        let (wake, wait, number) = (Arc::clone(wake), *wait, self.number);
+        let greeting = self.greeting(if again { Intent::Resume } else { Intent::New });
+        let number = self.number;
         let happen = self.setup.happen.clone();
         let spawned = thread::Builder::new().name("dial".into()).spawn(move || {
             let result = if again {
@@ -309,18 +312,15 @@ impl Owner {
         }
     }
 
-    /// What this side says first; a new session gets its id here.
-    pub(super) fn greeting(&mut self, intent: Intent) -> Result<Greeting, getrandom::Error> {
-        if intent == Intent::New {
-            getrandom::fill(&mut self.id)?;
-        }
-        Ok(Greeting {
+    /// What this side says first.
+    pub(super) fn greeting(&self, intent: Intent) -> Greeting {
+        Greeting {
             intent,
             session: self.id,
             received: self.session.received(),
             patience: self.setup.rules.patience,
             name: self.setup.own_name.clone(),
-        })
+        }
     }
 
     /// Begins the next session of a listener that keeps listening.

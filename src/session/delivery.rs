@@ -90,11 +90,6 @@ impl Outgoing {
         self.queue.is_empty() && self.unacknowledged.is_empty()
     }
 
-    /// Whether nothing waits for the window.
-    pub(super) fn is_sent(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// Whether so much waits for the window that input should wait too.
     pub(super) fn is_crowded(&self) -> bool {
         self.queue.len() >= QUEUE_FRAMES || self.queue_bytes >= QUEUE_BYTES

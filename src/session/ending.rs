@@ -75,9 +75,7 @@ impl Session {
 
     /// The user asks to leave when all is done; a second time, at once.
     pub(super) fn quit(&mut self) {
-        let again = self.is_leaving();
-        let nothing_to_do = self.outgoing.is_settled() && !self.transfers.any_wanted();
-        if self.with.is_none() && (again || nothing_to_do) {
+        if self.with.is_none() {
             return self.end(Ending::Polite { by_peer: false, failed: false });
         }
         if self.lost_since.is_some() {

@@ -5,8 +5,18 @@
 use super::{Action, Session};
 use crate::command::{self, Command, Entry};
 use crate::frame::{Control, Reason};
-use crate::ui::{Info, Input, Notice, SafeText, Trust};
+use crate::ui::{Info, Input, Notice, Trust};
 use std::path::PathBuf;
+
+/// What was typed before the peer came, in order.
+#[derive(Debug)]
+pub(super) enum Early {
+    Entry(Entry),
+    Ended,
+}
+
+/// Entries that wait for the first peer, before input has to wait too.
+pub(super) const EARLY: usize = 256;
 
 impl Session {
     /// Input from the user or a script.
@@ -14,20 +24,51 @@ impl Session {
         match input {
             Input::Line(line) => match command::parse(&line) {
                 Ok(Entry::Nothing) => {}
-                Ok(Entry::Say { text, action }) => self.say(text, action),
-                Ok(Entry::Command(command)) => self.command(command),
+                Ok(entry) if self.with.is_none() => self.early(entry),
+                Ok(entry) => self.enter(entry),
                 Err(error) => self.error(error.code(), error.to_string()),
             },
-            Input::Ended => {
-                self.input_ended = true;
-                self.decline_unanswerable();
-                if !self.rules.stay {
-                    self.input_is_over();
-                }
-            }
+            Input::Ended if self.with.is_none() => self.early.push_back(Early::Ended),
+            Input::Ended => self.input_ends(),
             Input::Interrupt => self.signal(),
         }
         self.go_on();
+    }
+
+    /// Nobody is there yet: what needs a peer waits for one, and what follows it waits too.
+    fn early(&mut self, entry: Entry) {
+        let leaves = |early: &Early| matches!(early, Early::Entry(Entry::Command(Command::Quit)));
+        match &entry {
+            Entry::Command(Command::Help | Command::Clear) => self.enter(entry),
+            Entry::Command(Command::Quit) if self.early.is_empty() || self.early.iter().any(leaves) => self.quit(),
+            _ => self.early.push_back(Early::Entry(entry)),
+        }
+    }
+
+    /// The peer is there: what waited for it has its turn.
+    pub(super) fn catch_up(&mut self) {
+        for early in std::mem::take(&mut self.early) {
+            match early {
+                Early::Entry(entry) => self.enter(entry),
+                Early::Ended => self.input_ends(),
+            }
+        }
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        match entry {
+            Entry::Nothing => {}
+            Entry::Say { text, action } => self.say(text, action),
+            Entry::Command(command) => self.command(command),
+        }
+    }
+
+    fn input_ends(&mut self) {
+        self.input_ended = true;
+        self.decline_unanswerable();
+        if !self.rules.stay {
+            self.input_is_over();
+        }
     }
 
     /// The peer's key was marked as verified, or could not be.
@@ -56,7 +97,6 @@ impl Session {
             Command::Cancel { transfer } => self.cancel(transfer),
             Command::Transfers(None) => self.actions.push(Action::ShowTransfers),
             Command::Transfers(Some(transfer)) => self.show_names(transfer),
-            Command::Verify if self.with.is_none() => self.error("no-peer", "nobody is connected yet"),
             Command::Verify => self.actions.push(Action::MarkVerified),
             Command::Peer => self.actions.push(Action::ShowPeer),
             Command::Clear => self.actions.push(Action::Clear),
@@ -80,7 +120,7 @@ impl Session {
     fn show_names(&mut self, transfer: u32) {
         match self.transfers.names(transfer) {
             Some(names) => self.notice(Notice::Info(Info::Names { transfer, names })),
-            None => self.error("no-such-transfer", SafeText::from(format!("there is no transfer {transfer} with a list"))),
+            None => self.error("no-such-transfer", format!("there is no transfer {transfer} with a list")),
         }
     }
 }
