@@ -10,6 +10,12 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // On whatever thread: the terminal first, then the words, then out, before anything hangs on a thread that is gone.
+        p2pchat::ui::terminal::restore();
+        let _ = writeln!(io::stderr(), "p2pchat: a bug ended the program: {panic}\nplease report it with what you did");
+        std::process::exit(i32::from(Exit::Failure.number()));
+    }));
     let arguments = match Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -20,7 +26,7 @@ fn main() -> ExitCode {
     match carry_out(arguments) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            run::restore_terminal();
+            p2pchat::ui::terminal::restore();
             let _ = writeln!(io::stderr(), "p2pchat: {error:#}");
             exit_of(&error).into()
         }

@@ -14,8 +14,6 @@ mod owner;
 mod signals;
 mod who;
 
-pub use face::restore_terminal;
-
 use crate::channel::Code;
 use crate::cli::{CodeSource, Common, Connect, Listen, PeersCommand};
 use crate::connect::address::Address;
@@ -26,6 +24,8 @@ use crate::exit::Exit;
 use crate::identity::{self, Identity};
 use crate::peers::Peers;
 use crate::session::Rules;
+use crate::ui::pump::Verbosity;
+use crate::ui::terminal::{Terminal, wants_colour};
 use crate::ui::{Gate, Input, Intake, Notice, Posted};
 use anyhow::Context;
 use face::{Ends, Face, FaceKind};
@@ -192,7 +192,15 @@ impl Stage {
             let happen = happen.clone();
             Intake::new(Arc::clone(&gate), move |input: Input| happen.send(Happening::Input(input)).is_ok())
         };
-        let face = Face::start(kind, common, Ends { notices: for_face, intake, happen: happen.clone() })?;
+        let verbosity = face::verbosity(common);
+        let terminal = Terminal {
+            own: own_name.clone(),
+            history: common.history.then(|| data.join("history")),
+            colour: wants_colour(common.no_color),
+            verbose: verbosity == Verbosity::Verbose,
+        };
+        let ends = Ends { notices: for_face, intake, happen: happen.clone() };
+        let face = Face::start(kind, terminal, verbosity, ends)?;
         let parts = SetupParts { own_name, rules, dir, state: data.join("partials"), fsync: common.fsync };
         for problem in acquaintances.problems() {
             let _ = notices.send(Posted { notice: Notice::Warning(problem), settles: None });
@@ -216,9 +224,9 @@ impl Stage {
         let Self { setup_parts, identity, acquaintances, happen, happenings, notices, face, gate } = self;
         let SetupParts { own_name, rules, dir, state, fsync } = setup_parts;
         let setup = Setup { identity, own_name, rules, dir, state, fsync, acquaintances, happen, gate };
-        let exit = Owner::new(setup, role, happenings, notices).run();
+        let ended = Owner::new(setup, role, happenings, notices).run();
         face.join();
-        Ok(exit)
+        ended.map_err(anyhow::Error::msg)
     }
 }
 

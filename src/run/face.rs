@@ -3,6 +3,7 @@
 use super::owner::Happening;
 use crate::cli::Common;
 use crate::ui::pump::{FaceError, Verbosity};
+use crate::ui::terminal::Terminal;
 use crate::ui::{Intake, Notice, Posted, json, lines, plain};
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -49,31 +50,49 @@ pub(super) struct Ends {
 }
 
 impl Face {
-    /// Starts output and input.
-    pub(super) fn start(kind: FaceKind, common: &Common, ends: Ends) -> io::Result<Self> {
+    /// Starts output and input. `terminal` is how to use a terminal, when `kind` is one.
+    pub(super) fn start(kind: FaceKind, terminal: Terminal, verbosity: Verbosity, ends: Ends) -> io::Result<Self> {
         let Ends { notices, intake, happen } = ends;
-        let verbosity = verbosity(common);
         let settle = happen.clone();
         let settled = move |ticket| {
             let _ = settle.send(Happening::Settled(ticket));
         };
-        let shows = move || match kind {
-            FaceKind::Json => json::run(&notices, io::stdout(), settled),
-            FaceKind::Terminal | FaceKind::Plain => {
-                plain::run(&notices, io::stdout(), io::stderr(), verbosity, plain::local_time, settled)
-            }
-        };
-        let broken = happen.clone();
-        let output = thread::Builder::new().name("face".into()).spawn(move || {
-            if let Err(FaceError::Closed | FaceError::Output(_)) = shows() {
-                let _ = broken.send(Happening::FaceBroke);
-            }
-        })?;
+        if kind == FaceKind::Terminal {
+            return Self::spawn(happen, move || {
+                terminal.run(notices, intake, settled).map_err(|error| Some(error.to_string()))
+            });
+        }
+        let report = happen.clone();
         // Blocked in a read, this thread cannot be joined; it ends with the program.
         thread::Builder::new().name("input".into()).spawn(move || {
             lines::read_lines(io::stdin().lock(), &intake, &|notice: Notice| {
-                let _ = happen.send(Happening::Report(notice));
+                let _ = report.send(Happening::Report(notice));
             });
+        })?;
+        Self::spawn(happen, move || {
+            let shown = match kind {
+                FaceKind::Json => json::run(&notices, io::stdout(), settled),
+                FaceKind::Terminal | FaceKind::Plain => {
+                    plain::run(&notices, io::stdout(), io::stderr(), verbosity, plain::local_time, settled)
+                }
+            };
+            shown.map_err(|error| match error {
+                // Who reads the output has all it wants; nothing is wrong.
+                FaceError::Closed => None,
+                FaceError::Output(_) => Some(error.to_string()),
+            })
+        })
+    }
+
+    /// Runs a face on its thread; what breaks it is told to the owner.
+    fn spawn(
+        happen: SyncSender<Happening>,
+        show: impl FnOnce() -> Result<(), Option<String>> + Send + 'static,
+    ) -> io::Result<Self> {
+        let output = thread::Builder::new().name("face".into()).spawn(move || {
+            if let Err(words) = show() {
+                let _ = happen.send(Happening::FaceBroke(words));
+            }
         })?;
         Ok(Self { output })
     }
@@ -84,13 +103,11 @@ impl Face {
     }
 }
 
-fn verbosity(common: &Common) -> Verbosity {
+/// How much to say.
+pub(super) fn verbosity(common: &Common) -> Verbosity {
     match (common.verbose, common.quiet) {
         (verbose, quiet) if verbose > quiet => Verbosity::Verbose,
         (verbose, quiet) if verbose < quiet => Verbosity::Quiet,
         _ => Verbosity::Normal,
     }
 }
-
-/// Gives the terminal back, from wherever the program ends.
-pub fn restore_terminal() {}

@@ -52,8 +52,8 @@ pub(crate) enum Happening {
     Signal(Exit),
     /// The input has something to say itself.
     Report(Notice),
-    /// The face cannot show anything any more.
-    FaceBroke,
+    /// The face cannot show anything any more, and why, if that is worth a word.
+    FaceBroke(Option<String>),
 }
 
 /// Which side this is.
@@ -91,6 +91,8 @@ pub(crate) struct Owner {
     pub(super) strangers: Strangers,
     pub(super) signal: Option<Exit>,
     pub(super) exit: Option<Exit>,
+    /// Why the face broke.
+    broken: Option<String>,
 }
 
 impl Owner {
@@ -119,11 +121,15 @@ impl Owner {
             strangers: Strangers::default(),
             signal: None,
             exit: None,
+            broken: None,
         }
     }
 
     /// Runs until the conversation is over.
-    pub(crate) fn run(mut self) -> Exit {
+    ///
+    /// # Errors
+    /// With words for the user, when the face broke.
+    pub(crate) fn run(mut self) -> Result<Exit, String> {
         self.dial();
         let exit = loop {
             if let Some(exit) = self.exit {
@@ -143,7 +149,7 @@ impl Owner {
             wake.stop();
         }
         // Threads that still want to tell something find the channel closed, and end.
-        exit
+        self.broken.map_or(Ok(exit), Err)
     }
 
     fn next(&mut self) -> Option<Happening> {
@@ -194,7 +200,10 @@ impl Owner {
                 self.session.signal();
             }
             Happening::Report(notice) => self.post(notice),
-            Happening::FaceBroke => self.session.signal(),
+            Happening::FaceBroke(words) => {
+                self.broken = words;
+                self.session.leave_now();
+            }
         }
     }
 

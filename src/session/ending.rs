@@ -112,6 +112,15 @@ impl Session {
         self.go_on();
     }
 
+    /// The user can see nothing any more: goodbye at once, which is no failure.
+    pub fn leave_now(&mut self) {
+        if !self.connected || matches!(self.farewell, Farewell::Said(_)) {
+            return self.end(Ending::Polite { by_peer: false, failed: false });
+        }
+        self.leave(ByeReason::Quit);
+        self.go_on();
+    }
+
     /// Says goodbye now, whatever is still on its way; partials are kept.
     fn leave(&mut self, reason: ByeReason) {
         self.stop_transfers("this side left");
