@@ -2,7 +2,9 @@
 
 use super::*;
 use chrono::TimeZone;
+use std::fs::{self, File};
 use std::thread;
+use store::NEW;
 
 const ALICE: Key = [1; 32];
 const BOB: Key = [2; 32];

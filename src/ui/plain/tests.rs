@@ -132,14 +132,18 @@ fn the_number_is_shown_with_what_to_do_unless_the_peer_is_verified() {
 fn an_offer_says_what_comes_and_how_to_answer() {
     assert_eq!(
         said([offer(Direction::In, true)]),
-        "-- [3] your peer offers 3 files, 1 folder, 10.0 MiB: 2 more and report.pdf\n\
+        "-- [3] your peer offers 3 files, 1 folder, 10.0 MiB: report.pdf\n\
+         --   and 2 names beside it\n\
          --   98.0 GiB free\n\
          --   2 names exist already\n\
          --   /accept 3, /accept 3 FOLDER or /decline 3; names: /transfers 3\n"
     );
     assert!(!said([offer(Direction::In, false)]).contains("/accept"));
     let outgoing = said([offer(Direction::Out, false)]);
-    assert_eq!(outgoing, "-- [3] offered to your peer: 3 files, 1 folder, 10.0 MiB: 2 more and report.pdf\n");
+    assert_eq!(
+        outgoing,
+        "-- [3] offered to your peer: 3 files, 1 folder, 10.0 MiB: report.pdf\n--   and 2 names beside it\n"
+    );
 }
 
 #[test]
@@ -155,7 +159,7 @@ fn an_offer_larger_than_what_is_free_says_so() {
 fn progress_is_told_in_steps_of_ten_percent() {
     let steps = [0, 50, 99, 100, 149, 199, 320, 329, 1_000];
     let text = said([offer(Direction::Out, false)].into_iter().chain(steps.map(progress)));
-    let told: Vec<&str> = text.lines().skip(1).collect();
+    let told: Vec<&str> = text.lines().skip(2).collect();
     assert_eq!(told, ["-- [3] 10 %, 100 B of 1000 B", "-- [3] 32 %, 320 B of 1000 B"]);
 }
 
@@ -186,7 +190,7 @@ fn errors_have_their_hint_on_the_next_line() {
 fn loss_and_end_are_told() {
     assert_eq!(said([Notice::Lost { reason: "silence".into(), waiting: 0 }]), "-- connection lost: silence\n");
     let lost = said([Notice::Lost { reason: "silence".into(), waiting: 2 }]);
-    assert!(lost.ends_with("--   2 things to be sent when it is back\n"), "{lost}");
+    assert!(lost.ends_with("--   2 lines and transfers wait for its return\n"), "{lost}");
     assert_eq!(said([Notice::Reconnected { resent: 0 }]), "-- connected again\n");
     assert_eq!(said([Notice::Bye { from_peer: true, reason: "quit".into() }]), "-- your peer left: quit\n");
     assert_eq!(said([Notice::Bye { from_peer: false, reason: "".into() }]), "-- goodbye\n");
