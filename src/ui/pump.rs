@@ -1,6 +1,6 @@
 //! How a face takes notices: in batches, each settled only once it is written.
 //!
-//! 1. Wait for one notice, then take what else is there, up to [`BATCH`].
+//! 1. Wait for one notice, then take what else is there, up to `BATCH`.
 //! 2. Show all of them; the face writes into buffers.
 //! 3. Flush, so that a script sees the events at once.
 //! 4. Report the highest number settled: only now may the peer be told that its lines are handed on.
