@@ -242,7 +242,9 @@ impl Common {
         let given = self.code.as_deref();
         let environment = std::env::var("P2PCHAT_CODE").ok().filter(|code| !code.is_empty());
         match (given, environment) {
-            (Some(text), _) if !text.is_empty() => Code::new(text).map(CodeSource::Given).map_err(|error| error.to_string()),
+            (Some(text), _) if !text.is_empty() => {
+                Code::new(text).map(CodeSource::Given).map_err(|error| error.to_string())
+            }
             (_, Some(text)) => {
                 Code::new(&text).map(CodeSource::Given).map_err(|error| format!("P2PCHAT_CODE: {error}"))
             }

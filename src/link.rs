@@ -89,7 +89,8 @@ impl Link {
         let Parts { stream, sealer, opener, window, chunks } = parts;
         prepare(&stream)?;
         let outbox = Arc::new(Outbox::new());
-        let reading = Reader { stream: stream.try_clone()?, opener, outbox: Arc::clone(&outbox), window, heard: Instant::now() };
+        let reading =
+            Reader { stream: stream.try_clone()?, opener, outbox: Arc::clone(&outbox), window, heard: Instant::now() };
         let writing = Writer::new(stream.try_clone()?, sealer, Arc::clone(&outbox), chunks);
         let tell_reader = tell.clone();
         let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;

@@ -13,7 +13,8 @@ mod store;
 pub use file::{LineError, Problem};
 pub use judge::{Judgement, Refusal};
 
-use crate::ui::{SafeText, Trust};
+use crate::notice::Trust;
+use crate::safe::SafeText;
 use chrono::{DateTime, Utc};
 use file::Book;
 use std::io;

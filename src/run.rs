@@ -16,25 +16,26 @@ mod who;
 
 use crate::channel::Code;
 use crate::cli::{CodeSource, Common, Connect, Listen, PeersCommand};
+use crate::connect::Caller;
 use crate::connect::address::Address;
 use crate::connect::dial::{Dialler, Wake};
 use crate::connect::door::{BindError, Door};
-use crate::connect::Caller;
 use crate::exit::Exit;
 use crate::identity::{self, Identity};
+use crate::notice::{Input, Notice, Posted};
 use crate::peers::Peers;
 use crate::session::Rules;
 use crate::ui::pump::Verbosity;
 use crate::ui::terminal::{Terminal, wants_colour};
-use crate::ui::{Gate, Input, Intake, Notice, Posted};
+use crate::ui::{Gate, Intake};
 use anyhow::Context;
 use face::{Ends, Face, FaceKind};
 use owner::{Happening, Owner, Role};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use thiserror::Error;
-use std::sync::Arc;
 use who::Acquaintances;
 
 /// Happenings that may wait for the owner; it never waits for those who send them.
@@ -112,11 +113,8 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let stage = Stage::set(&common)?;
     let address: Address = addr.0;
     let demand = stage.acquaintances.demand(Some(&address), common.peer.as_deref())?;
-    let caller = Caller {
-        identity: Arc::clone(&stage.identity),
-        code,
-        wanted: Arc::new(move |key| demand.allows(key)),
-    };
+    let caller =
+        Caller { identity: Arc::clone(&stage.identity), code, wanted: Arc::new(move |key| demand.allows(key)) };
     let dialler = Dialler { address, timeout: common.timeout(), caller };
     stage.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })
 }

@@ -11,9 +11,10 @@ mod transfers;
 
 use crate::command::SendArgs;
 use crate::frame::{ByeReason, Control, FrameError, Offer, PATIENCE_FOREVER, Position, TransferId};
+use crate::notice::{Notice, Posted, Trust};
+use crate::safe::{PeerText, SafeText};
 use crate::transfer::receive::OnClash;
 use crate::transfer::window::{self, Opening};
-use crate::ui::{Notice, PeerText, Posted, SafeText, Trust};
 use delivery::{Arrival, Incoming, Outgoing};
 use std::collections::VecDeque;
 use std::path::PathBuf;

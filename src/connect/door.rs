@@ -112,7 +112,8 @@ impl Door {
         tell: impl Fn(Knock) + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
         let listeners = bind(address)?;
-        let addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>().map_err(BindError::System)?;
+        let addrs =
+            listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>().map_err(BindError::System)?;
         let poll = Poll::new().map_err(BindError::System)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(BindError::System)?);
         let shared = Arc::new(Shared {
@@ -345,7 +346,11 @@ fn bind(address: &Address) -> Result<Vec<TcpListener>, BindError> {
             Err(error) => failure = error,
         }
     }
-    if listeners.is_empty() { Err(BindError::Bind { address: address.clone(), source: failure }) } else { Ok(listeners) }
+    if listeners.is_empty() {
+        Err(BindError::Bind { address: address.clone(), source: failure })
+    } else {
+        Ok(listeners)
+    }
 }
 
 fn bind_one(addr: SocketAddr, both_families: bool) -> io::Result<TcpListener> {

@@ -7,10 +7,10 @@ use crate::connect::OpenError;
 use crate::connect::dial::DialError;
 use crate::exit::Exit;
 use crate::frame::{Offer, Refusal, TransferId};
+use crate::notice::{Direction, Info, Notice, TransferInfo, Trust};
 use crate::session::{Action, Ending, Loss, Moved};
 use crate::transfer::receive::{Download, Settings};
 use crate::transfer::send::{Upload, UploadReport};
-use crate::ui::{Direction, Info, Notice, TransferInfo, Trust};
 use std::sync::Arc;
 
 impl Owner {

@@ -6,8 +6,9 @@ use crate::connect::door::Knock;
 use crate::connect::{OpenError, Opened, Timed};
 use crate::exit::Exit;
 use crate::frame::{Frame, Intent, Refusal};
+use crate::notice::Notice;
+use crate::safe::SafeText;
 use crate::session::{Action, Loss};
-use crate::ui::{Notice, SafeText};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 

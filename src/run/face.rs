@@ -2,9 +2,10 @@
 
 use super::owner::Happening;
 use crate::cli::Common;
+use crate::notice::{Notice, Posted};
 use crate::ui::pump::{FaceError, Verbosity};
 use crate::ui::terminal::Terminal;
-use crate::ui::{Intake, Notice, Posted, json, lines, plain};
+use crate::ui::{Intake, json, lines, plain};
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{self, JoinHandle};

@@ -15,11 +15,12 @@ use crate::connect::door::{Door, Knock};
 use crate::exit::Exit;
 use crate::frame::{Greeting, Intent, TransferId};
 use crate::link::{Link, LinkEvent, Parts};
+use crate::notice::{Input, Notice, Posted};
+use crate::safe::SafeText;
 use crate::session::{Loss, Session};
 use crate::transfer::receive::{Download, DownloadReport};
 use crate::transfer::send::{Upload, UploadReport};
 use crate::transfer::window::Window;
-use crate::ui::{Input, Notice, Posted, SafeText};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -309,11 +310,7 @@ impl Owner {
         let number = self.number;
         let happen = self.setup.happen.clone();
         let spawned = thread::Builder::new().name("dial".into()).spawn(move || {
-            let result = if again {
-                dialler.redial(&greeting, &wake)
-            } else {
-                dialler.connect(&greeting, wait, &wake)
-            };
+            let result = if again { dialler.redial(&greeting, &wake) } else { dialler.connect(&greeting, wait, &wake) };
             let _ = happen.send(Happening::Dialled(number, result.map(Box::new)));
         });
         if let Err(error) = spawned {

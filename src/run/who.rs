@@ -5,9 +5,10 @@ use crate::cli::PeersCommand;
 use crate::connect::address::Address;
 use crate::connect::dial::DialError;
 use crate::connect::{OpenError, Opened};
+use crate::notice::{Notice, Trust};
 use crate::peers::{Meeting, Peers, PeersError, Refusal};
+use crate::safe::{PeerText, SafeText};
 use crate::session::With;
-use crate::ui::{Notice, PeerText, SafeText, Trust};
 use chrono::{DateTime, Utc};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

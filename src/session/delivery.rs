@@ -42,7 +42,8 @@ impl Outgoing {
 
     /// The next frame that may go out now, with its number. It is kept until it is acknowledged.
     pub(super) fn next(&mut self) -> Option<(u64, Control)> {
-        let full = self.unacknowledged.len() >= UNACKNOWLEDGED_FRAMES || self.unacknowledged_bytes >= UNACKNOWLEDGED_BYTES;
+        let full =
+            self.unacknowledged.len() >= UNACKNOWLEDGED_FRAMES || self.unacknowledged_bytes >= UNACKNOWLEDGED_BYTES;
         if full {
             return None;
         }

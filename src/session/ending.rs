@@ -4,7 +4,8 @@
 
 use super::{Action, Farewell, Fault, Session};
 use crate::frame::{ByeReason, Control};
-use crate::ui::{Notice, SafeText};
+use crate::notice::Notice;
+use crate::safe::SafeText;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -203,7 +204,11 @@ impl Session {
         if !matches!(self.farewell, Farewell::Said(_)) {
             return self.give_up(Ending::Lost);
         }
-        if self.peer_bye.is_some() || self.only_bye_is_open() { self.end_politely() } else { self.give_up(Ending::Lost) }
+        if self.peer_bye.is_some() || self.only_bye_is_open() {
+            self.end_politely()
+        } else {
+            self.give_up(Ending::Lost)
+        }
     }
 
     fn only_bye_is_open(&self) -> bool {

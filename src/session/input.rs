@@ -5,7 +5,7 @@
 use super::{Action, Session};
 use crate::command::{self, Command, Entry};
 use crate::frame::{Control, Reason};
-use crate::ui::{Info, Input, Notice, Trust};
+use crate::notice::{Info, Input, Notice, Trust};
 use std::path::PathBuf;
 
 /// What was typed before the peer came, in order.

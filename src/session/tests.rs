@@ -1,7 +1,8 @@
 //! The session core against itself: two sessions, a network that loses whatever it likes, no socket and no clock.
 
 use super::*;
-use crate::ui::{Input, PeerText};
+use crate::notice::Input;
+use crate::safe::PeerText;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 

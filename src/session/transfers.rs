@@ -9,9 +9,10 @@ mod outgoing;
 
 use super::{Action, Session};
 use crate::frame::{Digest, Offer, Reason, TransferId};
+use crate::notice::{Direction, Notice, TransferInfo};
+use crate::safe::{PeerText, SafeText};
 use crate::transfer::list::List;
 use crate::transfer::window::Opening;
-use crate::ui::{Direction, Notice, PeerText, SafeText, TransferInfo};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,7 +182,13 @@ impl Session {
         out.chain(incoming).collect()
     }
 
-    pub(in crate::session) fn peer_cancelled(&mut self, transfer: TransferId, reason: Reason, text: &str, by_offerer: bool) {
+    pub(in crate::session) fn peer_cancelled(
+        &mut self,
+        transfer: TransferId,
+        reason: Reason,
+        text: &str,
+        by_offerer: bool,
+    ) {
         if !by_offerer {
             if let Some(out) = self.transfers.out.remove(&transfer) {
                 self.transfers.failed = true;

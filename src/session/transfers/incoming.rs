@@ -4,12 +4,12 @@
 
 use super::{In, InState, Outcome, hex, words};
 use crate::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
+use crate::notice::{Direction, Notice, Trust};
+use crate::safe::PeerText;
 use crate::session::{AcceptRule, Action, Fault, Session};
 use crate::transfer::list::List;
 use crate::transfer::receive::DownloadReport;
 use crate::transfer::window::Opening;
-use crate::ui::words::size;
-use crate::ui::{Direction, Notice, PeerText, Trust};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl Session {
                 entry.begun = self.now;
                 entry.opening = Some(opening);
                 if resumed > 0 {
-                    let words = format!("transfer {local} goes on where it stopped, {} in", size(resumed));
+                    let words = format!("transfer {local} goes on where an earlier one stopped");
                     self.notice(Notice::Status(words));
                 }
                 self.notice(Notice::Accepted { transfer: local });

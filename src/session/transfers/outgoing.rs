@@ -3,9 +3,10 @@
 use super::{Out, OutState, Outcome, hex, words};
 use crate::command::SendArgs;
 use crate::frame::{Control, Digest, OPEN_TRANSFERS, Position, Reason, TransferId};
+use crate::notice::{Direction, Notice};
+use crate::safe::PeerText;
 use crate::session::{Action, Session};
 use crate::transfer::send::UploadReport;
-use crate::ui::{Direction, Notice, PeerText};
 
 /// Skipped files that are named one by one; the rest is counted.
 const SKIPPED_NAMED: usize = 20;
@@ -24,8 +25,7 @@ impl Session {
         self.transfers.last_out += 1;
         let transfer = self.transfers.last_out;
         let local = self.transfers.local();
-        let out =
-            Out { local, state: OutState::Surveying, name: PeerText::new(""), offer: None, begun: self.now };
+        let out = Out { local, state: OutState::Surveying, name: PeerText::new(""), offer: None, begun: self.now };
         self.transfers.out.insert(transfer, out);
         self.actions.push(Action::Survey(transfer, args));
     }
