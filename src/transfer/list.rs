@@ -304,31 +304,43 @@ impl List {
 }
 
 impl Walk {
-    /// The next step; none at the end, when every folder is left.
-    pub fn next(&mut self, list: &List) -> Option<Step> {
+    /// The next step, not taken yet; none at the end, when every folder is left.
+    pub fn peek(&self, list: &List) -> Option<Step> {
         let folder = list.folders.get(self.next_folder).filter(|row| widen(row.files_before) <= self.next_file);
         let file = list.files.get(self.next_file);
-        let parent = match (folder, file) {
-            (Some(row), _) => row.parent,
-            (None, Some(row)) => row.folder,
-            (None, None) => None,
+        let (step, parent) = match (folder, file) {
+            (Some(row), _) => (Some(Step::Enter(self.next_folder)), row.parent),
+            (None, Some(row)) => (Some(Step::File(self.next_file)), row.folder),
+            (None, None) => (None, None),
         };
-        let innermost = self.open.last().copied();
-        let at_end = folder.is_none() && file.is_none();
-        if let Some(innermost) = innermost.filter(|_| at_end || innermost != parent.map(widen)) {
-            self.open.pop();
-            return Some(Step::Leave(innermost));
+        match self.open.last() {
+            Some(&innermost) if step.is_none() || parent.map(widen) != Some(innermost) => Some(Step::Leave(innermost)),
+            _ => step,
         }
-        if folder.is_some() {
-            let index = self.next_folder;
-            self.next_folder += 1;
-            self.open.push(index);
-            return Some(Step::Enter(index));
+    }
+
+    /// Takes the next step.
+    pub fn next(&mut self, list: &List) -> Option<Step> {
+        let step = self.peek(list)?;
+        match step {
+            Step::Enter(index) => {
+                self.next_folder = index + 1;
+                self.open.push(index);
+            }
+            Step::Leave(_) => drop(self.open.pop()),
+            Step::File(index) => self.next_file = index + 1,
         }
-        file?;
-        let index = self.next_file;
-        self.next_file += 1;
-        Some(Step::File(index))
+        Some(step)
+    }
+
+    /// The folders that are open, outermost first.
+    pub fn open(&self) -> &[usize] {
+        &self.open
+    }
+
+    /// The number of the next file.
+    pub fn next_file(&self) -> usize {
+        self.next_file
     }
 }
 

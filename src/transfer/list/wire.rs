@@ -71,7 +71,7 @@ impl List {
     }
 }
 
-fn read(mut bytes: &[u8]) -> Result<List, ListError> {
+pub(super) fn read(mut bytes: &[u8]) -> Result<List, ListError> {
     let mut builder = Builder::default();
     while let Some((&kind, rest)) = bytes.split_first() {
         bytes = rest;
