@@ -354,7 +354,11 @@ fn open_folder(above: &Dir, name: &str) -> io::Result<Dir> {
 #[cfg(unix)]
 fn no_follow(options: &mut OpenOptions, folder: bool) {
     use cap_std::fs::OpenOptionsExt;
-    options.custom_flags(if folder { libc::O_NOFOLLOW | libc::O_DIRECTORY } else { libc::O_NOFOLLOW | libc::O_NONBLOCK });
+    options.custom_flags(if folder {
+        libc::O_NOFOLLOW | libc::O_DIRECTORY
+    } else {
+        libc::O_NOFOLLOW | libc::O_NONBLOCK
+    });
 }
 
 #[cfg(not(unix))]

@@ -243,6 +243,116 @@ impl Worker {
         (self.report)(self.transfer, report);
     }
 
+    fn live(self, offer: &Offer, bytes: Vec<u8>) {
+        let decoded = List::decode(&bytes, offer);
+        drop(bytes);
+        let list = match decoded {
+            Ok(list) => Arc::new(list),
+            Err(error) => {
+                return self.report(DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() });
+            }
+        };
+        self.look(&list);
+        while let Some((dest, on_clash)) = self.inbox.accept() {
+            let dest = dest.unwrap_or_else(|| self.settings.dir.clone());
+            // The journal knows the folder by its absolute path; people see it as they named it.
+            let opened = dest.canonicalize().map_err(LandingError::at(&dest));
+            let opened = opened.and_then(|path| Ok((path, Landing::open(&dest, on_clash, self.settings.fsync)?)));
+            match opened {
+                Ok((path, landing)) => return self.receive(offer, &list, landing, &path),
+                Err(error) => self.report(DownloadReport::NoSuchFolder { text: error.to_string() }),
+            }
+        }
+    }
+
+    fn look(&self, list: &Arc<List>) {
+        let dir = &self.settings.dir;
+        // A folder that cannot be opened is an error when the transfer is accepted into it, not before.
+        let clashes = Landing::open(dir, OnClash::Refuse, false).map_or(0, |landing| landing.clashes(list));
+        let free = fs4::available_space(dir).ok();
+        self.report(DownloadReport::Looked { list: Arc::clone(list), clashes, free });
+    }
+
+    fn receive(self, offer: &Offer, list: &Arc<List>, landing: Landing, dest: &std::path::Path) {
+        if let Some(error) = landing.refused(list) {
+            return self.report(DownloadReport::Broken { reason: Reason::Rule, text: error.to_string() });
+        }
+        let Settings { state, peer, .. } = &*self.settings;
+        let (journal, past) = Journal::open(state, peer, &offer.digest, dest, list);
+        let mut writer = Writer::new(Arc::clone(list), landing, journal);
+        let taken_up = match past {
+            Ok(Some(past)) => writer.take_up(past, self.inbox.cancelled()),
+            Ok(None) => Ok(()),
+            Err(text) => Err(text),
+        };
+        if let Err(text) = taken_up {
+            self.report(DownloadReport::Warning { text });
+        }
+        let (position, digest) = writer.begins_at();
+        let resumed = list.progress(position).0;
+        let opening = Opening { list: Arc::clone(list), position, pieces: self.pieces.clone() };
+        self.report(DownloadReport::Ready { position, digest, opening, resumed });
+        match self.write_all(&mut writer) {
+            Ok(true) => match writer.finish() {
+                Ok(finished) => self.report(finished),
+                Err(broken) => self.report(broken.into()),
+            },
+            Ok(false) => {}
+            Err(broken) => self.report(broken.into()),
+        }
+    }
+
+    /// Writes until all is there; false when the download was cancelled.
+    fn write_all(&self, writer: &mut Writer) -> Result<bool, Broken> {
+        let mut batch = Vec::new();
+        while !writer.is_complete() {
+            if !self.inbox.batch(&mut batch) {
+                return Ok(false);
+            }
+            for run in batch.chunk_by(|a, b| matches!((a, b), (Piece::Chunk { .. }, Piece::Chunk { .. }))) {
+                match run {
+                    [Piece::End { status, digest, .. }] => {
+                        let report = writer.end(*status, digest)?;
+                        self.report(report);
+                    }
+                    [Piece::Order(_)] => {}
+                    chunks => writer.write(chunks)?,
+                }
+            }
+            writer.write_down_partial();
+            self.window.durable(self.transfer, writer.position());
+            for piece in batch.drain(..) {
+                if let Piece::Chunk { record, .. } = piece {
+                    self.window.records().give_record(record);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+struct Worker {
+    inbox: Inbox,
+    /// For the window, once the download is accepted.
+    pieces: Sender<Piece>,
+    settings: Arc<Settings>,
+    window: Arc<Window>,
+    transfer: TransferId,
+    report: Report<DownloadReport>,
+    _seat: Seat,
+}
+
+impl Worker {
+    fn report(&self, report: DownloadReport) {
+        (self.report)(self.transfer, report);
+    }
+
     fn live(mut self, offer: &Offer, bytes: Vec<u8>) {
         let decoded = List::decode(&bytes, offer);
         drop(bytes);

@@ -63,7 +63,8 @@ impl Journal {
             // Another download of the same list runs, in this process or another: this one does without.
             Ok(None) => return (journal, Ok(None)),
             Err(error) => {
-                let text = format!("{}: {}; after a crash this download starts anew", journal.path.display(), why(&error));
+                let text =
+                    format!("{}: {}; after a crash this download starts anew", journal.path.display(), why(&error));
                 return (journal, Err(text));
             }
             Ok(Some((file, text))) => {

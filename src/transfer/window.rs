@@ -21,8 +21,7 @@ use super::list::List;
 use super::receive::Order;
 use crate::buffer::{Pool, Record};
 use crate::frame::{
-    ChunkHeader, Digest, FILE_END_WEIGHT, FileStatus, LIST_BYTES, OPEN_TRANSFERS, Offer, Position,
-    TransferId,
+    ChunkHeader, Digest, FILE_END_WEIGHT, FileStatus, LIST_BYTES, OPEN_TRANSFERS, Offer, Position, TransferId,
 };
 use crate::outbox::Outbox;
 use route::{Route, Running};
@@ -359,7 +358,9 @@ impl State {
         let mut running: Vec<_> = self
             .routes
             .iter_mut()
-            .filter_map(|(&transfer, route)| if let Route::Running(running) = route { Some((transfer, running)) } else { None })
+            .filter_map(
+                |(&transfer, route)| if let Route::Running(running) = route { Some((transfer, running)) } else { None },
+            )
             .collect();
         let mut granted = held + running.iter().map(|(_, running)| running.outstanding()).sum::<u64>();
         let active = running.iter().filter(|(_, running)| !running.is_durable()).count();

@@ -46,10 +46,7 @@ fn rename_exclusive(_: &Dir, _: &str, _: &str) -> io::Result<()> {
 /// Whether the system or the file system has no exclusive rename.
 fn is_lacking(error: &io::Error) -> bool {
     // EINVAL from a file system, ENOSYS from an old kernel, EPERM from some filters of system calls.
-    matches!(
-        error.kind(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
-    )
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]

@@ -80,15 +80,8 @@ fn a_walk_enters_and_leaves_every_folder_in_order() {
     let list = sample();
     let mut walk = Walk::default();
     let steps: Vec<_> = std::iter::from_fn(|| walk.next(&list)).collect();
-    let expected = [
-        Step::Enter(0),
-        Step::File(0),
-        Step::Enter(1),
-        Step::Leave(1),
-        Step::File(1),
-        Step::Leave(0),
-        Step::File(2),
-    ];
+    let expected =
+        [Step::Enter(0), Step::File(0), Step::Enter(1), Step::Leave(1), Step::File(1), Step::Leave(0), Step::File(2)];
     assert_eq!(steps, expected);
     assert_eq!(list.first_name(), "photos");
     assert_eq!(list.path(1), "photos/b");

@@ -3,7 +3,7 @@
 //! Invariant: what stands before [`Writer::position`] is written, published or given up, and in the journal.
 
 use super::{Broken, DownloadReport};
-use crate::frame::{CHUNK_DATA, Digest, FileStatus, Position};
+use crate::frame::{Digest, FileStatus, Position};
 use crate::transfer::landing::{Landing, LandingError, Partial};
 use crate::transfer::list::{List, Step, Walk};
 use crate::transfer::resume::{Journal, Past};
@@ -11,19 +11,24 @@ use crate::transfer::window::Piece;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file over this is written down in the journal as soon as it is begun; a smaller one only if it outlasts its batch.
-const LARGE: u64 = 16 * CHUNK_DATA as u64;
+const LARGE: u64 = 1 << 20;
 /// Bytes read at a time to hash what an earlier run left.
 const HASH_READ: usize = 256 * 1024;
 
 /// The file that pieces go to.
 #[derive(Debug)]
 enum Current {
-    Writing { partial: Partial, hasher: Box<blake3::Hasher>, len: u64, written_down: bool },
+    Writing {
+        partial: Partial,
+        hasher: Box<blake3::Hasher>,
+        len: u64,
+        written_down: bool,
+    },
     /// It could not be made; its data is let go.
     Failed(String),
 }
@@ -95,7 +100,11 @@ impl Writer {
         let Current::Writing { partial, hasher, len, .. } = current else { return Ok(()) };
         if position == file.start && *len > 0 {
             // The sender's bytes are others than those an earlier run left.
-            partial.file.set_len(0).and_then(|()| partial.file.rewind()).map_err(LandingError::at(self.landing.path_of(file.name)))?;
+            partial
+                .file
+                .set_len(0)
+                .and_then(|()| partial.file.rewind())
+                .map_err(LandingError::at(self.landing.path_of(file.name)))?;
             hasher.reset();
             *len = 0;
         }
@@ -122,7 +131,8 @@ impl Writer {
                     match self.landing.publish(&partial, file.name, file.meta) {
                         Ok(path) => Ok(path),
                         Err(error) if error.ends_all().is_some() => {
-                            self.current = Some(Current::Writing { partial, hasher, len: file.size, written_down: false });
+                            self.current =
+                                Some(Current::Writing { partial, hasher, len: file.size, written_down: false });
                             self.write_down_partial();
                             return Err(error.into());
                         }
@@ -239,15 +249,18 @@ impl Writer {
             self.walk.next(&self.list);
         }
         for &index in self.walk.open() {
-            let entered = folders.get(&index).zip(self.list.folder(index)).is_some_and(|(name, folder)| {
-                self.landing.enter_again(name, folder.meta).is_ok()
-            });
+            let entered = folders
+                .get(&index)
+                .zip(self.list.folder(index))
+                .is_some_and(|(name, folder)| self.landing.enter_again(name, folder.meta).is_ok());
             if !entered {
                 self.begin_anew();
                 return Err("the folder of an earlier download is gone; it starts anew".to_owned());
             }
         }
-        self.first = folders.get(&0).map(|name| self.landing.root_path().join(name));
+        if Walk::default().peek(&self.list) == Some(Step::Enter(0)) {
+            self.first = folders.get(&0).map(|name| self.landing.root_path().join(name));
+        }
         self.folders = folders;
         self.failed = u32::try_from(failed.len()).unwrap_or(u32::MAX);
         self.files = u32::try_from(next - failed.len()).unwrap_or(u32::MAX);
