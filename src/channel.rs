@@ -25,6 +25,7 @@ pub(crate) use key::{hex, unhex};
 pub use record::{OpenError, Opener, ReadError, SealError, Sealer, WriteError, read_frame, write_frame};
 
 use crate::identity::Identity;
+use crate::why::why;
 use std::{fmt, io};
 use thiserror::Error;
 
@@ -157,7 +158,7 @@ pub enum HandshakeError {
     #[error("the peer sent something else {}", Stage::Verification)]
     UnexpectedFrame,
     /// The network or the system: the stream failed.
-    #[error("input or output failed {0}: {1}")]
+    #[error("input or output failed {0}: {cause}", cause = why(.1))]
     Io(Stage, #[source] io::Error),
     /// This program: the cryptography refused what it was given.
     #[error("the handshake cannot be carried out here: {0}")]
@@ -189,7 +190,7 @@ pub enum StreamError {
     #[error("the peer fell silent")]
     Silent,
     /// Something else.
-    #[error("input or output failed: {0}")]
+    #[error("input or output failed: {}", why(.0))]
     Io(#[source] io::Error),
 }
 

@@ -30,13 +30,13 @@ const RECONNECT: u32 = 300;
     disable_help_subcommand = true,
     after_help = "\
 Examples:
-  p2pchat listen 5000                       wait for a peer on port 5000
-  p2pchat connect 192.168.1.5:5000          talk to it; /send FILE sends, /quit ends, /help tells more
-  p2pchat listen --code                     only for who knows the code that it prints
-  printf '/send a.iso\\n' | p2pchat connect host:5000        send a file from a script
-  p2pchat listen 5000 --accept always --stay < /dev/null    take what comes until the peer leaves
+  p2pchat listen 5000                    wait for a peer on port 5000
+  p2pchat connect 192.168.1.5:5000       talk to it; /help in there tells more
+  p2pchat listen --code                  only for who knows the code it prints
+  echo '/send a.iso' | p2pchat connect host:5000
+  p2pchat listen --accept always --stay < /dev/null
 
-`p2pchat listen --help` and `p2pchat connect --help` list all options."
+All options: p2pchat listen --help, p2pchat connect --help"
 )]
 pub struct Cli {
     /// What to do.

@@ -14,6 +14,7 @@ use crate::channel::{
 };
 use crate::frame::{Frame, Greeting, Refusal};
 use crate::identity::Identity;
+use crate::why::why;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub enum OpenError {
     #[error("{}", refusal_words(*.0))]
     Refused(Refusal),
     /// The network or the system.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke: {}", why(.0))]
     Io(#[from] io::Error),
 }
 

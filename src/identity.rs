@@ -5,6 +5,7 @@
 //! up with the same one.
 
 use crate::channel::{PublicKey, hex, unhex};
+use crate::why::why;
 use etcetera::BaseStrategy;
 use snow::params::DHChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -40,7 +41,7 @@ pub enum IdentityError {
     #[error("there is no home directory\nname a data directory in {DATA_VARIABLE}")]
     NoHome,
     /// The data directory cannot be made.
-    #[error("cannot make the data directory {}: {source}", path.display())]
+    #[error("cannot make the data directory {}: {}", path.display(), why(source))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -48,7 +49,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file cannot be read.
-    #[error("cannot read the own key {}: {source}", path.display())]
+    #[error("cannot read the own key {}: {}", path.display(), why(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -56,7 +57,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file cannot be made.
-    #[error("cannot keep the own key {}: {source}", path.display())]
+    #[error("cannot keep the own key {}: {}", path.display(), why(source))]
     Write {
         /// The file.
         path: PathBuf,

@@ -16,3 +16,4 @@ pub mod safe;
 pub mod session;
 pub mod transfer;
 pub mod ui;
+mod why;

@@ -15,6 +15,7 @@ pub use judge::{Judgement, Refusal};
 
 use crate::notice::Trust;
 use crate::safe::SafeText;
+use crate::why::why;
 use chrono::{DateTime, Utc};
 use file::Book;
 use std::io;
@@ -98,7 +99,7 @@ impl Met {
 #[derive(Debug, Error)]
 pub enum PeersError {
     /// The file system's fault, or of who set its permissions.
-    #[error("could not {action} {}: {source}", path.display())]
+    #[error("could not {action} {}: {}", path.display(), why(source))]
     Io {
         /// What was tried.
         action: &'static str,

@@ -48,7 +48,6 @@ pub struct Misuse(String);
 
 /// What both roles need, made from the command line.
 pub(crate) struct Setup {
-    pub(crate) identity: Arc<Identity>,
     pub(crate) own_name: String,
     pub(crate) rules: Rules,
     pub(crate) dir: PathBuf,
@@ -219,9 +218,9 @@ impl Stage {
     }
 
     fn converse(self, role: Role) -> anyhow::Result<Exit> {
-        let Self { setup_parts, identity, acquaintances, happen, happenings, notices, face, gate } = self;
+        let Self { setup_parts, acquaintances, happen, happenings, notices, face, gate, .. } = self;
         let SetupParts { own_name, rules, dir, state, fsync } = setup_parts;
-        let setup = Setup { identity, own_name, rules, dir, state, fsync, acquaintances, happen, gate };
+        let setup = Setup { own_name, rules, dir, state, fsync, acquaintances, happen, gate };
         let ended = Owner::new(setup, role, happenings, notices).run();
         face.join();
         ended.map_err(anyhow::Error::msg)

@@ -47,9 +47,6 @@ pub enum Fault {
     /// More unacknowledged frames than the wire allows.
     #[error("the peer sent more unacknowledged frames than the protocol allows")]
     TooMuchUnacknowledged,
-    /// More open transfers than the wire allows.
-    #[error("the peer opened more transfers at once than the protocol allows")]
-    TooManyTransfers,
     /// An offer whose number is not the next.
     #[error("the peer offered transfer {0} out of turn")]
     OfferNumber(TransferId),

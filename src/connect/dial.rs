@@ -7,6 +7,7 @@
 use super::address::Address;
 use super::{Caller, OpenError, Opened, call};
 use crate::frame::{Greeting, Refusal};
+use crate::why::why;
 use std::io;
 use std::net::TcpStream;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -22,10 +23,10 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 #[derive(Debug, Error)]
 pub enum DialError {
     /// The name has no address.
-    #[error("cannot find {0}: {1}")]
+    #[error("cannot find {0}: {cause}", cause = why(.1))]
     Resolve(Address, #[source] io::Error),
     /// No address could be connected to; the last one's reason.
-    #[error("cannot connect to {0}: {1}")]
+    #[error("cannot connect to {0}: {cause}{hint}", cause = why(.1), hint = hint(.1))]
     Connect(Address, #[source] io::Error),
     /// Somebody answered, and it came to nothing.
     #[error("{0}: {1}")]
@@ -33,6 +34,16 @@ pub enum DialError {
     /// The owner does not want it any more.
     #[error("dialling was stopped")]
     Stopped,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "\nnobody listens there; the peer runs `p2pchat listen PORT` first (--wait tries until it does)"
+        }
+        io::ErrorKind::TimedOut => "\nthe machine is off, or a firewall swallows the connection",
+        _ => "",
+    }
 }
 
 /// Lets the owner stop a dialling thread, or wake it from its pause.

@@ -13,6 +13,7 @@ use super::{OpenError, Opened, Timed};
 use crate::channel::{Code, HandshakeError, PublicKey, Role, Terms, establish, read_frame};
 use crate::frame::Frame;
 use crate::identity::Identity;
+use crate::why::why;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -40,10 +41,10 @@ const WAKE: Token = Token(FIRST_TOKEN - 1);
 #[derive(Debug, Error)]
 pub enum BindError {
     /// The host has no address.
-    #[error("cannot find {0}: {1}")]
+    #[error("cannot find {0}: {cause}", cause = why(.1))]
     Resolve(Address, #[source] io::Error),
     /// The address cannot be had.
-    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    #[error("cannot listen on {address}: {}{}", why(source), hint(source))]
     Bind {
         /// Where.
         address: Address,
@@ -51,7 +52,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// The system gave no means to wait for callers.
-    #[error("cannot wait for callers: {0}")]
+    #[error("cannot wait for callers: {}", why(.0))]
     System(#[source] io::Error),
 }
 

@@ -78,6 +78,8 @@ impl WaitingRoom {
         self.next = self.next.wrapping_add(1).max(FIRST_TOKEN);
         registry.register(&mut stream, token, Interest::READABLE)?;
         let deadline = Instant::now() + self.timeout;
+        // A socket for both families shows IPv4 callers in IPv6's clothes.
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
         self.callers.push_back(Caller { token, stream, addr, own, code, hello: [0; HELLO], read: 0, deadline });
         Ok(())
     }

@@ -145,10 +145,9 @@ impl Owner {
     pub(super) fn transfers(&self) -> Vec<TransferInfo> {
         self.session.transfers(|direction, transfer| {
             let (bytes, files) = match direction {
-                Direction::Out => self.uploads.get(&transfer).map(Upload::progress),
-                Direction::In => self.downloads.get(&transfer).map(Download::progress),
-            }
-            .unwrap_or_default();
+                Direction::Out => self.uploads.get(&transfer).map(Upload::progress).unwrap_or_default(),
+                Direction::In => self.window.progress(transfer),
+            };
             Moved { bytes, files }
         })
     }

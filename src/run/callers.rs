@@ -40,13 +40,8 @@ impl Strangers {
         self.named += 1;
         let silent = std::mem::take(&mut self.silent);
         let before = if silent > 0 { format!("{silent} more callers came to nothing; ") } else { String::new() };
-        Some(format!("{before}a caller from {} came to nothing: {error}", plain_ip(addr.ip())))
+        Some(format!("{before}a caller from {} came to nothing: {error}", addr.ip()))
     }
-}
-
-/// An IPv4 caller of a socket for both families as IPv4.
-fn plain_ip(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 /// What a peer may dial: the bound addresses first, then, where a bound one means all interfaces, those of each interface.

@@ -162,10 +162,7 @@ impl Owner {
         let progress = self.session.has_transfers().then(|| PROGRESS.saturating_sub(self.told_at.elapsed()));
         match [deadline, progress].into_iter().flatten().min() {
             None => self.happenings.recv().ok(),
-            Some(wait) => match self.happenings.recv_timeout(wait) {
-                Ok(happening) => Some(happening),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(wait) => self.happenings.recv_timeout(wait).ok(),
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Action, Farewell, Fault, Session};
 use crate::frame::{ByeReason, Control};
 use crate::notice::Notice;
 use crate::safe::SafeText;
+use crate::why::why;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -30,7 +31,7 @@ pub enum Loss {
     #[error("nothing could be sent to the peer for {} seconds", .0.as_secs())]
     Stalled(Duration),
     /// The network said no.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke: {}", why(.0))]
     Network(std::io::Error),
     /// A record did not open: it was changed, doubled, dropped or put out of order on its way.
     #[error("a record from the peer did not open: it was changed on its way")]

@@ -3,7 +3,7 @@
 //! A transfer that this side ends stays as `Ending` until the offerer confirms, so that late data is no fault.
 
 use super::{In, InState, Outcome, hex, words};
-use crate::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
+use crate::frame::{Control, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::notice::{Direction, Notice, Trust};
 use crate::safe::PeerText;
 use crate::session::{AcceptRule, Action, Fault, Session};
@@ -17,9 +17,6 @@ impl Session {
     pub(in crate::session) fn offered(&mut self, transfer: TransferId, offer: Offer) -> Result<(), Fault> {
         if transfer <= self.transfers.last_in {
             return Err(Fault::OfferNumber(transfer));
-        }
-        if self.transfers.incoming.len() >= OPEN_TRANSFERS {
-            return Err(Fault::TooManyTransfers);
         }
         self.transfers.last_in = transfer;
         let local = self.transfers.local();
