@@ -21,7 +21,7 @@ const TIMEOUT_MOST: u64 = 3_600;
 /// Seconds a lost session is kept where no person sits at a terminal.
 const RECONNECT: u32 = 300;
 
-/// Two people, two terminals, nothing in between: encrypted chat and files over one TCP connection.
+/// Encrypted chat and files between two terminals, with nothing in between
 #[derive(Debug, Parser)]
 #[command(
     name = "p2pchat",
@@ -98,17 +98,17 @@ pub struct Connect {
 /// What `listen` and `connect` share.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// What to call yourself [default: the login name]
-    #[arg(short, long, env = "P2PCHAT_NAME", value_name = "NAME", value_parser = own_name)]
+    /// What to call yourself [default: P2PCHAT_NAME, else the login name]
+    #[arg(short, long, env = "P2PCHAT_NAME", hide_env = true, value_name = "NAME", value_parser = own_name)]
     pub name: Option<String>,
     /// Where received files go
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
-    /// When to take offered files
-    #[arg(long, value_enum, default_value_t = Accept::Ask, value_name = "WHEN")]
+    /// Which offered files to take: ask, always, verified (only from verified peers) or never
+    #[arg(long, value_enum, default_value_t = Accept::Ask, value_name = "WHICH", hide_possible_values = true)]
     pub accept: Accept,
-    /// What to do when a received name exists
-    #[arg(long, value_enum, default_value_t = Clash::Rename, value_name = "HOW")]
+    /// When a received name exists: rename (`name (1)`), overwrite or refuse
+    #[arg(long, value_enum, default_value_t = Clash::Rename, value_name = "HOW", hide_possible_values = true)]
     pub on_clash: Clash,
     /// Meet by a code: `listen` makes one, `connect` asks for it; or P2PCHAT_CODE, or --code=CODE
     #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
