@@ -33,7 +33,7 @@ pub struct Hello {
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum HelloError {
     /// The peer is something else.
-    #[error("what answers there is no p2pchat")]
+    #[error("the other side is no p2pchat")]
     NotP2pchat,
     /// The peer speaks another version, whose number this is; the own number when it uses what this version lacks.
     #[error("the peer speaks another version of the protocol (it says {0}, this is {VERSION})")]
