@@ -283,9 +283,9 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
-    /// RFC 7748, section 6.1: Alice's key pair.
-    const RFC_PRIVATE: &str = "77076d0a7318a57d3c16c17251b26645df4c2f92ebc0992ac177fba51db92c2a";
-    const RFC_PUBLIC: &str = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
+    /// RFC 7748, section 6.1: Bob's key pair.
+    const RFC_PRIVATE: &str = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
+    const RFC_PUBLIC: &str = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
 
     fn key_file(dir: &Path, contents: &[u8]) -> PathBuf {
         let path = dir.join(FILE);
@@ -340,7 +340,7 @@ mod tests {
             &format!("{good}\n"),
             &format!("{good}more"),
             &good.replace("-1 ", "-2 "),
-            &good.replacen("77", "7g", 1),
+            &good.replacen("5d", "5g", 1),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let path = key_file(dir.path(), bad.as_bytes());

@@ -20,6 +20,8 @@ struct Person {
     /// The only key it wants, if it is choosy.
     wants: Option<PublicKey>,
     tries_left: AtomicUsize,
+    /// What it says first; a fresh hello when it does not care.
+    hello: Option<Hello>,
     draws: Draws,
 }
 
@@ -38,12 +40,14 @@ impl Person {
             code: code.map(|text| Code::new(text).unwrap()),
             wants: None,
             tries_left: AtomicUsize::new(3),
+            hello: None,
             draws: Draws::default(),
         }
     }
 
     fn hello(&self) -> Hello {
-        Hello::new(if self.code.is_some() { Mode::Code } else { Mode::Open }).unwrap()
+        let mode = if self.code.is_some() { Mode::Code } else { Mode::Open };
+        self.hello.clone().unwrap_or_else(|| Hello::new(mode).unwrap())
     }
 
     fn connect(&self, role: Role, own: &Hello, end: &mut End) -> Result<Channel, Failure> {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use snow::StatelessTransportState;
 
 /// The interval of PROTOCOL.md section 4, written again so that a changed constant shows.
-const INTERVAL: u64 = 1_048_576;
+pub(super) const INTERVAL: u64 = 1_048_576;
 
 /// The halves of both sides, and snow's transports over the same handshake.
 struct Pair {
@@ -40,7 +40,7 @@ fn pair() -> Pair {
     }
 }
 
-fn sealed(sealer: &mut Sealer, frame: &[u8]) -> Vec<u8> {
+pub(super) fn sealed(sealer: &mut Sealer, frame: &[u8]) -> Vec<u8> {
     let mut record = [&[0xee; LENGTH], frame, &[0xee; TAG]].concat();
     sealer.seal(&mut record).unwrap();
     record
@@ -53,7 +53,7 @@ fn snow_sealed(snow: &StatelessTransportState, counter: u64, frame: &[u8]) -> Ve
     [&u16::try_from(length).unwrap().to_be_bytes(), body.as_slice()].concat()
 }
 
-fn opened(opener: &mut Opener, record: &[u8]) -> Result<Vec<u8>, OpenError> {
+pub(super) fn opened(opener: &mut Opener, record: &[u8]) -> Result<Vec<u8>, OpenError> {
     let mut body = record[LENGTH..].to_vec();
     opener.open(&mut body)?;
     body.truncate(body.len() - TAG);
