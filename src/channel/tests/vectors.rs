@@ -44,6 +44,15 @@ fn a_connection_with_a_code_and_fixed_choices_is_that_of_the_vector() {
     matches_file(Mode::Code);
 }
 
+#[test]
+fn every_typed_code_gives_the_password_of_its_vector() {
+    let text = std::fs::read_to_string(directory().join("texts.json")).unwrap();
+    let vectors: Value = serde_json::from_str(&text).unwrap();
+    for case in vectors["codes"].as_array().unwrap() {
+        assert_eq!(Code::new(case["typed"].as_str().unwrap()).unwrap().secret(), case["password"].as_str().unwrap());
+    }
+}
+
 /// For a change of the protocol: `cargo test --lib -- --ignored vectors_are_written`.
 #[test]
 #[ignore = "writes the files that the others compare with"]
@@ -62,7 +71,11 @@ fn matches_file(mode: Mode) {
 
 fn file(mode: Mode) -> PathBuf {
     let name = if mode == Mode::Open { "open.json" } else { "code.json" };
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
+    directory().join(name)
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
 
 /// The inputs: bytes that nobody could have chosen to suit.
