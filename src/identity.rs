@@ -196,6 +196,7 @@ fn publish(dir: &Path, path: &Path, identity: &Identity) -> io::Result<()> {
     let draft = dir.join(format!(".{FILE}.{suffix:016x}"));
     let written = write_private(&draft, line.as_bytes());
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
+        // Where there are no hard links (Android forbids them), the name is still taken only if it is free.
         Err(error) if error.kind() != ErrorKind::AlreadyExists => write_private(path, line.as_bytes()),
         other => other,
     });
@@ -212,8 +213,12 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key under the final name would stand in the way of every later start.
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 #[cfg(unix)]

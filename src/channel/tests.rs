@@ -205,3 +205,30 @@ fn an_unwanted_key_is_refused_before_anything_more_is_sent() {
     assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Unwanted(_)))));
     assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Closed(Stage::Verification)))));
 }
+
+#[test]
+fn a_deadline_an_end_and_a_failure_of_the_stream_are_told_apart() {
+    use io::ErrorKind as Kind;
+    for kind in [Kind::WouldBlock, Kind::TimedOut] {
+        assert!(matches!(StreamError::from(io::Error::from(kind)), StreamError::Silent), "{kind}");
+    }
+    for kind in [Kind::UnexpectedEof, Kind::BrokenPipe, Kind::ConnectionReset, Kind::ConnectionAborted] {
+        assert!(matches!(StreamError::from(io::Error::from(kind)), StreamError::Closed), "{kind}");
+    }
+    assert!(matches!(StreamError::from(io::Error::from(Kind::PermissionDenied)), StreamError::Io(_)));
+}
+
+#[test]
+fn the_halves_can_go_to_two_threads() {
+    fn for_a_thread<T: Send + 'static>() {}
+    for_a_thread::<Sealer>();
+    for_a_thread::<Opener>();
+    for_a_thread::<HandshakeError>();
+}
+
+#[test]
+fn the_number_has_ten_digits_in_two_groups() {
+    assert_eq!(Verification(0).to_string(), "00000 00000");
+    assert_eq!(Verification(1_234_567_890).to_string(), "12345 67890");
+    assert_eq!(Verification(Verification::NUMBERS - 1).to_string(), "99999 99999");
+}
