@@ -311,7 +311,7 @@ impl Worker {
             }
             for run in batch.chunk_by(|a, b| matches!((a, b), (Piece::Chunk { .. }, Piece::Chunk { .. }))) {
                 match run {
-                    [Piece::End { status, digest, .. }] => {
+                    [Piece::End { status, digest }] => {
                         let report = writer.end(*status, digest)?;
                         self.report(report);
                     }

@@ -104,6 +104,13 @@ impl Surveyor {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SurveyError::NoSuchFile(path.to_owned()),
             _ => SurveyError::NotReadable(path.to_owned(), error),
         })?;
+        // What was asked for by name must be there for the taking; what is found below it may be left out.
+        let readable = match () {
+            () if metadata.is_dir() => fs::read_dir(path).map(drop),
+            () if metadata.is_file() => open_source(path, true).map(drop),
+            () => Ok(()),
+        };
+        readable.map_err(|error| SurveyError::NotReadable(path.to_owned(), error))?;
         // `.`, `..` and what ends in them have no name of their own.
         let canonical;
         let name = match path.file_name() {

@@ -98,7 +98,7 @@ pub(super) enum Piece {
     /// File data.
     Chunk { position: Position, record: Record },
     /// The end of a file; the digest counts when it is whole.
-    End { position: Position, status: FileStatus, digest: Digest },
+    End { status: FileStatus, digest: Digest },
     /// What the owner wants.
     Order(Order),
 }
@@ -232,7 +232,7 @@ impl Window {
         match self.lock().route(transfer)? {
             Some(Route::Running(running)) => {
                 running.end(position, status).map_err(|broken| broken.by(transfer))?;
-                let _ = running.pieces.send(Piece::End { position, status, digest });
+                let _ = running.pieces.send(Piece::End { status, digest });
                 Ok(())
             }
             Some(Route::Listing { .. }) => Err(Fault::Order(transfer)),
