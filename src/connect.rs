@@ -43,10 +43,10 @@ pub enum OpenError {
     #[error(transparent)]
     Hello(#[from] HelloError),
     /// Nothing like a hello came in time.
-    #[error("what answers there says nothing, so it is no p2pchat or it is stuck")]
+    #[error("the other side says nothing\neither it is no p2pchat, or it is stuck")]
     SilentHello,
     /// It closed before its hello was complete.
-    #[error("what answers there closed the connection at once")]
+    #[error("the other side closed the connection before it said anything")]
     ClosedHello,
     /// The handshake.
     #[error(transparent)]

@@ -10,8 +10,8 @@
 use super::address::Address;
 use super::waiting::{FIRST_TOKEN, Outcome, Ready, WaitingRoom};
 use super::{OpenError, Opened, Timed};
-use crate::channel::{Code, HandshakeError, PublicKey, Role, Terms, establish, read_frame};
-use crate::frame::Frame;
+use crate::channel::{Channel, Code, HandshakeError, PublicKey, Role, Terms, establish, read_frame};
+use crate::frame::{Frame, Greeting};
 use crate::identity::Identity;
 use crate::why::why;
 use mio::net::TcpListener;
@@ -23,7 +23,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Handshakes at a time; one costs half a millisecond of CPU, so these cost a caller nothing.
@@ -300,8 +300,18 @@ impl Keeper {
 
 /// The responder's opening, up to the peer's greeting.
 fn welcome(ready: Ready, shared: &Shared) -> Result<Opened, OpenError> {
-    let Ready { stream, addr, own, theirs, code, deadline } = ready;
-    let mut timed = Timed::new(&stream, deadline);
+    let welcomed = handshake(&ready, shared);
+    if welcomed.is_err() {
+        // The door still has a handle of this socket, so that dropping ours would not close it.
+        let _ = ready.stream.shutdown(Shutdown::Both);
+    }
+    let (channel, greeting) = welcomed?;
+    Ok(Opened { stream: ready.stream, channel, greeting, addr: ready.addr, by_code: ready.code.is_some() })
+}
+
+fn handshake(ready: &Ready, shared: &Shared) -> Result<(Channel, Greeting), OpenError> {
+    let Ready { stream, own, theirs, code, deadline, .. } = ready;
+    let mut timed = Timed::new(stream, *deadline);
     let reserved = AtomicBool::new(false);
     let reserve_try = || {
         let taken = code.as_ref().is_some_and(|code| shared.reserve(code));
@@ -315,13 +325,13 @@ fn welcome(ready: Ready, shared: &Shared) -> Result<Opened, OpenError> {
         wanted: &*shared.wanted,
         reserve_try: &reserve_try,
     };
-    let established = establish(&mut timed, &own, &theirs, &terms);
+    let established = establish(&mut timed, own, theirs, &terms);
     if let Some(code) = code.as_ref().filter(|_| reserved.load(Ordering::Relaxed)) {
         shared.tried(code, matches!(established, Err(HandshakeError::WrongCode)));
     }
     let mut channel = established?;
     match read_frame(&mut timed, &mut channel.opener)? {
-        Frame::Greeting(greeting) => Ok(Opened { stream, channel, greeting, addr, by_code: code.is_some() }),
+        Frame::Greeting(greeting) => Ok((channel, greeting)),
         _ => Err(OpenError::NoGreeting("it sent something else".into())),
     }
 }
@@ -366,9 +376,4 @@ fn bind_one(addr: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(TcpListener::from_std(socket.into()))
-}
-
-/// What is left of an opening's time, for the answer to a greeting.
-pub fn answer_deadline() -> Instant {
-    Instant::now() + Duration::from_secs(2)
 }

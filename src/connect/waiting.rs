@@ -4,7 +4,7 @@
 //! silent strangers cost neither threads nor the place of the one who is expected.
 
 use super::OpenError;
-use crate::channel::{Code, HELLO, Hello, Mode};
+use crate::channel::{Code, HELLO, Hello, HelloError, Mode};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::collections::VecDeque;
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Callers that may wait: more than a person's peers, and less than a process may have descriptors.
 const ROOM: usize = 256;
+/// Bytes at the start of every hello that never differ.
+const MAGIC: usize = 7;
 /// Tokens under this belong to the door itself.
 pub(super) const FIRST_TOKEN: usize = 64;
 
@@ -123,15 +125,14 @@ impl Caller {
         while let Some(rest) = self.hello.get_mut(self.read..).filter(|rest| !rest.is_empty()) {
             match self.stream.read(rest) {
                 Ok(0) => return Err(OpenError::ClosedHello),
-                Ok(read) => self.read += read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Ok(read) => {
+                    self.read += read;
                     // A browser or a scanner shows itself by its first bytes; it need not be waited for.
-                    return if self.may_be_hello() {
-                        Ok(false)
-                    } else {
-                        Err(OpenError::Hello(crate::channel::HelloError::NotP2pchat))
-                    };
+                    if !self.may_be_hello() {
+                        return Err(HelloError::NotP2pchat.into());
+                    }
                 }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(OpenError::Io(error)),
             }
@@ -154,6 +155,3 @@ impl Caller {
         Ok(Ready { stream, addr, own, theirs, code, deadline })
     }
 }
-
-/// Bytes at the start of every hello that never differ.
-const MAGIC: usize = 7;

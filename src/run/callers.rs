@@ -9,7 +9,7 @@ use crate::frame::{Frame, Intent, Refusal};
 use crate::notice::Notice;
 use crate::safe::SafeText;
 use crate::session::{Action, Loss};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// For the answer to a greeting: it fits into an empty socket buffer, so this is never used up by an honest caller.
@@ -39,8 +39,8 @@ impl Strangers {
         }
         self.named += 1;
         let silent = std::mem::take(&mut self.silent);
-        let before = if silent > 0 { format!("{silent} more callers came to nothing; ") } else { String::new() };
-        Some(format!("{before}a caller from {} came to nothing: {error}", addr.ip()))
+        let before = if silent > 0 { format!("{silent} more callers were turned away; ") } else { String::new() };
+        Some(format!("{before}a caller from {} was turned away: {error}", addr.ip()))
     }
 }
 
@@ -123,6 +123,8 @@ impl Owner {
 
     fn refuse(&mut self, mut opened: Opened, refusal: Refusal) {
         let refused = answer(&mut opened, Frame::Refusal(refusal));
+        // The door still has a handle of this socket, so that dropping ours would not close it.
+        let _ = opened.stream.shutdown(Shutdown::Both);
         if refused && let Some(words) = self.strangers.words(opened.addr, &OpenError::Refused(refusal)) {
             self.post(Notice::Status(words));
         }

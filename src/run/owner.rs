@@ -17,7 +17,7 @@ use crate::frame::{Greeting, Intent, TransferId};
 use crate::link::{Link, LinkEvent, Parts};
 use crate::notice::{Input, Notice, Posted};
 use crate::safe::SafeText;
-use crate::session::{Loss, Session};
+use crate::session::{Fault, Loss, Session};
 use crate::transfer::receive::{Download, DownloadReport};
 use crate::transfer::send::{Upload, UploadReport};
 use crate::transfer::window::Window;
@@ -215,12 +215,12 @@ impl Owner {
                 }
                 Ok(())
             }
-            LinkEvent::Restart(transfer, position, limit) => {
-                if let (Some(upload), Some(link)) = (self.uploads.get(&transfer), &self.link) {
-                    upload.restart(Arc::clone(link.outbox()), position, limit);
+            LinkEvent::Restart(transfer, position, limit) => match (self.uploads.get(&transfer), &self.link) {
+                (Some(upload), Some(link)) => {
+                    upload.restart(Arc::clone(link.outbox()), position, limit).map_err(Fault::from)
                 }
-                Ok(())
-            }
+                _ => Ok(()),
+            },
             LinkEvent::TooMuch(transfer) => {
                 self.session.too_much(transfer);
                 Ok(())

@@ -1,0 +1,1 @@
+//! Both programs end in the middle, and the same offer comes again.
