@@ -8,14 +8,14 @@
 //! file fills the link. All ways of a table take turns, so that what the machine does besides hits them alike; the middle run of
 //! each counts. Wall time begins when the sending program is started (the receiving one listens already) and ends when both have
 //! ended, so it holds starting, the handshake and the goodbye. CPU time is that of both ends together. Peak memory (Linux) is that
-//! of the sending and the receiving process. `nc`, `rsync` and `scp` are left out where they are not installed, `scp` also
+//! of the sending and the receiving process, the most of all runs. `nc`, `rsync` and `scp` are left out where they are not installed, `scp` also
 //! where `ssh localhost` wants a password; of these only `scp` encrypts and none compares digests of what arrived.
 //!
 //! Options are environment variables; 0 leaves a table out:
 //!
 //! | variable | default | |
 //! |---|---|---|
-//! | `BENCH_MIB` | 1024 | size of the large file in MiB |
+//! | `BENCH_MIB` | 1024 | size of the large file in MiB; the chat needs one too, of 64 MiB then |
 //! | `BENCH_FILES` | 10000 | number of small files, of 1 to 16 KiB |
 //! | `BENCH_LINES` | 300 | lines of chat timed in each situation |
 //! | `BENCH_REPEAT` | 5 | runs of each way |
@@ -62,10 +62,13 @@ mod bench {
     /// Where everything is kept.
     const PLACE: &str = env!("CARGO_TARGET_TMPDIR");
 
-    /// One way to move what is in `from` into the empty folder `into`.
+    /// Moves the first, a file or a folder, into the second, an empty folder.
+    pub(crate) type Move = dyn Fn(&Path, &Path) -> Result<Cost>;
+
+    /// One way to do it.
     pub(crate) struct Way {
         pub(crate) name: &'static str,
-        pub(crate) run: Box<dyn Fn(&Path, &Path) -> Result<Cost>>,
+        pub(crate) run: Box<Move>,
     }
 
     pub(crate) fn run() -> Result<()> {

@@ -98,7 +98,7 @@ impl Nc {
 
 /// `rsync` to a daemon of its own: its network protocol without `ssh`.
 pub(crate) fn rsync() -> Option<Way> {
-    installed("rsync").then(|| Way { name: "rsync daemon", run: Box::new(run_rsync) })
+    installed("rsync").then(|| Way { name: "rsync (CPU: sender)", run: Box::new(run_rsync) })
 }
 
 fn run_rsync(from: &Path, into: &Path) -> Result<Cost> {
@@ -124,7 +124,7 @@ fn run_rsync(from: &Path, into: &Path) -> Result<Cost> {
     let meter = Meter::start()?;
     let status = Command::new("rsync").arg("-a").arg(from).arg(format!("rsync://127.0.0.1:{port}/into/")).status()?;
     let wall = meter.elapsed();
-    // Only a daemon that was waited for has told its CPU time; what it spent on starting is a few milliseconds.
+    // The daemon's part for this transfer is nobody's child any more: its CPU time is missing.
     daemon.kill()?;
     daemon.wait()?;
     ensure!(status.success(), "rsync: {status}");
@@ -143,7 +143,7 @@ pub(crate) fn scp() -> Option<Way> {
         // The server's part is nobody's child here: its CPU time is missing.
         meter.stop()
     };
-    lets_in.then(|| Way { name: "scp (CPU: client)", run: Box::new(run) })
+    lets_in.then(|| Way { name: "scp (CPU: sender)", run: Box::new(run) })
 }
 
 /// Runs a listening and a sending shell command with `$PORT` set; the sending one again until the other listens.

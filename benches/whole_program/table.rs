@@ -3,13 +3,13 @@
 use crate::cost::Cost;
 use std::time::Duration;
 
+/// Over the columns of [`print`].
+const HEADING: &str = "  way                   wall s  fastest  slowest     GB/s    CPU s   x wall    x CPU  peak MiB, sending, receiving";
+
 /// Prints a table: each way's middle run by wall time, and how its wall and CPU time compare with the first way's.
 pub(crate) fn print(title: &str, bytes: u64, runs: &[(&str, Vec<Cost>)]) {
     println!("{title}, {:.1} MB", bytes as f64 / 1e6);
-    println!(
-        "  {:<18} {:>8} {:>17} {:>8} {:>8} {:>8} {:>8}  {}",
-        "way", "wall s", "fastest, slowest", "GB/s", "CPU s", "x wall", "x CPU", "peak MiB, both ends"
-    );
+    println!("{HEADING}");
     let Some(first) = runs.first().and_then(|(_, costs)| middle(costs)) else { return };
     for (name, costs) in runs {
         let Some(cost) = middle(costs) else { continue };
@@ -25,7 +25,7 @@ pub(crate) fn print(title: &str, bytes: u64, runs: &[(&str, Vec<Cost>)]) {
             format!("{:.1}, {:.1}", sender as f64 / 1024.0, receiver as f64 / 1024.0)
         });
         println!(
-            "  {name:<18} {wall:>8.3} {fastest:>8.3} {slowest:>8.3} {:>8.2} {:>8.2} {:>8.2} {:>8.2}  {peak}",
+            "  {name:<20} {wall:>8.3} {fastest:>8.3} {slowest:>8.3} {:>8.2} {:>8.2} {:>8.2} {:>8.2}  {peak}",
             bytes as f64 / 1e9 / wall,
             cost.cpu.as_secs_f64(),
             wall / first.wall.as_secs_f64(),
