@@ -1,7 +1,7 @@
 //! The terminal as the system sees it: raw mode, modes, size, and the way back.
 //!
 //! Owner of stdout while the interactive face runs. Invariant: [`HELD`] says whether the terminal is ours; every byte goes
-//! through [`write`], every exit path through [`restore`], and after that nothing is written any more.
+//! through [`write()`], every exit path through [`restore`], and after that nothing is written any more.
 
 use super::screen::{Extent, Size};
 use crossterm::terminal;
