@@ -24,6 +24,8 @@ mod kept;
 mod keys;
 mod layout;
 mod screen;
+#[cfg(test)]
+mod sight;
 mod style;
 mod tty;
 
