@@ -157,7 +157,7 @@ what you type goes to your peer; a line that begins with / is a command
   /cancel [ID]          stop a transfer             /cancel 2
   /transfers [ID]       what is on its way, or the names in one transfer
   /peer                 who is at the other end
-  /verify               mark your peer as verified, the numbers being equal
+  /verify               mark your peer as verified, if the numbers are equal
   /me TEXT              say what you do             /me waves
   /clear                clear the screen
   /help                 this

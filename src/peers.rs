@@ -8,27 +8,22 @@
 
 mod file;
 mod judge;
+mod store;
 
 pub use file::{LineError, Problem};
 pub use judge::{Judgement, Refusal};
 
-use crate::ui::{SafeText, Trust};
+use crate::notice::Trust;
+use crate::safe::SafeText;
+use crate::why::why;
 use chrono::{DateTime, Utc};
 use file::Book;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use store::{FILE, FILE_BYTES};
 use thiserror::Error;
 use unicode_width::UnicodeWidthStr;
 
-/// The file's name.
-const FILE: &str = "known_peers";
-/// Held while the file is changed. A file of its own, since the other is replaced.
-const LOCK: &str = "known_peers.lock";
-/// Written in full, then renamed. One name is enough: only who holds the lock writes it.
-const NEW: &str = "known_peers.new";
-/// The largest file that is read, in bytes: some hundred thousand peers.
-const FILE_BYTES: u64 = 16 << 20;
 /// Addresses that are remembered as dialled for one peer; the oldest gives way.
 const DIALLED: usize = 8;
 
@@ -104,7 +99,7 @@ impl Met {
 #[derive(Debug, Error)]
 pub enum PeersError {
     /// The file system's fault, or of who set its permissions.
-    #[error("could not {action} {}: {source}", path.display())]
+    #[error("could not {action} {}: {}", path.display(), why(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -159,7 +154,7 @@ impl Peers {
     ///
     /// When the file exists and cannot be read. A line that cannot is no error: see [`Peers::problems`].
     pub fn open(data_dir: &Path) -> Result<Self, PeersError> {
-        let book = read(&data_dir.join(FILE))?;
+        let book = store::read(&data_dir.join(FILE))?;
         Ok(Self { dir: data_dir.to_path_buf(), book })
     }
 
@@ -269,16 +264,13 @@ impl Peers {
 
     /// Reads, changes and writes under the lock. Nothing is written when `change` fails.
     fn change<T>(&mut self, change: impl FnOnce(&mut Book) -> Result<T, PeersError>) -> Result<T, PeersError> {
-        create_dir(&self.dir)?;
-        let lock_path = self.dir.join(LOCK);
-        let lock = private().create(true).truncate(false).open(&lock_path).map_err(failed("open", &lock_path))?;
-        lock.lock().map_err(failed("lock", &lock_path))?;
-        let mut book = read(&self.path())?;
+        // Held to the end of this function.
+        let _lock = store::lock(&self.dir)?;
+        let mut book = store::read(&self.path())?;
         let result = change(&mut book)?;
-        replace(&self.dir, &book.to_bytes())?;
+        store::replace(&self.dir, &book.to_bytes())?;
         self.book = book;
         Ok(result)
-        // Closing the file unlocks it.
     }
 }
 
@@ -382,59 +374,6 @@ fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
         text.push('\n');
     }
     text
-}
-
-fn read(path: &Path) -> Result<Book, PeersError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
-        Err(source) => return Err(failed("read", path)(source)),
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read", path))?;
-    if u64::try_from(bytes.len()).is_ok_and(|size| size > FILE_BYTES) {
-        return Err(PeersError::TooLarge { path: path.to_path_buf() });
-    }
-    Ok(Book::from_bytes(&bytes))
-}
-
-/// Puts a new file in the place of the old: after a crash either the one or the other is there, whole.
-fn replace(dir: &Path, bytes: &[u8]) -> Result<(), PeersError> {
-    let (path, new) = (dir.join(FILE), dir.join(NEW));
-    // One that a crash left behind.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &new)(error)),
-        _ => {}
-    }
-    let mut file = private().create_new(true).open(&new).map_err(failed("create", &new))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &new))?;
-    fs::rename(&new, &path).map_err(failed("replace", &path))?;
-    if cfg!(unix) {
-        // The rename itself is only durable with its folder.
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))?;
-    }
-    Ok(())
-}
-
-/// Who one talks to is nobody else's business.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn create_dir(dir: &Path) -> Result<(), PeersError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(failed("create", dir))
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PeersError {
-    move |source| PeersError::Io { action, path: path.to_path_buf(), source }
 }
 
 #[cfg(test)]

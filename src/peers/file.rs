@@ -5,7 +5,7 @@
 //! written back byte for byte, readable or not; a peer is one line whatever its name holds.
 
 use super::{Key, Peer, local_name};
-use crate::ui::Trust;
+use crate::notice::Trust;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::HashSet;
 use std::fmt;

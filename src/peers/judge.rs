@@ -4,7 +4,8 @@
 //! once is no promise, so another key there is a loud warning. Every text names an innocent and a hostile cause.
 
 use super::{Key, Peer, Peers};
-use crate::ui::{SafeText, Trust};
+use crate::notice::Trust;
+use crate::safe::SafeText;
 use chrono::{DateTime, SecondsFormat, Utc};
 use thiserror::Error;
 

@@ -5,6 +5,7 @@
 
 use super::{Input, Intake, Notice, SafeText};
 use crate::command::CommandError;
+use crate::why::why;
 use std::io::{self, BufRead};
 use std::str::Utf8Error;
 use thiserror::Error;
@@ -20,7 +21,7 @@ enum LineError {
     TooLong(#[from] CommandError),
     #[error("line {number} of the input is not valid UTF-8 (byte {}) and was not sent", source.valid_up_to().saturating_add(1))]
     NotUtf8 { number: u64, source: Utf8Error },
-    #[error("could not read the input after line {number}: {source}\nit counts as ended")]
+    #[error("could not read the input after line {number}: {}\nit counts as ended", why(source))]
     Unreadable { number: u64, source: io::Error },
 }
 

@@ -1,7 +1,7 @@
 //! The plain face: lines that only ever append, for pipes, logs, screen readers and poor terminals.
 //!
 //! Chat goes to standard output, everything else to standard error. Invariant: a line of chat begins with a time or, being
-//! the continuation of one, with [`INDENT`]; a line of the program's begins with [`MARK`]. So no peer can imitate one of
+//! the continuation of one, with `INDENT`; a line of the program's begins with `MARK`. So no peer can imitate one of
 //! the program's lines, even where both streams end in one place. Own lines are not repeated: terminal or pipe have them.
 
 mod words;

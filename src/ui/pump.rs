@@ -1,11 +1,12 @@
 //! How a face takes notices: in batches, each settled only once it is written.
 //!
-//! 1. Wait for one notice, then take what else is there, up to [`BATCH`].
+//! 1. Wait for one notice, then take what else is there, up to `BATCH`.
 //! 2. Show all of them; the face writes into buffers.
 //! 3. Flush, so that a script sees the events at once.
 //! 4. Report the highest number settled: only now may the peer be told that its lines are handed on.
 
 use super::{Notice, Posted};
+use crate::why::why;
 use std::io;
 use std::sync::mpsc::Receiver;
 use thiserror::Error;
@@ -20,7 +21,7 @@ pub enum FaceError {
     #[error("standard output was closed")]
     Closed,
     /// Standard output cannot be written.
-    #[error("could not write to standard output: {0}")]
+    #[error("could not write to standard output: {}", why(.0))]
     Output(#[source] io::Error),
 }
 

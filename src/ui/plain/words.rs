@@ -83,9 +83,10 @@ impl Speech {
             Notice::Info(info) => self::info(info),
             Notice::Lost { reason, waiting } => {
                 let mut lines = headed("connection lost: ", reason);
-                if *waiting > 0 {
-                    let waiting = u64::try_from(*waiting).unwrap_or(u64::MAX);
-                    lines.push(format!("{} to be sent when it is back", count(waiting, "thing")));
+                match waiting {
+                    0 => {}
+                    1 => lines.push("1 line or transfer waits for its return".to_owned()),
+                    _ => lines.push(format!("{waiting} lines and transfers wait for its return")),
                 }
                 lines
             }
@@ -184,10 +185,12 @@ fn offer(notice: &Notice) -> Vec<String> {
         Direction::Out => "offered to your peer:",
     };
     let folders = if *folders > 0 { format!(", {}", count(*folders, "folder")) } else { String::new() };
-    let more = if *more > 0 { format!("{more} more and ") } else { String::new() };
     // The peer's name for it stands last, so that nothing it holds can be read as the program's words.
-    let what = format!("{}{folders}, {}: {more}{}", count(*files, "file"), size(*bytes), name.safe());
+    let what = format!("{}{folders}, {}: {}", count(*files, "file"), size(*bytes), name.safe());
     let mut lines = vec![format!("[{transfer}] {who} {what}")];
+    if *more > 0 {
+        lines.push(format!("and {} beside it", count(*more, "name")));
+    }
     if let Some(free) = free {
         let enough = if free < bytes { "only " } else { "" };
         lines.push(format!("{enough}{} free", size(*free)));
