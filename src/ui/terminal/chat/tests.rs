@@ -30,8 +30,10 @@ const HOSTILE: [&str; 20] = [
 fn check_block(sight: &mut Sight, case: &str) {
     let rows = sight.rows();
     let (cursor_row, cursor_column) = sight.terminal.screen().cursor_position();
-    assert_eq!(rows.last().map(String::as_str), Some("> typed"), "{case}: {rows:#?}");
-    assert_eq!((usize::from(cursor_row), cursor_column), (rows.len() - 1, 7), "{case}");
+    let input = rows.len() - 2;
+    assert_eq!(rows[input], "> typed", "{case}: {rows:#?}");
+    assert_eq!((usize::from(cursor_row), cursor_column), (input, 7), "{case}");
+    assert!(rows[input + 1].starts_with("-- "), "{case}: {rows:#?}");
     assert_eq!(rows.iter().filter(|row| row.starts_with("-- ")).count(), 1, "{case}: {rows:#?}");
     assert!(!sight.terminal.screen().alternate_screen() && !sight.terminal.screen().hide_cursor(), "{case}");
 }

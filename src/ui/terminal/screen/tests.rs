@@ -34,6 +34,13 @@ fn bar(sight: &mut Sight, transfer: u32) {
 /// Every message exactly once, in order, and nothing of a block but the one at the end.
 fn check(sight: &mut Sight, messages: usize, bars: usize) {
     let all = sight.everything();
+    check_messages(&all, messages);
+    assert_eq!(all.iter().filter(|row| row.starts_with("-- [")).count(), 1, "{all:#?}");
+    assert_eq!(all.iter().filter(|row| row.starts_with("↑ ")).count(), bars, "{all:#?}");
+    assert_eq!(all.iter().filter(|row| row.starts_with("> ") || *row == ">").count(), 1, "{all:#?}");
+}
+
+fn check_messages(all: &[String], messages: usize) {
     let joined = all.join("");
     let mut from = 0;
     for number in 0..messages {
@@ -43,9 +50,6 @@ fn check(sight: &mut Sight, messages: usize, bars: usize) {
         assert!(at >= from, "{wanted} out of order");
         from = at;
     }
-    assert_eq!(all.iter().filter(|row| row.starts_with("-- [")).count(), 1, "{all:#?}");
-    assert_eq!(all.iter().filter(|row| row.starts_with("↑ ")).count(), bars, "{all:#?}");
-    assert_eq!(all.iter().filter(|row| row.starts_with("> ") || *row == ">").count(), 1, "{all:#?}");
 }
 
 #[test]
@@ -85,8 +89,8 @@ fn the_terminal_wraps_the_chat_itself() {
 fn rows_of_the_block_are_never_wrapped_and_autowrap_is_back_on_after_it() {
     let mut sight = Sight::connected(30, 10);
     sight.typed(&"日本👩‍👩‍👧e\u{301}x ".repeat(6));
-    let (cursor, _) = sight.terminal.screen().cursor_position();
-    for row in 1..=cursor {
+    let first = u16::try_from(sight.rows().iter().position(|row| row.starts_with("> ")).unwrap()).unwrap();
+    for row in first..10 {
         assert!(!sight.terminal.screen().row_wrapped(row), "{row}");
     }
     assert!(sight.bytes.rfind("\x1b[?7h") > sight.bytes.rfind("\x1b8"));
@@ -212,7 +216,7 @@ fn reflow(terminal: &mut vt100::Parser, columns: u16, height: u16) -> vt100::Par
 
 fn resize(sight: &mut Sight, columns: u16, height: u16) {
     sight.terminal = reflow(&mut sight.terminal, columns, height);
-    sight.screen.resize(Size { columns, rows: height });
+    sight.screen.resize(Size { columns, rows: height }, false);
 }
 
 #[test]
@@ -254,6 +258,35 @@ fn resizes_lose_no_message_and_leave_no_row_behind() {
 }
 
 #[test]
+fn a_frame_that_meets_the_terminal_after_its_change_erases_no_message() {
+    for seed in 0..12 {
+        let mut dice = Dice(seed);
+        let mut sight = Sight::connected(80, 24);
+        bar(&mut sight, 1);
+        // When short, no row stands above the cursor and nothing at all is left behind.
+        let long = seed % 2 == 1;
+        sight.typed(if long {
+            "a typed line that does not fit into the narrower ones of these screens"
+        } else {
+            "short"
+        });
+        for number in 0..40 {
+            let columns = u16::try_from(40 + dice.roll(80)).unwrap();
+            let height = u16::try_from(20 + dice.roll(20)).unwrap();
+            sight.terminal = reflow(&mut sight.terminal, columns, height);
+            sight.hear(&format!("<message {number}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
+            sight.screen.resize(Size { columns, rows: height }, true);
+            sight.frame();
+        }
+        if long {
+            check_messages(&sight.everything(), 40);
+        } else {
+            check(&mut sight, 40, 1);
+        }
+    }
+}
+
+#[test]
 fn a_terminal_without_reflow_loses_no_message() {
     let mut sight = Sight::connected(80, 24);
     sight.screen = Screen::new(Size { columns: 80, rows: 24 }, false);
@@ -262,7 +295,7 @@ fn a_terminal_without_reflow_loses_no_message() {
     for (number, columns) in [60, 40, 100, 50, 80].into_iter().enumerate() {
         sight.hear(&format!("<message {number}>"));
         sight.terminal.screen_mut().set_size(24, columns);
-        sight.screen.resize(Size { columns, rows: 24 });
+        sight.screen.resize(Size { columns, rows: 24 }, false);
     }
     sight.frame();
     check(&mut sight, 5, 1);
