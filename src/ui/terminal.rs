@@ -24,7 +24,11 @@ mod kept;
 mod keys;
 mod layout;
 mod screen;
+#[cfg(test)]
+mod sight;
 mod style;
+#[cfg(test)]
+mod trial;
 mod tty;
 
 pub use tty::restore;
@@ -52,6 +56,8 @@ const PROGRESS_GAP: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_millis(300);
 /// How long painting waits at most while the size changes without a rest.
 const RESTLESS: Duration = Duration::from_secs(3);
+/// A frame written so shortly before the size changed may have met the terminal after that.
+const IN_FLIGHT: Duration = Duration::from_millis(100);
 /// How long the way back from Ctrl-Z waits for SIGCONT: where no shell controls jobs, the stop is ignored.
 const STOP_IGNORED: Duration = Duration::from_millis(200);
 /// Notices a frame, so that keys are looked at in between.
@@ -140,7 +146,7 @@ impl Drop for Restored {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pause {
     /// The size changes: until it was quiet for long enough, or for too long not.
-    Resizing { until: Instant, limit: Instant },
+    Resizing { until: Instant, limit: Instant, in_flight: bool },
     /// Stopped by Ctrl-Z, until the process goes on.
     Stopped { until: Instant },
 }
@@ -150,7 +156,10 @@ struct Stage {
     inbox: Arc<Inbox>,
     face: Face,
     screen: Screen,
+    /// When the last frame was made, whether there was anything to write or not.
     painted: Instant,
+    /// When the last frame was written.
+    written: Instant,
     pause: Option<Pause>,
     /// Numbers of the notices that the next frame shows.
     unsettled: Vec<u64>,
@@ -160,7 +169,8 @@ impl Stage {
     fn new(inbox: Arc<Inbox>, face: Face) -> Self {
         let size = tty::size().unwrap_or(screen::Size { columns: 80, rows: 24 });
         let screen = Screen::new(size, tty::reflows());
-        Self { inbox, face, screen, painted: Instant::now(), pause: None, unsettled: Vec::new() }
+        let now = Instant::now();
+        Self { inbox, face, screen, painted: now, written: now, pause: None, unsettled: Vec::new() }
     }
 
     fn run(&mut self, settled: impl Fn(u64)) -> io::Result<()> {
@@ -187,7 +197,9 @@ impl Stage {
     /// What is worth waking for.
     fn attention(&self) -> Attention {
         match self.pause {
-            Some(Pause::Resizing { until, limit }) => Attention { alarm: Some(until.min(limit)), ..Default::default() },
+            Some(Pause::Resizing { until, limit, .. }) => {
+                Attention { alarm: Some(until.min(limit)), ..Default::default() }
+            }
             Some(Pause::Stopped { until }) => Attention { alarm: Some(until), ..Default::default() },
             None => Attention {
                 notices: Some(self.painted + CHAT_GAP),
@@ -229,17 +241,23 @@ impl Stage {
     fn rest(&mut self, now: Instant) {
         self.pause = match self.pause {
             Some(Pause::Stopped { until }) => Some(Pause::Stopped { until }),
-            Some(Pause::Resizing { limit, .. }) => Some(Pause::Resizing { until: now + QUIET, limit }),
-            None => Some(Pause::Resizing { until: now + QUIET, limit: now + RESTLESS }),
+            Some(Pause::Resizing { limit, in_flight, .. }) => {
+                Some(Pause::Resizing { until: now + QUIET, limit, in_flight })
+            }
+            None => {
+                let in_flight = now < self.written + IN_FLIGHT;
+                Some(Pause::Resizing { until: now + QUIET, limit: now + RESTLESS, in_flight })
+            }
         };
     }
 
     fn end_pause(&mut self, now: Instant) -> io::Result<()> {
         match self.pause {
-            Some(Pause::Resizing { until, limit }) if now >= until.min(limit) => {
+            Some(Pause::Resizing { until, limit, in_flight }) if now >= until.min(limit) => {
                 self.pause = None;
                 if let Some(size) = tty::size() {
-                    self.screen.resize(size);
+                    // Cut short, the pause may have missed the last change.
+                    self.screen.resize(size, in_flight || now < until);
                 }
             }
             Some(Pause::Stopped { until }) if now >= until => {
@@ -271,7 +289,8 @@ impl Stage {
         if self.screen.would_change(&above, &block) {
             let mut frame = String::new();
             self.screen.frame(&above, block, &mut frame);
-            tty::write(frame.as_bytes(), self.screen.extent())?;
+            tty::write(frame.as_bytes(), self.screen.extent().above)?;
+            self.written = Instant::now();
         }
         self.painted = Instant::now();
         self.unsettled.drain(..).for_each(settled);

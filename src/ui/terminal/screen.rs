@@ -1,13 +1,17 @@
 //! The renderer: chat above, a block of rows last, and nothing of either ever lost.
 //!
 //! Invariant: [`Screen`] knows what it painted last and how far above the cursor that begins; it moves only relative to the
-//! cursor and erases only rows that are its own. It writes bytes to a buffer and knows no terminal.
+//! cursor, and erases only from the first row of its block downwards. It writes bytes to a buffer and knows no terminal.
 //!
 //! 1. From the cursor (in the input row) go up to the first row of the block.
 //! 2. With chat to print: erase the block row by row, print the chat, and let the terminal wrap it, so that its
 //!    scrollback can reflow it later.
 //! 3. Make room for the new block by line feeds, then paint it without autowrap; nothing scrolls while that happens, so the
 //!    place saved with `ESC 7` is where the cursor belongs. The terminal decides how wide an emoji is.
+//!
+//! When its width changes a terminal wraps the rows anew, the block's too, and no one can say how it met a frame that was
+//! on its way meanwhile. Below the cursor that does not matter: everything there is the block's. So the input stands first
+//! in the block and all else below, and only the rows of the input above the cursor are ever counted, never too many.
 
 use super::style::Row;
 
@@ -63,8 +67,19 @@ pub(super) struct Screen {
     reflows: bool,
     size: Size,
     shown: Block,
-    /// The size changed since the block was painted.
-    moved: bool,
+    /// What happened to the block since it was painted.
+    since: Since,
+}
+
+/// What the terminal may have done to the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Nothing.
+    Steady,
+    /// It wrapped the rows for the new width.
+    Reflowed,
+    /// It did that, or had the new width already when the block came.
+    Unknown,
 }
 
 const SYNC_ON: &str = "\x1b[?2026h";
@@ -80,28 +95,29 @@ const HOME: &str = "\x1b[H";
 
 impl Screen {
     pub(super) fn new(size: Size, reflows: bool) -> Self {
-        Self { reflows, size, shown: Block::default(), moved: false }
+        Self { reflows, size, shown: Block::default(), since: Since::Steady }
     }
 
     pub(super) fn size(&self) -> Size {
         self.size
     }
 
-    /// The size is another now; the block is where the terminal's own reflow put it.
-    pub(super) fn resize(&mut self, size: Size) {
+    /// The size is another now. `in_flight` says that the last frame was written so shortly before that the terminal may have
+    /// taken it after the change.
+    pub(super) fn resize(&mut self, size: Size, in_flight: bool) {
         self.size = size;
-        self.moved = true;
+        self.since = if in_flight || self.since == Since::Unknown { Since::Unknown } else { Since::Reflowed };
     }
 
     /// The block is gone: another program had the terminal.
     pub(super) fn forget(&mut self) {
         self.shown = Block::default();
-        self.moved = false;
+        self.since = Since::Steady;
     }
 
     /// Whether a frame would change anything.
     pub(super) fn would_change(&self, above: &Above, block: &Block) -> bool {
-        self.moved || !above.is_empty() || *block != self.shown
+        self.since != Since::Steady || !above.is_empty() || *block != self.shown
     }
 
     /// Appends one frame to `out`: the chat of `above`, then `block`.
@@ -114,7 +130,7 @@ impl Screen {
         out.push('\r');
         up(out, old.above);
         let mut standing = old.total;
-        if !above.chat.is_empty() || above.clear || self.moved {
+        if !above.chat.is_empty() || above.clear || self.since != Since::Steady {
             erase(out, old.total);
             standing = 0;
         }
@@ -128,20 +144,26 @@ impl Screen {
         out.push_str(SHOW);
         out.push_str(SYNC_OFF);
         self.shown = block;
-        self.moved = false;
+        self.since = Since::Steady;
     }
 
-    /// How many rows the block takes now, counted so that a doubt leaves a row standing rather than erases chat.
+    /// How many rows the block takes now: above the cursor never too many, so that a doubt leaves a row standing rather than
+    /// erases chat; below it never too few.
     pub(super) fn extent(&self) -> Extent {
         let columns = usize::from(self.size.columns).max(1);
-        let reflows = self.reflows && self.moved;
-        let pieces = |width: usize| if reflows { width.max(1).div_ceil(columns) } else { 1 };
-        let least = |row: &Row| pieces(row.width().least);
-        let most = |row: &Row| pieces(row.width().most);
-        let before: usize = self.shown.rows.iter().take(self.shown.cursor_row).map(least).sum();
-        let inside = if reflows { self.shown.cursor_column / columns } else { 0 };
-        let after: usize = self.shown.rows.iter().skip(self.shown.cursor_row).map(most).sum();
-        Extent { above: before + inside, total: before + after }
+        let before = self.shown.rows.iter().take(self.shown.cursor_row);
+        let above = match self.since {
+            Since::Reflowed if self.reflows => {
+                let rows: usize = before.map(|row| row.width().least.max(1).div_ceil(columns)).sum();
+                rows + self.shown.cursor_column / columns
+            }
+            _ => before.count(),
+        };
+        let total = match self.since {
+            Since::Steady => self.shown.rows.len(),
+            _ => above + usize::from(self.size.rows),
+        };
+        Extent { above, total }
     }
 
     /// The block with no more rows than the screen can hold beside one of chat.
@@ -155,7 +177,7 @@ impl Screen {
     }
 }
 
-/// Erases `rows` rows from the cursor's on and comes back; never scrolls, also when there are fewer rows left.
+/// Erases `rows` rows from the cursor's on and comes back; at the end of the screen the last one is erased again.
 fn erase(out: &mut String, rows: usize) {
     if rows == 0 {
         return;
