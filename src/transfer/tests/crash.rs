@@ -217,3 +217,14 @@ fn a_state_directory_that_cannot_be_made_costs_only_a_warning() {
     assert_eq!(outcome.warnings.len(), 1);
     assert_eq!(finished(&outcome), (1, 0, 1));
 }
+
+#[test]
+fn a_cancel_keeps_the_partial_and_every_whole_file() {
+    let rooms = crashed();
+    // A crash in these tests is a cancel of both sides: the small file is published, the big one a partial beside it.
+    assert_eq!(fs::read(rooms.to.path().join("t/a")).unwrap(), b"small");
+    let there = fs::read(partial(&rooms.to.path().join("t"))).unwrap();
+    assert!(there == noise(BIG)[..there.len()] && there.len() as u64 >= DURABLE);
+    assert!(!rooms.to.path().join("t/big").exists() && !rooms.to.path().join("t/z").exists());
+    assert_eq!(fs::read_dir(rooms.state.path()).unwrap().count(), 1);
+}

@@ -304,7 +304,7 @@ pub(super) fn deliver(window: &Window, piece: Bulk, meddle: impl FnOnce(&mut [u8
 }
 
 /// A chunk's record, opened.
-pub(super) fn record(transfer: u32, position: Position, data: &[u8]) -> (ChunkHeader, Record) {
+pub(in crate::transfer) fn record(transfer: u32, position: Position, data: &[u8]) -> (ChunkHeader, Record) {
     let header = ChunkHeader { transfer, position };
     let frame = [&header.encode()[..], data].concat();
     let mut record = Record::with_len(frame.len() + TAG);
