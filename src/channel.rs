@@ -1,1 +1,210 @@
-//! Stub, to be written.
+//! The secure channel: from two hellos over a stream to a [`Sealer`] for the writer and an [`Opener`] for the reader.
+//!
+//! Owner of PROTOCOL.md sections 1 to 4, the verification number of 6, and 10. Invariant: a [`Channel`] exists only when both
+//! sides hold the same two keys, each knows the static key the other proved, and that key was wanted; whatever goes wrong
+//! before that is a [`HandshakeError`] and leaves nothing behind. Nothing here knows a socket or a clock: the caller puts
+//! its deadline on the stream, whose `WouldBlock` and `TimedOut` are taken for silence past it.
+//!
+//! 1. Both sides send a [`Hello`] and check the other's.
+//! 2. With a code: both send a SPAKE2 message, which gives a key that one who lacks the code can guess only once.
+//! 3. Three Noise messages XX, with that key as psk0; the static key is checked as soon as it is known.
+//! 4. The handshake splits into one key a direction, and every record from then on is sealed.
+//! 5. Without a code: commitment, nonce, reveal give the number that two people compare.
+
+mod code;
+mod handshake;
+mod hello;
+mod key;
+mod record;
+
+pub use code::{Code, CodeError};
+pub use handshake::establish;
+pub use hello::{HELLO, Hello, HelloError, Mode};
+pub use key::{KeyTextError, PublicKey};
+pub(crate) use key::{hex, unhex};
+pub use record::{OpenError, Opener, ReadError, SealError, Sealer, WriteError, read_frame, write_frame};
+
+use crate::identity::Identity;
+use crate::why::why;
+use std::{fmt, io};
+use thiserror::Error;
+
+/// Which side of the connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The side that opened the TCP connection.
+    Initiator,
+    /// The side that took it.
+    Responder,
+}
+
+/// What this side brings to a handshake and what it demands.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// Which side this is.
+    pub role: Role,
+    /// The shared code; present exactly when the own hello says [`Mode::Code`].
+    pub code: Option<&'a Code>,
+    /// The own static key.
+    pub identity: &'a Identity,
+    /// Whether a static key is wanted; asked once, as soon as the key is known and before anything more is sent.
+    pub wanted: &'a dyn Fn(&PublicKey) -> bool,
+    /// Takes one of the code's tries, false when there is none left; asked once by a responder with a code, when message 1
+    /// is there and before it is checked.
+    pub reserve_try: &'a dyn Fn() -> bool,
+}
+
+/// Both directions of an established connection.
+#[derive(Debug)]
+pub struct Channel {
+    /// What this side sends.
+    pub sealer: Sealer,
+    /// What this side receives.
+    pub opener: Opener,
+    /// The static key that the peer proved to have.
+    pub peer: PublicKey,
+    /// The number for people to compare; present exactly in [`Mode::Open`].
+    pub verification: Option<Verification>,
+}
+
+/// The ten digits that are the same on both sides when nobody is in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verification(u64);
+
+impl Verification {
+    /// One more than the highest number (PROTOCOL.md section 6).
+    const NUMBERS: u64 = 10_000_000_000;
+    const GROUP: u64 = 100_000;
+}
+
+impl fmt::Display for Verification {
+    /// Two groups of five digits: `12345 67890`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:05} {:05}", self.0 / Self::GROUP, self.0 % Self::GROUP)
+    }
+}
+
+/// What a side of a handshake was waiting for, or sending, when it went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The SPAKE2 messages.
+    Code,
+    /// Noise message 1, initiator to responder.
+    Message1,
+    /// Noise message 2, responder to initiator.
+    Message2,
+    /// Noise message 3, initiator to responder.
+    Message3,
+    /// The exchange that gives the verification number.
+    Verification,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Code => "at the exchange of the code",
+            Self::Message1 => "at message 1 of the handshake",
+            Self::Message2 => "at message 2 of the handshake",
+            Self::Message3 => "at message 3 of the handshake",
+            Self::Verification => "at the exchange of the verification number",
+        })
+    }
+}
+
+/// Why there is no channel.
+#[derive(Debug, Error)]
+pub enum HandshakeError {
+    /// The peer or the network: the stream ended.
+    #[error("the peer closed the connection {0}")]
+    Closed(Stage),
+    /// The peer or the network: the stream ended right after this initiator showed that it has a code. That is how a
+    /// responder with another code behaves.
+    #[error("wrong code, or the peer closed the connection")]
+    CodeUnanswered,
+    /// The peer or the network: nothing came before the deadline on the stream.
+    #[error("the peer fell silent {0}")]
+    Silent(Stage),
+    /// The peer: it has another code.
+    #[error("wrong code\neither side may have mistyped it, or somebody else tried to connect")]
+    WrongCode,
+    /// The peer: it used up the tries of this code, so it was not even checked.
+    #[error("no tries are left for this code\nmake a new one and tell it to the peer again")]
+    NoTriesLeft,
+    /// The peer: a message of another length than the protocol's.
+    #[error("the peer sent {1} bytes {0}, where another length is due")]
+    BadLength(Stage, u16),
+    /// The peer: a SPAKE2 message that is none.
+    #[error("the peer sent a malformed message {}", Stage::Code)]
+    Malformed,
+    /// The peer: a static key for which every secret is zero.
+    #[error("the peer's key is of low order; it is broken, or somebody tries to weaken the encryption")]
+    LowOrderKey,
+    /// The peer: it has a key other than the one that is wanted.
+    #[error("the peer has another key than expected: {}", .0.fingerprint())]
+    Unwanted(PublicKey),
+    /// The peer or somebody in the middle: a message does not open.
+    #[error(
+        "tampering noticed {0}: a message does not open\nthe network may have damaged it, or somebody changes what passes"
+    )]
+    Tampered(Stage),
+    /// The peer or somebody in the middle: the revealed nonce is not the one committed to.
+    #[error(
+        "tampering noticed {}: the peer revealed another value than it promised\nthe other side is broken, or somebody \
+         tries to forge the number",
+        Stage::Verification
+    )]
+    Commitment,
+    /// The peer: a frame that is not due, or no frame at all.
+    #[error("the peer sent something else {}", Stage::Verification)]
+    UnexpectedFrame,
+    /// The network or the system: the stream failed.
+    #[error("input or output failed {0}: {cause}", cause = why(.1))]
+    Io(Stage, #[source] io::Error),
+    /// This program: the cryptography refused what it was given.
+    #[error("the handshake cannot be carried out here: {0}")]
+    Internal(&'static str),
+}
+
+impl HandshakeError {
+    /// Whether an initiator that had a code spent a guess on this connection without learning that the peer knows it:
+    /// then it must not dial again by itself (PROTOCOL.md section 3), because a false responder could guess once each time.
+    pub fn spent_our_code(&self, mode: Mode) -> bool {
+        mode == Mode::Code
+            && match self {
+                Self::CodeUnanswered | Self::WrongCode => true,
+                Self::Closed(stage) | Self::Silent(stage) | Self::BadLength(stage, _) | Self::Io(stage, _) => {
+                    *stage == Stage::Message2
+                }
+                _ => false,
+            }
+    }
+}
+
+/// How a stream failed, for whoever reads or writes frames on it.
+#[derive(Debug, Error)]
+pub enum StreamError {
+    /// It ended.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// Nothing moved before the deadline.
+    #[error("the peer fell silent")]
+    Silent,
+    /// Something else.
+    #[error("input or output failed: {}", why(.0))]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for StreamError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::WouldBlock | Kind::TimedOut => Self::Silent,
+            Kind::UnexpectedEof | Kind::WriteZero | Kind::BrokenPipe => Self::Closed,
+            Kind::ConnectionReset | Kind::ConnectionAborted => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,306 @@
-//! Stub, to be written.
+//! What a typed line means: text for the peer, or a command to this program.
+//!
+//! Owner of the commands, their arguments and their help. Only lines of this side's own input come here; text of the peer
+//! never does. What begins like a command and is none is an error and never goes out: a mistyped `/send` shall not be chat.
+
+mod paths;
+
+pub use paths::{SendArgs, SplitError};
+
+use crate::frame::LINE_TEXT;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// What a line means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Goes to the peer.
+    Say {
+        /// 1 to 64,000 bytes, maybe of several lines.
+        text: String,
+        /// `/me`: something the user does.
+        action: bool,
+    },
+    /// To be done here.
+    Command(Command),
+    /// A blank line: nothing goes out.
+    Nothing,
+}
+
+/// A command that is complete and well formed. Whether it can be done now is the session's to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `/help`
+    Help,
+    /// `/quit`, `/exit`
+    Quit,
+    /// `/send PATH…`
+    Send(SendArgs),
+    /// `/accept [ID] [DEST]`
+    Accept {
+        /// Which offer; the only open one when not said.
+        transfer: Option<u32>,
+        /// The folder to receive into, `~` expanded.
+        dest: Option<PathBuf>,
+    },
+    /// `/decline [ID]`
+    Decline {
+        /// Which offer; the only open one when not said.
+        transfer: Option<u32>,
+    },
+    /// `/cancel [ID]`
+    Cancel {
+        /// Which transfer; the only one when not said.
+        transfer: Option<u32>,
+    },
+    /// `/transfers [ID]`: all of them, or the names in one.
+    Transfers(Option<u32>),
+    /// `/verify`
+    Verify,
+    /// `/peer`
+    Peer,
+    /// `/clear`
+    Clear,
+}
+
+/// Why a line was neither sent nor done. All are the user's to mend.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommandError {
+    /// No such command.
+    #[error("unknown command /{word}\n{hint}", hint = unknown_hint(word))]
+    Unknown {
+        /// What stood after the slash.
+        word: String,
+    },
+    /// A known command with arguments it does not take.
+    #[error("{what}\nusage: {usage}")]
+    BadArgument {
+        /// What is wrong.
+        what: String,
+        /// How it is written.
+        usage: &'static str,
+    },
+    /// Several lines at once that begin with a slash.
+    #[error(
+        "a block of several lines that begins with / is neither sent nor run\nbegin it with // to send it, the first slash removed"
+    )]
+    CommandInBlock,
+    /// More than fits into a line.
+    #[error("a line of {bytes} bytes is too long, at most {LINE_TEXT} can be sent\nsend it as a file: /send PATH")]
+    LineTooLong {
+        /// Its size, as far as it was read.
+        bytes: u64,
+    },
+    /// What `/send` names does not exist.
+    #[error("no such file or folder: {}", path.display())]
+    NoSuchFile {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl CommandError {
+    /// The stable word for scripts (`error.code`).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "unknown-command",
+            Self::BadArgument { .. } => "bad-argument",
+            Self::CommandInBlock => "command-in-block",
+            Self::LineTooLong { .. } => "line-too-long",
+            Self::NoSuchFile { .. } => "no-such-file",
+        }
+    }
+}
+
+/// Says what a line, without its end, or a pasted block of lines means.
+///
+/// # Errors
+///
+/// Everything that begins with one slash and is no well-formed command, and text that is too long to send.
+pub fn parse(line: &str) -> Result<Entry, CommandError> {
+    if line.trim().is_empty() {
+        return Ok(Entry::Nothing);
+    }
+    let Some(command) = line.strip_prefix('/') else { return say(line, false) };
+    if command.starts_with('/') {
+        return say(command, false);
+    }
+    // A block of one line is a line: pasting a command often brings its line end along.
+    let command = command.trim_end_matches(['\r', '\n']);
+    if command.contains(['\r', '\n']) {
+        return Err(CommandError::CommandInBlock);
+    }
+    let (word, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+    let word = word.to_lowercase();
+    let Some(spec) = SPECS.iter().find(|spec| spec.word == word) else { return Err(CommandError::Unknown { word }) };
+    if spec.kind == Kind::Me {
+        let text = rest.trim();
+        return if text.is_empty() { Err(spec.bad("what do you do?")) } else { say(text, true) };
+    }
+    within_limit(line)?;
+    spec.command(rest.trim()).map(Entry::Command)
+}
+
+/// The names of all commands with their slash, sorted, for completion.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    SPECS.iter().map(|spec| spec.usage.split(' ').next().unwrap_or(spec.usage))
+}
+
+/// What `/help` shows: fits into 80 columns and 24 rows with the input line below it.
+pub const HELP: &str = "\
+what you type goes to your peer; a line that begins with / is a command
+
+  /send PATH…           send files or folders       /send ~/my photos
+                        several at once             /send \"a b.txt\" c.txt
+  /accept [ID] [DEST]   take what is offered        /accept 2 ~/Downloads
+  /decline [ID]         refuse what is offered
+  /cancel [ID]          stop a transfer             /cancel 2
+  /transfers [ID]       what is on its way, or the names in one transfer
+  /peer                 who is at the other end
+  /verify               mark your peer as verified, if the numbers are equal
+  /me TEXT              say what you do             /me waves
+  /clear                clear the screen
+  /help                 this
+  /quit, /exit          finish what is on its way, then leave; twice: at once
+
+  //text                sends /text
+without ID the only one that can be meant is taken";
+
+fn say(text: &str, action: bool) -> Result<Entry, CommandError> {
+    within_limit(text)?;
+    Ok(Entry::Say { text: text.to_owned(), action })
+}
+
+fn within_limit(text: &str) -> Result<(), CommandError> {
+    if text.len() <= LINE_TEXT {
+        return Ok(());
+    }
+    Err(CommandError::LineTooLong { bytes: u64::try_from(text.len()).unwrap_or(u64::MAX) })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Accept,
+    Cancel,
+    Clear,
+    Decline,
+    Help,
+    Me,
+    Peer,
+    Quit,
+    Send,
+    Transfers,
+    Verify,
+}
+
+/// How one command is written.
+struct Spec {
+    word: &'static str,
+    kind: Kind,
+    usage: &'static str,
+}
+
+const SPECS: [Spec; 12] = [
+    Spec { word: "accept", kind: Kind::Accept, usage: "/accept [ID] [DEST]" },
+    Spec { word: "cancel", kind: Kind::Cancel, usage: "/cancel [ID]" },
+    Spec { word: "clear", kind: Kind::Clear, usage: "/clear" },
+    Spec { word: "decline", kind: Kind::Decline, usage: "/decline [ID]" },
+    Spec { word: "exit", kind: Kind::Quit, usage: "/exit" },
+    Spec { word: "help", kind: Kind::Help, usage: "/help" },
+    Spec { word: "me", kind: Kind::Me, usage: "/me TEXT" },
+    Spec { word: "peer", kind: Kind::Peer, usage: "/peer" },
+    Spec { word: "quit", kind: Kind::Quit, usage: "/quit" },
+    Spec { word: "send", kind: Kind::Send, usage: "/send PATH…" },
+    Spec { word: "transfers", kind: Kind::Transfers, usage: "/transfers [ID]" },
+    Spec { word: "verify", kind: Kind::Verify, usage: "/verify" },
+];
+
+impl Spec {
+    fn bad(&self, what: impl Into<String>) -> CommandError {
+        CommandError::BadArgument { what: what.into(), usage: self.usage }
+    }
+
+    fn command(&self, rest: &str) -> Result<Command, CommandError> {
+        Ok(match self.kind {
+            Kind::Send if rest.is_empty() => return Err(self.bad("what is to be sent?")),
+            Kind::Send => Command::Send(SendArgs::parse(rest, self.usage)),
+            Kind::Accept => {
+                let (first, dest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+                let transfer = if looks_like_id(first) { Some(self.id(first)?) } else { None };
+                let dest = if transfer.is_some() { dest.trim() } else { rest };
+                let dest = if dest.is_empty() { None } else { Some(paths::one(dest)) };
+                Command::Accept { transfer, dest }
+            }
+            Kind::Decline => Command::Decline { transfer: self.optional_id(rest)? },
+            Kind::Cancel => Command::Cancel { transfer: self.optional_id(rest)? },
+            Kind::Transfers => Command::Transfers(self.optional_id(rest)?),
+            _ if !rest.is_empty() => return Err(self.bad(format!("/{} takes no argument", self.word))),
+            Kind::Help => Command::Help,
+            Kind::Quit => Command::Quit,
+            Kind::Verify => Command::Verify,
+            Kind::Peer => Command::Peer,
+            Kind::Clear => Command::Clear,
+            Kind::Me => return Err(self.bad("what do you do?")),
+        })
+    }
+
+    fn optional_id(&self, rest: &str) -> Result<Option<u32>, CommandError> {
+        if rest.is_empty() { Ok(None) } else { self.id(rest).map(Some) }
+    }
+
+    fn id(&self, text: &str) -> Result<u32, CommandError> {
+        let digits = text.strip_prefix('#').unwrap_or(text);
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if is_number { digits.parse().ok() } else { None };
+        number.ok_or_else(|| self.bad(format!("{text} is no number of a transfer")))
+    }
+}
+
+/// A DEST of digits alone must be written `./5`.
+fn looks_like_id(word: &str) -> bool {
+    let digits = word.strip_prefix('#').unwrap_or(word);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn unknown_hint(word: &str) -> String {
+    match closest(word) {
+        Some(spec) => format!("did you mean {}? to send it as text, begin with //", spec.usage),
+        None => "see /help; to send it as text, begin with //".to_owned(),
+    }
+}
+
+/// The command that was probably meant: one the word abbreviates, else one within two slips of a finger.
+fn closest(word: &str) -> Option<&'static Spec> {
+    /// Longer words are no slips; this also bounds the work.
+    const LONGEST: usize = 16;
+    const SLIPS: usize = 2;
+    if word.is_empty() || word.chars().count() > LONGEST {
+        return None;
+    }
+    if let Some(spec) = SPECS.iter().find(|spec| spec.word.starts_with(word)) {
+        return Some(spec);
+    }
+    let near = SPECS.iter().map(|spec| (slips(word, spec.word), spec)).min_by_key(|(slips, _)| *slips);
+    // More slips than letters that are right is no likeness.
+    near.filter(|&(slips, spec)| slips <= SLIPS && slips * 2 <= spec.word.len()).map(|(_, spec)| spec)
+}
+
+/// Insertions, deletions and replacements that make one word from the other, a swap of neighbours being two.
+fn slips(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (line, a) in left.chars().enumerate() {
+        let mut corner = line;
+        let mut before = line + 1;
+        let mut next = vec![before];
+        for (b, &above) in right.chars().zip(row.iter().skip(1)) {
+            before = (corner + usize::from(a != b)).min(above + 1).min(before + 1);
+            corner = above;
+            next.push(before);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,366 @@
-//! Stub, to be written.
+//! One connection after its opening: the reader and the writer.
+//!
+//! Invariant: the reader never waits for the writer, nor for a disk or a screen beyond what credit and acknowledgement allow, so
+//! two peers that send at once cannot block each other. A link ends once, with one [`Loss`], and says so by one event.
+//!
+//! 1. Reader: socket → [`Opener`] → frame. Bulk goes to the window, a ping is answered by a slot, the rest becomes an event.
+//! 2. Writer: outbox → frames sealed into one buffer, chunks sealed in place → one vectored write.
+//! 3. Five seconds without a byte: the reader asks for a ping. Fifteen: the link is lost. A write that does not move: the same.
+
+use crate::buffer::{LENGTH, OutChunk, Pool, TAG};
+use crate::channel::{Opener, Sealer};
+use crate::frame::{ChunkHeader, Control, Frame, FrameError, KIND_CHUNK, Position, TransferId};
+use crate::outbox::{Batch, Bulk, Outbox};
+use crate::session::{Fault, Loss};
+use crate::transfer::window::{Admission, Delivered, Window};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+/// After this long without a byte from the peer it is asked for a sign of life.
+const IDLE: Duration = Duration::from_secs(5);
+/// After this long it is taken for lost: two pings may go unanswered.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Bytes the kernel may hold that are not on the wire yet; a line of chat waits behind them. At 10 Mbit/s 64 KiB are 52 ms; on a
+/// fast link the writer is woken often enough all the same.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NOT_SENT: u32 = 64 * 1024;
+/// Chunks in one write on a fast link: 960 KiB, beyond which larger writes gain nothing.
+const BATCH_MOST: usize = 16;
+/// A write that took longer halves the next batch: a line waits behind one batch.
+const BATCH_SLOW: Duration = Duration::from_millis(20);
+/// A write that was faster doubles it.
+const BATCH_FAST: Duration = Duration::from_millis(5);
+/// Records of this many frames are sealed one after another before they are written, at most.
+const SMALL_KEEP: usize = 1 << 20;
+
+/// What the reader tells the owner.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// A control frame.
+    Control(u64, Control),
+    /// An acknowledgement.
+    Ack(u64),
+    /// How far an upload may go: transfer, durable, limit.
+    Credit(TransferId, Position, Position),
+    /// Where an upload goes on: transfer, position, limit.
+    Restart(TransferId, Position, Position),
+    /// There is no room for the list of this offer, which came just before.
+    TooMuch(TransferId),
+    /// The list of an offer is complete.
+    Listed(TransferId, Vec<u8>),
+    /// The link ended; the last event.
+    Ended(Loss),
+}
+
+/// A running connection.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    outbox: Arc<Outbox>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a link works with.
+pub struct Parts {
+    /// The connected stream, its opening done.
+    pub stream: TcpStream,
+    /// The half for sending.
+    pub sealer: Sealer,
+    /// The half for receiving.
+    pub opener: Opener,
+    /// Where bulk goes that comes in.
+    pub window: Arc<Window>,
+    /// Chunks that were written go back here.
+    pub chunks: Arc<Pool<OutChunk>>,
+}
+
+impl Link {
+    /// Starts reader and writer. `tell` is called on their threads.
+    ///
+    /// # Errors
+    /// When the socket takes no options or a thread cannot be made.
+    pub fn start(parts: Parts, tell: impl Fn(LinkEvent) + Clone + Send + 'static) -> io::Result<Self> {
+        let Parts { stream, sealer, opener, window, chunks } = parts;
+        prepare(&stream)?;
+        let outbox = Arc::new(Outbox::new());
+        let reading = Reader {
+            stream: stream.try_clone()?,
+            opener,
+            outbox: Arc::clone(&outbox),
+            window,
+            heard: Instant::now(),
+            heard_by_the_wall: SystemTime::now(),
+        };
+        let writing = Writer::new(stream.try_clone()?, sealer, Arc::clone(&outbox), chunks);
+        let tell_reader = tell.clone();
+        let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;
+        let writer = thread::Builder::new().name("writer".into()).spawn(move || writing.run(&tell))?;
+        Ok(Self { stream, outbox, threads: vec![reader, writer] })
+    }
+
+    /// Where to put what the peer shall get.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Ends it now, without waiting; its threads may still have something to tell.
+    pub fn close(&self) {
+        self.outbox.close();
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Whether both threads have ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// Options of a socket that carries a session: no delay, deadlines, and little held back in the kernel.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT)?;
+    Ok(())
+}
+
+struct Reader {
+    stream: TcpStream,
+    opener: Opener,
+    outbox: Arc<Outbox>,
+    window: Arc<Window>,
+    heard: Instant,
+    /// The same by the wall clock, which goes on while the machine sleeps.
+    heard_by_the_wall: SystemTime,
+}
+
+impl Reader {
+    fn run(mut self, tell: &dyn Fn(LinkEvent)) {
+        let loss = loop {
+            if let Err(loss) = self.record(tell) {
+                break loss;
+            }
+        };
+        self.outbox.close();
+        let _ = self.stream.shutdown(Shutdown::Both);
+        tell(LinkEvent::Ended(loss));
+    }
+
+    /// Reads one record and hands its frame on.
+    fn record(&mut self, tell: &dyn Fn(LinkEvent)) -> Result<(), Loss> {
+        let mut length = [0; LENGTH];
+        self.fill(&mut length, false)?;
+        let length = usize::from(u16::from_be_bytes(length));
+        if length <= TAG {
+            return Err(Loss::Tampered);
+        }
+        let pool = Arc::clone(self.window.records());
+        let mut record = pool.take(length);
+        self.fill(record.bytes_mut(), true)?;
+        self.opener.open(record.bytes_mut()).map_err(|_| Loss::Tampered)?;
+        let frame = record.frame();
+        if frame.first() == Some(&KIND_CHUNK) {
+            let (header, _) = ChunkHeader::decode(frame).map_err(Fault::Frame)?;
+            if let Delivered::ListComplete(transfer, list) =
+                self.window.deliver_chunk(header, record).map_err(Fault::Bulk)?
+            {
+                tell(LinkEvent::Listed(transfer, list));
+            }
+            return Ok(());
+        }
+        let frame = Frame::decode(frame).map_err(Fault::Frame)?;
+        pool.give_record(record);
+        self.hand_on(frame, tell)?;
+        Ok(())
+    }
+
+    fn hand_on(&self, frame: Frame, tell: &dyn Fn(LinkEvent)) -> Result<(), Fault> {
+        match frame {
+            Frame::Control { seq, control } => {
+                // The window has to know of an offer before its list comes, and the owner may be slower than the peer.
+                let admission = match &control {
+                    Control::Offer { transfer, offer } => Some((*transfer, self.window.offered(*transfer, offer)?)),
+                    _ => None,
+                };
+                tell(LinkEvent::Control(seq, control));
+                if let Some((transfer, Admission::TooMuch)) = admission {
+                    tell(LinkEvent::TooMuch(transfer));
+                }
+            }
+            Frame::Ack(received) => tell(LinkEvent::Ack(received)),
+            Frame::Ping(token) => self.outbox.pong(token),
+            Frame::Pong(_) => {}
+            Frame::Credit { transfer, durable, limit } => tell(LinkEvent::Credit(transfer, durable, limit)),
+            Frame::Restart { transfer, position, limit } => tell(LinkEvent::Restart(transfer, position, limit)),
+            Frame::FileEnd { transfer, position, status, digest } => {
+                self.window.deliver_end(transfer, position, status, digest)?;
+            }
+            Frame::Chunk { .. } => return Err(Fault::Frame(FrameError::UnknownKind(KIND_CHUNK))),
+            Frame::Commit(_) | Frame::Nonce(_) | Frame::Reveal(_) => return Err(Fault::Unexpected("verification")),
+            Frame::Greeting(_) | Frame::Refusal(_) => return Err(Fault::Unexpected("greeting")),
+        }
+        Ok(())
+    }
+
+    /// Fills `buffer`; `inside` a record an end of the stream is a truncation.
+    fn fill(&mut self, mut buffer: &mut [u8], inside: bool) -> Result<(), Loss> {
+        let mut begun = inside;
+        while !buffer.is_empty() {
+            match self.stream.read(buffer) {
+                Ok(0) if begun => return Err(Loss::Truncated),
+                Ok(0) => return Err(Loss::Closed),
+                Ok(read) => {
+                    begun = true;
+                    self.heard = Instant::now();
+                    self.heard_by_the_wall = SystemTime::now();
+                    buffer = buffer.get_mut(read..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    if self.heard.elapsed() >= SILENCE {
+                        return Err(Loss::Silent(SILENCE));
+                    }
+                    self.notice_sleep();
+                    self.outbox.ping(0);
+                }
+                Err(error) => return Err(Loss::Network(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// After a sleep of this machine the peer has most likely given the connection up: it gets one more ping, not three.
+    fn notice_sleep(&mut self) {
+        // A wall clock that was set back says nothing.
+        let by_the_wall = self.heard_by_the_wall.elapsed().unwrap_or_default();
+        if by_the_wall.saturating_sub(self.heard.elapsed()) >= SILENCE {
+            self.heard_by_the_wall = SystemTime::now();
+            self.heard = self.heard.checked_sub(SILENCE - IDLE).unwrap_or(self.heard);
+        }
+    }
+}
+
+/// A stretch of the next write.
+enum Stretch {
+    /// Sealed small frames: a range of the small buffer.
+    Small(Range<usize>),
+    /// A sealed chunk.
+    Chunk(OutChunk),
+}
+
+struct Writer {
+    stream: TcpStream,
+    sealer: Sealer,
+    outbox: Arc<Outbox>,
+    chunks: Arc<Pool<OutChunk>>,
+    small: Vec<u8>,
+    stretches: Vec<Stretch>,
+}
+
+impl Writer {
+    fn new(stream: TcpStream, sealer: Sealer, outbox: Arc<Outbox>, chunks: Arc<Pool<OutChunk>>) -> Self {
+        Self { stream, sealer, outbox, chunks, small: Vec::new(), stretches: Vec::new() }
+    }
+
+    fn run(mut self, tell: &dyn Fn(LinkEvent)) {
+        let mut pieces = 1;
+        while let Some(batch) = self.outbox.take(pieces) {
+            let full = batch.bulk.len() == pieces;
+            if self.seal(batch).is_none() {
+                tell(LinkEvent::Ended(Loss::Network(io::Error::other("the keys of this connection are used up"))));
+                break;
+            }
+            let begun = Instant::now();
+            if let Err(error) = self.write() {
+                self.outbox.close();
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+                    tell(LinkEvent::Ended(Loss::Stalled(SILENCE)));
+                    let _ = self.stream.shutdown(Shutdown::Both);
+                }
+                // Any other error the reader meets too, once it has read what the peer sent before (a goodbye, say).
+                return;
+            }
+            let took = begun.elapsed();
+            if took > BATCH_SLOW {
+                pieces = (pieces / 2).max(1);
+            } else if took < BATCH_FAST && full {
+                pieces = (pieces * 2).min(BATCH_MOST);
+            }
+        }
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Seals a batch, in the order in which it goes out.
+    fn seal(&mut self, batch: Batch) -> Option<()> {
+        self.small.clear();
+        self.small.shrink_to(SMALL_KEEP);
+        for frame in &batch.frames {
+            self.seal_small(frame)?;
+        }
+        for bulk in batch.bulk {
+            match bulk {
+                Bulk::Chunk(mut chunk) => {
+                    self.sealer.seal(chunk.record_mut()).ok()?;
+                    self.stretches.push(Stretch::Chunk(chunk));
+                }
+                Bulk::FileEnd { transfer, position, status, digest } => {
+                    self.seal_small(&Frame::FileEnd { transfer, position, status, digest })?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn seal_small(&mut self, frame: &Frame) -> Option<()> {
+        let start = self.small.len();
+        self.small.extend_from_slice(&[0; LENGTH]);
+        frame.encode(&mut self.small);
+        self.small.extend_from_slice(&[0; TAG]);
+        self.sealer.seal(self.small.get_mut(start..)?).ok()?;
+        match self.stretches.last_mut() {
+            Some(Stretch::Small(range)) => range.end = self.small.len(),
+            _ => self.stretches.push(Stretch::Small(start..self.small.len())),
+        }
+        Some(())
+    }
+
+    /// Writes what was sealed, and gives the chunks back.
+    fn write(&mut self) -> io::Result<()> {
+        let mut slices: Vec<_> = self
+            .stretches
+            .iter()
+            .map(|stretch| match stretch {
+                Stretch::Small(range) => IoSlice::new(self.small.get(range.clone()).unwrap_or_default()),
+                Stretch::Chunk(chunk) => IoSlice::new(chunk.record()),
+            })
+            .collect();
+        let written = write_all(&mut &self.stream, &mut slices);
+        for stretch in self.stretches.drain(..) {
+            if let Stretch::Chunk(chunk) = stretch {
+                self.chunks.give(chunk);
+            }
+        }
+        written
+    }
+}
+
+fn write_all(stream: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !slices.is_empty() {
+        match stream.write_vectored(slices) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

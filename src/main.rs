@@ -1,2 +1,69 @@
-//! stub
-fn main() {}
+//! Parse, run, say what went wrong, exit.
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser};
+use p2pchat::cli::{Cli, Command, PeersCommand};
+use p2pchat::exit::Exit;
+use p2pchat::peers::Refusal;
+use p2pchat::run;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // On whatever thread: the terminal first, then the words, then out, before anything hangs on a thread that is gone.
+        p2pchat::ui::terminal::restore();
+        let _ = writeln!(io::stderr(), "p2pchat: a bug ended the program: {panic}\nplease report it with what you did");
+        std::process::exit(i32::from(Exit::Failure.number()));
+    }));
+    let arguments = match Cli::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Polite });
+        }
+    };
+    match carry_out(arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            p2pchat::ui::terminal::restore();
+            let _ = writeln!(io::stderr(), "p2pchat: {error:#}");
+            exit_of(&error).into()
+        }
+    }
+}
+
+fn carry_out(arguments: Cli) -> Result<Exit> {
+    match arguments.command {
+        Command::Listen(listen) => return run::listen(listen),
+        Command::Connect(connect) => return run::connect(connect),
+        Command::Id => print(format!("{}\n", run::fingerprint()?).as_bytes())?,
+        Command::Peers(peers) => {
+            print(run::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "p2pchat", &mut script);
+            print(&script)?;
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            print(&page)?;
+        }
+    }
+    Ok(Exit::Polite)
+}
+
+/// Standard output may be a pipe that its reader has closed: then all that it wanted is there.
+fn print(bytes: &[u8]) -> io::Result<()> {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// What keeps the program from starting is a failure, unless the command line is at fault.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<Refusal>() || error.is::<run::Misuse>() { Exit::Usage } else { Exit::Failure }
+}

@@ -1,1 +1,418 @@
-//! Stub, to be written.
+//! The session: what was said, what is acknowledged, what is on its way, and how it ends.
+//!
+//! Owner of all state that outlives a connection. It does no I/O and knows no clock: an event comes in by a method, time is told
+//! with it ([`Session::at`]), and what has to be done comes out of [`Session::actions`] in order. So a test can play any
+//! interleaving of frames, losses and returns without a socket.
+
+mod delivery;
+mod ending;
+mod input;
+mod transfers;
+
+use crate::command::SendArgs;
+use crate::frame::{ByeReason, Control, FrameError, Offer, PATIENCE_FOREVER, Position, TransferId};
+use crate::notice::{Notice, Posted, Trust};
+use crate::safe::{PeerText, SafeText};
+use crate::transfer::receive::OnClash;
+use crate::transfer::send::NoSuchPosition;
+use crate::transfer::window::{self, Opening};
+use delivery::{Arrival, Incoming, Outgoing};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+use transfers::Transfers;
+
+pub use ending::{Ending, Loss};
+pub use transfers::Moved;
+
+/// A rule of the wire that the peer broke, or a number it got wrong; the session ends.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// An acknowledgement of what was never sent, or of less than before.
+    #[error("the peer acknowledged frame {acknowledged} where {sent} were sent")]
+    FalseAck {
+        /// What it said.
+        acknowledged: u64,
+        /// What there was.
+        sent: u64,
+    },
+    /// A sequence number that leaves a gap.
+    #[error("the peer sent frame {came} where {expected} was due")]
+    Gap {
+        /// The next in order.
+        expected: u64,
+        /// What came.
+        came: u64,
+    },
+    /// More unacknowledged frames than the wire allows.
+    #[error("the peer sent more unacknowledged frames than the protocol allows")]
+    TooMuchUnacknowledged,
+    /// An offer whose number is not the next.
+    #[error("the peer offered transfer {0} out of turn")]
+    OfferNumber(TransferId),
+    /// A transfer cannot go on where it wants it to.
+    #[error(transparent)]
+    Position(#[from] NoSuchPosition),
+    /// Something after its goodbye, or something that only the opening has.
+    #[error("the peer sent a {0} frame where none may come")]
+    Unexpected(&'static str),
+    /// A frame that breaks its own rules.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// Bulk that breaks the rules of transfers.
+    #[error(transparent)]
+    Bulk(#[from] window::Fault),
+}
+
+/// When incoming offers are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptRule {
+    /// The user is asked; declined when nobody can answer.
+    Ask,
+    /// All.
+    Always,
+    /// Those of verified peers; others are declined.
+    Verified,
+    /// None.
+    Never,
+}
+
+/// What the command line says about a session.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// When offers are taken.
+    pub accept: AcceptRule,
+    /// What happens to names that exist.
+    pub on_clash: OnClash,
+    /// Remain when the input ends.
+    pub stay: bool,
+    /// A person sits at a terminal: a failed transfer is no failure of the program.
+    pub interactive: bool,
+    /// Seconds to keep a session whose connection is lost; [`PATIENCE_FOREVER`] for ever.
+    pub patience: u32,
+}
+
+/// What the session wants done, in order.
+#[derive(Debug)]
+pub enum Action {
+    /// Send a control frame.
+    Control(u64, Control),
+    /// Acknowledge all up to this number.
+    Ack(u64),
+    /// Tell the user.
+    Notice(Posted),
+    /// Let input wait, or come.
+    ShutGate(bool),
+    /// Look at what the user wants to send, and report.
+    Survey(TransferId, SendArgs),
+    /// The offer is on its way: send its list.
+    BeginUpload(TransferId),
+    /// The peer accepted.
+    UploadAccepted(TransferId, Position, crate::frame::Digest),
+    /// The peer has all of it: report the rest, and end.
+    UploadComplete(TransferId),
+    /// Stop an upload, or forget one that is complete.
+    DropUpload(TransferId),
+    /// The list is there: look at it and at the disk, and report.
+    StartDownload(TransferId, Offer, Vec<u8>),
+    /// The user (or a rule) accepted: prepare, and report.
+    AcceptDownload(TransferId, Option<PathBuf>, OnClash),
+    /// The acceptance is on its way: let data come.
+    OpenWindow(TransferId, Opening),
+    /// Stop a download, and drop its data until the peer confirms.
+    StopDownload(TransferId),
+    /// Nothing more comes for this one.
+    ForgetDownload(TransferId),
+    /// Show what is known of the peer.
+    ShowPeer,
+    /// Show the transfers with their progress.
+    ShowTransfers,
+    /// The user compared the numbers.
+    MarkVerified,
+    /// Clear the screen, where there is one.
+    Clear,
+    /// All is said: write it, close the sending direction, read to the end.
+    Hangup,
+    /// End this connection now; the peer is at fault or the session is over.
+    Drop,
+    /// The session is over.
+    Over(Ending),
+}
+
+/// Who the session is with, for its words.
+#[derive(Debug, Clone)]
+pub struct With {
+    /// The peer's label.
+    pub label: PeerText,
+    /// What is known of its key.
+    pub trust: Trust,
+    /// The peer's patience; the smaller counts.
+    pub patience: u32,
+}
+
+/// How far the farewell has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    /// Nobody leaves.
+    None,
+    /// This side leaves once what was asked for is done.
+    Wanted(ByeReason),
+    /// The own goodbye is in the queue or on its way; over at the given time at the latest.
+    Said(Duration),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    rules: Rules,
+    now: Duration,
+    with: Option<With>,
+    connected: bool,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    transfers: Transfers,
+    /// Input from before the first peer.
+    early: VecDeque<input::Early>,
+    input_ended: bool,
+    gate_shut: bool,
+    farewell: Farewell,
+    peer_bye: Option<ByeReason>,
+    /// The own goodbye was said before the peer's came.
+    left_first: bool,
+    /// A signal is why this side leaves.
+    signalled: bool,
+    hung_up: bool,
+    tampered: u32,
+    lost_since: Option<Duration>,
+    over: bool,
+    actions: Vec<Action>,
+}
+
+impl Session {
+    /// A session that waits for its peer. `first_transfer` is the first local number of a transfer, so that numbers stay unique in
+    /// a program that has one session after another.
+    pub fn new(rules: Rules, first_transfer: u32) -> Self {
+        Self {
+            rules,
+            now: Duration::ZERO,
+            with: None,
+            connected: false,
+            outgoing: Outgoing::default(),
+            incoming: Incoming::default(),
+            transfers: Transfers::new(first_transfer),
+            early: VecDeque::new(),
+            input_ended: false,
+            gate_shut: false,
+            farewell: Farewell::None,
+            peer_bye: None,
+            left_first: false,
+            signalled: false,
+            hung_up: false,
+            tampered: 0,
+            lost_since: None,
+            over: false,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Tells the time, on any clock that only goes forward; call it before every event.
+    pub fn at(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+    }
+
+    /// What has to be done since the last call.
+    pub fn actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The highest sequence number that is held, for a greeting.
+    pub fn received(&self) -> u64 {
+        self.incoming.received()
+    }
+
+    /// The local number that the next transfer would get.
+    pub fn next_transfer(&self) -> u32 {
+        self.transfers.next_local()
+    }
+
+    /// Whether a peer is or was there.
+    pub fn has_peer(&self) -> bool {
+        self.with.is_some()
+    }
+
+    /// Whether the session waits for a lost connection.
+    pub fn is_lost(&self) -> bool {
+        self.lost_since.is_some()
+    }
+
+    /// Whether the session is over.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether transfers run, so that their progress is worth showing.
+    pub fn has_transfers(&self) -> bool {
+        self.transfers.any_running()
+    }
+
+    /// The first connection is there, and its opening done. `notice` tells the user.
+    pub fn connected(&mut self, with: With, notice: Notice) {
+        self.with = Some(with);
+        self.connected = true;
+        self.notice(notice);
+        self.catch_up();
+        self.go_on();
+    }
+
+    /// A new connection of this session is there; the peer holds all own frames up to `received`.
+    ///
+    /// # Errors
+    /// When `received` cannot be.
+    pub fn resumed(&mut self, received: u64) -> Result<(), Fault> {
+        let again = self.outgoing.again(received)?;
+        self.connected = true;
+        self.lost_since = None;
+        self.notice(Notice::Reconnected { resent: again.len() });
+        for (seq, control) in again {
+            self.send(seq, control);
+        }
+        self.actions.push(Action::Ack(self.incoming.settled()));
+        self.go_on();
+        Ok(())
+    }
+
+    /// A control frame came in.
+    ///
+    /// # Errors
+    /// When it breaks a rule; the caller then calls [`Session::lost`] with the fault.
+    pub fn control(&mut self, seq: u64, control: Control) -> Result<(), Fault> {
+        if self.incoming.take(seq, &control)? == Arrival::Known {
+            return Ok(());
+        }
+        if self.peer_bye.is_some() {
+            return Err(Fault::Unexpected("control"));
+        }
+        let mut handed_on = true;
+        match control {
+            Control::Line { action, text } => {
+                let from = self.label();
+                let notice = Notice::Message { id: seq, from, text: PeerText::new(text), action };
+                self.actions.push(Action::Notice(Posted { notice, settles: Some(seq) }));
+                handed_on = false;
+            }
+            Control::Offer { transfer, offer } => self.offered(transfer, offer)?,
+            Control::Accept { transfer, position, digest } => self.peer_accepted(transfer, position, digest),
+            Control::Decline { transfer, reason, text } => self.peer_declined(transfer, reason, &text),
+            Control::Cancel { transfer, reason, text, by_offerer } => {
+                self.peer_cancelled(transfer, reason, &text, by_offerer);
+            }
+            Control::Complete { transfer, files, failed } => self.peer_completed(transfer, files, failed),
+            Control::Bye { reason } => self.peer_leaves(reason),
+        }
+        if handed_on && let Some(acknowledged) = self.incoming.settle(seq, false) {
+            self.actions.push(Action::Ack(acknowledged));
+        }
+        self.go_on();
+        Ok(())
+    }
+
+    /// The peer acknowledged all up to `seq`.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    pub fn acknowledged(&mut self, seq: u64) -> Result<(), Fault> {
+        let settled = self.outgoing.acknowledge(seq)?;
+        let line = settled.iter().rev().find(|(_, control)| matches!(control, Control::Line { .. }));
+        if let Some((id, _)) = line {
+            self.notice(Notice::Delivered { id: *id });
+        }
+        self.go_on();
+        Ok(())
+    }
+
+    /// The face has written all messages up to `seq`.
+    pub fn settled(&mut self, seq: u64) {
+        if let Some(acknowledged) = self.incoming.settle(seq, true) {
+            self.actions.push(Action::Ack(acknowledged));
+        }
+        self.go_on();
+    }
+
+    /// When [`Session::tick`] wants to be called, if nothing happens before.
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.over {
+            return None;
+        }
+        match (self.farewell, self.lost_since) {
+            (Farewell::Said(until), _) => Some(until),
+            (_, Some(since)) => self.patience().map(|patience| since + patience),
+            _ => None,
+        }
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self) {
+        if self.deadline().is_some_and(|deadline| self.now >= deadline) {
+            self.out_of_time();
+        }
+    }
+
+    /// Sends what may go, and sees whether a farewell is complete. Ends every event.
+    fn go_on(&mut self) {
+        if self.over {
+            return;
+        }
+        self.proceed_farewell();
+        while self.connected
+            && let Some((seq, control)) = self.outgoing.next()
+        {
+            if let Control::Line { action, text } = &control {
+                self.notice(Notice::Sent { id: seq, text: text.clone(), action: *action });
+            }
+            self.send(seq, control);
+        }
+        self.finish_farewell();
+        let shut = self.outgoing.is_crowded() || self.early.len() >= input::EARLY;
+        if shut != self.gate_shut {
+            self.gate_shut = shut;
+            self.actions.push(Action::ShutGate(shut));
+        }
+    }
+
+    /// One control frame to the outbox, and what follows from its being on the way.
+    fn send(&mut self, seq: u64, control: Control) {
+        let follows = match &control {
+            Control::Offer { transfer, .. } => Some(Action::BeginUpload(*transfer)),
+            Control::Accept { transfer, .. } => {
+                self.opening(*transfer).map(|opening| Action::OpenWindow(*transfer, opening))
+            }
+            _ => None,
+        };
+        self.actions.push(Action::Control(seq, control));
+        self.actions.extend(follows);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.actions.push(Action::Notice(Posted { notice, settles: None }));
+    }
+
+    /// An error of a command; a second line of the text is a hint.
+    fn error(&mut self, code: &'static str, text: impl AsRef<str>) {
+        self.notice(Notice::Error { code, text: SafeText::with_hint(text.as_ref()) });
+    }
+
+    fn label(&self) -> PeerText {
+        self.with.as_ref().map_or_else(|| PeerText::new("peer"), |with| with.label.clone())
+    }
+
+    /// How long a lost connection is waited for; none is for ever.
+    fn patience(&self) -> Option<Duration> {
+        let theirs = self.with.as_ref().map_or(PATIENCE_FOREVER, |with| with.patience);
+        let seconds = self.rules.patience.min(theirs);
+        (seconds != PATIENCE_FOREVER).then(|| Duration::from_secs(u64::from(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

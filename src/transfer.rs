@@ -24,6 +24,7 @@ mod tests;
 pub use name::{Name, NameFault};
 
 use crate::frame::TransferId;
+use crate::why::why;
 use std::sync::Arc;
 
 /// How a worker tells the owner thread what happened; called on the worker's thread, and must not wait.
@@ -31,11 +32,3 @@ pub type Report<T> = Arc<dyn Fn(TransferId, T) + Send + Sync>;
 
 /// How the names of partial files begin; what a peer names like this lands under another name, and is never sent.
 pub(crate) const PARTIAL_PREFIX: &str = ".p2pchat-";
-
-/// What an input or output error says, as the end of a sentence: without a number, in lower case.
-fn why(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}

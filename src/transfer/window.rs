@@ -48,8 +48,8 @@ const RECORDS: usize = 64;
 /// What a peer did against the rules of PROTOCOL.md section 8; the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Fault {
-    /// The numbers of a peer's offers follow one another.
-    #[error("the peer gave an offer the number {0} out of turn")]
+    /// No offer has the number 0.
+    #[error("the peer gave an offer the number {0}")]
     Number(TransferId),
     /// It does not confirm what this side ended.
     #[error("the peer keeps too many transfers open")]
@@ -162,11 +162,15 @@ impl Window {
     /// When its number is not the next, or the peer never confirms what this side ended.
     pub fn offered(&self, transfer: TransferId, offer: &Offer) -> Result<Admission, Fault> {
         let mut state = self.lock();
-        if transfer != 0 && transfer <= state.offered {
-            return Ok(Admission::Again);
-        }
-        if Some(transfer) != state.offered.checked_add(1) {
+        if transfer == 0 {
             return Err(Fault::Number(transfer));
+        }
+        if transfer <= state.offered {
+            // Sent again after a resume: its list begins anew, too.
+            if let Some(Route::Listing { bytes, .. }) = state.routes.get_mut(&transfer) {
+                bytes.clear();
+            }
+            return Ok(Admission::Again);
         }
         if state.routes.len() >= ROUTES {
             return Err(Fault::TooMany);
@@ -293,6 +297,14 @@ impl Window {
         if let Some(Route::Running(running)) = state.routes.get_mut(&transfer) {
             running.set_durable(position);
             state.share_out();
+        }
+    }
+
+    /// The owner's: bytes of file data that are with the file system, and files that are whole.
+    pub fn progress(&self, transfer: TransferId) -> (u64, u32) {
+        match self.lock().routes.get(&transfer) {
+            Some(Route::Running(running)) => running.progress(),
+            _ => (0, 0),
         }
     }
 

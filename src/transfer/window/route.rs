@@ -109,6 +109,10 @@ pub(super) struct Running {
 }
 
 impl Running {
+    pub(super) fn progress(&self) -> (u64, u32) {
+        self.list.progress(self.durable)
+    }
+
     pub(super) fn new(opening: Opening) -> Self {
         let Opening { list, position, pieces } = opening;
         let (file, anew) = match list.place(position) {

@@ -1,0 +1,149 @@
+//! The code that two people share: made, typed, and turned into a SPAKE2 password (PROTOCOL.md section 2).
+
+use diceware_wordlists::EFF_LONG_WORDLIST;
+use std::fmt;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// Numbers in front of a made code: 0 to 99.
+const NUMBERS: u64 = 100;
+/// Words to choose from.
+const WORDS: u64 = 7_776;
+/// Different codes that [`Code::generate`] makes: over 2^32.
+const CODES: u64 = NUMBERS * WORDS * WORDS;
+
+/// A shared secret that is short enough to be said aloud; wiped when dropped, and never shown by `Debug`.
+#[derive(Clone)]
+pub struct Code {
+    shown: Zeroizing<String>,
+    secret: Zeroizing<String>,
+}
+
+/// Why a text is no code; the command is at fault, or this machine.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum CodeError {
+    /// Nothing that counts is in it.
+    #[error("a code needs at least one letter or digit")]
+    Empty,
+    /// A letter or digit outside ASCII, which the protocol would leave out: the code would be weaker than it looks.
+    #[error("a code may have only the letters a to z and digits, not \"{0}\"")]
+    NotAscii(char),
+    /// The system gives no randomness.
+    #[error("this system gives no randomness for a code: {0}")]
+    Randomness(getrandom::Error),
+}
+
+impl Code {
+    /// A code chosen by a person. Case, spaces and punctuation do not count.
+    ///
+    /// # Errors
+    /// When it has no letter or digit, or one outside ASCII.
+    pub fn new(text: &str) -> Result<Self, CodeError> {
+        if let Some(foreign) = text.chars().find(|c| !c.is_ascii() && c.is_alphanumeric()) {
+            return Err(CodeError::NotAscii(foreign));
+        }
+        // Room for all of it at once: a string that grows leaves unwiped copies behind.
+        let mut secret = Zeroizing::new(String::with_capacity(text.len()));
+        secret.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
+        if secret.is_empty() {
+            return Err(CodeError::Empty);
+        }
+        Ok(Self { shown: Zeroizing::new(text.trim().to_owned()), secret })
+    }
+
+    /// A new code like `42-otter-plum`: one of 6,046,617,600, drawn evenly. (The EFF's list has `yo-yo` beside `yoyo`, which
+    /// are the same when spoken: of all the words, that one is twice as likely.)
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn generate() -> Result<Self, CodeError> {
+        // Numbers above the last multiple would make the low codes likelier.
+        const FAIR: u64 = u64::MAX - u64::MAX % CODES;
+        loop {
+            let drawn = getrandom::u64().map_err(CodeError::Randomness)?;
+            if drawn < FAIR {
+                return Self::numbered(drawn % CODES);
+            }
+        }
+    }
+
+    /// The form to tell the peer: as it was typed, or with dashes when it was made.
+    pub fn display(&self) -> &str {
+        &self.shown
+    }
+
+    /// What counts of it: ASCII lower-case letters and digits.
+    pub(super) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    fn numbered(index: u64) -> Result<Self, CodeError> {
+        let word = |index: u64| {
+            let place = usize::try_from(index % WORDS).unwrap_or_default();
+            EFF_LONG_WORDLIST.get(place).copied().unwrap_or_default()
+        };
+        let text = format!("{}-{}-{}", index / WORDS / WORDS, word(index / WORDS), word(index));
+        Self::new(&Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn case_spaces_and_punctuation_do_not_count() {
+        for text in ["42-otter-plum", "42 Otter Plum", " 42otterPLUM\n", "4.2_otter–plum!"] {
+            assert_eq!(Code::new(text).unwrap().secret(), "42otterplum", "{text}");
+        }
+        assert_eq!(Code::new(" My Code 7 ").unwrap().display(), "My Code 7");
+    }
+
+    #[test]
+    fn a_code_of_nothing_and_one_that_would_lose_letters_are_refused() {
+        for text in ["", " ", "--", "…"] {
+            assert_eq!(Code::new(text).unwrap_err(), CodeError::Empty, "{text}");
+        }
+        assert_eq!(Code::new("пароль1").unwrap_err(), CodeError::NotAscii('п'));
+        assert_eq!(Code::new("1-süß").unwrap_err(), CodeError::NotAscii('ü'));
+        assert_eq!(Code::new("٣-a").unwrap_err(), CodeError::NotAscii('٣'));
+    }
+
+    #[test]
+    fn the_word_list_has_as_many_words_as_the_numbers_assume() {
+        assert_eq!(u64::try_from(EFF_LONG_WORDLIST.len()), Ok(WORDS));
+        let counted: HashSet<String> =
+            EFF_LONG_WORDLIST.iter().map(|word| Code::new(word).unwrap().secret().to_owned()).collect();
+        // All but yo-yo, which is yoyo.
+        assert_eq!(counted.len(), EFF_LONG_WORDLIST.len() - 1);
+    }
+
+    #[test]
+    fn the_numbers_of_codes_reach_from_the_first_words_to_the_last() {
+        assert_eq!(Code::numbered(0).unwrap().display(), "0-abacus-abacus");
+        assert_eq!(Code::numbered(CODES - 1).unwrap().display(), "99-zoom-zoom");
+        assert_eq!(Code::numbered(WORDS * WORDS + WORDS).unwrap().display(), "1-abdomen-abacus");
+        const { assert!(CODES > 1 << 32) };
+    }
+
+    #[test]
+    fn made_codes_differ_and_can_be_typed_back() {
+        let (first, second) = (Code::generate().unwrap(), Code::generate().unwrap());
+        assert_ne!(first.display(), second.display());
+        assert_eq!(Code::new(first.display()).unwrap().secret(), first.secret());
+        let number: u8 = first.display().split('-').next().unwrap().parse().unwrap();
+        assert!(number < 100);
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_code() {
+        assert_eq!(format!("{:?}", Code::new("otter").unwrap()), "Code(..)");
+    }
+}

@@ -1,0 +1,169 @@
+//! The hello: what both sides say in clear before anything else (PROTOCOL.md section 1).
+//!
+//! A [`Hello`] that was decoded has passed every check, so the rest of the channel relies on it.
+
+use thiserror::Error;
+
+/// Bytes of a hello.
+pub const HELLO: usize = 28;
+
+const MAGIC: &[u8; 7] = b"P2PCHAT";
+const VERSION: u8 = 1;
+/// Flags and reserved bytes, all zero in this version.
+const UNUSED: [u8; 3] = [0; 3];
+const NONCE: usize = 16;
+
+/// Whether the two sides share a code. Each side's user chooses; it is never negotiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// No code; people compare a number.
+    Open,
+    /// A code, which proves both sides to each other.
+    Code,
+}
+
+/// What one side says first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    mode: Mode,
+    nonce: [u8; NONCE],
+}
+
+/// Why a connection ends before the handshake; the peer is at fault, or the command of one of the two.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum HelloError {
+    /// The peer is something else.
+    #[error("the other side is no p2pchat")]
+    NotP2pchat,
+    /// The peer speaks another version, whose number this is; the own number when it uses what this version lacks.
+    #[error("the peer speaks another version of the protocol (it says {0}, this is {VERSION})")]
+    Version(u8),
+    /// The peer uses a code, this side does not.
+    #[error("the peer uses a code\nask for it, and give it with --code")]
+    TheyUseACode,
+    /// This side uses a code, the peer does not.
+    #[error("the peer uses no code\nboth sides need --code, or neither")]
+    WeUseACode,
+    /// The peer is this very side.
+    #[error("connected to itself")]
+    Itself,
+}
+
+impl Hello {
+    /// A hello with a fresh nonce.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new(mode: Mode) -> Result<Self, getrandom::Error> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce)?;
+        Ok(Self { mode, nonce })
+    }
+
+    /// The mode it announces.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Its bytes on the wire.
+    pub fn encode(&self) -> [u8; HELLO] {
+        let mut bytes = [0; HELLO];
+        let mode: u8 = match self.mode {
+            Mode::Open => 0,
+            Mode::Code => 1,
+        };
+        let named = [VERSION, mode];
+        let fields = MAGIC.iter().chain(&named).chain(&UNUSED).chain(&self.nonce);
+        for (byte, field) in bytes.iter_mut().zip(fields) {
+            *byte = *field;
+        }
+        bytes
+    }
+
+    /// Checks the hello that came in against the own one, in the order of PROTOCOL.md section 1.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn decode(bytes: &[u8; HELLO], own: &Self) -> Result<Self, HelloError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(HelloError::NotP2pchat)?;
+        let &[version, mode, flags, reserved0, reserved1, ref nonce @ ..] = rest else {
+            return Err(HelloError::NotP2pchat);
+        };
+        let mode = match (version, mode) {
+            (VERSION, 0) => Mode::Open,
+            (VERSION, 1) => Mode::Code,
+            _ => return Err(HelloError::Version(version)),
+        };
+        if [flags, reserved0, reserved1] != UNUSED {
+            return Err(HelloError::Version(version));
+        }
+        match (own.mode, mode) {
+            (Mode::Open, Mode::Code) => return Err(HelloError::TheyUseACode),
+            (Mode::Code, Mode::Open) => return Err(HelloError::WeUseACode),
+            _ => {}
+        }
+        let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| HelloError::NotP2pchat)?;
+        if nonce == own.nonce {
+            return Err(HelloError::Itself);
+        }
+        Ok(Self { mode, nonce })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Hello = Hello { mode: Mode::Code, nonce: [1; NONCE] };
+
+    #[test]
+    fn a_hello_is_28_bytes_in_the_order_of_the_specification() {
+        let hello = Hello { mode: Mode::Code, nonce: *b"0123456789abcdef" };
+        assert_eq!(&hello.encode(), b"P2PCHAT\x01\x01\x00\x00\x000123456789abcdef");
+        assert_eq!(Hello::decode(&hello.encode(), &OWN), Ok(hello));
+    }
+
+    #[test]
+    fn each_check_fails_with_its_own_error_and_the_first_one_wins() {
+        let theirs = Hello { mode: Mode::Code, nonce: [2; NONCE] }.encode();
+        // Place, value, what it is; from last check to first, each on top of those before.
+        let mut bytes = OWN.encode();
+        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::Itself));
+        bytes[8] = 0;
+        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::WeUseACode));
+        for place in 9..12 {
+            let mut unknown = bytes;
+            unknown[place] = 1;
+            assert_eq!(Hello::decode(&unknown, &OWN), Err(HelloError::Version(1)), "byte {place}");
+        }
+        bytes[8] = 2;
+        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::Version(1)));
+        bytes[7] = 9;
+        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::Version(9)));
+        for place in 0..7 {
+            let mut foreign = bytes;
+            foreign[place] ^= 0x20;
+            assert_eq!(Hello::decode(&foreign, &OWN), Err(HelloError::NotP2pchat), "byte {place}");
+        }
+        let open = Hello { mode: Mode::Open, nonce: [1; NONCE] };
+        assert_eq!(Hello::decode(&theirs, &open), Err(HelloError::TheyUseACode));
+    }
+
+    #[test]
+    fn what_is_accepted_encodes_to_the_same_bytes() {
+        for place in 0..HELLO {
+            for value in 0..=u8::MAX {
+                let mut bytes = Hello { mode: Mode::Code, nonce: [2; NONCE] }.encode();
+                bytes[place] = value;
+                if let Ok(hello) = Hello::decode(&bytes, &OWN) {
+                    assert_eq!(hello.encode(), bytes);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_hellos_never_share_a_nonce() {
+        assert_ne!(Hello::new(Mode::Open).unwrap(), Hello::new(Mode::Open).unwrap());
+    }
+}

@@ -1,0 +1,143 @@
+//! A peer's public key, and how people and files write it.
+
+use ring::{agreement, rand::SystemRandom};
+use std::fmt;
+use thiserror::Error;
+
+/// A static X25519 public key, as on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicKey(pub [u8; 32]);
+
+/// A text that is no public key.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[error("not a key: 64 digits of 0-9 and a-f are expected")]
+pub struct KeyTextError;
+
+const FINGERPRINT_CONTEXT: &str = "p2pchat/1 2026 fingerprint";
+const FINGERPRINT_BYTES: usize = 20;
+const FINGERPRINT_GROUP: usize = 4;
+/// RFC 4648, section 6.
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+impl PublicKey {
+    /// What people compare and scripts store: 8 groups of 4 characters (PROTOCOL.md section 10).
+    pub fn fingerprint(&self) -> String {
+        let digest = blake3::derive_key(FINGERPRINT_CONTEXT, &self.0);
+        let digits = base32(digest.get(..FINGERPRINT_BYTES).unwrap_or_default());
+        let mut text = String::new();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && place % FINGERPRINT_GROUP == 0 {
+                text.push('-');
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    /// The key for the peers file: 64 hexadecimal digits, lower case.
+    pub fn to_text(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// The inverse of [`PublicKey::to_text`]; takes upper case too, because a person may have edited the file.
+    ///
+    /// # Errors
+    /// When the text is anything else.
+    pub fn from_text(text: &str) -> Result<Self, KeyTextError> {
+        unhex(text).map(Self).ok_or(KeyTextError)
+    }
+
+    /// Whether every X25519 exchange with this key gives zero, whatever its encoding. Refused by each side (PROTOCOL.md
+    /// section 3); snow takes such keys.
+    pub(super) fn is_low_order(&self) -> Result<bool, ring::error::Unspecified> {
+        let private = agreement::EphemeralPrivateKey::generate(&agreement::X25519, &SystemRandom::new())?;
+        let peer = agreement::UnparsedPublicKey::new(&agreement::X25519, self.0);
+        // ring refuses an exchange that gives zero, and nothing else of 32 bytes.
+        Ok(agreement::agree_ephemeral(private, &peer, |_| ()).is_err())
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.fingerprint())
+    }
+}
+
+fn base32(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    // Bytes that fill whole groups of 5 need no padding, and 20 do.
+    for group in bytes.chunks_exact(5) {
+        let bits = group.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        for place in (0..8_u32).rev() {
+            let digit = usize::try_from(bits >> (5 * place) & 31).ok().and_then(|digit| BASE32.get(digit));
+            text.extend(digit.map(|digit| char::from(*digit)));
+        }
+    }
+    text
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+/// 32 bytes from exactly 64 hexadecimal digits.
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let pairs = text.as_bytes().chunks_exact(2);
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let &[high, low] = pair else { return None };
+        let digits = (char::from(high).to_digit(16)?, char::from(low).to_digit(16)?);
+        *byte = u8::try_from(digits.0 << 4 | digits.1).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn base32_gives_the_test_vectors_of_rfc_4648() {
+        assert_eq!(base32(b"fooba"), "MZXW6YTB");
+        assert_eq!(base32(b"foobafooba"), "MZXW6YTBMZXW6YTB");
+        assert_eq!(base32(&[0xff; 5]), "77777777");
+    }
+
+    #[test]
+    fn a_fingerprint_is_eight_groups_of_four() {
+        let text = PublicKey([7; 32]).fingerprint();
+        let groups: Vec<_> = text.split('-').collect();
+        assert_eq!(groups.len(), 8);
+        assert!(groups.iter().all(|group| group.len() == 4 && group.bytes().all(|byte| BASE32.contains(&byte))));
+    }
+
+    #[test]
+    fn a_text_that_is_no_key_is_refused() {
+        let good = PublicKey([0xab; 32]).to_text();
+        assert_eq!(PublicKey::from_text(&good.to_uppercase()), Ok(PublicKey([0xab; 32])));
+        for bad in
+            ["", "ab", &good[1..], &good[2..], &format!("{good}0"), &format!("{good}00"), &good.replace('a', "g")]
+        {
+            assert_eq!(PublicKey::from_text(bad), Err(KeyTextError), "{bad}");
+        }
+        // As long in bytes, but not of digits; a sign is none either.
+        assert_eq!(PublicKey::from_text(&"é".repeat(32)), Err(KeyTextError));
+        assert_eq!(PublicKey::from_text(&good.replacen('a', "+", 1)), Err(KeyTextError));
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_comes_back_from_its_text(bytes in any::<[u8; 32]>()) {
+            prop_assert_eq!(PublicKey::from_text(&PublicKey(bytes).to_text()), Ok(PublicKey(bytes)));
+        }
+    }
+}

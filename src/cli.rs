@@ -1,0 +1,341 @@
+//! The command line: arguments become valid values here, or never.
+//!
+//! Owner of every option's name, default and range (DESIGN.md section 2; scripts rely on them). What the environment says is
+//! read here as well, and nowhere else.
+
+use crate::channel::Code;
+use crate::connect::address::{DialAddress, ListenAddress};
+use crate::frame::{NAME, PATIENCE_FOREVER};
+use crate::session::AcceptRule;
+use crate::transfer::receive::OnClash;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Seconds for connecting and the handshake, by default.
+const TIMEOUT: u64 = 10;
+/// The longest that may be asked for: an hour; beyond that it is a mistake.
+const TIMEOUT_MOST: u64 = 3_600;
+/// Seconds a lost session is kept where no person sits at a terminal.
+const RECONNECT: u32 = 300;
+
+/// Encrypted chat and files between two terminals, with nothing in between
+#[derive(Debug, Parser)]
+#[command(
+    name = "p2pchat",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  p2pchat listen 5000                    wait for a peer on port 5000
+  p2pchat connect 192.168.1.5:5000       talk to it; /help in there tells more
+  p2pchat listen --code                  only for who knows the code it prints
+  echo '/send a.iso' | p2pchat connect host:5000
+  p2pchat listen --accept always --stay < /dev/null
+
+All options: p2pchat listen --help, p2pchat connect --help"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Wait for a peer
+    Listen(Listen),
+    /// Connect to a peer that listens
+    Connect(Connect),
+    /// Print the own fingerprint
+    Id,
+    /// List, forget or rename known peers
+    Peers(Peers),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `p2pchat listen`.
+#[derive(Debug, Args)]
+pub struct Listen {
+    /// PORT, HOST:PORT or [IPV6]:PORT; port 0 takes a free one
+    #[arg(value_name = "ADDR", default_value = "5050")]
+    pub addr: ListenAddress,
+    /// Take the next peer when one leaves
+    #[arg(long, overrides_with = "once")]
+    pub keep: bool,
+    /// End with the first session (the default)
+    #[arg(long, overrides_with = "keep")]
+    pub once: bool,
+    /// What both have
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `p2pchat connect`.
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// HOST:PORT, HOST or [IPV6]:PORT (port 5050 when none is given)
+    #[arg(value_name = "ADDR")]
+    pub addr: DialAddress,
+    /// Try again until the peer listens
+    #[arg(long)]
+    pub wait: bool,
+    /// What both have
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What `listen` and `connect` share.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// What to call yourself [default: P2PCHAT_NAME, else the login name]
+    #[arg(short, long, env = "P2PCHAT_NAME", hide_env = true, value_name = "NAME", value_parser = own_name)]
+    pub name: Option<String>,
+    /// Where received files go
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Which offered files to take: ask, always, verified (only from verified peers) or never
+    #[arg(long, value_enum, default_value_t = Accept::Ask, value_name = "WHICH", hide_possible_values = true)]
+    pub accept: Accept,
+    /// When a received name exists: rename (`name (1)`), overwrite or refuse
+    #[arg(long, value_enum, default_value_t = Clash::Rename, value_name = "HOW", hide_possible_values = true)]
+    pub on_clash: Clash,
+    /// Meet by a code: `listen` makes one, `connect` asks for it; or P2PCHAT_CODE, or --code=CODE
+    #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub code: Option<String>,
+    /// Demand the key of this known peer
+    #[arg(long, value_name = "NAME")]
+    pub peer: Option<String>,
+    /// One JSON object a line on standard output
+    #[arg(long, conflicts_with = "plain")]
+    pub json: bool,
+    /// Plain lines, no cursor motion, also in a terminal
+    #[arg(long)]
+    pub plain: bool,
+    /// No colours
+    #[arg(long)]
+    pub no_color: bool,
+    /// Remain when the input ends, until the peer leaves
+    #[arg(long)]
+    pub stay: bool,
+    /// How long to wait for a lost connection: SECONDS or forever; 0 is not at all [default: forever in a terminal, else 300]
+    #[arg(long, value_name = "SECONDS", value_parser = patience)]
+    pub reconnect: Option<u32>,
+    /// For connecting and the handshake together
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MOST))]
+    pub timeout: u64,
+    /// Wait for the disk itself before a file counts as received
+    #[arg(long)]
+    pub fsync: bool,
+    /// Keep the typed lines of all sessions in the data directory
+    #[arg(long)]
+    pub history: bool,
+    /// Say more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say less
+    #[arg(short, long, action = ArgAction::Count)]
+    pub quiet: u8,
+}
+
+/// `p2pchat peers`.
+#[derive(Debug, Args)]
+pub struct Peers {
+    /// What to do with them
+    #[command(subcommand)]
+    pub command: Option<PeersCommand>,
+}
+
+/// What to do with known peers.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PeersCommand {
+    /// List them (the default)
+    List,
+    /// Forget one: the next meeting is a first one
+    Forget {
+        /// Its name in the list
+        name: String,
+    },
+    /// Call one something else
+    Rename {
+        /// Its name in the list
+        old: String,
+        /// Its new name
+        new: String,
+    },
+}
+
+/// When to take offered files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accept {
+    /// Ask; decline when nobody can answer
+    Ask,
+    /// Take all
+    Always,
+    /// Take those of verified peers
+    Verified,
+    /// Take none
+    Never,
+}
+
+impl Accept {
+    /// The session's rule.
+    pub fn rule(self) -> AcceptRule {
+        match self {
+            Self::Ask => AcceptRule::Ask,
+            Self::Always => AcceptRule::Always,
+            Self::Verified => AcceptRule::Verified,
+            Self::Never => AcceptRule::Never,
+        }
+    }
+}
+
+/// What to do when a received name exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Clash {
+    /// Publish as `name (1)`
+    Rename,
+    /// Replace the file
+    Overwrite,
+    /// Refuse the file
+    Refuse,
+}
+
+impl Clash {
+    /// The transfer's rule.
+    pub fn rule(self) -> OnClash {
+        match self {
+            Self::Rename => OnClash::Rename,
+            Self::Overwrite => OnClash::Overwrite,
+            Self::Refuse => OnClash::Refuse,
+        }
+    }
+}
+
+/// Where the code comes from, once options and environment are read.
+#[derive(Debug)]
+pub enum CodeSource {
+    /// Open mode.
+    None,
+    /// `--code` alone: `listen` makes one, `connect` asks for it.
+    Wanted,
+    /// It was given.
+    Given(Code),
+}
+
+impl Common {
+    /// What `--code` and `P2PCHAT_CODE` say together.
+    ///
+    /// # Errors
+    /// A text for the user, when what is given has no letter and no digit.
+    pub fn code(&self) -> Result<CodeSource, String> {
+        let given = self.code.as_deref();
+        let environment = std::env::var("P2PCHAT_CODE").ok().filter(|code| !code.is_empty());
+        match (given, environment) {
+            (Some(text), _) if !text.is_empty() => {
+                Code::new(text).map(CodeSource::Given).map_err(|error| error.to_string())
+            }
+            (_, Some(text)) => {
+                Code::new(&text).map(CodeSource::Given).map_err(|error| format!("P2PCHAT_CODE: {error}"))
+            }
+            (Some(_), None) => Ok(CodeSource::Wanted),
+            (None, None) => Ok(CodeSource::None),
+        }
+    }
+
+    /// For connecting and the handshake.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    /// Seconds to keep a lost session; [`PATIENCE_FOREVER`] for ever.
+    pub fn patience(&self, interactive: bool) -> u32 {
+        self.reconnect.unwrap_or(if interactive { PATIENCE_FOREVER } else { RECONNECT })
+    }
+
+    /// The name to use: option, environment or login name.
+    pub fn own_name(&self) -> String {
+        let login = || whoami::username().ok().and_then(|name| own_name(&name).ok());
+        self.name.clone().or_else(login).unwrap_or_else(|| "anonymous".into())
+    }
+}
+
+fn own_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    match name.len() {
+        0 => Err("a name has at least one character".into()),
+        bytes if bytes > NAME => Err(format!("a name has at most {NAME} bytes, this has {bytes}")),
+        _ if name.chars().any(char::is_control) => Err("a name has no control characters".into()),
+        _ => Ok(name.into()),
+    }
+}
+
+fn patience(text: &str) -> Result<u32, String> {
+    if text == "forever" {
+        return Ok(PATIENCE_FOREVER);
+    }
+    let seconds = u32::from_str(text).map_err(|_| "a number of seconds, or forever".to_owned())?;
+    Ok(seconds.min(PATIENCE_FOREVER - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn common(arguments: &[&str]) -> Common {
+        let all = ["p2pchat", "connect", "host"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Command::Connect(connect) => connect.common,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_screen() {
+        let mut command = Cli::command();
+        let help = command.render_help().to_string();
+        assert!(help.lines().count() <= 24, "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+
+    #[test]
+    fn a_code_may_be_given_or_left_to_be_asked_for() {
+        assert_eq!(common(&["--code"]).code.as_deref(), Some(""));
+        assert_eq!(common(&["--code=4-a-b"]).code.as_deref(), Some("4-a-b"));
+        assert_eq!(common(&[]).code, None);
+        assert!(common(&["--code=---"]).code().is_err());
+    }
+
+    #[test]
+    fn patience_is_seconds_or_forever() {
+        assert_eq!(common(&["--reconnect", "forever"]).patience(false), PATIENCE_FOREVER);
+        assert_eq!(common(&["--reconnect", "0"]).patience(true), 0);
+        assert_eq!(common(&[]).patience(true), PATIENCE_FOREVER);
+        assert_eq!(common(&[]).patience(false), RECONNECT);
+        assert!(Cli::try_parse_from(["p2pchat", "connect", "host", "--reconnect", "-1"]).is_err());
+    }
+
+    #[test]
+    fn a_name_is_short_and_printable() {
+        for bad in ["", "  ", "a\u{1b}[2J", &"x".repeat(NAME + 1)] {
+            assert!(own_name(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(own_name(" Ana María "), Ok("Ana María".into()));
+    }
+}

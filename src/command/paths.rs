@@ -1,0 +1,217 @@
+//! Paths as a person types them: with spaces and without quotes, or quoted, escaped, and several.
+//!
+//! Nothing here touches the disk. `/send a b` may mean one file or two; so both readings are kept until
+//! [`SendArgs::resolve`] is told what exists.
+
+use super::CommandError;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What stood after `/send`, in both readings, `~` expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendArgs {
+    /// All of it as one path.
+    pub whole: PathBuf,
+    /// Split at spaces, with quotes and backslashes; one path or more.
+    pub split: Result<Vec<PathBuf>, SplitError>,
+    usage: &'static str,
+}
+
+/// A quote or backslash that nothing follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SplitError {
+    /// A quote without its partner.
+    #[error("the quote {0} is not closed")]
+    OpenQuote(char),
+    /// A backslash at the end.
+    #[error("nothing follows the backslash at the end")]
+    LoneBackslash,
+}
+
+impl SendArgs {
+    /// `rest` is trimmed and not empty.
+    pub(super) fn parse(rest: &str, usage: &'static str) -> Self {
+        let home = std::env::home_dir();
+        let home = home.as_deref();
+        let whole = expand(rest, home);
+        let split = split(rest).map(|words| words.into_iter().map(|word| word.path(home)).collect());
+        Self { whole, split, usage }
+    }
+
+    /// The paths that are meant: the whole as one path when that exists, else the split ones.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NoSuchFile`] when one of them does not exist (the user then never sends a part of what was
+    /// meant), [`CommandError::BadArgument`] when quotes are wrong.
+    pub fn resolve(&self, exists: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, CommandError> {
+        if exists(&self.whole) {
+            return Ok(vec![self.whole.clone()]);
+        }
+        let paths = match &self.split {
+            Ok(paths) => paths,
+            Err(error) => return Err(CommandError::BadArgument { what: error.to_string(), usage: self.usage }),
+        };
+        let Some(missing) = paths.iter().find(|path| !exists(path)) else { return Ok(paths.clone()) };
+        // When no part exists, a single name with spaces was meant rather than several names.
+        let all_missing = paths.len() > 1 && paths.iter().all(|path| !exists(path));
+        let path = if all_missing { &self.whole } else { missing };
+        Err(CommandError::NoSuchFile { path: path.clone() })
+    }
+}
+
+/// One path, which need not exist: quotes and backslashes are taken off when that gives a single word.
+pub(super) fn one(text: &str) -> PathBuf {
+    let home = std::env::home_dir();
+    let words = split(text).unwrap_or_default();
+    match <[Word; 1]>::try_from(words) {
+        Ok([word]) => word.path(home.as_deref()),
+        Err(_) => expand(text, home.as_deref()),
+    }
+}
+
+/// A word of the split reading.
+#[derive(Debug, PartialEq, Eq)]
+struct Word {
+    text: String,
+    /// The first character was neither quoted nor escaped, so that `~` means the home folder.
+    expands: bool,
+}
+
+impl Word {
+    fn path(&self, home: Option<&Path>) -> PathBuf {
+        if self.expands { expand(&self.text, home) } else { PathBuf::from(&self.text) }
+    }
+}
+
+/// `~` and `~/x`; `~user` is taken as it stands.
+fn expand(text: &str, home: Option<&Path>) -> PathBuf {
+    let Some((rest, home)) = text.strip_prefix('~').zip(home) else { return PathBuf::from(text) };
+    match rest.strip_prefix(std::path::is_separator) {
+        Some(below) => home.join(below.trim_start_matches(std::path::is_separator)),
+        None if rest.is_empty() => home.to_path_buf(),
+        None => PathBuf::from(text),
+    }
+}
+
+/// Whether a backslash takes the meaning of the next character; on Windows it separates folders.
+const ESCAPES: bool = cfg!(not(windows));
+
+fn split(text: &str) -> Result<Vec<Word>, SplitError> {
+    let mut words = Vec::new();
+    let mut word: Option<Word> = None;
+    let mut quote: Option<char> = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if quote.is_none() && c.is_whitespace() {
+            words.extend(word.take());
+            continue;
+        }
+        let plain = quote.is_none() && !matches!(c, '\'' | '"') && !(ESCAPES && c == '\\');
+        let word = word.get_or_insert(Word { text: String::new(), expands: plain });
+        match (c, quote) {
+            (_, Some(open)) if c == open => quote = None,
+            ('\'' | '"', None) => quote = Some(c),
+            // Between double quotes a backslash is one, unless it escapes what would end or escape.
+            ('\\', None) if ESCAPES => word.text.push(chars.next().ok_or(SplitError::LoneBackslash)?),
+            ('\\', Some('"')) if ESCAPES => word.text.push(chars.next_if(|&c| matches!(c, '"' | '\\')).unwrap_or(c)),
+            _ => word.text.push(c),
+        }
+    }
+    if let Some(open) = quote {
+        return Err(SplitError::OpenQuote(open));
+    }
+    words.extend(word);
+    // A pair of quotes with nothing between names nothing.
+    words.retain(|word| !word.text.is_empty());
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(text: &str) -> Vec<String> {
+        split(text).unwrap().into_iter().map(|word| word.text).collect()
+    }
+
+    fn args(rest: &str) -> SendArgs {
+        SendArgs::parse(rest, "usage")
+    }
+
+    #[test]
+    fn both_quotes_hold_spaces() {
+        assert_eq!(words(r#"a "b c" 'd e' f"g h"i"#), ["a", "b c", "d e", "fg hi"]);
+        assert_eq!(words(r#""it's" 'say "hi"'"#), ["it's", r#"say "hi""#]);
+    }
+
+    #[cfg(not(windows))]
+    #[test]
+    fn a_backslash_takes_the_meaning_of_the_next_character() {
+        assert_eq!(words(r#"a\ b \"c\' "d\"e\\f\g" 'h\i'"#), ["a b", "\"c'", "d\"e\\f\\g", "h\\i"]);
+        assert_eq!(split("a\\"), Err(SplitError::LoneBackslash));
+    }
+
+    #[test]
+    fn an_open_quote_is_an_error_only_for_the_split_reading() {
+        let args = args("it's here");
+        assert_eq!(args.split, Err(SplitError::OpenQuote('\'')));
+        assert_eq!(args.resolve(|path| path == Path::new("it's here")).unwrap(), [PathBuf::from("it's here")]);
+        assert_eq!(args.resolve(|_| false).unwrap_err().code(), "bad-argument");
+    }
+
+    #[test]
+    fn one_path_with_spaces_goes_first() {
+        assert_eq!(args("a b").resolve(|_| true).unwrap(), [PathBuf::from("a b")]);
+        let apart = args("a b").resolve(|path| path != Path::new("a b")).unwrap();
+        assert_eq!(apart, [PathBuf::from("a"), PathBuf::from("b")]);
+    }
+
+    #[test]
+    fn a_missing_path_is_named_as_it_was_meant() {
+        let missing = |rest: &str, there: &[&str]| match args(rest)
+            .resolve(|path| there.iter().any(|name| path == Path::new(name)))
+        {
+            Err(CommandError::NoSuchFile { path }) => path.display().to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(missing("my report.pdf", &[]), "my report.pdf");
+        assert_eq!(missing("'my report.pdf'", &[]), "my report.pdf");
+        assert_eq!(missing("a b c", &["a", "c"]), "b");
+    }
+
+    #[test]
+    fn only_an_unquoted_tilde_is_the_home_folder() {
+        let home = Some(Path::new("/home/u"));
+        let paths = |text: &str| split(text).unwrap().iter().map(|word| word.path(home)).collect::<Vec<_>>();
+        assert_eq!(
+            paths(r#"~ ~/x ~user/x a~ "~/x" ~/"a b""#),
+            ["/home/u", "/home/u/x", "~user/x", "a~", "~/x", "/home/u/a b"].map(PathBuf::from)
+        );
+        assert_eq!(expand("~/a b", home), PathBuf::from("/home/u/a b"));
+        assert_eq!(expand("~//etc", home), PathBuf::from("/home/u/etc"));
+        assert_eq!(expand("~/x", None), PathBuf::from("~/x"));
+    }
+
+    #[test]
+    fn a_destination_needs_no_quotes() {
+        assert_eq!(one("my files"), PathBuf::from("my files"));
+        assert_eq!(one("'my files'"), PathBuf::from("my files"));
+        assert_eq!(one("it's mine"), PathBuf::from("it's mine"));
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_never_fails_without_quotes_and_backslashes(text in "[^'\"\\\\]{0,60}") {
+            let expected: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            prop_assert_eq!(words(&text), expected);
+        }
+
+        #[test]
+        fn what_is_quoted_comes_back(names in prop::collection::vec("[^']{1,12}", 1..5)) {
+            let line: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+            prop_assert_eq!(words(&line.join(" ")), names);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Everything put together: the only spawner and joiner of threads, and the way to an exit code.
+//!
+//! Invariant: whatever ends a conversation, the face has shown the last notice and given the terminal back before the program ends.
+//!
+//! 1. Read what the command line means; load the own key; choose the face and start it.
+//! 2. Listen, or dial on a thread of its own; signals and input arrive on theirs.
+//! 3. The owner ([`owner::Owner`]) takes happenings one by one until the conversation is over.
+//! 4. Close the face's channel, join its thread, give the exit code.
+
+mod actions;
+mod callers;
+mod face;
+mod owner;
+mod signals;
+mod who;
+
+use crate::channel::Code;
+use crate::cli::{CodeSource, Common, Connect, Listen, PeersCommand};
+use crate::connect::Caller;
+use crate::connect::address::Address;
+use crate::connect::dial::{Dialler, Wake};
+use crate::connect::door::{BindError, Door};
+use crate::exit::Exit;
+use crate::identity::{self, Identity};
+use crate::notice::{Input, Notice, Posted};
+use crate::peers::Peers;
+use crate::session::Rules;
+use crate::ui::pump::Verbosity;
+use crate::ui::terminal::{Terminal, wants_colour};
+use crate::ui::{Gate, Intake};
+use anyhow::Context;
+use face::{Ends, Face, FaceKind};
+use owner::{Happening, Owner, Role};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use thiserror::Error;
+use who::Acquaintances;
+
+/// Happenings that may wait for the owner; it never waits for those who send them.
+const HAPPENINGS: usize = 1_024;
+
+/// The command line asks for what cannot be: exit code 2.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Misuse(String);
+
+/// What both roles need, made from the command line.
+pub(crate) struct Setup {
+    pub(crate) own_name: String,
+    pub(crate) rules: Rules,
+    pub(crate) dir: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) fsync: bool,
+    pub(crate) acquaintances: Arc<Acquaintances>,
+    pub(crate) happen: SyncSender<Happening>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// `p2pchat listen`.
+///
+/// # Errors
+/// What keeps it from listening at all; main shows it.
+pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
+    let Listen { addr, keep, common, .. } = arguments;
+    let stage = Stage::set(&common)?;
+    let code = match code(&common)? {
+        CodeSource::None => None,
+        CodeSource::Given(code) => Some(Arc::new(code)),
+        CodeSource::Wanted => Some(Arc::new(Code::generate().context("cannot make a code")?)),
+    };
+    let demand = stage.acquaintances.demand(None, common.peer.as_deref())?;
+    let happen = stage.happen.clone();
+    let tell = move |knock| {
+        let _ = happen.send(Happening::Knock(knock));
+    };
+    let wanted = Arc::new(move |key: &_| demand.allows(key));
+    let door = match Door::open(&addr.0, Arc::clone(&stage.identity), wanted, common.timeout(), tell) {
+        Ok(door) => door,
+        Err(error) => return Ok(stage.fail("listen", &error, exit_of_bind(&error))),
+    };
+    door.set_code(code.clone());
+    let addrs = door.addrs().to_vec();
+    let hint = code.as_ref().map(|code| code.display().to_owned());
+    stage.post(Notice::Listening { addrs: callers::addresses(&addrs), code: hint });
+    if code.is_none() && common.peer.is_none() && common.accept.rule() == crate::session::AcceptRule::Always {
+        let words = "anyone who connects first may send files here; --code or --peer keeps others out";
+        stage.post(Notice::Warning(words.into()));
+    }
+    stage.converse(Role::Listen { door, code, keep })
+}
+
+fn exit_of_bind(error: &BindError) -> Exit {
+    match error {
+        BindError::Resolve(..) | BindError::Bind { .. } => Exit::Unreachable,
+        BindError::System(_) => Exit::Failure,
+    }
+}
+
+/// `p2pchat connect`.
+///
+/// # Errors
+/// What keeps it from dialling at all; main shows it.
+pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
+    let Connect { addr, wait, common } = arguments;
+    let code = match code(&common)? {
+        CodeSource::None => None,
+        CodeSource::Given(code) => Some(Arc::new(code)),
+        CodeSource::Wanted => Some(Arc::new(ask_for_code()?)),
+    };
+    let stage = Stage::set(&common)?;
+    let address: Address = addr.0;
+    let demand = stage.acquaintances.demand(Some(&address), common.peer.as_deref())?;
+    let caller =
+        Caller { identity: Arc::clone(&stage.identity), code, wanted: Arc::new(move |key| demand.allows(key)) };
+    let dialler = Dialler { address, timeout: common.timeout(), caller };
+    stage.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })
+}
+
+/// `p2pchat id`.
+///
+/// # Errors
+/// When there is no key and none can be made.
+pub fn fingerprint() -> anyhow::Result<String> {
+    Ok(Identity::load_or_create(&identity::data_dir()?)?.public().fingerprint())
+}
+
+/// `p2pchat peers`: what to print.
+///
+/// # Errors
+/// When the file cannot be read or written, or the name is not in it.
+pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
+    who::peers(Peers::open(&identity::data_dir()?)?, command)
+}
+
+fn code(common: &Common) -> anyhow::Result<CodeSource> {
+    common.code().map_err(|text| Misuse(text).into())
+}
+
+/// Asks for the code on the terminal, not echoed, so that it stands in no argument list and no history.
+fn ask_for_code() -> anyhow::Result<Code> {
+    let hint = "give the code in P2PCHAT_CODE where there is no terminal to ask on";
+    let text = rpassword::prompt_password("code: ").with_context(|| format!("cannot ask for the code\n{hint}"))?;
+    Ok(Code::new(&text)?)
+}
+
+/// What stands before a role is played: key, face, channels.
+struct Stage {
+    setup_parts: SetupParts,
+    identity: Arc<Identity>,
+    acquaintances: Arc<Acquaintances>,
+    happen: SyncSender<Happening>,
+    happenings: mpsc::Receiver<Happening>,
+    notices: mpsc::Sender<Posted>,
+    face: Face,
+    gate: Arc<Gate>,
+}
+
+struct SetupParts {
+    own_name: String,
+    rules: Rules,
+    dir: PathBuf,
+    state: PathBuf,
+    fsync: bool,
+}
+
+impl Stage {
+    fn set(common: &Common) -> anyhow::Result<Self> {
+        let dir = receiving_dir(&common.dir)?;
+        let data = identity::data_dir()?;
+        let identity = Arc::new(Identity::load_or_create(&data)?);
+        let acquaintances = Arc::new(Acquaintances::new(Peers::open(&data)?));
+        let kind = FaceKind::choose(common, std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+        let own_name = common.own_name();
+        let interactive = kind == FaceKind::Terminal;
+        let rules = Rules {
+            accept: common.accept.rule(),
+            on_clash: common.on_clash.rule(),
+            stay: common.stay,
+            interactive,
+            patience: common.patience(interactive),
+        };
+        let (happen, happenings) = mpsc::sync_channel(HAPPENINGS);
+        let (notices, for_face) = mpsc::channel();
+        let gate = Arc::new(Gate::default());
+        signals::watch(happen.clone())?;
+        let intake = {
+            let happen = happen.clone();
+            Intake::new(Arc::clone(&gate), move |input: Input| happen.send(Happening::Input(input)).is_ok())
+        };
+        let verbosity = face::verbosity(common);
+        let terminal = Terminal {
+            own: own_name.clone(),
+            history: common.history.then(|| data.join("history")),
+            colour: wants_colour(common.no_color),
+            verbose: verbosity == Verbosity::Verbose,
+        };
+        let ends = Ends { notices: for_face, intake, happen: happen.clone() };
+        let face = Face::start(kind, terminal, verbosity, ends)?;
+        let parts = SetupParts { own_name, rules, dir, state: data.join("partials"), fsync: common.fsync };
+        for problem in acquaintances.problems() {
+            let _ = notices.send(Posted { notice: Notice::Warning(problem), settles: None });
+        }
+        Ok(Self { setup_parts: parts, identity, acquaintances, happen, happenings, notices, face, gate })
+    }
+
+    fn post(&self, notice: Notice) {
+        let _ = self.notices.send(Posted { notice, settles: None });
+    }
+
+    /// Nothing came of it: says so on the face and ends.
+    fn fail(self, code: &'static str, error: &dyn std::error::Error, exit: Exit) -> Exit {
+        self.post(Notice::Error { code, text: crate::ui::SafeText::with_hint(&error.to_string()) });
+        drop(self.notices);
+        self.face.join();
+        exit
+    }
+
+    fn converse(self, role: Role) -> anyhow::Result<Exit> {
+        let Self { setup_parts, acquaintances, happen, happenings, notices, face, gate, .. } = self;
+        let SetupParts { own_name, rules, dir, state, fsync } = setup_parts;
+        let setup = Setup { own_name, rules, dir, state, fsync, acquaintances, happen, gate };
+        let ended = Owner::new(setup, role, happenings, notices).run();
+        face.join();
+        ended.map_err(anyhow::Error::msg)
+    }
+}
+
+/// The folder that received files go to, absolute, so that it stays what it is.
+fn receiving_dir(dir: &Path) -> anyhow::Result<PathBuf> {
+    let absolute = dir.canonicalize().map_err(|error| {
+        Misuse(format!("cannot receive into {}: {error}\n--dir names an existing folder", dir.display()))
+    })?;
+    if !absolute.is_dir() {
+        return Err(Misuse(format!("cannot receive into {}: it is no folder", dir.display())).into());
+    }
+    Ok(absolute)
+}

@@ -1,0 +1,230 @@
+//! Carrying out what the session wants done.
+
+use super::owner::{Happening, Owner, Role};
+use super::who;
+use crate::command::SendArgs;
+use crate::connect::OpenError;
+use crate::connect::dial::DialError;
+use crate::exit::Exit;
+use crate::frame::{Offer, Refusal, TransferId};
+use crate::notice::{Direction, Info, Notice, TransferInfo, Trust};
+use crate::session::{Action, Ending, Loss, Moved};
+use crate::transfer::receive::{Download, Settings};
+use crate::transfer::send::{Upload, UploadReport};
+use std::sync::Arc;
+
+impl Owner {
+    /// Carries out all actions, also those that come of carrying out.
+    pub(super) fn perform(&mut self) {
+        loop {
+            let actions = self.session.actions();
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.act(action);
+            }
+        }
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Control(seq, control) => {
+                if let Some(link) = &self.link {
+                    link.outbox().control(seq, control);
+                }
+            }
+            Action::Ack(seq) => {
+                if let Some(link) = &self.link {
+                    link.outbox().ack(seq);
+                }
+            }
+            Action::Notice(posted) => self.post_settling(posted),
+            Action::ShutGate(shut) => self.setup.gate.set_shut(shut),
+            Action::Survey(transfer, args) => self.survey(transfer, &args),
+            Action::BeginUpload(transfer) => {
+                if let (Some(upload), Some(link)) = (self.uploads.get(&transfer), &self.link) {
+                    upload.begin(Arc::clone(link.outbox()));
+                }
+            }
+            Action::UploadAccepted(transfer, position, digest) => {
+                let accepted = self.uploads.get(&transfer).map(|upload| upload.accepted(position, digest));
+                if let Some(Err(error)) = accepted {
+                    self.lose(Loss::Fault(error.into()));
+                }
+            }
+            Action::UploadComplete(transfer) => {
+                if let Some(upload) = self.uploads.get(&transfer) {
+                    upload.complete();
+                }
+            }
+            Action::DropUpload(transfer) => {
+                if let Some(upload) = self.uploads.remove(&transfer) {
+                    upload.cancel();
+                }
+            }
+            Action::StartDownload(transfer, offer, list) => self.start_download(transfer, offer, list),
+            Action::AcceptDownload(transfer, dest, on_clash) => {
+                if let Some(download) = self.downloads.get(&transfer) {
+                    download.accept(dest, on_clash);
+                }
+            }
+            Action::OpenWindow(transfer, opening) => self.window.open(transfer, opening),
+            Action::StopDownload(transfer) => {
+                self.window.ending(transfer);
+                if let Some(download) = self.downloads.remove(&transfer) {
+                    download.cancel();
+                }
+            }
+            Action::ForgetDownload(transfer) => {
+                self.window.closed(transfer);
+                if let Some(download) = self.downloads.remove(&transfer) {
+                    download.cancel();
+                }
+            }
+            Action::ShowPeer => self.show_peer(),
+            Action::ShowTransfers => {
+                let transfers = self.transfers();
+                self.post(Notice::Info(Info::Transfers(transfers)));
+            }
+            Action::MarkVerified => self.mark_verified(),
+            Action::Clear => {}
+            Action::Hangup => {
+                if let Some(link) = &self.link {
+                    link.outbox().finish();
+                }
+            }
+            Action::Drop => self.end_link(),
+            Action::Over(ending) => self.over(&ending),
+        }
+    }
+
+    fn over(&mut self, ending: &Ending) {
+        let exit = Exit::of_ending(ending, self.signal);
+        let own_wish = matches!(ending, Ending::Signal | Ending::Polite { by_peer: false, .. });
+        match &self.role {
+            Role::Listen { door, code, keep: true } if !own_wish => {
+                door.set_code(code.clone());
+                self.renew();
+                self.post(Notice::Status("waiting for the next peer".into()));
+            }
+            _ => self.exit = Some(exit),
+        }
+    }
+
+    fn survey(&mut self, transfer: TransferId, args: &SendArgs) {
+        let paths = match args.resolve(|path| path.symlink_metadata().is_ok()) {
+            Ok(paths) => paths,
+            Err(error) => {
+                let report = UploadReport::Unsendable { code: error.code(), text: error.to_string() };
+                return self.session.upload(transfer, report);
+            }
+        };
+        let (happen, number) = (self.setup.happen.clone(), self.number);
+        let report = Arc::new(move |transfer, report| {
+            let _ = happen.send(Happening::Upload(number, transfer, report));
+        });
+        self.uploads.insert(transfer, Upload::start(transfer, paths, Arc::clone(&self.chunks), report));
+    }
+
+    fn start_download(&mut self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
+        let settings = Settings {
+            dir: self.setup.dir.clone(),
+            state: self.setup.state.clone(),
+            fsync: self.setup.fsync,
+            peer: self.peer.as_ref().map(|peer| peer.key.fingerprint()).unwrap_or_default(),
+        };
+        let (happen, number) = (self.setup.happen.clone(), self.number);
+        let report = Arc::new(move |transfer, report| {
+            let _ = happen.send(Happening::Download(number, transfer, report));
+        });
+        let window = Arc::clone(&self.window);
+        self.downloads.insert(transfer, Download::start(transfer, offer, list, Arc::new(settings), window, report));
+    }
+
+    /// The open transfers and how far each is.
+    pub(super) fn transfers(&self) -> Vec<TransferInfo> {
+        self.session.transfers(|direction, transfer| {
+            let (bytes, files) = match direction {
+                Direction::Out => self.uploads.get(&transfer).map(Upload::progress).unwrap_or_default(),
+                Direction::In => self.window.progress(transfer),
+            };
+            Moved { bytes, files }
+        })
+    }
+
+    fn show_peer(&mut self) {
+        match &self.peer {
+            None => self.post(Notice::Error { code: "no-peer", text: "nobody is connected yet".into() }),
+            Some(peer) => {
+                let facts = peer.describe(self.session.is_lost());
+                self.post(Notice::Info(Info::Peer(facts)));
+            }
+        }
+    }
+
+    fn mark_verified(&mut self) {
+        let Some(peer) = &mut self.peer else { return };
+        match self.setup.acquaintances.verify(peer) {
+            Ok(()) => {
+                peer.trust = Trust::Verified;
+                self.session.marked(Trust::Verified);
+            }
+            Err(error) => self.post(Notice::Error { code: "peers-file", text: error.to_string().into() }),
+        }
+    }
+
+    /// A dialling thread came back.
+    pub(super) fn dialled(&mut self, result: Result<Box<crate::connect::Opened>, DialError>) {
+        match result {
+            Ok(opened) if self.session.is_lost() => self.resume(*opened),
+            Ok(opened) => self.meet(*opened),
+            Err(DialError::Stopped) => {}
+            Err(DialError::Open(_, OpenError::Refused(Refusal::NoSuchSession))) if self.session.is_lost() => {
+                self.session.lost_for_good(&Loss::Forgotten);
+            }
+            Err(error) => {
+                let words = who::explain_dial(&self.setup.acquaintances, &error);
+                self.fail("connect", &words, Exit::of_dialling(&error));
+            }
+        }
+    }
+
+    /// A new session has its first connection.
+    pub(super) fn meet(&mut self, opened: crate::connect::Opened) {
+        let dialled = match &self.role {
+            Role::Dial { dialler, .. } => Some(dialler.address.to_string()),
+            Role::Listen { .. } => None,
+        };
+        let (facts, warnings) = self.setup.acquaintances.meet(&opened, dialled.as_deref());
+        let notice = facts.connected(&self.setup.own_name);
+        let with = facts.with(opened.greeting.patience);
+        self.peer = Some(facts);
+        if let Err(error) = self.start_link(opened) {
+            return self.fail("system", &format!("cannot use the connection: {error}"), Exit::Failure);
+        }
+        if let Some(link) = &self.link {
+            self.window.connected(Arc::clone(link.outbox()));
+        }
+        self.session.connected(with, notice);
+        self.perform();
+        for warning in warnings {
+            self.post(Notice::Warning(warning));
+        }
+    }
+
+    /// The session has a connection again.
+    pub(super) fn resume(&mut self, opened: crate::connect::Opened) {
+        let received = opened.greeting.received;
+        if let Err(error) = self.start_link(opened) {
+            return self.lose(Loss::Network(error));
+        }
+        if let Err(fault) = self.session.resumed(received) {
+            return self.lose(Loss::Fault(fault));
+        }
+        self.perform();
+        if let Some(link) = &self.link {
+            self.window.resumed(Arc::clone(link.outbox()));
+        }
+    }
+}

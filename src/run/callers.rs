@@ -1,0 +1,148 @@
+//! The listener's answers to who greets, and its words about who does not.
+
+use super::owner::{Owner, Role};
+use crate::channel::write_frame;
+use crate::connect::door::Knock;
+use crate::connect::{OpenError, Opened, Timed};
+use crate::exit::Exit;
+use crate::frame::{Frame, Intent, Refusal};
+use crate::notice::Notice;
+use crate::safe::SafeText;
+use crate::session::{Action, Loss};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// For the answer to a greeting: it fits into an empty socket buffer, so this is never used up by an honest caller.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Strangers that are named in one [`STRANGERS_SPAN`]; more are counted.
+const STRANGERS_NAMED: u32 = 5;
+/// The span for it.
+const STRANGERS_SPAN: Duration = Duration::from_secs(60);
+
+/// Words about strangers, limited, since any number of them may come.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    since: Option<Instant>,
+    named: u32,
+    silent: u32,
+}
+
+impl Strangers {
+    /// What to say about one more.
+    fn words(&mut self, addr: SocketAddr, error: &OpenError) -> Option<String> {
+        if self.since.is_none_or(|since| since.elapsed() > STRANGERS_SPAN) {
+            *self = Self { since: Some(Instant::now()), named: 0, silent: self.silent };
+        }
+        if self.named >= STRANGERS_NAMED {
+            self.silent += 1;
+            return None;
+        }
+        self.named += 1;
+        let silent = std::mem::take(&mut self.silent);
+        let before = if silent > 0 { format!("{silent} more callers were turned away; ") } else { String::new() };
+        Some(format!("{before}a caller from {} was turned away: {error}", addr.ip()))
+    }
+}
+
+/// What a peer may dial: the bound addresses first, then, where a bound one means all interfaces, those of each interface.
+pub(super) fn addresses(bound: &[SocketAddr]) -> Vec<String> {
+    let mut shown: Vec<String> = bound.iter().map(SocketAddr::to_string).collect();
+    let Some(everywhere) = bound.iter().find(|addr| addr.ip().is_unspecified()) else { return shown };
+    let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    // What another machine can reach stands before what only this one can, IPv4 before IPv6: it is shorter to type.
+    interfaces.sort_by_key(|interface| (interface.is_loopback(), interface.ip().is_ipv6()));
+    for interface in interfaces {
+        let usable = match interface.ip() {
+            IpAddr::V4(ip) => !ip.is_link_local(),
+            IpAddr::V6(ip) => everywhere.is_ipv6() && !ip.is_unicast_link_local(),
+        };
+        let addr = SocketAddr::new(interface.ip(), everywhere.port()).to_string();
+        if usable && !shown.contains(&addr) {
+            shown.push(addr);
+        }
+    }
+    shown
+}
+
+impl Owner {
+    /// The door has something.
+    pub(super) fn knock(&mut self, knock: Knock) {
+        match knock {
+            Knock::Greets(opened) => self.greeted(*opened),
+            Knock::Stranger(addr, error) => {
+                if let Some(words) = self.strangers.words(addr, &error) {
+                    self.post(Notice::Warning(SafeText::with_hint(&words)));
+                }
+            }
+            Knock::CodeDead if !self.session.has_peer() => {
+                let words = "the code was tried wrongly three times and is dead\nlisten again with a new code, and tell it to the peer";
+                self.fail("code-dead", words, Exit::Refused);
+            }
+            Knock::CodeDead => {}
+        }
+    }
+
+    /// Somebody proved its key and greets. It is answered here and now, so the first one wins.
+    fn greeted(&mut self, mut opened: Opened) {
+        let same_key = self.peer.as_ref().is_some_and(|peer| peer.key == opened.channel.peer);
+        let known = same_key && opened.greeting.session == self.id;
+        match opened.greeting.intent {
+            Intent::New if !self.session.has_peer() => {}
+            Intent::New if same_key && self.session.is_lost() => {
+                // The peer's program was restarted: the lost session has no other end any more.
+                self.replace();
+            }
+            Intent::Resume if known && self.session.is_lost() => {}
+            Intent::Resume if known => self.lose(Loss::Replaced),
+            Intent::Resume if same_key || !self.session.has_peer() => {
+                return self.refuse(opened, Refusal::NoSuchSession);
+            }
+            Intent::New | Intent::Resume => return self.refuse(opened, Refusal::Busy),
+        }
+        if self.exit.is_some() {
+            return;
+        }
+        let intent = opened.greeting.intent;
+        if intent == Intent::New {
+            self.id = opened.greeting.session;
+        }
+        if !answer(&mut opened, Frame::Greeting(self.greeting(intent))) {
+            return;
+        }
+        match intent {
+            Intent::New => {
+                if let Role::Listen { door, .. } = &self.role {
+                    // The code has done its work; whoever resumes this session comes in open mode.
+                    door.set_code(None);
+                }
+                self.meet(opened);
+            }
+            Intent::Resume => self.resume(opened),
+        }
+    }
+
+    fn refuse(&mut self, mut opened: Opened, refusal: Refusal) {
+        let refused = answer(&mut opened, Frame::Refusal(refusal));
+        // The door still has a handle of this socket, so that dropping ours would not close it.
+        let _ = opened.stream.shutdown(Shutdown::Both);
+        if refused && let Some(words) = self.strangers.words(opened.addr, &OpenError::Refused(refusal)) {
+            self.post(Notice::Status(words));
+        }
+    }
+
+    /// The lost session is over, and says what is lost with it; a new one of the same peer takes its place.
+    fn replace(&mut self) {
+        self.session.lost_for_good(&Loss::Forgotten);
+        for action in self.session.actions() {
+            if !matches!(action, Action::Over(_)) {
+                self.act(action);
+            }
+        }
+        self.renew();
+    }
+}
+
+fn answer(opened: &mut Opened, frame: Frame) -> bool {
+    let mut timed = Timed::new(&opened.stream, Instant::now() + ANSWER);
+    write_frame(&mut timed, &mut opened.channel.sealer, &frame).is_ok()
+}

@@ -1,0 +1,114 @@
+//! Which face the program shows, and the threads of it.
+
+use super::owner::Happening;
+use crate::cli::Common;
+use crate::notice::{Notice, Posted};
+use crate::ui::pump::{FaceError, Verbosity};
+use crate::ui::terminal::Terminal;
+use crate::ui::{Intake, json, lines, plain};
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
+
+/// The three faces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FaceKind {
+    /// A person at a terminal.
+    Terminal,
+    /// Lines that only append.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FaceKind {
+    /// By the options, and by what input and output are.
+    pub(super) fn choose(common: &Common, input_is_terminal: bool, output_is_terminal: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if common.json {
+            Self::Json
+        } else if common.plain || dumb || !input_is_terminal || !output_is_terminal {
+            Self::Plain
+        } else {
+            Self::Terminal
+        }
+    }
+}
+
+/// The running face.
+pub(super) struct Face {
+    output: JoinHandle<()>,
+}
+
+/// What a face is connected to.
+pub(super) struct Ends {
+    /// From the owner.
+    pub(super) notices: Receiver<Posted>,
+    /// To the owner, for input.
+    pub(super) intake: Intake,
+    /// To the owner, for all else.
+    pub(super) happen: SyncSender<Happening>,
+}
+
+impl Face {
+    /// Starts output and input. `terminal` is how to use a terminal, when `kind` is one.
+    pub(super) fn start(kind: FaceKind, terminal: Terminal, verbosity: Verbosity, ends: Ends) -> io::Result<Self> {
+        let Ends { notices, intake, happen } = ends;
+        let settle = happen.clone();
+        let settled = move |ticket| {
+            let _ = settle.send(Happening::Settled(ticket));
+        };
+        if kind == FaceKind::Terminal {
+            return Self::spawn(happen, move || {
+                terminal.run(notices, intake, settled).map_err(|error| Some(error.to_string()))
+            });
+        }
+        let report = happen.clone();
+        // Blocked in a read, this thread cannot be joined; it ends with the program.
+        thread::Builder::new().name("input".into()).spawn(move || {
+            lines::read_lines(io::stdin().lock(), &intake, &|notice: Notice| {
+                let _ = report.send(Happening::Report(notice));
+            });
+        })?;
+        Self::spawn(happen, move || {
+            let shown = match kind {
+                FaceKind::Json => json::run(&notices, io::stdout(), settled),
+                FaceKind::Terminal | FaceKind::Plain => {
+                    plain::run(&notices, io::stdout(), io::stderr(), verbosity, plain::local_time, settled)
+                }
+            };
+            shown.map_err(|error| match error {
+                // Who reads the output has all it wants; nothing is wrong.
+                FaceError::Closed => None,
+                FaceError::Output(_) => Some(error.to_string()),
+            })
+        })
+    }
+
+    /// Runs a face on its thread; what breaks it is told to the owner.
+    fn spawn(
+        happen: SyncSender<Happening>,
+        show: impl FnOnce() -> Result<(), Option<String>> + Send + 'static,
+    ) -> io::Result<Self> {
+        let output = thread::Builder::new().name("face".into()).spawn(move || {
+            if let Err(words) = show() {
+                let _ = happen.send(Happening::FaceBroke(words));
+            }
+        })?;
+        Ok(Self { output })
+    }
+
+    /// Waits until everything is shown. The channel of notices must be closed by then.
+    pub(super) fn join(self) {
+        let _ = self.output.join();
+    }
+}
+
+/// How much to say.
+pub(super) fn verbosity(common: &Common) -> Verbosity {
+    match (common.verbose, common.quiet) {
+        (verbose, quiet) if verbose > quiet => Verbosity::Verbose,
+        (verbose, quiet) if verbose < quiet => Verbosity::Quiet,
+        _ => Verbosity::Normal,
+    }
+}

@@ -1,0 +1,377 @@
+//! The owner: one thread that holds the session and never waits for the peer, a disk or a screen.
+//!
+//! 1. A happening comes in: from the link, the input, a worker, the door, a dialling thread, a signal.
+//! 2. It becomes one call of the session (or, for credit, of a worker's handle).
+//! 3. The session's actions are carried out in order (`actions.rs`), until there are none.
+
+use super::Setup;
+use super::callers::Strangers;
+use super::who::Facts;
+use crate::buffer::{OutChunk, Pool};
+use crate::channel::Code;
+use crate::connect::Opened;
+use crate::connect::dial::{DialError, Dialler, Wake};
+use crate::connect::door::{Door, Knock};
+use crate::exit::Exit;
+use crate::frame::{Greeting, Intent, TransferId};
+use crate::link::{Link, LinkEvent, Parts};
+use crate::notice::{Input, Notice, Posted};
+use crate::safe::SafeText;
+use crate::session::{Fault, Loss, Session};
+use crate::transfer::receive::{Download, DownloadReport};
+use crate::transfer::send::{Upload, UploadReport};
+use crate::transfer::window::Window;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often progress is told while transfers run: four times a second, on the events' word.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// Chunks kept for reuse: what one lane and one batch hold.
+const CHUNKS_KEPT: usize = 32;
+
+/// What the owner hears.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// From the connection of this number.
+    Link(u64, LinkEvent),
+    /// From the user.
+    Input(Input),
+    /// The face has written what settles this.
+    Settled(u64),
+    /// From an upload of the session of this number.
+    Upload(u64, TransferId, UploadReport),
+    /// From a download of the session of this number.
+    Download(u64, TransferId, DownloadReport),
+    /// From the door.
+    Knock(Knock),
+    /// From the dialling thread of the session of this number.
+    Dialled(u64, Result<Box<Opened>, DialError>),
+    /// SIGINT, SIGTERM or SIGHUP.
+    Signal(Exit),
+    /// The input has something to say itself.
+    Report(Notice),
+    /// The face cannot show anything any more, and why, if that is worth a word.
+    FaceBroke(Option<String>),
+}
+
+/// Which side this is.
+pub(crate) enum Role {
+    /// It dials.
+    Dial { dialler: Dialler, wake: Arc<Wake>, wait: bool },
+    /// It listens.
+    Listen { door: Door, code: Option<Arc<Code>>, keep: bool },
+}
+
+/// See the module.
+pub(crate) struct Owner {
+    pub(super) setup: Setup,
+    pub(super) role: Role,
+    happenings: Receiver<Happening>,
+    /// Taken from the channel while a link was ended; they come first.
+    backlog: VecDeque<Happening>,
+    notices: Sender<Posted>,
+    begun: Instant,
+    pub(super) session: Session,
+    /// Counts the sessions of this program, so that late reports of an earlier one are known as such.
+    pub(super) number: u64,
+    pub(super) id: [u8; 16],
+    pub(super) peer: Option<Facts>,
+    pub(super) link: Option<Link>,
+    epoch: u64,
+    pub(super) window: Arc<Window>,
+    pub(super) chunks: Arc<Pool<OutChunk>>,
+    pub(super) uploads: HashMap<TransferId, Upload>,
+    pub(super) downloads: HashMap<TransferId, Download>,
+    /// What is added to a sequence number to tell the face's tickets of several sessions apart.
+    ticket_base: u64,
+    told: HashMap<u32, u64>,
+    told_at: Instant,
+    pub(super) strangers: Strangers,
+    pub(super) signal: Option<Exit>,
+    pub(super) exit: Option<Exit>,
+    /// Why the face broke.
+    broken: Option<String>,
+}
+
+impl Owner {
+    pub(crate) fn new(setup: Setup, role: Role, happenings: Receiver<Happening>, notices: Sender<Posted>) -> Self {
+        let session = Session::new(setup.rules.clone(), 1);
+        Self {
+            setup,
+            role,
+            happenings,
+            backlog: VecDeque::new(),
+            notices,
+            begun: Instant::now(),
+            session,
+            number: 1,
+            id: [0; 16],
+            peer: None,
+            link: None,
+            epoch: 0,
+            window: Arc::new(Window::new()),
+            chunks: Arc::new(Pool::new(CHUNKS_KEPT)),
+            uploads: HashMap::new(),
+            downloads: HashMap::new(),
+            ticket_base: 0,
+            told: HashMap::new(),
+            told_at: Instant::now(),
+            strangers: Strangers::default(),
+            signal: None,
+            exit: None,
+            broken: None,
+        }
+    }
+
+    /// Runs until the conversation is over.
+    ///
+    /// # Errors
+    /// With words for the user, when the face broke.
+    pub(crate) fn run(mut self) -> Result<Exit, String> {
+        self.dial();
+        let exit = loop {
+            if let Some(exit) = self.exit {
+                break exit;
+            }
+            let happening = self.next();
+            self.session.at(self.begun.elapsed());
+            if let Some(happening) = happening {
+                self.happen(happening);
+            }
+            self.session.tick();
+            self.perform();
+            self.tell_progress();
+        };
+        self.end_link();
+        if let Role::Dial { wake, .. } = &self.role {
+            wake.stop();
+        }
+        // Threads that still want to tell something find the channel closed, and end.
+        self.broken.map_or(Ok(exit), Err)
+    }
+
+    fn next(&mut self) -> Option<Happening> {
+        if let Some(happening) = self.backlog.pop_front() {
+            return Some(happening);
+        }
+        let now = self.begun.elapsed();
+        let deadline = self.session.deadline().map(|deadline| deadline.saturating_sub(now));
+        let progress = self.session.has_transfers().then(|| PROGRESS.saturating_sub(self.told_at.elapsed()));
+        match [deadline, progress].into_iter().flatten().min() {
+            None => self.happenings.recv().ok(),
+            Some(wait) => self.happenings.recv_timeout(wait).ok(),
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Link(epoch, event) if epoch == self.epoch && self.link.is_some() => self.link_event(event),
+            Happening::Upload(number, transfer, report) if number == self.number => {
+                self.session.upload(transfer, report);
+            }
+            Happening::Download(number, transfer, report) if number == self.number => {
+                self.session.download(transfer, report);
+            }
+            Happening::Link(..) | Happening::Upload(..) | Happening::Download(..) => {}
+            Happening::Input(input) => {
+                if let Role::Dial { wake, .. } = &self.role {
+                    wake.now();
+                }
+                self.session.input(input);
+            }
+            Happening::Settled(ticket) => {
+                if let Some(seq) = ticket.checked_sub(self.ticket_base).filter(|seq| *seq > 0) {
+                    self.session.settled(seq);
+                }
+            }
+            Happening::Knock(knock) => self.knock(knock),
+            Happening::Dialled(number, result) if number == self.number => self.dialled(result),
+            Happening::Dialled(..) => {}
+            Happening::Signal(signal) => {
+                if self.signal.is_some() {
+                    self.exit = Some(signal);
+                }
+                self.signal = Some(signal);
+                self.session.signal();
+            }
+            Happening::Report(notice) => self.post(notice),
+            Happening::FaceBroke(words) => {
+                self.broken = words;
+                self.session.leave_now();
+            }
+        }
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        let result = match event {
+            LinkEvent::Control(seq, control) => self.session.control(seq, control),
+            LinkEvent::Ack(seq) => self.session.acknowledged(seq),
+            LinkEvent::Credit(transfer, durable, limit) => {
+                if let Some(upload) = self.uploads.get(&transfer) {
+                    upload.credit(durable, limit);
+                }
+                Ok(())
+            }
+            LinkEvent::Restart(transfer, position, limit) => match (self.uploads.get(&transfer), &self.link) {
+                (Some(upload), Some(link)) => {
+                    upload.restart(Arc::clone(link.outbox()), position, limit).map_err(Fault::from)
+                }
+                _ => Ok(()),
+            },
+            LinkEvent::TooMuch(transfer) => {
+                self.session.too_much(transfer);
+                Ok(())
+            }
+            LinkEvent::Listed(transfer, list) => {
+                self.session.listed(transfer, list);
+                Ok(())
+            }
+            LinkEvent::Ended(loss) => {
+                self.lose(loss);
+                Ok(())
+            }
+        };
+        if let Err(fault) = result {
+            self.lose(Loss::Fault(fault));
+        }
+    }
+
+    /// The connection is over; the session may go on.
+    pub(super) fn lose(&mut self, loss: Loss) {
+        self.end_link();
+        self.session.lost(loss);
+        self.perform();
+        if self.session.is_lost() && !self.session.is_over() {
+            self.dial();
+        }
+    }
+
+    /// Ends the link and waits for its threads, taking what they still have to tell.
+    pub(super) fn end_link(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        self.window.disconnected();
+        for upload in self.uploads.values() {
+            upload.disconnected();
+        }
+        link.close();
+        while !link.is_finished() {
+            match self.happenings.recv_timeout(Duration::from_millis(1)) {
+                Ok(happening) => self.backlog.push_back(happening),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    }
+
+    /// Starts a link on an opened connection.
+    pub(super) fn start_link(&mut self, opened: Opened) -> std::io::Result<()> {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let happen = self.setup.happen.clone();
+        let Opened { stream, channel, .. } = opened;
+        let parts = Parts {
+            stream,
+            sealer: channel.sealer,
+            opener: channel.opener,
+            window: Arc::clone(&self.window),
+            chunks: Arc::clone(&self.chunks),
+        };
+        let link = Link::start(parts, move |event| {
+            let _ = happen.send(Happening::Link(epoch, event));
+        })?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// Dials on a thread, when this side is the one that does.
+    pub(super) fn dial(&mut self) {
+        let Role::Dial { dialler, wake, wait } = &self.role else { return };
+        let again = self.session.has_peer();
+        let (mut dialler, wake, wait) = (dialler.clone(), Arc::clone(wake), *wait);
+        if let (true, Some(peer)) = (again, &self.peer) {
+            // A session is resumed in open mode, and only with the key it began with.
+            let key = peer.key;
+            dialler.caller.code = None;
+            dialler.caller.wanted = Arc::new(move |other| *other == key);
+        }
+        if !again {
+            if let Err(error) = getrandom::fill(&mut self.id) {
+                return self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure);
+            }
+            self.post(Notice::Status(format!("connecting to {}", dialler.address)));
+        }
+        let greeting = self.greeting(if again { Intent::Resume } else { Intent::New });
+        let number = self.number;
+        let happen = self.setup.happen.clone();
+        let spawned = thread::Builder::new().name("dial".into()).spawn(move || {
+            let result = if again { dialler.redial(&greeting, &wake) } else { dialler.connect(&greeting, wait, &wake) };
+            let _ = happen.send(Happening::Dialled(number, result.map(Box::new)));
+        });
+        if let Err(error) = spawned {
+            self.fail("system", &format!("cannot start a thread: {error}"), Exit::Failure);
+        }
+    }
+
+    /// What this side says first.
+    pub(super) fn greeting(&self, intent: Intent) -> Greeting {
+        Greeting {
+            intent,
+            session: self.id,
+            received: self.session.received(),
+            patience: self.setup.rules.patience,
+            name: self.setup.own_name.clone(),
+        }
+    }
+
+    /// Begins the next session of a listener that keeps listening.
+    pub(super) fn renew(&mut self) {
+        self.end_link();
+        self.ticket_base += self.session.received();
+        self.session = Session::new(self.setup.rules.clone(), self.session.next_transfer());
+        self.session.at(self.begun.elapsed());
+        self.number += 1;
+        self.peer = None;
+        self.uploads.clear();
+        self.downloads.clear();
+        self.told.clear();
+        self.window = Arc::new(Window::new());
+        self.setup.gate.set_shut(false);
+    }
+
+    /// Tells the user; `settles` becomes a ticket that tells sessions apart.
+    pub(super) fn post_settling(&mut self, posted: Posted) {
+        let settles = posted.settles.map(|seq| self.ticket_base + seq);
+        let _ = self.notices.send(Posted { settles, ..posted });
+    }
+
+    pub(super) fn post(&mut self, notice: Notice) {
+        self.post_settling(Posted { notice, settles: None });
+    }
+
+    /// Ends the program with words.
+    pub(super) fn fail(&mut self, code: &'static str, text: &str, exit: Exit) {
+        self.post(Notice::Error { code, text: SafeText::with_hint(text) });
+        self.exit = Some(exit);
+    }
+
+    fn tell_progress(&mut self) {
+        if !self.session.has_transfers() || self.told_at.elapsed() < PROGRESS {
+            return;
+        }
+        self.told_at = Instant::now();
+        for info in self.transfers() {
+            let told = self.told.insert(info.transfer, info.bytes);
+            if info.state == "running" && told != Some(info.bytes) {
+                self.post(Notice::Progress {
+                    transfer: info.transfer,
+                    bytes: info.bytes,
+                    total: info.total,
+                    files: info.files_done,
+                });
+            }
+        }
+    }
+}

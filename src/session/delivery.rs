@@ -1,0 +1,180 @@
+//! Every control frame exactly once and in order, whatever connections come and go.
+//!
+//! Invariant: a frame leaves [`Outgoing`] only when the peer acknowledged it, and [`Incoming`] acknowledges nothing that was not
+//! handed on. Both outlive connections and know none. The numbers are those of PROTOCOL.md section 7.
+
+use super::Fault;
+use crate::frame::{Control, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES};
+use std::collections::VecDeque;
+
+/// Control frames that may wait for the window before input has to wait: a screen or two of typing.
+const QUEUE_FRAMES: usize = 256;
+/// The same in bytes: sixteen lines of full length.
+const QUEUE_BYTES: usize = 1 << 20;
+
+/// A frame with the size it counts for.
+#[derive(Debug)]
+struct Held {
+    seq: u64,
+    control: Control,
+    bytes: usize,
+}
+
+/// Own control frames: waiting for the window, then for their acknowledgement.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// The number of the last frame that entered the window.
+    last: u64,
+    /// The highest acknowledged.
+    acknowledged: u64,
+    unacknowledged: VecDeque<Held>,
+    unacknowledged_bytes: usize,
+    queue: VecDeque<Control>,
+    queue_bytes: usize,
+}
+
+impl Outgoing {
+    /// Queues a frame; [`Outgoing::next`] gives it its turn.
+    pub(super) fn push(&mut self, control: Control) {
+        self.queue_bytes += control.encoded_len();
+        self.queue.push_back(control);
+    }
+
+    /// The next frame that may go out now, with its number. It is kept until it is acknowledged.
+    pub(super) fn next(&mut self) -> Option<(u64, Control)> {
+        let full =
+            self.unacknowledged.len() >= UNACKNOWLEDGED_FRAMES || self.unacknowledged_bytes >= UNACKNOWLEDGED_BYTES;
+        if full {
+            return None;
+        }
+        let control = self.queue.pop_front()?;
+        let bytes = control.encoded_len();
+        self.queue_bytes -= bytes;
+        self.unacknowledged_bytes += bytes;
+        self.last += 1;
+        self.unacknowledged.push_back(Held { seq: self.last, control: control.clone(), bytes });
+        Some((self.last, control))
+    }
+
+    /// The peer handed on all up to `seq`; gives back what that newly settles.
+    ///
+    /// # Errors
+    /// When the peer acknowledges what was never sent.
+    pub(super) fn acknowledge(&mut self, seq: u64) -> Result<Vec<(u64, Control)>, Fault> {
+        if seq > self.last {
+            return Err(Fault::FalseAck { acknowledged: seq, sent: self.last });
+        }
+        let mut settled = Vec::new();
+        while self.unacknowledged.front().is_some_and(|held| held.seq <= seq) {
+            let Some(held) = self.unacknowledged.pop_front() else { break };
+            self.unacknowledged_bytes -= held.bytes;
+            settled.push((held.seq, held.control));
+        }
+        self.acknowledged = self.acknowledged.max(seq);
+        Ok(settled)
+    }
+
+    /// What has to be sent again to a peer that holds all up to `received`.
+    ///
+    /// # Errors
+    /// When the peer claims to hold what was never sent, or to have lost what it acknowledged.
+    pub(super) fn again(&self, received: u64) -> Result<Vec<(u64, Control)>, Fault> {
+        if received > self.last || received < self.acknowledged {
+            return Err(Fault::FalseAck { acknowledged: received, sent: self.last });
+        }
+        let missing = self.unacknowledged.iter().filter(|held| held.seq > received);
+        Ok(missing.map(|held| (held.seq, held.control.clone())).collect())
+    }
+
+    /// Whether nothing waits, for the window or for an acknowledgement.
+    pub(super) fn is_settled(&self) -> bool {
+        self.queue.is_empty() && self.unacknowledged.is_empty()
+    }
+
+    /// Whether so much waits for the window that input should wait too.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.queue.len() >= QUEUE_FRAMES || self.queue_bytes >= QUEUE_BYTES
+    }
+
+    /// All that the peer is not known to have, oldest first.
+    pub(super) fn undelivered(&self) -> impl Iterator<Item = &Control> {
+        self.unacknowledged.iter().map(|held| &held.control).chain(&self.queue)
+    }
+}
+
+/// What a frame that came in is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The next one.
+    Next,
+    /// Sent again, known already.
+    Known,
+}
+
+/// The peer's control frames: received, and handed on.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    received: u64,
+    /// Received but not yet handed on to screen, pipe or file: number, bytes, whether it is handed on.
+    pending: VecDeque<(u64, usize, bool)>,
+    pending_bytes: usize,
+}
+
+impl Incoming {
+    /// The highest number that came in.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Takes note of a frame.
+    ///
+    /// # Errors
+    /// When its number leaves a gap, or the peer has more unacknowledged than the wire allows.
+    pub(super) fn take(&mut self, seq: u64, control: &Control) -> Result<Arrival, Fault> {
+        if seq <= self.received {
+            return Ok(Arrival::Known);
+        }
+        if seq != self.received + 1 {
+            return Err(Fault::Gap { expected: self.received + 1, came: seq });
+        }
+        if self.pending.len() >= UNACKNOWLEDGED_FRAMES || self.pending_bytes >= UNACKNOWLEDGED_BYTES {
+            return Err(Fault::TooMuchUnacknowledged);
+        }
+        self.received = seq;
+        let bytes = control.encoded_len();
+        self.pending_bytes += bytes;
+        self.pending.push_back((seq, bytes, false));
+        Ok(Arrival::Next)
+    }
+
+    /// The frame `seq` is handed on; for lines that means all lines up to it (`through`).
+    ///
+    /// Gives the number to acknowledge when it rose.
+    pub(super) fn settle(&mut self, seq: u64, through: bool) -> Option<u64> {
+        for (number, _, settled) in &mut self.pending {
+            if *number == seq || (through && *number < seq) {
+                *settled = true;
+            }
+            if *number >= seq {
+                break;
+            }
+        }
+        let mut acknowledged = None;
+        while let Some((number, bytes, true)) = self.pending.front().copied() {
+            self.pending.pop_front();
+            self.pending_bytes -= bytes;
+            acknowledged = Some(number);
+        }
+        acknowledged
+    }
+
+    /// Whether all that came in is handed on.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// What to acknowledge on a new connection.
+    pub(super) fn settled(&self) -> u64 {
+        self.pending.front().map_or(self.received, |(seq, ..)| seq - 1)
+    }
+}

@@ -1,0 +1,259 @@
+//! How a session ends: farewells, losses, and what each means for the user.
+//!
+//! Invariant: a loss is never taken for a goodbye. A session is over once, with one [`Ending`].
+
+use super::{Action, Farewell, Fault, Session};
+use crate::frame::{ByeReason, Control};
+use crate::notice::Notice;
+use crate::safe::SafeText;
+use crate::why::why;
+use std::time::Duration;
+use thiserror::Error;
+
+/// How long a farewell may take after the own goodbye, on the wire's word (PROTOCOL.md section 9).
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often a session survives that its records do not open; at the third it ends.
+const TAMPERED_LIMIT: u32 = 3;
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub enum Loss {
+    /// The stream ended between records, without a goodbye.
+    #[error("the connection was closed without a goodbye")]
+    Closed,
+    /// The stream ended inside a record.
+    #[error("the connection was cut in the middle of a record")]
+    Truncated,
+    /// Nothing was heard for too long.
+    #[error("nothing was heard from the peer for {} seconds", .0.as_secs())]
+    Silent(Duration),
+    /// Nothing could be sent for too long.
+    #[error("nothing could be sent to the peer for {} seconds", .0.as_secs())]
+    Stalled(Duration),
+    /// The network said no.
+    #[error("the connection broke: {}", why(.0))]
+    Network(std::io::Error),
+    /// A record did not open: it was changed, doubled, dropped or put out of order on its way.
+    #[error("a record from the peer did not open: it was changed on its way")]
+    Tampered,
+    /// The peer broke a rule.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// The peer came back on another connection before this one was seen to end.
+    #[error("the peer came back on another connection")]
+    Replaced,
+    /// The peer's program does not know this session any more.
+    #[error("the peer's program was restarted, and with it the session was lost")]
+    Forgotten,
+}
+
+/// How the session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// One side said goodbye. `failed`: a transfer this side asked for did not succeed.
+    Polite {
+        /// It was the peer.
+        by_peer: bool,
+        /// An own transfer failed.
+        failed: bool,
+    },
+    /// A signal ended it.
+    Signal,
+    /// The connection was lost and is not regained.
+    Lost,
+    /// Records were changed on their way.
+    Tampered,
+    /// The peer broke the protocol.
+    Fault,
+}
+
+impl Session {
+    /// The input ended and nobody asked to stay: leave when all is done, once there was somebody.
+    pub(super) fn input_is_over(&mut self) {
+        if self.farewell == Farewell::None {
+            self.want_to_leave(ByeReason::InputEnded);
+        }
+    }
+
+    /// The user asks to leave when all is done; a second time, at once.
+    pub(super) fn quit(&mut self) {
+        if self.with.is_none() {
+            return self.end(Ending::Polite { by_peer: false, failed: false });
+        }
+        if self.lost_since.is_some() {
+            // Nobody is there to say goodbye to, and to wait for it is what the user just declined.
+            return self.give_up(Ending::Lost);
+        }
+        match self.farewell {
+            Farewell::None => self.want_to_leave(ByeReason::Quit),
+            Farewell::Wanted(_) => self.leave(ByeReason::Quit),
+            Farewell::Said(_) => self.end_politely(),
+        }
+    }
+
+    /// Whether this side is about to leave.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.farewell != Farewell::None
+    }
+
+    fn want_to_leave(&mut self, reason: ByeReason) {
+        self.decline_open_offers();
+        self.farewell = Farewell::Wanted(reason);
+        if self.connected && self.transfers.any_wanted() {
+            let words = "leaving when the transfers are done; /quit again leaves at once";
+            self.notice(Notice::Status(words.into()));
+        }
+    }
+
+    /// A signal: goodbye at once.
+    pub fn signal(&mut self) {
+        if !self.connected || matches!(self.farewell, Farewell::Said(_)) {
+            return self.end(Ending::Signal);
+        }
+        self.leave(ByeReason::Signal);
+        self.go_on();
+    }
+
+    /// The user can see nothing any more: goodbye at once, which is no failure.
+    pub fn leave_now(&mut self) {
+        if !self.connected || matches!(self.farewell, Farewell::Said(_)) {
+            return self.end(Ending::Polite { by_peer: false, failed: false });
+        }
+        self.leave(ByeReason::Quit);
+        self.go_on();
+    }
+
+    /// Says goodbye now, whatever is still on its way; partials are kept.
+    fn leave(&mut self, reason: ByeReason) {
+        self.stop_transfers("this side left");
+        self.say_bye(reason);
+    }
+
+    fn say_bye(&mut self, reason: ByeReason) {
+        if !matches!(self.farewell, Farewell::Said(_)) {
+            self.outgoing.push(Control::Bye { reason });
+            self.farewell = Farewell::Said(self.now + FAREWELL);
+            self.signalled |= reason == ByeReason::Signal;
+        }
+    }
+
+    pub(super) fn peer_leaves(&mut self, reason: ByeReason) {
+        self.peer_bye = Some(reason);
+        self.left_first = matches!(self.farewell, Farewell::Said(_));
+        self.stop_transfers("the peer left");
+        self.say_bye(ByeReason::Quit);
+    }
+
+    /// Says goodbye when the user wants to leave and nothing is left to do.
+    pub(super) fn proceed_farewell(&mut self) {
+        if let Farewell::Wanted(reason) = self.farewell
+            && self.connected
+            && self.outgoing.is_settled()
+            && !self.transfers.any_wanted()
+        {
+            self.say_bye(reason);
+        }
+    }
+
+    /// Hangs up when both goodbyes are said and acknowledged.
+    pub(super) fn finish_farewell(&mut self) {
+        let said = matches!(self.farewell, Farewell::Said(_)) && self.outgoing.is_settled();
+        if said && self.peer_bye.is_some() && self.incoming.is_settled() && !self.hung_up {
+            self.hung_up = true;
+            self.actions.push(Action::Hangup);
+        }
+    }
+
+    /// The connection ended, for whatever reason.
+    pub fn lost(&mut self, loss: Loss) {
+        if self.over || !self.connected {
+            return;
+        }
+        self.connected = false;
+        let said_all = matches!(self.farewell, Farewell::Said(_)) && self.only_bye_is_open();
+        if self.peer_bye.is_some() || said_all {
+            return self.end_politely();
+        }
+        if let Loss::Fault(fault) = &loss {
+            self.notice(Notice::Error { code: "protocol", text: fault.to_string().into() });
+            return self.give_up(Ending::Fault);
+        }
+        if matches!(loss, Loss::Tampered) {
+            self.tampered += 1;
+            let words = "a record did not open: the network damaged it, or someone between you and the peer changes it";
+            self.notice(Notice::Warning(words.into()));
+        }
+        let tampered = matches!(loss, Loss::Tampered);
+        let patience = self.patience();
+        let over = patience.is_some_and(|patience| patience.is_zero());
+        if matches!(self.farewell, Farewell::Said(_)) || over || (tampered && self.tampered >= TAMPERED_LIMIT) {
+            self.notice(Notice::Lost { reason: loss.to_string().into(), waiting: 0 });
+            return self.give_up(if tampered { Ending::Tampered } else { Ending::Lost });
+        }
+        self.lost_since = Some(self.now);
+        let waiting = self.outgoing.undelivered().count();
+        self.notice(Notice::Lost { reason: loss.to_string().into(), waiting });
+    }
+
+    /// The lost connection will not come back (the peer's program was restarted, say).
+    pub fn lost_for_good(&mut self, loss: &Loss) {
+        self.notice(Notice::Lost { reason: loss.to_string().into(), waiting: 0 });
+        self.give_up(Ending::Lost);
+    }
+
+    pub(super) fn out_of_time(&mut self) {
+        if !matches!(self.farewell, Farewell::Said(_)) {
+            return self.give_up(Ending::Lost);
+        }
+        if self.peer_bye.is_some() || self.only_bye_is_open() {
+            self.end_politely()
+        } else {
+            self.give_up(Ending::Lost)
+        }
+    }
+
+    fn only_bye_is_open(&self) -> bool {
+        self.outgoing.undelivered().all(|control| matches!(control, Control::Bye { .. }))
+    }
+
+    fn end_politely(&mut self) {
+        if self.signalled {
+            return self.end(Ending::Signal);
+        }
+        let by_peer = self.peer_bye.is_some() && !self.left_first;
+        let reason = match self.peer_bye {
+            Some(ByeReason::InputEnded) => "its input ended",
+            Some(ByeReason::Signal) => "it was stopped by a signal",
+            Some(ByeReason::Failure) => "it failed",
+            _ => "",
+        };
+        let reason = if by_peer { SafeText::from(reason) } else { SafeText::from("") };
+        self.report_undelivered();
+        self.notice(Notice::Bye { from_peer: by_peer, reason });
+        let failed = self.transfers.failed() && !self.rules.interactive;
+        self.end(Ending::Polite { by_peer, failed });
+    }
+
+    /// Ends without a goodbye, and says what is lost with it.
+    fn give_up(&mut self, ending: Ending) {
+        self.stop_transfers("the connection was lost");
+        self.report_undelivered();
+        self.end(ending);
+    }
+
+    fn report_undelivered(&mut self) {
+        let lines = self.outgoing.undelivered().filter(|control| matches!(control, Control::Line { .. })).count();
+        if lines > 0 {
+            let what = if lines == 1 { "1 line was".to_owned() } else { format!("{lines} lines were") };
+            self.notice(Notice::Warning(format!("{what} not delivered").into()));
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if !self.over {
+            self.over = true;
+            self.actions.push(Action::Drop);
+            self.actions.push(Action::Over(ending));
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Claims about the two streams of the plain face.
+
+use super::*;
+use crate::ui::{Direction, Info, PeerText, SafeText, TransferInfo, Trust};
+use proptest::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::mpsc;
+
+fn posted(notices: impl IntoIterator<Item = Notice>) -> Receiver<Posted> {
+    let (sender, receiver) = mpsc::channel();
+    for (notice, settles) in notices.into_iter().zip(1..) {
+        sender.send(Posted { notice, settles: Some(settles) }).unwrap();
+    }
+    receiver
+}
+
+fn time() -> String {
+    "13:30".to_owned()
+}
+
+/// What goes to standard output and to standard error.
+fn written_at(verbosity: Verbosity, notices: impl IntoIterator<Item = Notice>) -> (String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    run(&posted(notices), &mut out, &mut err, verbosity, time, |_| {}).unwrap();
+    (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+fn written(notices: impl IntoIterator<Item = Notice>) -> (String, String) {
+    written_at(Verbosity::Normal, notices)
+}
+
+fn chat(notice: Notice) -> String {
+    let (out, err) = written([notice]);
+    assert_eq!(err, "");
+    out
+}
+
+fn said(notices: impl IntoIterator<Item = Notice>) -> String {
+    let (out, err) = written(notices);
+    assert_eq!(out, "");
+    err
+}
+
+fn peer(text: &str) -> PeerText {
+    PeerText::new(text)
+}
+
+fn message(text: &str) -> Notice {
+    Notice::Message { id: 1, from: peer("bob"), text: peer(text), action: false }
+}
+
+fn offer(direction: Direction, asks: bool) -> Notice {
+    let incoming = direction == Direction::In;
+    Notice::Offer {
+        transfer: 3,
+        direction,
+        name: peer("report.pdf"),
+        more: 2,
+        files: 3,
+        folders: 1,
+        bytes: 10 << 20,
+        clashes: incoming.then_some(2),
+        free: incoming.then_some(98 << 30),
+        asks,
+    }
+}
+
+fn progress(bytes: u64) -> Notice {
+    Notice::Progress { transfer: 3, bytes, total: 1_000, files: 0 }
+}
+
+fn connected(trust: Trust, verify: Option<&str>) -> Notice {
+    Notice::Connected {
+        peer: peer("bob"),
+        fingerprint: "ABCD-EFGH".to_owned(),
+        addr: "192.168.1.5:5000".to_owned(),
+        verify: verify.map(str::to_owned),
+        trust,
+        own: "alice".to_owned(),
+    }
+}
+
+#[test]
+fn chat_goes_to_standard_output_with_its_time() {
+    assert_eq!(chat(message("hello")), "13:30 bob: hello\n");
+    assert_eq!(chat(message("a\nb\r\n\nc\n")), "13:30 bob: a\n      b\n      \n      c\n");
+    let action = Notice::Message { id: 1, from: peer("bob"), text: peer("waves\nand smiles"), action: true };
+    assert_eq!(chat(action), "13:30 * bob waves\n      and smiles\n");
+}
+
+#[test]
+fn own_lines_are_not_repeated() {
+    let own = [Notice::Sent { id: 1, text: "hi".to_owned(), action: false }, Notice::Delivered { id: 1 }];
+    assert_eq!(written_at(Verbosity::Verbose, own), (String::new(), String::new()));
+}
+
+#[test]
+fn listening_gives_lines_to_copy() {
+    let addrs = ["0.0.0.0:5000", "192.168.1.5:5000", "[2001:db8::1]:5000"].map(str::to_owned).to_vec();
+    assert_eq!(
+        said([Notice::Listening { addrs: addrs.clone(), code: None }]),
+        "-- listening at 0.0.0.0:5000; your peer connects with\n\
+         --   p2pchat connect 192.168.1.5:5000\n\
+         --   p2pchat connect \"[2001:db8::1]:5000\"\n"
+    );
+    let with_code = said([Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()) }]);
+    assert!(with_code.contains("connect 192.168.1.5:5000 --code\n"), "{with_code}");
+    assert!(with_code.ends_with("--   and this code: 42-otter-plum\n"), "{with_code}");
+    let alone = said([Notice::Listening { addrs: vec!["[::]:5000".to_owned()], code: None }]);
+    assert!(alone.contains("p2pchat connect \"[::]:5000\"\n"), "{alone}");
+}
+
+#[test]
+fn the_number_is_shown_with_what_to_do_unless_the_peer_is_verified() {
+    let new = said([connected(Trust::New, Some("12345 67890"))]);
+    assert_eq!(
+        new,
+        "-- connected to bob at 192.168.1.5:5000 (new: never met before)\n\
+         --   fingerprint ABCD-EFGH, your own name here is alice\n\
+         --   verification number 12345 67890\n\
+         --   compare it over another way, such as a call; when it is the same: /verify\n"
+    );
+    assert!(said([connected(Trust::Known, Some("12345 67890"))]).contains("12345 67890"));
+    let verified = said([connected(Trust::Verified, Some("12345 67890"))]);
+    assert!(verified.contains("(verified)") && !verified.contains("12345"), "{verified}");
+    let (_, verbose) = written_at(Verbosity::Verbose, [connected(Trust::Verified, Some("12345 67890"))]);
+    assert!(verbose.contains("12345 67890") && !verbose.contains("/verify"), "{verbose}");
+}
+
+#[test]
+fn an_offer_says_what_comes_and_how_to_answer() {
+    assert_eq!(
+        said([offer(Direction::In, true)]),
+        "-- [3] your peer offers 3 files, 1 folder, 10.0 MiB: report.pdf\n\
+         --   and 2 names beside it\n\
+         --   98.0 GiB free\n\
+         --   2 names exist already\n\
+         --   /accept 3, /accept 3 FOLDER or /decline 3; names: /transfers 3\n"
+    );
+    assert!(!said([offer(Direction::In, false)]).contains("/accept"));
+    let outgoing = said([offer(Direction::Out, false)]);
+    assert_eq!(
+        outgoing,
+        "-- [3] offered to your peer: 3 files, 1 folder, 10.0 MiB: report.pdf\n--   and 2 names beside it\n"
+    );
+}
+
+#[test]
+fn an_offer_larger_than_what_is_free_says_so() {
+    let mut notice = offer(Direction::In, true);
+    if let Notice::Offer { free, .. } = &mut notice {
+        *free = Some(1 << 20);
+    }
+    assert!(said([notice]).contains("only 1.0 MiB free"));
+}
+
+#[test]
+fn progress_is_told_in_steps_of_ten_percent() {
+    let steps = [0, 50, 99, 100, 149, 199, 320, 329, 1_000];
+    let text = said([offer(Direction::Out, false)].into_iter().chain(steps.map(progress)));
+    let told: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(told, ["-- [3] 10 %, 100 B of 1000 B", "-- [3] 32 %, 320 B of 1000 B"]);
+}
+
+#[test]
+fn the_end_of_a_transfer_is_told_by_its_direction() {
+    let done = || Notice::Done { transfer: 3, path: peer("in/report.pdf"), files: 3, bytes: 3 << 20, seconds: 2.0 };
+    let received = said([offer(Direction::In, false), done()]);
+    assert!(received.ends_with("-- [3] received 3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s: in/report.pdf\n"), "{received}");
+    let sent = said([offer(Direction::Out, false), done(), progress(500)]);
+    assert!(sent.ends_with("-- [3] sent 3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s: in/report.pdf\n"), "{sent}");
+    let declined = Notice::Declined { transfer: 3, reason: "no space".into(), by_peer: true };
+    assert_eq!(said([declined]), "-- [3] declined by your peer: no space\n");
+    let cancelled = Notice::Cancelled { transfer: 3, reason: "".into(), by_peer: false };
+    assert_eq!(said([cancelled]), "-- [3] cancelled\n");
+    assert_eq!(said([Notice::Failed { transfer: 3, path: None, reason: "r".into() }]), "-- [3] failed: r\n");
+    let file = Notice::Failed { transfer: 3, path: Some(peer("a")), reason: "r".into() };
+    assert_eq!(said([file]), "-- [3] failed: a: r\n");
+}
+
+#[test]
+fn errors_have_their_hint_on_the_next_line() {
+    let text = SafeText::with_hint("no such file: x\nsee /help");
+    assert_eq!(said([Notice::Error { code: "no-such-file", text }]), "-- error: no such file: x\n--   see /help\n");
+    assert_eq!(said([Notice::Warning("w".into())]), "-- warning: w\n");
+}
+
+#[test]
+fn loss_and_end_are_told() {
+    assert_eq!(said([Notice::Lost { reason: "silence".into(), waiting: 0 }]), "-- connection lost: silence\n");
+    let lost = said([Notice::Lost { reason: "silence".into(), waiting: 2 }]);
+    assert!(lost.ends_with("--   2 lines and transfers wait for its return\n"), "{lost}");
+    assert_eq!(said([Notice::Reconnected { resent: 0 }]), "-- connected again\n");
+    assert_eq!(said([Notice::Bye { from_peer: true, reason: "quit".into() }]), "-- your peer left: quit\n");
+    assert_eq!(said([Notice::Bye { from_peer: false, reason: "".into() }]), "-- goodbye\n");
+    let trust = Notice::Trust { peer: peer("bob"), trust: Trust::Verified };
+    assert_eq!(said([trust]), "-- bob is now verified\n");
+}
+
+#[test]
+fn answers_are_marked_line_by_line() {
+    let help = said([Notice::Info(Info::Help)]);
+    assert!(help.lines().count() > 10 && help.lines().all(|line| line.starts_with(MARK)), "{help}");
+    assert_eq!(said([Notice::Info(Info::Transfers(Vec::new()))]), "-- nothing is on its way\n");
+    let row = TransferInfo {
+        transfer: 3,
+        direction: Direction::In,
+        name: peer("a"),
+        state: "running",
+        bytes: 512,
+        total: 1_024,
+        files_done: 0,
+        files: 1,
+    };
+    assert_eq!(
+        said([Notice::Info(Info::Transfers(vec![row]))]),
+        "-- [3] in, running, 50 %, 512 B of 1.0 KiB, 0 of 1 file: a\n"
+    );
+    let names = Info::Names { transfer: 3, names: vec![(peer("d/"), None), (peer("d/a"), Some(5))] };
+    assert_eq!(said([Notice::Info(names)]), "-- [3] 2 names\n--               d/\n--          5 B  d/a\n");
+    assert_eq!(said([Notice::Info(Info::Peer(vec![("name", "bob".into())]))]), "-- name: bob\n");
+}
+
+#[test]
+fn quiet_keeps_what_one_must_know_and_verbose_adds_the_steps() {
+    let notices = || {
+        [
+            Notice::Status("dialling".to_owned()),
+            connected(Trust::Verified, None),
+            offer(Direction::Out, false),
+            progress(500),
+            Notice::Failed { transfer: 3, path: None, reason: "r".into() },
+            Notice::Warning("w".into()),
+            Notice::Error { code: "x", text: "e".into() },
+            Notice::Bye { from_peer: true, reason: "".into() },
+            message("chat"),
+        ]
+    };
+    let (out, quiet) = written_at(Verbosity::Quiet, notices());
+    assert_eq!(out, "13:30 bob: chat\n");
+    let expected = "-- connected to bob at 192.168.1.5:5000 (verified)\n-- [3] failed: r\n-- warning: w\n-- error: e\n";
+    assert_eq!(quiet, expected);
+    assert!(!written(notices()).1.contains("dialling"));
+    assert!(written_at(Verbosity::Verbose, notices()).1.starts_with("-- dialling\n"));
+    assert!(written_at(Verbosity::Quiet, [offer(Direction::In, true)]).1.contains("/accept 3"));
+}
+
+/// Both streams into one place, as on a terminal.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn both_streams_in_one_place_keep_their_order() {
+    let shared = Shared::default();
+    let notices = [message("a"), Notice::Warning("b".into()), Notice::Warning("c".into()), message("d"), message("e")];
+    run(&posted(notices), shared.clone(), shared.clone(), Verbosity::Normal, time, |_| {}).unwrap();
+    let text = String::from_utf8(shared.0.take()).unwrap();
+    assert_eq!(text, "13:30 bob: a\n-- warning: b\n-- warning: c\n13:30 bob: d\n13:30 bob: e\n");
+}
+
+struct Broken(io::ErrorKind);
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_closed_output_is_told_and_nothing_is_settled() {
+    let result = |kind| {
+        let never = |_| panic!("settled");
+        run(&posted([message("a")]), Broken(kind), Vec::new(), Verbosity::Normal, time, never)
+    };
+    assert!(matches!(result(io::ErrorKind::BrokenPipe), Err(FaceError::Closed)));
+    assert!(matches!(result(io::ErrorKind::StorageFull), Err(FaceError::Output(_))));
+}
+
+#[test]
+fn chat_survives_a_closed_standard_error() {
+    let (mut out, settled) = (Vec::new(), Cell::new(0));
+    let notices = [Notice::Warning("w".into()), message("a"), Notice::Warning("w".into()), message("b")];
+    let broken = Broken(io::ErrorKind::BrokenPipe);
+    run(&posted(notices), &mut out, broken, Verbosity::Normal, time, |settles| settled.set(settles)).unwrap();
+    assert_eq!((String::from_utf8(out).unwrap().as_str(), settled.get()), ("13:30 bob: a\n13:30 bob: b\n", 4));
+}
+
+proptest! {
+    #[test]
+    fn no_peer_can_imitate_a_line_of_the_programs(from in any::<String>(), text in "(\\PC|[\r\n\u{85}\u{2028}\u{1b}-]){0,60}", action in any::<bool>()) {
+        let notice = Notice::Message { id: 1, from: PeerText::new(from), text: PeerText::new(text), action };
+        let (out, err) = written([notice]);
+        prop_assert_eq!(err, "");
+        for (index, line) in out.lines().enumerate() {
+            prop_assert!(line.starts_with(if index == 0 { "13:30 " } else { INDENT }), "{:?}", out);
+        }
+        prop_assert!(!out.contains(|c: char| c.is_control() && c != '\n'));
+    }
+
+    #[test]
+    fn peer_text_in_a_notice_stays_in_its_line(name in any::<String>()) {
+        let name = || PeerText::new(name.clone());
+        let notices = [
+            Notice::Trust { peer: name(), trust: Trust::Known },
+            Notice::Done { transfer: 1, path: name(), files: 1, bytes: 1, seconds: 1.0 },
+            Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into() },
+        ];
+        let text = said(notices);
+        prop_assert_eq!(text.lines().count(), 3);
+        prop_assert!(text.lines().all(|line| line.starts_with(MARK)));
+        prop_assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+    }
+}

@@ -1,0 +1,214 @@
+//! Tab: commands, transfer ids, the peer's name, and paths.
+//!
+//! Completion goes as far as all candidates agree; when that is nowhere, they are shown in passing.
+
+use crate::command;
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Entries of one folder that are looked at, so that a huge one does not hold up the keys.
+const ENTRIES: usize = 20_000;
+/// The commands that the face does by itself.
+const OWN: [&str; 3] = ["/bell", "/copy", "/save"];
+
+/// What may be completed besides commands and paths.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Offers to answer.
+    pub(super) offers: Vec<u32>,
+    /// All transfers.
+    pub(super) transfers: Vec<u32>,
+    /// The peer's label.
+    pub(super) peer: Option<String>,
+    /// The home folder.
+    pub(super) home: Option<PathBuf>,
+}
+
+/// What Tab does.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Completion {
+    /// The byte from which on the text before the cursor is replaced.
+    pub(super) start: usize,
+    pub(super) with: String,
+    /// More than one: to be shown.
+    pub(super) candidates: Vec<String>,
+}
+
+/// Completes `text`, which stands before the cursor; None when there is nothing that fits.
+pub(super) fn complete(text: &str, known: &Known) -> Option<Completion> {
+    let words = |ids: &[u32]| ids.iter().map(u32::to_string).collect::<Vec<_>>();
+    if !text.starts_with('/') || text.starts_with("//") || text.contains('\n') {
+        let typed = text.rsplit(char::is_whitespace).next().filter(|typed| !typed.is_empty())?;
+        return pick(text, text.len() - typed.len(), known.peer.as_slice(), "");
+    }
+    let Some((name, arguments)) = text.split_once(' ') else {
+        let mut names: Vec<String> = command::words().chain(OWN).map(String::from).collect();
+        names.sort();
+        names.dedup();
+        return pick(text, 0, &names, " ");
+    };
+    let first = text.len() - arguments.len();
+    match (name, arguments.split_once(' ')) {
+        ("/send", _) => paths(text, first, known),
+        ("/accept" | "/save", Some((_, path))) => paths(text, text.len() - path.len(), known),
+        ("/accept" | "/decline", None) => pick(text, first, &words(&known.offers), ""),
+        ("/cancel" | "/transfers", None) => pick(text, first, &words(&known.transfers), ""),
+        ("/bell", None) => pick(text, first, &["off".into(), "on".into()], ""),
+        _ => None,
+    }
+}
+
+/// Completes the word from `start` on by those `words` that begin with it.
+fn pick(text: &str, start: usize, words: &[String], after: &str) -> Option<Completion> {
+    let typed = text.get(start..).unwrap_or_default();
+    let fits: Vec<&String> = words.iter().filter(|word| word.starts_with(typed)).collect();
+    match fits.as_slice() {
+        [] => None,
+        [word] => Some(Completion { start, with: format!("{word}{after}"), candidates: Vec::new() }),
+        _ => {
+            let candidates: Vec<String> = fits.into_iter().cloned().collect();
+            Some(Completion { start, with: common(&candidates), candidates })
+        }
+    }
+}
+
+/// Completes a path: the whole rest of the line as one, as `/send` takes it first, else its last word.
+fn paths(text: &str, start: usize, known: &Known) -> Option<Completion> {
+    let rest = text.get(start..).unwrap_or_default();
+    let (word_start, quote, word) = last_word(rest);
+    if !rest.starts_with(['"', '\'']) && (word_start == 0 || !entries(rest, known).is_empty()) {
+        let plain = if rest.contains('\\') && word_start == 0 { word.clone() } else { rest.into() };
+        return path(start, &plain, rest.contains('\\').then_some(Quote::None), known);
+    }
+    path(start + word_start, &word, Some(quote), known)
+}
+
+/// How a word is quoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    None,
+    Single,
+    Double,
+}
+
+/// Where the last word of `text` starts, how it is quoted, and what it says.
+fn last_word(text: &str) -> (usize, Quote, String) {
+    let (mut start, mut quote, mut opened, mut word) = (0, Quote::None, Quote::None, String::new());
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match (character, quote) {
+            ('\\', Quote::None | Quote::Double) if cfg!(not(windows)) => {
+                word.extend(characters.next().map(|(_, next)| next));
+            }
+            ('\'', Quote::None) => (quote, opened) = (Quote::Single, Quote::Single),
+            ('"', Quote::None) => (quote, opened) = (Quote::Double, Quote::Double),
+            ('\'', Quote::Single) | ('"', Quote::Double) => quote = Quote::None,
+            (' ', Quote::None) => {
+                (start, opened) = (at + 1, Quote::None);
+                word.clear();
+            }
+            _ => word.push(character),
+        }
+    }
+    (start, opened, word)
+}
+
+/// Completes `typed`, writing it as `quote` asks (None: as it is, since the whole rest of the line is the path).
+fn path(start: usize, typed: &str, quote: Option<Quote>, known: &Known) -> Option<Completion> {
+    let names = entries(typed, known);
+    let folder = typed.rfind(is_separator).map_or("", |at| typed.get(..=at).unwrap_or_default());
+    let longest = common(&names);
+    // Inside quotes `~` is a plain character, so the folder that it stood for has to be named.
+    let named = match (quote, folder.strip_prefix('~'), known.home.as_ref().and_then(|home| home.to_str())) {
+        (Some(Quote::Single | Quote::Double), Some(inside), Some(home)) if inside.starts_with(is_separator) => {
+            format!("{home}{inside}")
+        }
+        _ => folder.into(),
+    };
+    let whole = format!("{named}{longest}");
+    let is_whole = names.len() == 1 && !longest.ends_with(MAIN_SEPARATOR);
+    let with = match quote {
+        None => whole,
+        Some(Quote::None) => escaped(&whole),
+        Some(Quote::Single) if !whole.contains('\'') => format!("'{whole}{}", if is_whole { "'" } else { "" }),
+        Some(Quote::Single | Quote::Double) => {
+            let inner = whole.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("\"{inner}{}", if is_whole { "\"" } else { "" })
+        }
+    };
+    match names.len() {
+        0 => None,
+        1 => Some(Completion { start, with, candidates: Vec::new() }),
+        _ => Some(Completion { start, with, candidates: names }),
+    }
+}
+
+/// The names in the folder of `typed` that begin with its last part; folders end in a separator.
+fn entries(typed: &str, known: &Known) -> Vec<String> {
+    let (folder, prefix) = typed.rsplit_once(is_separator).map_or((None, typed), |(folder, name)| (Some(folder), name));
+    if folder.is_none() && typed == "~" {
+        return vec![format!("~{MAIN_SEPARATOR}")];
+    }
+    let folder = match (folder, &known.home) {
+        (None, _) => PathBuf::from("."),
+        (Some(""), _) => PathBuf::from(MAIN_SEPARATOR.to_string()),
+        (Some("~"), Some(home)) => home.clone(),
+        (Some(folder), Some(home)) => match folder.strip_prefix("~/") {
+            Some(inside) => home.join(inside),
+            None => folder.into(),
+        },
+        (Some(folder), None) => folder.into(),
+    };
+    let Ok(listing) = std::fs::read_dir(&folder) else { return Vec::new() };
+    let mut names: Vec<String> = listing
+        .take(ENTRIES)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with(prefix) && (prefix.starts_with('.') || !name.starts_with('.')))
+        .filter(|name| !name.chars().any(char::is_control))
+        .collect();
+    names.sort();
+    if let [only] = names.as_mut_slice() {
+        mark_folder(only, &folder);
+    } else {
+        names.iter_mut().for_each(|name| mark_folder(name, &folder));
+    }
+    names
+}
+
+fn mark_folder(name: &mut String, folder: &Path) {
+    if folder.join(&*name).is_dir() {
+        name.push(MAIN_SEPARATOR);
+    }
+}
+
+fn is_separator(character: char) -> bool {
+    std::path::is_separator(character)
+}
+
+fn escaped(path: &str) -> String {
+    let mut out = String::new();
+    for character in path.chars() {
+        if cfg!(not(windows)) && matches!(character, ' ' | '\\' | '\'' | '"') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
+}
+
+/// What all `words` begin with, in whole clusters.
+fn common(words: &[String]) -> String {
+    let Some((first, rest)) = words.split_first() else { return String::new() };
+    let mut end = 0;
+    for cluster in first.graphemes(true) {
+        let longer = first.get(..end + cluster.len()).unwrap_or_default();
+        if !rest.iter().all(|word| word.starts_with(longer)) {
+            break;
+        }
+        end += cluster.len();
+    }
+    first.get(..end).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests;

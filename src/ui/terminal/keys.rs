@@ -1,0 +1,167 @@
+//! From key presses to what they mean: the Emacs set that every shell has.
+
+use super::inbox::Event;
+use crossterm::event::{Event as Reported, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+/// What a key press asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Insert(char),
+    Newline,
+    Enter,
+    Tab,
+    Escape,
+    Left,
+    Right,
+    WordLeft,
+    WordRight,
+    Up,
+    Down,
+    Start,
+    End,
+    Backspace,
+    Delete,
+    /// Delete, or the end of input when there is nothing to delete (Ctrl-D).
+    DeleteOrQuit,
+    KillToEnd,
+    KillToStart,
+    /// Back to the blank before (Ctrl-W).
+    KillBlankWord,
+    /// Back over one word (Alt-Backspace).
+    KillWordLeft,
+    KillWordRight,
+    Yank,
+    Transpose,
+    Clear,
+    Search,
+    /// Ctrl-C.
+    Interrupt,
+    /// Ctrl-Z.
+    Suspend,
+}
+
+/// What a report of the terminal means; None when nothing is to be done.
+pub(super) fn meaning(reported: Reported) -> Option<Event> {
+    match reported {
+        Reported::Key(key) if key.kind != KeyEventKind::Release => meaning_of_key(key).map(Event::Key),
+        Reported::Paste(text) => Some(Event::Paste(text)),
+        Reported::FocusGained => Some(Event::Focus(true)),
+        Reported::FocusLost => Some(Event::Focus(false)),
+        Reported::Resize(..) => Some(Event::Resized),
+        Reported::Key(_) | Reported::Mouse(_) => None,
+    }
+}
+
+fn meaning_of_key(key: KeyEvent) -> Option<Key> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    Some(match key.code {
+        // Both together is how some systems report AltGr, which writes a character.
+        KeyCode::Char(character) if control == alt => Key::Insert(character),
+        KeyCode::Char(character) if control => return with_control(character.to_ascii_lowercase()),
+        KeyCode::Char(character) => return with_alt(character.to_ascii_lowercase()),
+        KeyCode::Enter if alt || control || key.modifiers.contains(KeyModifiers::SHIFT) => Key::Newline,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::Esc => Key::Escape,
+        KeyCode::Left if control || alt => Key::WordLeft,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right if control || alt => Key::WordRight,
+        KeyCode::Right => Key::Right,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Home => Key::Start,
+        KeyCode::End => Key::End,
+        KeyCode::Backspace if control || alt => Key::KillWordLeft,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Delete if control || alt => Key::KillWordRight,
+        KeyCode::Delete => Key::Delete,
+        _ => return None,
+    })
+}
+
+fn with_control(character: char) -> Option<Key> {
+    Some(match character {
+        'a' => Key::Start,
+        'b' => Key::Left,
+        'c' => Key::Interrupt,
+        'd' => Key::DeleteOrQuit,
+        'e' => Key::End,
+        'f' => Key::Right,
+        'g' => Key::Escape,
+        'h' => Key::Backspace,
+        'i' => Key::Tab,
+        'j' => Key::Newline,
+        'k' => Key::KillToEnd,
+        'l' => Key::Clear,
+        'm' => Key::Enter,
+        'n' => Key::Down,
+        'p' => Key::Up,
+        'r' => Key::Search,
+        't' => Key::Transpose,
+        'u' => Key::KillToStart,
+        'w' => Key::KillBlankWord,
+        'y' => Key::Yank,
+        'z' => Key::Suspend,
+        _ => return None,
+    })
+}
+
+fn with_alt(character: char) -> Option<Key> {
+    Some(match character {
+        'b' => Key::WordLeft,
+        'd' => Key::KillWordRight,
+        'f' => Key::WordRight,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
+        match meaning(Reported::Key(KeyEvent::new(code, modifiers))) {
+            Some(Event::Key(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_emacs_keys_mean_what_fingers_expect() {
+        let control = KeyModifiers::CONTROL;
+        for (character, key) in [
+            ('a', Key::Start),
+            ('e', Key::End),
+            ('k', Key::KillToEnd),
+            ('u', Key::KillToStart),
+            ('w', Key::KillBlankWord),
+            ('y', Key::Yank),
+            ('t', Key::Transpose),
+            ('j', Key::Newline),
+            ('r', Key::Search),
+            ('z', Key::Suspend),
+        ] {
+            assert_eq!(press(KeyCode::Char(character), control), Some(key));
+        }
+        assert_eq!(press(KeyCode::Enter, KeyModifiers::ALT), Some(Key::Newline));
+        assert_eq!(press(KeyCode::Left, KeyModifiers::ALT), Some(Key::WordLeft));
+        assert_eq!(press(KeyCode::Right, control), Some(Key::WordRight));
+        assert_eq!(press(KeyCode::Char('b'), KeyModifiers::ALT), Some(Key::WordLeft));
+    }
+
+    #[test]
+    fn altgr_writes_and_a_release_does_nothing() {
+        let both = KeyModifiers::CONTROL | KeyModifiers::ALT;
+        assert_eq!(press(KeyCode::Char('@'), both), Some(Key::Insert('@')));
+        let release = KeyEvent::new_with_kind(KeyCode::Enter, KeyModifiers::NONE, KeyEventKind::Release);
+        assert_eq!(meaning(Reported::Key(release)), None);
+    }
+
+    #[test]
+    fn keys_without_a_meaning_write_nothing() {
+        assert_eq!(press(KeyCode::Char('x'), KeyModifiers::CONTROL), None);
+        assert_eq!(press(KeyCode::Char('x'), KeyModifiers::ALT), None);
+        assert_eq!(press(KeyCode::F(5), KeyModifiers::NONE), None);
+    }
+}

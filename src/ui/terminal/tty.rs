@@ -1,0 +1,200 @@
+//! The terminal as the system sees it: raw mode, modes, size, and the way back.
+//!
+//! Owner of stdout while the interactive face runs. Invariant: [`HELD`] says whether the terminal is ours; every byte goes
+//! through [`write`], every exit path through [`restore`], and after that nothing is written any more.
+
+use super::screen::{Extent, Size};
+use crossterm::terminal;
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+/// Bracketed paste and focus events on.
+const ENTER: &[u8] = b"\x1b[?2004h\x1b[?1004h";
+/// Everything off again that a frame or [`ENTER`] switches on.
+const LEAVE: &[u8] = b"\x1b[m\x1b[?7h\x1b[?2004l\x1b[?1004l\x1b[?25h\x1b[?2026l";
+/// How often, and at what interval, [`restore`] tries to get hold of a terminal that is being written to: 200 ms in all,
+/// since a terminal that takes no bytes must not keep the program from ending.
+const TRIES: usize = 40;
+const TRY_GAP: Duration = Duration::from_millis(5);
+/// Rows of a block that [`restore`] erases at most; its buffer is on the stack, since a panic hook calls it.
+const ERASED_ROWS: usize = 100;
+
+/// What is ours of the terminal.
+struct Held {
+    out: Option<Out>,
+    block: Extent,
+}
+
+#[cfg(unix)]
+type Out = std::fs::File;
+#[cfg(not(unix))]
+type Out = io::Stdout;
+
+static HELD: Mutex<Held> = Mutex::new(Held { out: None, block: Extent { above: 0, total: 0 } });
+
+/// Takes the terminal: raw mode, bracketed paste, focus events.
+pub(super) fn enter() -> io::Result<()> {
+    let mut held = lock();
+    let mut out = open()?;
+    terminal::enable_raw_mode()?;
+    write_whole(&mut out, ENTER)?;
+    *held = Held { out: Some(out), block: Extent::default() };
+    Ok(())
+}
+
+/// Takes it again after the program was stopped, whatever the shell did to it meanwhile.
+pub(super) fn enter_again() -> io::Result<()> {
+    // Puts back the settings of the beginning, so that they are what the next restore goes back to.
+    terminal::disable_raw_mode()?;
+    enter()
+}
+
+/// Writes one frame, after which `block` stands on the screen; false when the terminal is no longer ours.
+pub(super) fn write(frame: &[u8], block: Extent) -> io::Result<bool> {
+    let mut held = lock();
+    held.block = block;
+    match &mut held.out {
+        Some(out) => write_whole(out, frame).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Gives the terminal back: erases the block, leaves raw mode. Any thread may call it at any time, also a panic hook; the
+/// second call does nothing.
+pub fn restore() {
+    if let Some(mut held) = lock_soon() {
+        let block = held.block;
+        if let Some(mut out) = held.out.take() {
+            // Nothing can be done about an error here: the terminal is gone or stuck.
+            let _ = write_whole(&mut out, Farewell::new(block).bytes());
+        }
+    }
+    let _ = terminal::disable_raw_mode();
+}
+
+/// The size of the terminal, if it can be known.
+pub(super) fn size() -> Option<Size> {
+    let (columns, rows) = terminal::size().ok()?;
+    (columns > 0 && rows > 0).then_some(Size { columns, rows })
+}
+
+/// Stops the process group as the terminal itself would: a shell between must see its job stop too.
+#[cfg(unix)]
+pub(super) fn stop() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
+}
+
+/// There is no stopping here.
+#[cfg(not(unix))]
+pub(super) fn stop() {}
+
+/// Whether this terminal wraps rows anew when its width changes; most do, these are known not to.
+pub(super) fn reflows() -> bool {
+    let set = |name| std::env::var_os(name).is_some();
+    let term = std::env::var("TERM").unwrap_or_default();
+    let screen = set("STY") && !set("TMUX");
+    !(screen || set("XTERM_VERSION") || term == "linux" || term.starts_with("st-"))
+}
+
+#[cfg(unix)]
+fn open() -> io::Result<Out> {
+    use std::os::fd::AsFd;
+    // A handle of its own has no lock that a panicking thread might hold, and no buffer that splits a frame.
+    io::stdout().as_fd().try_clone_to_owned().map(Out::from)
+}
+
+#[cfg(not(unix))]
+fn open() -> io::Result<Out> {
+    // Asking switches the console to escape sequences.
+    #[cfg(windows)]
+    let _ = crossterm::ansi_support::supports_ansi();
+    Ok(io::stdout())
+}
+
+fn lock() -> MutexGuard<'static, Held> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock_soon() -> Option<MutexGuard<'static, Held>> {
+    for _ in 0..TRIES {
+        match HELD.try_lock() {
+            Ok(held) => return Some(held),
+            Err(TryLockError::Poisoned(held)) => return Some(held.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(TRY_GAP),
+        }
+    }
+    None
+}
+
+/// Like `write_all`, but patient with a terminal that another program left in non-blocking mode.
+fn write_whole(out: &mut Out, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(TRY_GAP),
+            Err(error) => return Err(error),
+        }
+    }
+    out.flush()
+}
+
+/// The last bytes, built without allocating.
+struct Farewell {
+    buffer: [u8; 32 + 16 * ERASED_ROWS],
+    len: usize,
+}
+
+impl Farewell {
+    fn new(block: Extent) -> Self {
+        let mut bytes = Self { buffer: [0; 32 + 16 * ERASED_ROWS], len: 0 };
+        bytes.push(b"\r");
+        for _ in 0..block.above.min(ERASED_ROWS) {
+            bytes.push(b"\x1b[A");
+        }
+        bytes.push(b"\x1b7");
+        for row in 0..block.total.min(ERASED_ROWS) {
+            bytes.push(if row == 0 { b"\x1b[2K" } else { b"\x1b[B\x1b[2K" });
+        }
+        bytes.push(b"\x1b8");
+        bytes.push(LEAVE);
+        bytes
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.buffer.get_mut(self.len..self.len + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_farewell_always_ends_with_all_modes_off() {
+        for total in [0, 1, 3, ERASED_ROWS, 10 * ERASED_ROWS] {
+            let farewell = Farewell::new(Extent { above: total, total });
+            assert!(farewell.bytes().ends_with(LEAVE), "{total}");
+        }
+    }
+
+    #[test]
+    fn the_farewell_removes_the_block_and_stays_below_the_chat() {
+        let mut terminal = vt100::Parser::new(8, 20, 100);
+        terminal.process(b"chat\r\nstatus\r\n> typed\r\nhint\x1b[A");
+        terminal.process(Farewell::new(Extent { above: 1, total: 3 }).bytes());
+        assert_eq!(terminal.screen().contents(), "chat");
+        assert_eq!(terminal.screen().cursor_position(), (1, 0));
+    }
+}
