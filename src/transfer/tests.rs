@@ -3,4 +3,4 @@
 mod crash;
 mod hostile;
 mod whole;
-mod wire;
+pub(super) mod wire;

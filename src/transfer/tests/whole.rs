@@ -55,7 +55,7 @@ pub(super) fn noise(len: usize) -> Vec<u8> {
     bytes
 }
 
-fn finished(outcome: &Outcome) -> (u32, u32, u64) {
+pub(super) fn finished(outcome: &Outcome) -> (u32, u32, u64) {
     let (_, files, failed, bytes) = outcome.finished.as_ref().unwrap_or_else(|| panic!("{outcome:?}"));
     (*files, *failed, *bytes)
 }
@@ -247,6 +247,7 @@ fn a_transfer_goes_on_wherever_the_connection_breaks() {
     rooms.put("t/z", &noise(BIG / 2));
     // Cuts drawn from a fixed seed: from the first piece (the list) on, some at once one after the other.
     let mut seed = blake3::Hasher::new().update(b"cuts").finalize_xof();
+    let mut restarts = 0;
     for round in 0..12 {
         let to = tempdir().unwrap();
         let mut draw = || {
@@ -264,7 +265,9 @@ fn a_transfer_goes_on_wherever_the_connection_breaks() {
         assert_eq!(fs::read(to.path().join("t/z")).unwrap(), noise(BIG / 2), "{cuts:?}");
         assert_eq!(outcome.got.len(), 43, "{cuts:?}");
         assert_eq!(outcome.sent.len(), 43, "{cuts:?}");
+        restarts += outcome.restarts;
     }
+    assert!(restarts > 20, "{restarts}");
 }
 
 #[test]

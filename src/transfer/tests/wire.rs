@@ -37,8 +37,8 @@ pub(super) struct Run {
     pub(super) on_clash: OnClash,
     /// After so many pieces each, the connection breaks.
     pub(super) cuts: Vec<usize>,
-    /// After so many pieces, both programs end.
-    pub(super) crash: Option<usize>,
+    /// After so many pieces nothing more comes, and when so many bytes are durable, both programs end.
+    pub(super) crash: Option<(usize, u64)>,
     /// Called between the survey and the first data.
     pub(super) between: Box<dyn FnMut()>,
     pub(super) meddle: Meddle,
@@ -88,8 +88,12 @@ impl Run {
             Arc::new(Pool::<OutChunk>::new(64)),
             Arc::new(move |_, report| drop(up.send(Event::Up(report)))),
         );
-        let line =
-            Line::new(Arc::new(Window::new()), events.clone(), self.crash.or(self.cuts.first().copied()), self.meddle);
+        let line = Line::new(
+            Arc::new(Window::new()),
+            events.clone(),
+            self.crash.map(|(pieces, _)| pieces).or(self.cuts.first().copied()),
+            self.meddle,
+        );
         line.window.connected(Arc::clone(&line.back));
         let mut session = Session {
             run: self,
@@ -126,14 +130,17 @@ impl Session {
     fn live(&mut self, inbox: &Receiver<Event>) {
         loop {
             let event = inbox.recv_timeout(HANG).expect("nothing hangs");
-            if !match event {
+            let goes_on = match event {
                 Event::Up(report) => self.up(report),
                 Event::Down(report) => self.down(report),
                 Event::List(bytes) => self.list(bytes),
                 Event::Back(frame) => self.back(&frame),
+                Event::Cut if self.run.crash.is_some() => true,
                 Event::Cut => self.cut(),
                 Event::Fault(fault) => panic!("{fault}"),
-            } {
+            };
+            let crashed = self.run.crash.is_some_and(|(_, durable)| self.upload.progress().0 >= durable);
+            if crashed || !goes_on {
                 return;
             }
         }
@@ -218,9 +225,6 @@ impl Session {
     /// The connection broke: all that was on its way is lost.
     fn cut(&mut self) -> bool {
         self.line.end();
-        if self.run.crash.is_some() {
-            return false;
-        }
         self.upload.disconnected();
         self.line.window.disconnected();
         self.cut += 1;
@@ -300,7 +304,7 @@ pub(super) fn deliver(window: &Window, piece: Bulk, meddle: impl FnOnce(&mut [u8
 }
 
 /// A chunk's record, opened.
-pub(super) fn record(transfer: u32, position: Position, data: &[u8]) -> (ChunkHeader, Record) {
+pub(in crate::transfer) fn record(transfer: u32, position: Position, data: &[u8]) -> (ChunkHeader, Record) {
     let header = ChunkHeader { transfer, position };
     let frame = [&header.encode()[..], data].concat();
     let mut record = Record::with_len(frame.len() + TAG);

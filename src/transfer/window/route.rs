@@ -7,6 +7,10 @@ use crate::frame::{CHUNK_DATA, FILE_END_WEIGHT, FileStatus, Position, TransferId
 use crate::transfer::list::{List, Place};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// How long a credit that is due for nothing else waits: the offerer shows its user what is durable.
+const TELL: Duration = Duration::from_millis(100);
 
 /// Which rule a chunk or end breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +100,10 @@ pub(super) struct Running {
     anew: Option<Position>,
     durable: Position,
     limit: Position,
-    /// The limit that was told last.
+    /// The limit and the durable position that were told last, and when.
     told: Position,
+    told_durable: Position,
+    told_at: Instant,
     /// The position after the first file that is not durable as a whole.
     file_done: Position,
 }
@@ -124,6 +130,8 @@ impl Running {
             durable: position,
             limit: position,
             told: position,
+            told_durable: position,
+            told_at: Instant::now(),
             file_done: 0,
         };
         running.stand_in(file);
@@ -167,9 +175,8 @@ impl Running {
         {
             let back = self.expected - start;
             self.expected = start;
-            self.durable = start;
             self.limit -= back;
-            self.told = self.limit;
+            (self.durable, self.told, self.told_durable) = (start, self.limit, start);
         }
         if position != self.expected {
             return Err(Broken::Order);
@@ -211,18 +218,22 @@ impl Running {
         added
     }
 
-    /// The credit to be told: when the limit grew by `step`, the offerer has next to nothing left, or a file is done.
+    /// The credit to be told: when the limit or the durable position grew by `step`, the offerer has next to nothing left,
+    /// a file is done, or it heard nothing for a while.
     pub(super) fn news(&mut self, step: u64) -> Option<(Position, Position)> {
+        let step = step.max(1);
         let grew = self.limit - self.told;
+        let durable = self.durable.saturating_sub(self.told_durable);
         let dry = grew > 0 && (self.told < self.durable.saturating_add(LEAST_GRANT) || self.limit == self.list.end());
         let done = self.durable >= self.file_done;
-        if !done && !dry && grew < step.max(1) {
+        let late = durable > 0 && self.told_at.elapsed() >= TELL;
+        if !(done || dry || late || grew >= step || durable >= step) {
             return None;
         }
         if done {
             self.file_done = self.next_done();
         }
-        self.told = self.limit;
+        (self.told, self.told_durable, self.told_at) = (self.limit, self.durable, Instant::now());
         Some((self.durable, self.limit))
     }
 
