@@ -252,7 +252,6 @@ impl Owner {
     /// Ends the link and waits for its threads, taking what they still have to tell.
     pub(super) fn end_link(&mut self) {
         let Some(link) = self.link.take() else { return };
-        self.window.disconnected();
         for upload in self.uploads.values() {
             upload.disconnected();
         }
@@ -264,6 +263,8 @@ impl Owner {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        // What the old reader brought to its end counts as open, and is named by RESTART.
+        self.window.disconnected();
     }
 
     /// Starts a link on an opened connection.

@@ -27,7 +27,7 @@ use crate::frame::{
 use crate::outbox::Outbox;
 use pace::Pace;
 use route::{Route, Running};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -128,6 +128,8 @@ struct State {
     /// The highest number that was offered.
     offered: TransferId,
     outbox: Option<Arc<Outbox>>,
+    /// What was open when the connection was lost, and not offered again since: for these the peer awaits RESTART.
+    interrupted: BTreeSet<TransferId>,
 }
 
 /// See the module.
@@ -181,6 +183,7 @@ impl Window {
             if let Some(Route::Listing { bytes, .. }) = state.routes.get_mut(&transfer) {
                 bytes.clear();
             }
+            state.interrupted.remove(&transfer);
             return Ok(Admission::Again);
         }
         if state.routes.len() >= ROUTES {
@@ -286,17 +289,21 @@ impl Window {
         self.lock().outbox = Some(outbox);
     }
 
-    /// The owner's: the connection is lost.
+    /// The owner's: the connection is lost, and its reader has ended.
     pub fn disconnected(&self) {
-        self.lock().outbox = None;
+        let mut state = self.lock();
+        state.outbox = None;
+        let open = state.routes.keys().copied().collect();
+        state.interrupted = open;
     }
 
-    /// The owner's: a resumed session has a connection; all control frames that are sent again are queued, and the reader
-    /// of the old connection has ended. Sends RESTART for all that is open.
+    /// The owner's: a resumed session has a connection, and all control frames that are sent again are queued. Sends
+    /// RESTART for all that was open; what the new connection's reader was offered meanwhile needs none.
     pub fn resumed(&self, outbox: Arc<Outbox>) {
         let mut state = self.lock();
-        for (&transfer, route) in &mut state.routes {
-            if let Some((position, limit)) = route.restart() {
+        let State { routes, interrupted, .. } = &mut *state;
+        for transfer in std::mem::take(interrupted) {
+            if let Some((position, limit)) = routes.get_mut(&transfer).and_then(Route::restart) {
                 outbox.restart(transfer, position, limit);
             }
         }
