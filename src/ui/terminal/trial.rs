@@ -11,7 +11,7 @@ fn trial() {
     let (give, taken) = channel::<Input>();
     let say = move |notice| post.send(Posted { notice, settles: None }).is_ok();
     let intake = Intake::new(Arc::new(Gate::default()), move |input| give.send(input).is_ok());
-    let talk = std::thread::spawn(move || {
+    let talk = thread::spawn(move || {
         say(Notice::Listening { addrs: vec!["127.0.0.1:5050".into()], code: None });
         say(Notice::Connected {
             peer: PeerText::new("bob"),
