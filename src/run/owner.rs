@@ -242,7 +242,9 @@ impl Owner {
     /// The connection is over; the session may go on.
     pub(super) fn lose(&mut self, loss: Loss) {
         self.end_link();
-        self.hear_out();
+        if !matches!(loss, Loss::Fault(_)) {
+            self.hear_out();
+        }
         self.session.lost(loss);
         self.perform();
         if self.session.is_lost() && !self.session.is_over() {
