@@ -126,6 +126,9 @@ impl Face {
         let (word, first, rest) = (words.next()?, words.next().unwrap_or(""), words.next().unwrap_or(""));
         match word {
             _ if line.trim_end().contains('\n') => return Some(Ok(line.into())),
+            // For the test that a panic, too, gives the terminal back.
+            #[cfg(debug_assertions)]
+            "/panic!" => panic!("asked for"),
             "/clear" => self.clear = true,
             "/bell" => match first {
                 "on" | "off" => self.bell = first == "on",
