@@ -4,6 +4,7 @@ use super::{Face, Input, Key, Now, Paint, Question, Search, TWICE, completion};
 use crate::frame::LINE_TEXT;
 use crate::ui::terminal::kept;
 use crate::ui::terminal::style::cut;
+use crate::why::why;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -115,7 +116,7 @@ impl Face {
         }
         self.editor.take();
         if let Err(error) = self.history.add(&line) {
-            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {error}"));
+            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", why(&error)));
         }
     }
 
@@ -176,7 +177,7 @@ impl Face {
                 let path = self.expanded(file);
                 match write_new(&path, text) {
                     Ok(()) => (Paint::Dim, format!("message {number} saved as {}", path.display())),
-                    Err(error) => (Paint::Alarm, format!("cannot save {}: {error}", path.display())),
+                    Err(error) => (Paint::Alarm, format!("cannot save {}: {}", path.display(), why(&error))),
                 }
             }
         };
