@@ -1,3 +1,145 @@
+//! How fast records are sealed and opened, and frames encoded and decoded. Run with `cargo bench --bench channel`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot set itself up has nothing to measure"
+)]
+
+use divan::Bencher;
+use divan::counter::BytesCount;
+use p2pchat::buffer::{LENGTH, OutChunk, Record};
+use p2pchat::channel::{Channel, HELLO, Hello, Mode, Role, Terms, establish};
+use p2pchat::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
+use p2pchat::identity::Identity;
+use std::cell::RefCell;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::thread;
+
 fn main() {
     divan::main();
+}
+
+const HEADER: ChunkHeader = ChunkHeader { transfer: 1, position: 0 };
+
+/// A full chunk on its way out, sealed where it lies.
+#[divan::bench]
+fn seal(bencher: Bencher) {
+    let (channel, _) = channels();
+    let sealer = RefCell::new(channel.sealer);
+    let mut chunk = full_chunk();
+    bencher.counter(BytesCount::new(CHUNK_DATA)).bench_local(|| sealer.borrow_mut().seal(chunk.record_mut()));
+}
+
+/// A full chunk that came in, opened where it lies.
+#[divan::bench(sample_size = 32)]
+fn open(bencher: Bencher) {
+    let (near, far) = channels();
+    let (sealer, opener) = (RefCell::new(near.sealer), RefCell::new(far.opener));
+    let mut chunk = full_chunk();
+    bencher
+        .with_inputs(move || {
+            chunk.finish(HEADER, CHUNK_DATA);
+            sealer.borrow_mut().seal(chunk.record_mut()).unwrap();
+            let body = &chunk.record()[LENGTH..];
+            let mut record = Record::with_len(body.len());
+            record.bytes_mut().copy_from_slice(body);
+            record
+        })
+        .counter(BytesCount::new(CHUNK_DATA))
+        .bench_local_values(|mut record| {
+            opener.borrow_mut().open(record.bytes_mut()).unwrap();
+            record
+        });
+}
+
+#[divan::bench]
+fn encode_line(bencher: Bencher) {
+    let frame = line();
+    let mut bytes = Vec::with_capacity(128);
+    bencher.bench_local(|| {
+        bytes.clear();
+        frame.encode(&mut bytes);
+    });
+}
+
+#[divan::bench]
+fn decode_line(bencher: Bencher) {
+    let mut bytes = Vec::new();
+    line().encode(&mut bytes);
+    bencher.bench_local(|| Frame::decode(&bytes));
+}
+
+#[divan::bench]
+fn encode_chunk_header(bencher: Bencher) {
+    bencher.bench_local(|| divan::black_box(HEADER).encode());
+}
+
+#[divan::bench]
+fn decode_chunk_header(bencher: Bencher) {
+    let mut chunk = full_chunk();
+    let record = chunk.record_mut();
+    let frame = &record[LENGTH..record.len() - 16];
+    bencher.bench_local(|| ChunkHeader::decode(divan::black_box(frame)).map(|(header, data)| (header, data.len())));
+}
+
+/// Both sides of a whole handshake in open mode, over pipes between two threads.
+#[divan::bench]
+fn handshake(bencher: Bencher) {
+    let (i, r) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    bencher.bench_local(|| channels_of(&i, &r));
+}
+
+fn line() -> Frame {
+    let text = "a line of chat, about as long as people write them".to_owned();
+    Frame::Control { seq: 1, control: Control::Line { action: false, text } }
+}
+
+fn full_chunk() -> OutChunk {
+    let mut chunk = OutChunk::default();
+    chunk.room().fill(0x5a);
+    chunk.finish(HEADER, CHUNK_DATA);
+    chunk
+}
+
+fn channels() -> (Channel, Channel) {
+    channels_of(&Identity::generate().unwrap(), &Identity::generate().unwrap())
+}
+
+fn channels_of(initiator: &Identity, responder: &Identity) -> (Channel, Channel) {
+    let (from_i, to_r) = io::pipe().unwrap();
+    let (from_r, to_i) = io::pipe().unwrap();
+    let (mut end_i, mut end_r) = (End(from_r, to_r), End(from_i, to_i));
+    thread::scope(|scope| {
+        let far = scope.spawn(|| connect(Role::Responder, responder, &mut end_r));
+        let near = connect(Role::Initiator, initiator, &mut end_i);
+        (near, far.join().unwrap())
+    })
+}
+
+fn connect(role: Role, identity: &Identity, end: &mut End) -> Channel {
+    let own = Hello::new(Mode::Open).unwrap();
+    end.write_all(&own.encode()).unwrap();
+    let mut theirs = [0; HELLO];
+    end.read_exact(&mut theirs).unwrap();
+    let theirs = Hello::decode(&theirs, &own).unwrap();
+    let terms = Terms { role, code: None, identity, wanted: &|_| true, reserve_try: &|| false };
+    establish(end, &own, &theirs, &terms).unwrap()
+}
+
+struct End(PipeReader, PipeWriter);
+
+impl Read for End {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.0.read(room)
+    }
+}
+
+impl Write for End {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -67,8 +67,12 @@ pub enum Command {
 /// `p2pchat listen`.
 #[derive(Debug, Args)]
 pub struct Listen {
-    /// PORT, HOST:PORT or [IPV6]:PORT; port 0 takes a free one
-    #[arg(value_name = "ADDR", default_value = "5050")]
+    /// Where to wait
+    #[arg(
+        value_name = "ADDR",
+        default_value = "5050",
+        help = "PORT, HOST:PORT or [IPV6]:PORT; port 0 takes a free one"
+    )]
     pub addr: ListenAddress,
     /// Take the next peer when one leaves
     #[arg(long, overrides_with = "once")]
@@ -84,8 +88,8 @@ pub struct Listen {
 /// `p2pchat connect`.
 #[derive(Debug, Args)]
 pub struct Connect {
-    /// HOST:PORT, HOST or [IPV6]:PORT (port 5050 when none is given)
-    #[arg(value_name = "ADDR")]
+    /// Whom to dial
+    #[arg(value_name = "ADDR", help = "HOST:PORT, HOST or [IPV6]:PORT (port 5050 when none is given)")]
     pub addr: DialAddress,
     /// Try again until the peer listens
     #[arg(long)]

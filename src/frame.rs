@@ -291,3 +291,6 @@ pub enum Frame {
         digest: Digest,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,6 +196,7 @@ fn publish(dir: &Path, path: &Path, identity: &Identity) -> io::Result<()> {
     let draft = dir.join(format!(".{FILE}.{suffix:016x}"));
     let written = write_private(&draft, line.as_bytes());
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
+        // Where there are no hard links (Android forbids them), the name is still taken only if it is free.
         Err(error) if error.kind() != ErrorKind::AlreadyExists => write_private(path, line.as_bytes()),
         other => other,
     });
@@ -212,8 +213,12 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key under the final name would stand in the way of every later start.
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 #[cfg(unix)]
@@ -275,5 +280,158 @@ fn open_private(path: &Path) -> Result<File, IdentityError> {
         Ok((found, file)) if found.is_file() => Ok(file),
         Ok(_) => Err(IdentityError::NotAFile { path }),
         Err(source) => Err(IdentityError::Read { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::thread;
+
+    /// RFC 7748, section 6.1: Bob's key pair.
+    const RFC_PRIVATE: &str = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
+    const RFC_PUBLIC: &str = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
+
+    fn key_file(dir: &Path, contents: &[u8]) -> PathBuf {
+        let path = dir.join(FILE);
+        write_private(&path, contents).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_first_use_makes_a_key_and_later_ones_find_it() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("not").join("yet");
+        let made = Identity::load_or_create(&dir).unwrap();
+        let found = Identity::load_or_create(&dir).unwrap();
+        assert_eq!((made.public(), made.private()), (found.public(), found.private()));
+        let names: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [FILE], "no draft stays behind");
+        let text = fs::read_to_string(dir.join(FILE)).unwrap();
+        assert_eq!(text, format!("p2pchat-identity-1 {}\n", hex(made.private())));
+    }
+
+    #[test]
+    fn processes_that_begin_at_once_end_up_with_one_key() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        let start = Barrier::new(8);
+        let keys: Vec<PublicKey> = thread::scope(|scope| {
+            let begin = || {
+                start.wait();
+                Identity::load_or_create(&dir).unwrap().public()
+            };
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(begin)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(Identity::load_or_create(&dir).unwrap().public(), keys[0]);
+    }
+
+    #[test]
+    fn the_public_half_is_that_of_rfc_7748() {
+        let identity = Identity::from_private(Zeroizing::new(unhex(RFC_PRIVATE).unwrap())).unwrap();
+        assert_eq!(identity.public().to_text(), RFC_PUBLIC);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_left_alone() {
+        let good = format!("{FORMAT}{RFC_PRIVATE}\n");
+        for bad in [
+            "",
+            "\n",
+            &good[1..],
+            &good[..good.len() - 2],
+            &format!("{good}\n"),
+            &format!("{good}more"),
+            &good.replace("-1 ", "-2 "),
+            &good.replacen("5d", "5g", 1),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = key_file(dir.path(), bad.as_bytes());
+            let refused = Identity::load_or_create(dir.path()).unwrap_err();
+            assert!(matches!(refused, IdentityError::Malformed { .. }), "{bad:?}: {refused:?}");
+            assert_eq!(fs::read(&path).unwrap(), bad.as_bytes());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        key_file(dir.path(), b"\xff\xfe");
+        assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_file_without_its_line_end_is_still_good() {
+        let dir = tempfile::tempdir().unwrap();
+        key_file(dir.path(), format!("{FORMAT}{RFC_PRIVATE}").as_bytes());
+        assert_eq!(hex(Identity::load_or_create(dir.path()).unwrap().private()), RFC_PRIVATE);
+    }
+
+    #[test]
+    fn debug_shows_the_public_half_alone() {
+        let identity = Identity::generate().unwrap();
+        let shown = format!("{identity:?}");
+        assert!(shown.contains(&identity.public().fingerprint()));
+        assert!(!shown.contains(&hex(identity.private())));
+    }
+
+    #[cfg(unix)]
+    mod on_unix {
+        use super::*;
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        fn mode(path: &Path) -> u32 {
+            fs::metadata(path).unwrap().permissions().mode() & 0o7777
+        }
+
+        #[test]
+        fn directory_and_file_are_their_owners_alone() {
+            let root = tempfile::tempdir().unwrap();
+            let dir = root.path().join("data");
+            Identity::load_or_create(&dir).unwrap();
+            assert_eq!((mode(&dir), mode(&dir.join(FILE))), (0o700, 0o600));
+        }
+
+        #[test]
+        fn a_file_that_others_can_touch_is_refused_with_the_way_out() {
+            for bits in [0o640, 0o604, 0o620, 0o601, 0o666] {
+                let dir = tempfile::tempdir().unwrap();
+                Identity::load_or_create(dir.path()).unwrap();
+                let path = dir.path().join(FILE);
+                fs::set_permissions(&path, fs::Permissions::from_mode(bits)).unwrap();
+                let refused = Identity::load_or_create(dir.path()).unwrap_err();
+                assert!(matches!(refused, IdentityError::Exposed { .. }), "{bits:o}");
+                assert!(refused.to_string().ends_with(&format!("\nchmod 600 {}", path.display())));
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+                Identity::load_or_create(dir.path()).unwrap();
+            }
+        }
+
+        #[test]
+        fn another_users_file_is_refused() {
+            let dir = tempfile::tempdir().unwrap();
+            Identity::load_or_create(dir.path()).unwrap();
+            // Only root can give a file away; for others there is nothing to see here.
+            if std::os::unix::fs::chown(dir.path().join(FILE), Some(12_345), None).is_ok() {
+                assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::Foreign { .. })));
+            }
+        }
+
+        #[test]
+        fn a_link_a_directory_and_a_pipe_are_no_key_files() {
+            let elsewhere = tempfile::tempdir().unwrap();
+            Identity::load_or_create(elsewhere.path()).unwrap();
+            for target in [elsewhere.path().join(FILE), elsewhere.path().join("nothing")] {
+                let dir = tempfile::tempdir().unwrap();
+                symlink(&target, dir.path().join(FILE)).unwrap();
+                assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::NotAFile { .. })));
+                assert!(!elsewhere.path().join("nothing").exists());
+            }
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join(FILE)).unwrap();
+            assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::NotAFile { .. })));
+            let dir = tempfile::tempdir().unwrap();
+            nix::unistd::mkfifo(&dir.path().join(FILE), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::NotAFile { .. })));
+        }
     }
 }

@@ -20,7 +20,7 @@ use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// After this long without a byte from the peer it is asked for a sign of life.
 const IDLE: Duration = Duration::from_secs(5);
@@ -89,8 +89,14 @@ impl Link {
         let Parts { stream, sealer, opener, window, chunks } = parts;
         prepare(&stream)?;
         let outbox = Arc::new(Outbox::new());
-        let reading =
-            Reader { stream: stream.try_clone()?, opener, outbox: Arc::clone(&outbox), window, heard: Instant::now() };
+        let reading = Reader {
+            stream: stream.try_clone()?,
+            opener,
+            outbox: Arc::clone(&outbox),
+            window,
+            heard: Instant::now(),
+            heard_by_the_wall: SystemTime::now(),
+        };
         let writing = Writer::new(stream.try_clone()?, sealer, Arc::clone(&outbox), chunks);
         let tell_reader = tell.clone();
         let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;
@@ -131,6 +137,8 @@ struct Reader {
     outbox: Arc<Outbox>,
     window: Arc<Window>,
     heard: Instant,
+    /// The same by the wall clock, which goes on while the machine sleeps.
+    heard_by_the_wall: SystemTime,
 }
 
 impl Reader {
@@ -211,6 +219,7 @@ impl Reader {
                 Ok(read) => {
                     begun = true;
                     self.heard = Instant::now();
+                    self.heard_by_the_wall = SystemTime::now();
                     buffer = buffer.get_mut(read..).unwrap_or_default();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -218,12 +227,25 @@ impl Reader {
                     if self.heard.elapsed() >= SILENCE {
                         return Err(Loss::Silent(SILENCE));
                     }
+                    self.notice_sleep();
                     self.outbox.ping(0);
                 }
                 Err(error) => return Err(Loss::Network(error)),
             }
         }
         Ok(())
+    }
+}
+
+impl Reader {
+    /// After a sleep of this machine the peer has most likely given the connection up: it gets one more ping, not three.
+    fn notice_sleep(&mut self) {
+        // A wall clock that was set back says nothing.
+        let by_the_wall = self.heard_by_the_wall.elapsed().unwrap_or_default();
+        if by_the_wall.saturating_sub(self.heard.elapsed()) >= SILENCE {
+            self.heard_by_the_wall = SystemTime::now();
+            self.heard = self.heard.checked_sub(SILENCE - IDLE).unwrap_or(self.heard);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::frame::{ByeReason, Control, FrameError, Offer, PATIENCE_FOREVER, Posi
 use crate::notice::{Notice, Posted, Trust};
 use crate::safe::{PeerText, SafeText};
 use crate::transfer::receive::OnClash;
+use crate::transfer::send::NoSuchPosition;
 use crate::transfer::window::{self, Opening};
 use delivery::{Arrival, Incoming, Outgoing};
 use std::collections::VecDeque;
@@ -50,6 +51,9 @@ pub enum Fault {
     /// An offer whose number is not the next.
     #[error("the peer offered transfer {0} out of turn")]
     OfferNumber(TransferId),
+    /// A transfer cannot go on where it wants it to.
+    #[error(transparent)]
+    Position(#[from] NoSuchPosition),
     /// Something after its goodbye, or something that only the opening has.
     #[error("the peer sent a {0} frame where none may come")]
     Unexpected(&'static str),

@@ -18,6 +18,9 @@ pub mod send;
 pub mod tree;
 pub mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use name::{Name, NameFault};
 
 use crate::frame::TransferId;

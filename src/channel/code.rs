@@ -51,7 +51,8 @@ impl Code {
         Ok(Self { shown: Zeroizing::new(text.trim().to_owned()), secret })
     }
 
-    /// A new code like `42-otter-plum`: one of 6,046,617,600, each as likely as the others.
+    /// A new code like `42-otter-plum`: one of 6,046,617,600, drawn evenly. (The EFF's list has `yo-yo` beside `yoyo`, which
+    /// are the same when spoken: of all the words, that one is twice as likely.)
     ///
     /// # Errors
     /// When the system gives no randomness.
@@ -89,5 +90,60 @@ impl Code {
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Code(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn case_spaces_and_punctuation_do_not_count() {
+        for text in ["42-otter-plum", "42 Otter Plum", " 42otterPLUM\n", "4.2_otter–plum!"] {
+            assert_eq!(Code::new(text).unwrap().secret(), "42otterplum", "{text}");
+        }
+        assert_eq!(Code::new(" My Code 7 ").unwrap().display(), "My Code 7");
+    }
+
+    #[test]
+    fn a_code_of_nothing_and_one_that_would_lose_letters_are_refused() {
+        for text in ["", " ", "--", "…"] {
+            assert_eq!(Code::new(text).unwrap_err(), CodeError::Empty, "{text}");
+        }
+        assert_eq!(Code::new("пароль1").unwrap_err(), CodeError::NotAscii('п'));
+        assert_eq!(Code::new("1-süß").unwrap_err(), CodeError::NotAscii('ü'));
+        assert_eq!(Code::new("٣-a").unwrap_err(), CodeError::NotAscii('٣'));
+    }
+
+    #[test]
+    fn the_word_list_has_as_many_words_as_the_numbers_assume() {
+        assert_eq!(u64::try_from(EFF_LONG_WORDLIST.len()), Ok(WORDS));
+        let counted: HashSet<String> =
+            EFF_LONG_WORDLIST.iter().map(|word| Code::new(word).unwrap().secret().to_owned()).collect();
+        // All but yo-yo, which is yoyo.
+        assert_eq!(counted.len(), EFF_LONG_WORDLIST.len() - 1);
+    }
+
+    #[test]
+    fn the_numbers_of_codes_reach_from_the_first_words_to_the_last() {
+        assert_eq!(Code::numbered(0).unwrap().display(), "0-abacus-abacus");
+        assert_eq!(Code::numbered(CODES - 1).unwrap().display(), "99-zoom-zoom");
+        assert_eq!(Code::numbered(WORDS * WORDS + WORDS).unwrap().display(), "1-abdomen-abacus");
+        const { assert!(CODES > 1 << 32) };
+    }
+
+    #[test]
+    fn made_codes_differ_and_can_be_typed_back() {
+        let (first, second) = (Code::generate().unwrap(), Code::generate().unwrap());
+        assert_ne!(first.display(), second.display());
+        assert_eq!(Code::new(first.display()).unwrap().secret(), first.secret());
+        let number: u8 = first.display().split('-').next().unwrap().parse().unwrap();
+        assert!(number < 100);
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_code() {
+        assert_eq!(format!("{:?}", Code::new("otter").unwrap()), "Code(..)");
     }
 }

@@ -127,7 +127,7 @@ fn start_spake(role: Role, code: &Code, draws: &Draws) -> (Spake2<Ed25519Group>,
             Role::Responder => Spake2::start_b_with_rng(&password, &a, &b, fixed),
         };
     }
-    debug_assert!(draws.spake.is_none());
+    debug_assert!(draws.spake.is_none(), "only tests fix the scalar");
     match role {
         Role::Initiator => Spake2::start_a(&password, &a, &b),
         Role::Responder => Spake2::start_b(&password, &a, &b),

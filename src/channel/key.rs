@@ -99,3 +99,45 @@ pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn base32_gives_the_test_vectors_of_rfc_4648() {
+        assert_eq!(base32(b"fooba"), "MZXW6YTB");
+        assert_eq!(base32(b"foobafooba"), "MZXW6YTBMZXW6YTB");
+        assert_eq!(base32(&[0xff; 5]), "77777777");
+    }
+
+    #[test]
+    fn a_fingerprint_is_eight_groups_of_four() {
+        let text = PublicKey([7; 32]).fingerprint();
+        let groups: Vec<_> = text.split('-').collect();
+        assert_eq!(groups.len(), 8);
+        assert!(groups.iter().all(|group| group.len() == 4 && group.bytes().all(|byte| BASE32.contains(&byte))));
+    }
+
+    #[test]
+    fn a_text_that_is_no_key_is_refused() {
+        let good = PublicKey([0xab; 32]).to_text();
+        assert_eq!(PublicKey::from_text(&good.to_uppercase()), Ok(PublicKey([0xab; 32])));
+        for bad in
+            ["", "ab", &good[1..], &good[2..], &format!("{good}0"), &format!("{good}00"), &good.replace('a', "g")]
+        {
+            assert_eq!(PublicKey::from_text(bad), Err(KeyTextError), "{bad}");
+        }
+        // As long in bytes, but not of digits; a sign is none either.
+        assert_eq!(PublicKey::from_text(&"é".repeat(32)), Err(KeyTextError));
+        assert_eq!(PublicKey::from_text(&good.replacen('a', "+", 1)), Err(KeyTextError));
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_comes_back_from_its_text(bytes in any::<[u8; 32]>()) {
+            prop_assert_eq!(PublicKey::from_text(&PublicKey(bytes).to_text()), Ok(PublicKey(bytes)));
+        }
+    }
+}

@@ -1,3 +1,234 @@
 //! The channel from the seat of a peer, of an attacker, and of an independent implementation.
 
+mod attacker;
+mod records;
+mod stream;
 pub(super) mod vectors;
+
+use super::handshake::{Draws, establish_with};
+use super::*;
+use crate::frame::Frame;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use stream::{End, Fault, line};
+
+/// One side of a test connection.
+struct Person {
+    identity: Identity,
+    code: Option<Code>,
+    /// The only key it wants, if it is choosy.
+    wants: Option<PublicKey>,
+    tries_left: AtomicUsize,
+    /// What it says first; a fresh hello when it does not care.
+    hello: Option<Hello>,
+    draws: Draws,
+}
+
+#[derive(Debug)]
+enum Failure {
+    Hello(HelloError),
+    Handshake(HandshakeError),
+    /// The hello did not come whole.
+    Stream,
+}
+
+impl Person {
+    fn new(code: Option<&str>) -> Self {
+        Self {
+            identity: Identity::generate().unwrap(),
+            code: code.map(|text| Code::new(text).unwrap()),
+            wants: None,
+            tries_left: AtomicUsize::new(3),
+            hello: None,
+            draws: Draws::default(),
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        let mode = if self.code.is_some() { Mode::Code } else { Mode::Open };
+        self.hello.clone().unwrap_or_else(|| Hello::new(mode).unwrap())
+    }
+
+    fn connect(&self, role: Role, own: &Hello, end: &mut End) -> Result<Channel, Failure> {
+        end.write_all(&own.encode()).unwrap();
+        let mut bytes = [0; HELLO];
+        end.read_exact(&mut bytes).map_err(|_| Failure::Stream)?;
+        let theirs = Hello::decode(&bytes, own).map_err(Failure::Hello)?;
+        let terms = Terms {
+            role,
+            code: self.code.as_ref(),
+            identity: &self.identity,
+            wanted: &|key| self.wants.is_none_or(|wanted| wanted == *key),
+            reserve_try: &|| {
+                self.tries_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+            },
+        };
+        establish_with(end, own, &theirs, &terms, &self.draws).map_err(Failure::Handshake)
+    }
+}
+
+/// Both sides of one connection: how it went, and the ends, still open where it went well.
+struct Meeting {
+    initiator: Result<Channel, Failure>,
+    responder: Result<Channel, Failure>,
+    ends: (Option<End>, Option<End>),
+    sent: (Vec<u8>, Vec<u8>),
+}
+
+fn meet(initiator: &Person, responder: &Person) -> Meeting {
+    meet_over(initiator, responder, line((None, None), usize::MAX))
+}
+
+fn meet_over(initiator: &Person, responder: &Person, (left, right): (End, End)) -> Meeting {
+    let run = |person: &Person, role, mut end: End| {
+        let outcome = person.connect(role, &person.hello(), &mut end);
+        let sent = end.sent();
+        // A side that failed closes without a word; one that has its channel is quiet.
+        let end = outcome.is_ok().then_some(end).inspect(End::rest);
+        (outcome, end, sent)
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(|| run(responder, Role::Responder, right));
+        let (initiator, end_i, sent_i) = run(initiator, Role::Initiator, left);
+        let (responder, end_r, sent_r) = other.join().unwrap();
+        Meeting { initiator, responder, ends: (end_i, end_r), sent: (sent_i, sent_r) }
+    })
+}
+
+/// Sends frames both ways over both channels, so that two different key pairs cannot pass for one.
+fn talk(meeting: Meeting) {
+    let (mut i, mut r) = (meeting.initiator.unwrap(), meeting.responder.unwrap());
+    let (Some(mut end_i), Some(mut end_r)) = meeting.ends else { panic!("an end is gone") };
+    for token in 0..3 {
+        write_frame(&mut end_i, &mut i.sealer, &Frame::Ping(token)).unwrap();
+        write_frame(&mut end_r, &mut r.sealer, &Frame::Pong(token)).unwrap();
+        assert_eq!(read_frame(&mut end_r, &mut r.opener).unwrap(), Frame::Ping(token));
+        assert_eq!(read_frame(&mut end_i, &mut i.opener).unwrap(), Frame::Pong(token));
+    }
+    assert_eq!(i.verification, r.verification);
+}
+
+#[test]
+fn two_sides_without_a_code_get_one_channel_and_one_number() {
+    let (i, r) = (Person::new(None), Person::new(None));
+    let meeting = meet(&i, &r);
+    assert_eq!(meeting.initiator.as_ref().unwrap().peer, r.identity.public());
+    assert_eq!(meeting.responder.as_ref().unwrap().peer, i.identity.public());
+    assert!(meeting.initiator.as_ref().unwrap().verification.is_some());
+    talk(meeting);
+    assert_eq!(r.tries_left.load(Ordering::SeqCst), 3, "an open handshake takes no try");
+}
+
+#[test]
+fn two_sides_with_one_code_get_one_channel_and_no_number() {
+    let (i, r) = (Person::new(Some("42-Otter-Plum")), Person::new(Some("42 otter plum")));
+    let meeting = meet(&i, &r);
+    assert!(meeting.initiator.as_ref().unwrap().verification.is_none());
+    talk(meeting);
+    assert_eq!(r.tries_left.load(Ordering::SeqCst), 2);
+    assert_eq!(i.tries_left.load(Ordering::SeqCst), 3, "the initiator has no tries to take");
+}
+
+#[test]
+fn a_stream_of_single_bytes_makes_the_same_channel() {
+    for code in [None, Some("7-a-b")] {
+        talk(meet_over(&Person::new(code), &Person::new(code), line((None, None), 1)));
+    }
+}
+
+#[test]
+fn each_connection_has_another_number_and_other_bytes() {
+    let (i, r) = (Person::new(None), Person::new(None));
+    let (first, second) = (meet(&i, &r), meet(&i, &r));
+    assert_ne!(first.initiator.unwrap().verification, second.initiator.unwrap().verification);
+    assert_ne!(first.sent.0, second.sent.0);
+}
+
+#[test]
+fn a_wrong_code_is_known_to_the_responder_and_looks_like_a_close_to_the_initiator() {
+    let (i, r) = (Person::new(Some("1-a-b")), Person::new(Some("1-a-c")));
+    let meeting = meet(&i, &r);
+    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::WrongCode))));
+    let Err(Failure::Handshake(error)) = meeting.initiator else { panic!("the initiator went on") };
+    assert!(matches!(error, HandshakeError::CodeUnanswered));
+    assert!(error.spent_our_code(Mode::Code));
+    assert_eq!(r.tries_left.load(Ordering::SeqCst), 2);
+    assert_eq!(meeting.sent.1.len(), HELLO + 35, "nothing that depends on the code was sent");
+}
+
+#[test]
+fn a_right_code_without_tries_is_refused_before_it_is_checked() {
+    let (i, r) = (Person::new(Some("1-a-b")), Person::new(Some("1-a-b")));
+    r.tries_left.store(0, Ordering::SeqCst);
+    let meeting = meet(&i, &r);
+    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::NoTriesLeft))));
+    assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::CodeUnanswered))));
+    assert_eq!(meeting.sent.1.len(), HELLO + 35);
+}
+
+#[test]
+fn a_mode_mismatch_ends_at_the_hello_and_takes_no_try() {
+    let (i, r) = (Person::new(None), Person::new(Some("1-a-b")));
+    let meeting = meet(&i, &r);
+    assert!(matches!(meeting.initiator, Err(Failure::Hello(HelloError::TheyUseACode))));
+    assert!(matches!(meeting.responder, Err(Failure::Hello(HelloError::WeUseACode))));
+    assert_eq!(r.tries_left.load(Ordering::SeqCst), 3);
+    assert_eq!((meeting.sent.0.len(), meeting.sent.1.len()), (HELLO, HELLO));
+}
+
+#[test]
+fn a_code_without_its_mode_is_our_own_fault() {
+    let person = Person::new(Some("1-a-b"));
+    let open = Hello::new(Mode::Open).unwrap();
+    let (mut left, mut right) = line((None, None), usize::MAX);
+    right.write_all(&Hello::new(Mode::Open).unwrap().encode()).unwrap();
+    let outcome = person.connect(Role::Initiator, &open, &mut left);
+    assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::Internal(_)))));
+    assert_eq!(left.sent().len(), HELLO, "it did not fall back to an open handshake");
+}
+
+#[test]
+fn an_unwanted_key_is_refused_before_anything_more_is_sent() {
+    let stranger = Identity::generate().unwrap().public();
+    let (mut i, r) = (Person::new(None), Person::new(None));
+    i.wants = Some(stranger);
+    let meeting = meet(&i, &r);
+    let Err(Failure::Handshake(HandshakeError::Unwanted(key))) = meeting.initiator else { panic!("it was wanted") };
+    assert_eq!(key, r.identity.public());
+    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Closed(Stage::Message3)))));
+    assert_eq!(meeting.sent.0.len(), HELLO + 34, "message 3 would have told who the initiator is");
+
+    let (i, mut r) = (Person::new(None), Person::new(None));
+    r.wants = Some(stranger);
+    let meeting = meet(&i, &r);
+    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Unwanted(_)))));
+    assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Closed(Stage::Verification)))));
+}
+
+#[test]
+fn a_deadline_an_end_and_a_failure_of_the_stream_are_told_apart() {
+    use io::ErrorKind as Kind;
+    for kind in [Kind::WouldBlock, Kind::TimedOut] {
+        assert!(matches!(StreamError::from(io::Error::from(kind)), StreamError::Silent), "{kind}");
+    }
+    for kind in [Kind::UnexpectedEof, Kind::BrokenPipe, Kind::ConnectionReset, Kind::ConnectionAborted] {
+        assert!(matches!(StreamError::from(io::Error::from(kind)), StreamError::Closed), "{kind}");
+    }
+    assert!(matches!(StreamError::from(io::Error::from(Kind::PermissionDenied)), StreamError::Io(_)));
+}
+
+#[test]
+fn the_halves_can_go_to_two_threads() {
+    fn for_a_thread<T: Send + 'static>() {}
+    for_a_thread::<Sealer>();
+    for_a_thread::<Opener>();
+    for_a_thread::<HandshakeError>();
+}
+
+#[test]
+fn the_number_has_ten_digits_in_two_groups() {
+    assert_eq!(Verification(0).to_string(), "00000 00000");
+    assert_eq!(Verification(1_234_567_890).to_string(), "12345 67890");
+    assert_eq!(Verification(Verification::NUMBERS - 1).to_string(), "99999 99999");
+}

@@ -40,7 +40,7 @@ pub enum AddressError {
 }
 
 impl Address {
-    /// PORT, HOST:PORT, [V6]:PORT or HOST, for `listen`: a bare number is a port.
+    /// `PORT`, `HOST:PORT`, `[V6]:PORT` or `HOST`, for `listen`: a bare number is a port.
     ///
     /// # Errors
     /// See [`AddressError`].
@@ -52,7 +52,7 @@ impl Address {
         Ok(Self { host: (!host.is_empty() && host != "*").then_some(host), port })
     }
 
-    /// HOST, HOST:PORT or [V6]:PORT, for `connect`.
+    /// `HOST`, `HOST:PORT` or `[V6]:PORT`, for `connect`.
     ///
     /// # Errors
     /// See [`AddressError`].

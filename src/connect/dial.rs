@@ -11,13 +11,18 @@ use crate::why::why;
 use std::io;
 use std::net::TcpStream;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 
 /// The first pause before dialling again.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 /// The longest: so long may a peer wait that is back.
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
+
+/// How often a pause looks whether the machine slept meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
+/// So much more time on the wall clock than on the monotonic one, which stands still meanwhile, is a sleep.
+const SLEPT: Duration = Duration::from_secs(2);
 
 /// Why nobody was reached.
 #[derive(Debug, Error)]
@@ -70,12 +75,18 @@ impl Wake {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits for `pause`, or less when woken.
+    /// Waits for `pause`, or less when woken, by the owner or together with the machine.
     fn pause(&self, pause: Duration) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |state: &mut (bool, bool)| !state.0 && !state.1;
-        let (mut state, _) =
-            self.changed.wait_timeout_while(state, pause, waits).unwrap_or_else(PoisonError::into_inner);
+        let (begun, by_the_wall) = (Instant::now(), SystemTime::now());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.0 && !state.1 && begun.elapsed() < pause {
+            let left = pause.saturating_sub(begun.elapsed()).min(LOOK);
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            let slept = by_the_wall.elapsed().unwrap_or_default().saturating_sub(begun.elapsed());
+            if slept > SLEPT {
+                break;
+            }
+        }
         state.1 = false;
     }
 }

@@ -175,7 +175,7 @@ impl Frame {
 }
 
 impl Control {
-    /// Kind and body in bytes, as they count against [`UNACKNOWLEDGED_BYTES`].
+    /// Kind and body in bytes, as they count against [`crate::frame::UNACKNOWLEDGED_BYTES`].
     pub fn encoded_len(&self) -> usize {
         1 + 8
             + match self {

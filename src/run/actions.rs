@@ -48,8 +48,9 @@ impl Owner {
                 }
             }
             Action::UploadAccepted(transfer, position, digest) => {
-                if let Some(upload) = self.uploads.get(&transfer) {
-                    upload.accepted(position, digest);
+                let accepted = self.uploads.get(&transfer).map(|upload| upload.accepted(position, digest));
+                if let Some(Err(error)) = accepted {
+                    self.lose(Loss::Fault(error.into()));
                 }
             }
             Action::UploadComplete(transfer) => {

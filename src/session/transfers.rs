@@ -33,6 +33,8 @@ struct Out {
     local: u32,
     state: OutState,
     name: PeerText,
+    /// Names at the top of the list beside the first.
+    more: u32,
     offer: Option<Offer>,
     begun: Duration,
 }

@@ -24,7 +24,11 @@ mod kept;
 mod keys;
 mod layout;
 mod screen;
+#[cfg(test)]
+mod sight;
 mod style;
+#[cfg(test)]
+mod trial;
 mod tty;
 
 pub use tty::restore;
@@ -187,7 +191,9 @@ impl Stage {
     /// What is worth waking for.
     fn attention(&self) -> Attention {
         match self.pause {
-            Some(Pause::Resizing { until, limit }) => Attention { alarm: Some(until.min(limit)), ..Default::default() },
+            Some(Pause::Resizing { until, limit, .. }) => {
+                Attention { alarm: Some(until.min(limit)), ..Default::default() }
+            }
             Some(Pause::Stopped { until }) => Attention { alarm: Some(until), ..Default::default() },
             None => Attention {
                 notices: Some(self.painted + CHAT_GAP),
@@ -271,7 +277,7 @@ impl Stage {
         if self.screen.would_change(&above, &block) {
             let mut frame = String::new();
             self.screen.frame(&above, block, &mut frame);
-            tty::write(frame.as_bytes(), self.screen.extent())?;
+            tty::write(frame.as_bytes(), self.screen.extent().above)?;
         }
         self.painted = Instant::now();
         self.unsettled.drain(..).for_each(settled);

@@ -25,7 +25,8 @@ impl Session {
         self.transfers.last_out += 1;
         let transfer = self.transfers.last_out;
         let local = self.transfers.local();
-        let out = Out { local, state: OutState::Surveying, name: PeerText::new(""), offer: None, begun: self.now };
+        let out =
+            Out { local, state: OutState::Surveying, name: PeerText::new(""), more: 0, offer: None, begun: self.now };
         self.transfers.out.insert(transfer, out);
         self.actions.push(Action::Survey(transfer, args));
     }
@@ -38,21 +39,9 @@ impl Session {
             UploadReport::Surveyed { offer, name, more, skipped } => {
                 out.state = OutState::Held;
                 out.name = PeerText::new(name);
-                out.offer = Some(offer.clone());
-                let notice = Notice::Offer {
-                    transfer: local,
-                    direction: Direction::Out,
-                    name: out.name.clone(),
-                    more,
-                    files: offer.files,
-                    folders: offer.folders,
-                    bytes: offer.bytes,
-                    clashes: None,
-                    free: None,
-                    asks: false,
-                };
+                out.offer = Some(offer);
+                out.more = more;
                 self.skipped(&skipped);
-                self.notice(notice);
             }
             UploadReport::Unsendable { code, text } => {
                 self.transfers.out.remove(&transfer);
@@ -88,16 +77,30 @@ impl Session {
 
     /// Sends the offers whose turn has come.
     fn release_offers(&mut self) {
+        let mut notices = Vec::new();
         for (transfer, out) in &mut self.transfers.out {
             match (out.state, &out.offer) {
                 (OutState::Surveying, _) => break,
                 (OutState::Held, Some(offer)) => {
                     out.state = OutState::Offered;
+                    notices.push(Notice::Offer {
+                        transfer: out.local,
+                        direction: Direction::Out,
+                        name: out.name.clone(),
+                        more: out.more,
+                        files: offer.files,
+                        folders: offer.folders,
+                        bytes: offer.bytes,
+                        clashes: None,
+                        free: None,
+                        asks: false,
+                    });
                     self.outgoing.push(Control::Offer { transfer: *transfer, offer: offer.clone() });
                 }
                 _ => {}
             }
         }
+        notices.into_iter().for_each(|notice| self.notice(notice));
     }
 
     pub(in crate::session) fn peer_accepted(&mut self, transfer: TransferId, position: Position, digest: Digest) {

@@ -2,11 +2,16 @@
 //!
 //! Pure: positions in, verdicts out.
 
+use super::pace::Pace;
 use super::{Fault, LEAST_GRANT, Opening, Piece};
 use crate::frame::{CHUNK_DATA, FILE_END_WEIGHT, FileStatus, Position, TransferId};
 use crate::transfer::list::{List, Place};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// How long a credit that is due for nothing else waits: the offerer shows its user what is durable.
+const TELL: Duration = Duration::from_millis(100);
 
 /// Which rule a chunk or end breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +79,9 @@ impl Route {
             Self::Waiting { list } => Some((u64::from(*list), u64::from(*list))),
             Self::Running(running) => {
                 running.told = running.limit;
+                if let Some(pace) = &mut running.pace {
+                    pace.restart(Instant::now());
+                }
                 Some((running.expected, running.limit))
             }
             Self::Ending => None,
@@ -96,10 +104,14 @@ pub(super) struct Running {
     anew: Option<Position>,
     durable: Position,
     limit: Position,
-    /// The limit that was told last.
+    /// The limit and the durable position that were told last, and when.
     told: Position,
+    told_durable: Position,
+    told_at: Instant,
     /// The position after the first file that is not durable as a whole.
     file_done: Position,
+    /// How much should be on its way; none in tests of the window alone.
+    pace: Option<Pace>,
 }
 
 impl Running {
@@ -107,7 +119,7 @@ impl Running {
         self.list.progress(self.durable)
     }
 
-    pub(super) fn new(opening: Opening) -> Self {
+    pub(super) fn new(opening: Opening, pace: Option<Pace>) -> Self {
         let Opening { list, position, pieces } = opening;
         let (file, anew) = match list.place(position) {
             Place::File { index, offset: 0 } => (index, None),
@@ -124,7 +136,10 @@ impl Running {
             durable: position,
             limit: position,
             told: position,
+            told_durable: position,
+            told_at: Instant::now(),
             file_done: 0,
+            pace,
         };
         running.stand_in(file);
         running.expected = position;
@@ -167,9 +182,8 @@ impl Running {
         {
             let back = self.expected - start;
             self.expected = start;
-            self.durable = start;
             self.limit -= back;
-            self.told = self.limit;
+            (self.durable, self.told, self.told_durable) = (start, self.limit, start);
         }
         if position != self.expected {
             return Err(Broken::Order);
@@ -194,8 +208,17 @@ impl Running {
         self.durable == self.list.end()
     }
 
-    pub(super) fn set_durable(&mut self, position: Position) {
+    pub(super) fn set_durable(&mut self, position: Position, now: Instant) {
+        let before = self.durable;
         self.durable = position.clamp(self.durable, self.expected.max(self.durable));
+        if let Some(pace) = &mut self.pace {
+            pace.progressed(self.durable - before, now);
+        }
+    }
+
+    /// What of a fair `share` of the window is worth having on its way.
+    pub(super) fn due(&self, share: u64) -> u64 {
+        self.pace.as_ref().map_or(share, |pace| share.min(pace.flight()))
     }
 
     /// Raises the limit as far as a fair `share` and what is `free` of the window allow; gives what was added.
@@ -211,18 +234,22 @@ impl Running {
         added
     }
 
-    /// The credit to be told: when the limit grew by `step`, the offerer has next to nothing left, or a file is done.
+    /// The credit to be told: when the limit or the durable position grew by `step`, the offerer has next to nothing left,
+    /// a file is done, or it heard nothing for a while.
     pub(super) fn news(&mut self, step: u64) -> Option<(Position, Position)> {
+        let step = step.max(1);
         let grew = self.limit - self.told;
+        let durable = self.durable.saturating_sub(self.told_durable);
         let dry = grew > 0 && (self.told < self.durable.saturating_add(LEAST_GRANT) || self.limit == self.list.end());
         let done = self.durable >= self.file_done;
-        if !done && !dry && grew < step.max(1) {
+        let late = durable > 0 && self.told_at.elapsed() >= TELL;
+        if !(done || dry || late || grew >= step || durable >= step) {
             return None;
         }
         if done {
             self.file_done = self.next_done();
         }
-        self.told = self.limit;
+        (self.told, self.told_durable, self.told_at) = (self.limit, self.durable, Instant::now());
         Some((self.durable, self.limit))
     }
 

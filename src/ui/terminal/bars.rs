@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a stall.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
+/// No rate is told before that much time was measured.
+const MEASURED: Duration = Duration::from_millis(300);
 /// Measurements kept of one transfer: four a second over the window, and one to measure from.
 const SAMPLES: usize = 24;
 /// Columns of a row at most: short rows stay single rows when the window becomes narrower.
@@ -130,13 +132,8 @@ impl Transfers {
             let (bytes, total) = (sum(|open| open.bytes), sum(|open| open.total));
             let mut row = Row::default();
             let more = if alone > 0 { "more transfers" } else { "transfers" };
-            let text = format!(
-                "   {} {more}  {}%  {} of {}",
-                rest.len(),
-                words::percent(bytes, total),
-                words::size(bytes),
-                words::size(total)
-            );
+            let percent = words::percent(bytes, total);
+            let text = format!("   {} {more}  {percent}%  {}", rest.len(), part_of(bytes, total));
             row.push(style, Paint::Dim, &text, limit);
             rows.push(row);
         }
@@ -164,10 +161,16 @@ impl Transfer {
 
     /// Bytes a second; None before there is anything to measure.
     fn rate(&self, now: Instant) -> Option<u64> {
-        let (first, _) = self.samples.iter().find(|(at, _)| *at + RATE_WINDOW >= now).or(self.samples.back())?;
-        let from = self.samples.iter().rev().find(|(at, _)| *at < *first).or(self.samples.front())?;
-        let span = now.checked_duration_since(from.0).filter(|span| *span >= Duration::from_millis(200))?;
-        let moved = u128::from(self.bytes.saturating_sub(from.1));
+        let at_window = self.samples.iter().rev().find(|(at, _)| *at + RATE_WINDOW <= now);
+        let (from, span) = match (at_window, self.samples.front()) {
+            (Some((_, bytes)), _) => (*bytes, RATE_WINDOW),
+            (None, Some((at, bytes))) => (*bytes, now.saturating_duration_since(*at)),
+            (None, None) => return None,
+        };
+        if span < MEASURED {
+            return None;
+        }
+        let moved = u128::from(self.bytes.saturating_sub(from));
         u64::try_from(moved * 1000 / span.as_millis().max(1)).ok()
     }
 
@@ -204,7 +207,7 @@ impl Transfer {
         let mut parts = vec![
             (5, format!("[{}{}]", "#".repeat(filled), "-".repeat(CELLS - filled))),
             (0, format!("{percent:>3}%")),
-            (3, format!("{} of {}", words::size(self.bytes), words::size(self.total))),
+            (3, part_of(self.bytes, self.total)),
         ];
         match rate {
             Some(0) => parts.push((1, "stalled".into())),
@@ -222,6 +225,15 @@ impl Transfer {
         }
         let texts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
         texts.join(" ")
+    }
+}
+
+/// `3.0 of 10.0 MiB`; the unit twice only where the two differ.
+fn part_of(bytes: u64, total: u64) -> String {
+    let (part, whole) = (words::size(bytes), words::size(total));
+    match (part.split_once(' '), whole.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {whole}"),
+        _ => format!("{part} of {whole}"),
     }
 }
 
@@ -277,7 +289,7 @@ mod tests {
     fn a_bar_shows_direction_name_and_numbers() {
         let start = Instant::now();
         let rows = texts(&moving(start), 79, 4, start + Duration::from_secs(3));
-        assert_eq!(rows, ["↓ 3 photos  [###-------]  30% 3.0 MiB of 10.0 MiB 1.0 MiB/s 0:07 12/240 files"]);
+        assert_eq!(rows, ["↓ 3 photos  [###-------]  30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 12/240 files"]);
     }
 
     #[test]
@@ -309,7 +321,7 @@ mod tests {
         }
         let rows = texts(&transfers, 79, 2, now);
         assert_eq!(rows.len(), 2);
-        assert_eq!(rows[1], "   4 more transfers  50%  200 B of 400 B");
+        assert_eq!(rows[1], "   4 more transfers  50%  200 of 400 B");
     }
 
     #[test]

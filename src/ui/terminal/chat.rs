@@ -265,7 +265,7 @@ impl Chat {
 /// What this face adds to the help of all commands.
 const MORE_HELP: [&str; 2] = [
     "  /copy [N]  /save N FILE  /bell on|off      N is the number of a block",
-    "keys: Ctrl-J newline, Tab completes, Ctrl-R searches, Ctrl-C clears, twice leaves",
+    "keys: Ctrl-J newline, Tab completes, Ctrl-R searches, Ctrl-C twice leaves",
 ];
 
 fn listening(addrs: &[String], code: Option<&str>) -> String {

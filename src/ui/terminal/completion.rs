@@ -199,15 +199,9 @@ fn escaped(path: &str) -> String {
 /// What all `words` begin with, in whole clusters.
 fn common(words: &[String]) -> String {
     let Some((first, rest)) = words.split_first() else { return String::new() };
-    let mut end = 0;
-    for cluster in first.graphemes(true) {
-        let longer = first.get(..end + cluster.len()).unwrap_or_default();
-        if !rest.iter().all(|word| word.starts_with(longer)) {
-            break;
-        }
-        end += cluster.len();
-    }
-    first.get(..end).unwrap_or_default().into()
+    let same = |word: &String| first.graphemes(true).zip(word.graphemes(true)).take_while(|(a, b)| a == b).count();
+    let clusters = rest.iter().map(same).min().unwrap_or(usize::MAX);
+    first.graphemes(true).take(clusters).collect()
 }
 
 #[cfg(test)]

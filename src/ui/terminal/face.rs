@@ -223,19 +223,19 @@ impl Face {
         let screen = usize::from(size.rows);
         // A third of the screen stays for the chat.
         let most = (screen * 2 / 3).clamp(1, screen.saturating_sub(1).max(1));
-        let mut rows = Vec::new();
+        let mut below = Vec::new();
         if most >= 2 {
-            rows.push(self.status(limit, now));
+            below.push(self.status(limit, now));
         }
         let bars = if most >= 4 { (screen / 5).clamp(1, 4) } else { 0 };
-        rows.extend(self.transfers.rows(self.style, limit, bars, now.at));
-        let passing = self.passing_rows(limit, PASSING_ROWS.min(most.saturating_sub(rows.len() + 1)));
-        let room = most.saturating_sub(rows.len() + passing.len()).max(1);
+        below.extend(self.transfers.rows(self.style, limit, bars, now.at));
+        let mut passing = self.passing_rows(limit, PASSING_ROWS.min(most.saturating_sub(below.len() + 1)));
+        let room = most.saturating_sub(below.len() + passing.len()).max(1);
         let input = layout::lay_out(self.editor.text(), self.editor.cursor(), self.style, limit, room);
-        let cursor_row = rows.len() + input.cursor_row;
-        rows.extend(input.rows);
-        rows.extend(passing);
-        Block { rows, cursor_row, cursor_byte: input.cursor_byte, cursor_column: input.cursor_column }
+        let mut rows = input.rows;
+        rows.append(&mut passing);
+        rows.append(&mut below);
+        Block { rows, cursor_row: input.cursor_row, cursor_byte: input.cursor_byte, cursor_column: input.cursor_column }
     }
 
     fn status(&self, limit: usize, now: Now) -> Row {

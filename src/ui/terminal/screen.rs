@@ -1,13 +1,22 @@
 //! The renderer: chat above, a block of rows last, and nothing of either ever lost.
 //!
 //! Invariant: [`Screen`] knows what it painted last and how far above the cursor that begins; it moves only relative to the
-//! cursor and erases only rows that are its own. It writes bytes to a buffer and knows no terminal.
+//! cursor, and erases only from the first row of its block downwards. It writes bytes to a buffer and knows no terminal.
 //!
 //! 1. From the cursor (in the input row) go up to the first row of the block.
 //! 2. With chat to print: erase the block row by row, print the chat, and let the terminal wrap it, so that its
 //!    scrollback can reflow it later.
-//! 3. Make room for the new block by line feeds, then paint it without autowrap; nothing scrolls while that happens, so the
-//!    place saved with `ESC 7` is where the cursor belongs. The terminal decides how wide an emoji is.
+//! 3. Make room for the new block by line feeds, then paint it; nothing scrolls while that happens, so the place saved with
+//!    `ESC 7` is where the cursor belongs. The terminal decides how wide an emoji is.
+//!
+//! When its width changes a terminal wraps all rows anew, and no one can say whether a frame that was on its way met it
+//! before or after. So that this makes no difference:
+//!
+//! - What stands below the cursor is the block's down to the end of the screen, and need not be counted. So the input comes
+//!   first in the block, and all else below.
+//! - The rows down to the cursor are painted with autowrap on, though they are made never to need it: a frame that comes
+//!   too late wraps as it would have been wrapped.
+//! - Where a count is in doubt it is the smaller one: rather is a row left standing than one of the chat erased.
 
 use super::style::Row;
 
@@ -87,7 +96,7 @@ impl Screen {
         self.size
     }
 
-    /// The size is another now; the block is where the terminal's own reflow put it.
+    /// The size is another now, and the block where the terminal's own reflow put it.
     pub(super) fn resize(&mut self, size: Size) {
         self.size = size;
         self.moved = true;
@@ -131,17 +140,19 @@ impl Screen {
         self.moved = false;
     }
 
-    /// How many rows the block takes now, counted so that a doubt leaves a row standing rather than erases chat.
+    /// How many rows the block takes now: above the cursor never too many, so that a doubt leaves a row standing rather than
+    /// erases chat; below it never too few.
     pub(super) fn extent(&self) -> Extent {
         let columns = usize::from(self.size.columns).max(1);
-        let reflows = self.reflows && self.moved;
-        let pieces = |width: usize| if reflows { width.max(1).div_ceil(columns) } else { 1 };
-        let least = |row: &Row| pieces(row.width().least);
-        let most = |row: &Row| pieces(row.width().most);
-        let before: usize = self.shown.rows.iter().take(self.shown.cursor_row).map(least).sum();
-        let inside = if reflows { self.shown.cursor_column / columns } else { 0 };
-        let after: usize = self.shown.rows.iter().skip(self.shown.cursor_row).map(most).sum();
-        Extent { above: before + inside, total: before + after }
+        let before = self.shown.rows.iter().take(self.shown.cursor_row);
+        let above = if self.moved && self.reflows {
+            let rows: usize = before.map(|row| row.width().least.max(1).div_ceil(columns)).sum();
+            rows + self.shown.cursor_column / columns
+        } else {
+            before.count()
+        };
+        let total = if self.moved { above + usize::from(self.size.rows) } else { self.shown.rows.len() };
+        Extent { above, total }
     }
 
     /// The block with no more rows than the screen can hold beside one of chat.
@@ -155,7 +166,7 @@ impl Screen {
     }
 }
 
-/// Erases `rows` rows from the cursor's on and comes back; never scrolls, also when there are fewer rows left.
+/// Erases `rows` rows from the cursor's on and comes back; at the end of the screen the last one is erased again.
 fn erase(out: &mut String, rows: usize) {
     if rows == 0 {
         return;
@@ -173,7 +184,6 @@ fn erase(out: &mut String, rows: usize) {
 /// Paints `block` from the cursor's row on, where `standing` rows of an older one still stand.
 fn paint(out: &mut String, block: &Block, standing: usize) {
     let rows = block.rows.len();
-    out.push_str(WRAP_OFF);
     if rows > standing.max(1) {
         feed(out, rows - 1);
         up(out, rows - 1);
@@ -186,7 +196,10 @@ fn paint(out: &mut String, block: &Block, standing: usize) {
         if number == block.cursor_row {
             let (left, right) = row.text().split_at_checked(block.cursor_byte).unwrap_or((row.text(), ""));
             out.push_str(left);
+            // There and back: never leaves the cursor past the end of a row, where terminals differ over the place.
+            out.push_str(" \x08");
             out.push_str(SAVE);
+            out.push_str(WRAP_OFF);
             out.push_str(right);
         } else {
             out.push_str(row.text());
@@ -198,9 +211,9 @@ fn paint(out: &mut String, block: &Block, standing: usize) {
     }
     if !block.rows.is_empty() {
         out.push_str(BACK);
+        // After the restored cursor: some terminals save autowrap with it.
+        out.push_str(WRAP_ON);
     }
-    // After the restored cursor: some terminals save autowrap with it.
-    out.push_str(WRAP_ON);
 }
 
 fn up(out: &mut String, rows: usize) {

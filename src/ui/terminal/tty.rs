@@ -1,9 +1,9 @@
 //! The terminal as the system sees it: raw mode, modes, size, and the way back.
 //!
 //! Owner of stdout while the interactive face runs. Invariant: [`HELD`] says whether the terminal is ours; every byte goes
-//! through [`write`], every exit path through [`restore`], and after that nothing is written any more.
+//! through [`write()`], every exit path through [`restore`], and after that nothing is written any more.
 
-use super::screen::{Extent, Size};
+use super::screen::Size;
 use crossterm::terminal;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -17,13 +17,15 @@ const LEAVE: &[u8] = b"\x1b[m\x1b[?7h\x1b[?2004l\x1b[?1004l\x1b[?25h\x1b[?2026l"
 /// since a terminal that takes no bytes must not keep the program from ending.
 const TRIES: usize = 40;
 const TRY_GAP: Duration = Duration::from_millis(5);
-/// Rows of a block that [`restore`] erases at most; its buffer is on the stack, since a panic hook calls it.
+/// Rows that [`restore`] erases from the first of the block on: more than a block has, since the size may have changed
+/// after it was painted. Its buffer is on the stack, since a panic hook calls it.
 const ERASED_ROWS: usize = 100;
 
 /// What is ours of the terminal.
 struct Held {
     out: Option<Out>,
-    block: Extent,
+    /// Rows of the block above the cursor.
+    above: usize,
 }
 
 #[cfg(unix)]
@@ -31,7 +33,7 @@ type Out = std::fs::File;
 #[cfg(not(unix))]
 type Out = io::Stdout;
 
-static HELD: Mutex<Held> = Mutex::new(Held { out: None, block: Extent { above: 0, total: 0 } });
+static HELD: Mutex<Held> = Mutex::new(Held { out: None, above: 0 });
 
 /// Takes the terminal: raw mode, bracketed paste, focus events.
 pub(super) fn enter() -> io::Result<()> {
@@ -39,7 +41,7 @@ pub(super) fn enter() -> io::Result<()> {
     let mut out = open()?;
     terminal::enable_raw_mode()?;
     write_whole(&mut out, ENTER)?;
-    *held = Held { out: Some(out), block: Extent::default() };
+    *held = Held { out: Some(out), above: 0 };
     Ok(())
 }
 
@@ -50,10 +52,10 @@ pub(super) fn enter_again() -> io::Result<()> {
     enter()
 }
 
-/// Writes one frame, after which `block` stands on the screen; false when the terminal is no longer ours.
-pub(super) fn write(frame: &[u8], block: Extent) -> io::Result<bool> {
+/// Writes one frame, after which the block has `above` rows above the cursor; false when the terminal is no longer ours.
+pub(super) fn write(frame: &[u8], above: usize) -> io::Result<bool> {
     let mut held = lock();
-    held.block = block;
+    held.above = above;
     match &mut held.out {
         Some(out) => write_whole(out, frame).map(|()| true),
         None => Ok(false),
@@ -64,10 +66,10 @@ pub(super) fn write(frame: &[u8], block: Extent) -> io::Result<bool> {
 /// second call does nothing.
 pub fn restore() {
     if let Some(mut held) = lock_soon() {
-        let block = held.block;
+        let above = held.above;
         if let Some(mut out) = held.out.take() {
             // Nothing can be done about an error here: the terminal is gone or stuck.
-            let _ = write_whole(&mut out, Farewell::new(block).bytes());
+            let _ = write_whole(&mut out, Farewell::new(above).bytes());
         }
     }
     let _ = terminal::disable_raw_mode();
@@ -150,14 +152,14 @@ struct Farewell {
 }
 
 impl Farewell {
-    fn new(block: Extent) -> Self {
+    fn new(above: usize) -> Self {
         let mut bytes = Self { buffer: [0; 32 + 16 * ERASED_ROWS], len: 0 };
         bytes.push(b"\r");
-        for _ in 0..block.above.min(ERASED_ROWS) {
+        for _ in 0..above.min(ERASED_ROWS) {
             bytes.push(b"\x1b[A");
         }
         bytes.push(b"\x1b7");
-        for row in 0..block.total.min(ERASED_ROWS) {
+        for row in 0..ERASED_ROWS {
             bytes.push(if row == 0 { b"\x1b[2K" } else { b"\x1b[B\x1b[2K" });
         }
         bytes.push(b"\x1b8");
@@ -183,17 +185,16 @@ mod tests {
 
     #[test]
     fn the_farewell_always_ends_with_all_modes_off() {
-        for total in [0, 1, 3, ERASED_ROWS, 10 * ERASED_ROWS] {
-            let farewell = Farewell::new(Extent { above: total, total });
-            assert!(farewell.bytes().ends_with(LEAVE), "{total}");
+        for above in [0, 1, 3, ERASED_ROWS, 10 * ERASED_ROWS] {
+            assert!(Farewell::new(above).bytes().ends_with(LEAVE), "{above}");
         }
     }
 
     #[test]
     fn the_farewell_removes_the_block_and_stays_below_the_chat() {
         let mut terminal = vt100::Parser::new(8, 20, 100);
-        terminal.process(b"chat\r\nstatus\r\n> typed\r\nhint\x1b[A");
-        terminal.process(Farewell::new(Extent { above: 1, total: 3 }).bytes());
+        terminal.process(b"chat\r\n> typed\r\n  more\r\nhint\r\nstatus\x1b[2A");
+        terminal.process(Farewell::new(1).bytes());
         assert_eq!(terminal.screen().contents(), "chat");
         assert_eq!(terminal.screen().cursor_position(), (1, 0));
     }

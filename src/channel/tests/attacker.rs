@@ -1,0 +1,415 @@
+//! Somebody on the line, or in the peer's place.
+
+use super::*;
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::{BoxedCryptoResolver, CryptoResolver, DefaultResolver, FallbackResolver, RingResolver};
+use snow::types::{Cipher, Dh, Hash, Random};
+use std::collections::HashSet;
+
+/// Every fault of the kind `make` at every byte of a handshake, in both directions and both modes.
+fn each_fault(make: impl Fn(usize) -> Fault, check: impl Fn(Meeting, bool, Option<&str>, Fault)) {
+    for code in [None, Some("3-sly-fox")] {
+        let (i, r) = (Person::new(code), Person::new(code));
+        r.tries_left.store(usize::MAX, Ordering::SeqCst);
+        let whole = meet(&i, &r).sent;
+        for (from_initiator, length) in [(true, whole.0.len()), (false, whole.1.len())] {
+            for place in 0..length {
+                let fault = make(place);
+                let faults = if from_initiator { (Some(fault), None) } else { (None, Some(fault)) };
+                check(meet_over(&i, &r, line(faults, usize::MAX)), from_initiator, code, fault);
+            }
+        }
+    }
+}
+
+/// The receiver of what was changed must fail. The sender may have finished, but only as an initiator with a code,
+/// whose message 3 nothing answers; whatever it sends then goes to a closed connection.
+fn receiver_fails(meeting: Meeting, from_initiator: bool, code: Option<&str>, fault: Fault) {
+    assert!(meeting.initiator.is_err() || meeting.responder.is_err(), "two channels in spite of {fault:?}");
+    if from_initiator {
+        assert!(meeting.responder.is_err(), "{fault:?} went unnoticed");
+    } else {
+        assert!(meeting.initiator.is_err(), "{fault:?} went unnoticed");
+    }
+    if code.is_none() {
+        // The number's exchange ends with the initiator's reveal, which nothing answers either.
+        let last = HELLO + 34 + 66 + 51;
+        let at = match fault {
+            Fault::Flip(at, _) | Fault::Insert(at) | Fault::Delete(at) | Fault::Cut(at) | Fault::Swallow(at) => at,
+        };
+        assert!(meeting.initiator.is_err() || at >= last, "{fault:?} left the initiator with a channel");
+    }
+}
+
+#[test]
+fn a_flipped_byte_anywhere_makes_no_channel() {
+    each_fault(|place| Fault::Flip(place, 1 << (place % 8)), receiver_fails);
+}
+
+#[test]
+fn an_inserted_byte_anywhere_makes_no_channel() {
+    each_fault(Fault::Insert, receiver_fails);
+}
+
+#[test]
+fn a_missing_byte_anywhere_makes_no_channel() {
+    each_fault(Fault::Delete, receiver_fails);
+}
+
+#[test]
+fn a_cut_anywhere_is_a_close_at_its_stage() {
+    each_fault(Fault::Cut, |meeting, from_initiator, code, fault| {
+        let Fault::Cut(place) = fault else { panic!("another fault") };
+        let failed = if from_initiator { &meeting.responder } else { &meeting.initiator };
+        match (failed, stage_at(place, from_initiator, code)) {
+            (Err(Failure::Stream), None) => {}
+            (Err(Failure::Handshake(HandshakeError::CodeUnanswered)), Some(Stage::Message2)) if code.is_some() => {}
+            (Err(Failure::Handshake(HandshakeError::Closed(stage))), Some(expected)) if *stage == expected => {}
+            (other, expected) => panic!("cut at {place}: {other:?} where {expected:?} is due"),
+        }
+    });
+}
+
+#[test]
+fn silence_anywhere_is_told_from_a_close() {
+    each_fault(Fault::Swallow, |meeting, from_initiator, code, fault| {
+        let Fault::Swallow(place) = fault else { panic!("another fault") };
+        let failed = if from_initiator { meeting.responder } else { meeting.initiator };
+        match (failed, stage_at(place, from_initiator, code)) {
+            (Err(Failure::Stream), None) => {}
+            (Err(Failure::Handshake(error)), Some(expected)) => {
+                let HandshakeError::Silent(stage) = error else { panic!("silence at {place}: {error:?}") };
+                assert_eq!(stage, expected);
+                let guess = code.is_some() && stage == Stage::Message2 && !from_initiator;
+                assert_eq!(error.spent_our_code(if code.is_some() { Mode::Code } else { Mode::Open }), guess);
+            }
+            other => panic!("silence at {place}: {other:?}"),
+        }
+    });
+}
+
+/// What the receiver of this byte was waiting for; `None` in the hello.
+fn stage_at(place: usize, from_initiator: bool, code: Option<&str>) -> Option<Stage> {
+    let messages: &[(usize, Stage)] = match (from_initiator, code) {
+        (true, None) => &[(34, Stage::Message1), (66, Stage::Message3)],
+        (true, Some(_)) => &[(35, Stage::Code), (50, Stage::Message1), (66, Stage::Message3)],
+        (false, None) => &[(98, Stage::Message2)],
+        (false, Some(_)) => &[(35, Stage::Code), (98, Stage::Message2)],
+    };
+    let mut end = HELLO;
+    if place < end {
+        return None;
+    }
+    for (length, stage) in messages {
+        end += length;
+        if place < end {
+            return Some(*stage);
+        }
+    }
+    Some(Stage::Verification)
+}
+
+#[test]
+fn the_wrong_length_is_refused_before_its_bytes_are_read() {
+    // The peer says only a hello and a length; a side that waited for the message would hear silence.
+    for (role, code, stage, right) in [
+        (Role::Responder, None, Stage::Message1, 32),
+        (Role::Initiator, None, Stage::Message2, 96),
+        (Role::Initiator, Some("1-a-b"), Stage::Code, 33),
+        (Role::Responder, Some("1-a-b"), Stage::Code, 33),
+    ] {
+        for length in [0, 1, right - 1, right + 1, 48, u16::MAX] {
+            let person = Person::new(code);
+            let (mut end, mut rogue) = line((None, None), usize::MAX);
+            rogue.write_all(&person.hello().encode()).unwrap();
+            rogue.write_all(&length.to_be_bytes()).unwrap();
+            let outcome = person.connect(role, &person.hello(), &mut end);
+            match outcome {
+                Err(Failure::Handshake(HandshakeError::BadLength(at, seen))) => assert_eq!((at, seen), (stage, length)),
+                other => panic!("{length} bytes: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_malformed_spake_message_is_no_try() {
+    let person = Person::new(Some("1-a-b"));
+    // Sent back to its sender; the wrong side; no point of the curve.
+    for (side, point) in [(b'B', [3; 32]), (b'S', [3; 32]), (b'A', [2; 32])] {
+        let (mut end, mut rogue) = line((None, None), usize::MAX);
+        rogue.write_all(&person.hello().encode()).unwrap();
+        rogue.write_all(&[&[0, 33, side], &point[..]].concat()).unwrap();
+        let outcome = person.connect(Role::Responder, &person.hello(), &mut end);
+        assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::Malformed))), "{side}: {outcome:?}");
+    }
+    assert_eq!(person.tries_left.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_false_responder_that_makes_up_message_2_lacks_the_code() {
+    let person = Person::new(Some("1-a-b"));
+    let (mut end, mut rogue) = line((None, None), usize::MAX);
+    let (_, spake) = spake2::Spake2::<spake2::Ed25519Group>::start_b(
+        &spake2::Password::new("1ac"),
+        &spake2::Identity::new(b"p2pchat/1 initiator"),
+        &spake2::Identity::new(b"p2pchat/1 responder"),
+    );
+    rogue.write_all(&person.hello().encode()).unwrap();
+    rogue.write_all(&[&[0, 33], spake.as_slice(), &[0, 96], &[9; 96]].concat()).unwrap();
+    let outcome = person.connect(Role::Initiator, &person.hello(), &mut end);
+    assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::WrongCode))), "{outcome:?}");
+    assert_eq!(end.sent().len(), HELLO + 35 + 50, "message 3 was not sent");
+}
+
+#[test]
+fn a_man_in_the_middle_gives_the_two_sides_different_numbers() {
+    let (alice, bob, mallory) = (Person::new(None), Person::new(None), Person::new(None));
+    let mut seen = HashSet::new();
+    for _ in 0..4 {
+        let (to_alice, to_bob) = (meet(&alice, &mallory), meet(&mallory, &bob));
+        let (alices, bobs) = (to_alice.initiator.unwrap(), to_bob.responder.unwrap());
+        assert_ne!(alices.verification, bobs.verification);
+        assert_eq!((alices.peer, bobs.peer), (mallory.identity.public(), mallory.identity.public()));
+        seen.insert(alices.verification.unwrap().to_string());
+    }
+    assert_eq!(seen.len(), 4);
+}
+
+#[test]
+fn a_nonce_changed_in_the_hello_shows_at_message_2() {
+    let (i, r) = (Person::new(None), Person::new(None));
+    for place in 12..HELLO {
+        let meeting = meet_over(&i, &r, line((None, Some(Fault::Flip(place, 0x80))), usize::MAX));
+        assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Tampered(Stage::Message2)))));
+    }
+}
+
+#[test]
+fn one_connected_to_itself_ends_at_the_hello() {
+    let person = Person::new(None);
+    let own = person.hello();
+    let (mut end, mut mirror) = line((None, None), usize::MAX);
+    mirror.write_all(&own.encode()).unwrap();
+    let outcome = person.connect(Role::Initiator, &own, &mut end);
+    assert!(matches!(outcome, Err(Failure::Hello(HelloError::Itself))));
+}
+
+/// A peer of its own making: snow with a chosen static key, and the hand on every frame.
+struct Rogue {
+    noise: snow::HandshakeState,
+    end: End,
+}
+
+impl Rogue {
+    fn build(end: End, own: &Hello, theirs: &Hello, role: Role, point: Option<[u8; 32]>) -> Self {
+        let (i, r) = match role {
+            Role::Initiator => (own.encode(), theirs.encode()),
+            Role::Responder => (theirs.encode(), own.encode()),
+        };
+        let prologue = [b"p2pchat/1", &i[..], &r[..]].concat();
+        let usual: BoxedCryptoResolver =
+            Box::new(FallbackResolver::new(Box::new(RingResolver), Box::new(DefaultResolver)));
+        let resolver = match point {
+            Some(point) => Box::new(WeakResolver { point, usual }),
+            None => usual,
+        };
+        let suite = "Noise_XX_25519_AESGCM_SHA256".parse().unwrap();
+        let builder = snow::Builder::with_resolver(suite, resolver).prologue(&prologue).unwrap();
+        let builder = builder.local_private_key(&[7; 32]).unwrap();
+        let noise = match role {
+            Role::Initiator => builder.build_initiator(),
+            Role::Responder => builder.build_responder(),
+        };
+        Self { noise: noise.unwrap(), end }
+    }
+
+    fn send(&mut self) {
+        let mut room = [0; 200];
+        let length = self.noise.write_message(&[], &mut room).unwrap();
+        self.end.write_all(&u16::try_from(length).unwrap().to_be_bytes()).unwrap();
+        self.end.write_all(&room[..length]).unwrap();
+    }
+
+    fn receive(&mut self, length: usize) {
+        let mut room = vec![0; 2 + length];
+        self.end.read_exact(&mut room).unwrap();
+        self.noise.read_message(&room[2..], &mut []).unwrap();
+    }
+
+    /// After the handshake: the halves of this side.
+    fn halves(&mut self, role: Role) -> (Sealer, Opener) {
+        let (i, r) = self.noise.dangerously_get_raw_split();
+        match role {
+            Role::Initiator => (Sealer::new(&i).unwrap(), Opener::new(&r).unwrap()),
+            Role::Responder => (Sealer::new(&r).unwrap(), Opener::new(&i).unwrap()),
+        }
+    }
+}
+
+/// A connection of an honest `role` with a rogue, who does as `act` says.
+fn with_rogue(
+    role: Role,
+    point: Option<[u8; 32]>,
+    act: impl FnOnce(&mut Rogue) + Send,
+) -> (Result<Channel, Failure>, usize) {
+    let person = Person::new(None);
+    let (own, theirs) = (person.hello(), person.hello());
+    let (mut end, mut far) = line((None, None), usize::MAX);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            far.write_all(&theirs.encode()).unwrap();
+            far.read_exact(&mut [0; HELLO]).unwrap();
+            let role = if role == Role::Initiator { Role::Responder } else { Role::Initiator };
+            let mut rogue = Rogue::build(far, &theirs, &own, role, point);
+            act(&mut rogue);
+        });
+        let outcome = person.connect(role, &own, &mut end);
+        end.rest();
+        (outcome, end.sent().len())
+    })
+}
+
+#[test]
+fn a_reveal_unlike_the_commitment_is_tampering() {
+    let (outcome, _) = with_rogue(Role::Responder, None, |rogue| {
+        rogue.send();
+        rogue.receive(96);
+        rogue.send();
+        let (mut sealer, mut opener) = rogue.halves(Role::Initiator);
+        write_frame(&mut rogue.end, &mut sealer, &Frame::Commit([1; 32])).unwrap();
+        assert!(matches!(read_frame(&mut rogue.end, &mut opener).unwrap(), Frame::Nonce(_)));
+        write_frame(&mut rogue.end, &mut sealer, &Frame::Reveal([2; 32])).unwrap();
+    });
+    assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::Commitment))), "{outcome:?}");
+}
+
+#[test]
+fn a_frame_that_is_not_due_ends_the_exchange_of_the_number() {
+    let (outcome, _) = with_rogue(Role::Responder, None, |rogue| {
+        rogue.send();
+        rogue.receive(96);
+        rogue.send();
+        let (mut sealer, _) = rogue.halves(Role::Initiator);
+        write_frame(&mut rogue.end, &mut sealer, &Frame::Reveal([2; 32])).unwrap();
+    });
+    assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::UnexpectedFrame))), "{outcome:?}");
+}
+
+/// Every encoding of a point of low order on the curve and its twist: RFC 7748 takes 0, 1, p-1, p, p+1 and the two of order
+/// eight, each with and without the bit that X25519 ignores.
+fn low_order_points() -> Vec<[u8; 32]> {
+    let p_and = |low: u8| {
+        let mut point = [0xff; 32];
+        (point[0], point[31]) = (low, 0x7f);
+        point
+    };
+    let mut one = [0; 32];
+    one[0] = 1;
+    let order_8 = [
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    ];
+    let mut points = vec![[0; 32], one, p_and(0xec), p_and(0xed), p_and(0xee)];
+    points.extend(order_8.iter().map(|text| unhex(text).unwrap()));
+    for mut point in points.clone() {
+        point[31] |= 0x80;
+        points.push(point);
+    }
+    points
+}
+
+#[test]
+fn every_low_order_key_is_known_and_an_honest_one_is_not() {
+    for point in low_order_points() {
+        assert_eq!(PublicKey(point).is_low_order(), Ok(true), "{}", hex(&point));
+    }
+    assert_eq!(Identity::generate().unwrap().public().is_low_order(), Ok(false));
+    let mut nine = [0; 32];
+    nine[0] = 9;
+    assert_eq!(PublicKey(nine).is_low_order(), Ok(false));
+}
+
+#[test]
+fn a_low_order_key_of_the_responder_is_refused_before_message_3() {
+    for point in low_order_points() {
+        let (outcome, sent) = with_rogue(Role::Initiator, Some(point), |rogue| {
+            rogue.receive(32);
+            rogue.send();
+            assert!(rogue.end.read_exact(&mut [0]).is_err());
+        });
+        assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::LowOrderKey))), "{outcome:?}");
+        assert_eq!(sent, HELLO + 34);
+    }
+}
+
+#[test]
+fn a_low_order_key_of_the_initiator_is_refused_before_anything_is_read() {
+    for point in low_order_points() {
+        let (outcome, sent) = with_rogue(Role::Responder, Some(point), |rogue| {
+            rogue.send();
+            rogue.receive(96);
+            rogue.send();
+        });
+        assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::LowOrderKey))), "{outcome:?}");
+        assert_eq!(sent, HELLO + 98);
+    }
+}
+
+/// Gives X25519 a static key of low order, with which every exchange is zero.
+struct WeakResolver {
+    point: [u8; 32],
+    usual: BoxedCryptoResolver,
+}
+
+struct WeakDh {
+    point: [u8; 32],
+    is_static: bool,
+    usual: Box<dyn Dh>,
+}
+
+impl CryptoResolver for WeakResolver {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        self.usual.resolve_rng()
+    }
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        Some(Box::new(WeakDh { point: self.point, is_static: false, usual: self.usual.resolve_dh(choice)? }))
+    }
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        self.usual.resolve_hash(choice)
+    }
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        self.usual.resolve_cipher(choice)
+    }
+}
+
+impl Dh for WeakDh {
+    fn name(&self) -> &'static str {
+        self.usual.name()
+    }
+    fn pub_len(&self) -> usize {
+        32
+    }
+    fn priv_len(&self) -> usize {
+        32
+    }
+    fn set(&mut self, _: &[u8]) {
+        self.is_static = true;
+    }
+    fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
+        self.usual.generate(rng)
+    }
+    fn pubkey(&self) -> &[u8] {
+        if self.is_static { &self.point } else { self.usual.pubkey() }
+    }
+    fn privkey(&self) -> &[u8] {
+        self.usual.privkey()
+    }
+    fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
+        if self.is_static {
+            out.fill(0);
+            return Ok(());
+        }
+        self.usual.dh(pubkey, out)
+    }
+}

@@ -1,0 +1,6 @@
+//! An upload and a download, wired to each other through an outbox and a window, over real folders.
+
+mod crash;
+mod hostile;
+mod whole;
+pub(super) mod wire;

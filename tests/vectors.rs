@@ -1,0 +1,130 @@
+//! The vectors that need no fixed randomness: frames, hellos, fingerprints, codes that are none. Those of whole
+//! connections are replayed in `src/channel/tests/vectors.rs`, where randomness can be fixed; `vectors/interop.py` replays all.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a vector that is not what it should be fails its test"
+)]
+
+use p2pchat::channel::{Code, CodeError, HELLO, Hello, HelloError, Mode, PublicKey};
+use p2pchat::frame::{
+    ByeReason, Control, FileStatus, Frame, FrameError, Greeting, Intent, Offer, PATIENCE_FOREVER, Reason, Refusal,
+};
+use serde_json::Value;
+use std::path::Path;
+
+fn vectors(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn text<'a>(case: &'a Value, field: &str) -> &'a str {
+    case[field].as_str().unwrap()
+}
+
+fn bytes(case: &Value, field: &str) -> Vec<u8> {
+    let digits = text(case, field);
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+/// What `frames.json` says, in its order.
+fn frames() -> Vec<(&'static str, Frame)> {
+    let control = |seq, control| Frame::Control { seq, control };
+    let line = |action, text: &str| Control::Line { action, text: text.to_owned() };
+    let offer = Offer { files: 2, folders: 1, bytes: 123_456, list: 77, digest: [0xd0; 32] };
+    let greeting = Greeting {
+        intent: Intent::Resume,
+        session: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        received: 258,
+        patience: PATIENCE_FOREVER,
+        name: "Zoë".to_owned(),
+    };
+    vec![
+        ("COMMIT", Frame::Commit([0xc0; 32])),
+        ("NONCE", Frame::Nonce([0xc1; 32])),
+        ("REVEAL", Frame::Reveal([0xc2; 32])),
+        ("GREETING", Frame::Greeting(greeting)),
+        ("REFUSAL", Frame::Refusal(Refusal::NoSuchSession)),
+        ("PING", Frame::Ping(0x0102_0304_0506_0708)),
+        ("PONG", Frame::Pong(u64::MAX)),
+        ("ACK", Frame::Ack(3)),
+        ("CREDIT", Frame::Credit { transfer: 7, durable: 1 << 20, limit: 25 << 20 }),
+        ("RESTART", Frame::Restart { transfer: 7, position: 1 << 20, limit: (1 << 63) - 1 }),
+        ("LINE", control(1, line(false, "hello"))),
+        ("LINE", control(2, line(true, "waves 👋"))),
+        ("OFFER", control(3, Control::Offer { transfer: 1, offer })),
+        ("ACCEPT", control(4, Control::Accept { transfer: 1, position: 77, digest: [0; 32] })),
+        ("DECLINE", control(5, Control::Decline { transfer: 1, reason: Reason::Space, text: "disk full".to_owned() })),
+        (
+            "CANCEL",
+            control(6, Control::Cancel { transfer: 1, reason: Reason::User, text: String::new(), by_offerer: false }),
+        ),
+        ("COMPLETE", control(7, Control::Complete { transfer: 1, files: 2, failed: 0 })),
+        ("BYE", control(8, Control::Bye { reason: ByeReason::InputEnded })),
+        ("CHUNK", Frame::Chunk { transfer: 1, position: 77, data: vec![0x00, 0xff, 0x10] }),
+        ("FILE_END", Frame::FileEnd { transfer: 1, position: 80, status: FileStatus::Whole, digest: [0xd1; 32] }),
+    ]
+}
+
+#[test]
+fn every_kind_of_frame_is_that_of_its_vector_both_ways() {
+    let vectors = vectors("frames.json");
+    let cases = vectors.as_array().unwrap();
+    assert_eq!(cases.len(), frames().len());
+    for (case, (name, frame)) in cases.iter().zip(frames()) {
+        assert_eq!(text(case, "frame"), name);
+        let bytes = bytes(case, "bytes");
+        assert_eq!(Frame::decode(&bytes).as_ref(), Ok(&frame), "{name}");
+        let mut encoded = Vec::new();
+        frame.encode(&mut encoded);
+        assert_eq!(encoded, bytes, "{name}");
+    }
+}
+
+#[test]
+fn there_is_a_vector_for_every_kind_byte_that_decodes_at_all() {
+    let vectors = vectors("frames.json");
+    let covered: Vec<u8> = vectors.as_array().unwrap().iter().map(|case| bytes(case, "bytes")[0]).collect();
+    for kind in 0..=u8::MAX {
+        let unknown = Frame::decode(&[kind]) == Err(FrameError::UnknownKind(kind));
+        assert_eq!(covered.contains(&kind), !unknown, "kind 0x{kind:02x}");
+    }
+}
+
+#[test]
+fn every_hello_gets_the_verdict_of_its_vector() {
+    for case in vectors("texts.json")["hellos"].as_array().unwrap() {
+        let own: [u8; HELLO] = bytes(case, "own").try_into().unwrap();
+        let theirs: [u8; HELLO] = bytes(case, "theirs").try_into().unwrap();
+        let mode = if own[8] == 0 { Mode::Open } else { Mode::Code };
+        let own = Hello::decode(&own, &Hello::new(mode).unwrap()).unwrap();
+        let verdict = match Hello::decode(&theirs, &own) {
+            Ok(hello) => {
+                assert_eq!(hello.encode(), theirs);
+                "good"
+            }
+            Err(HelloError::NotP2pchat) => "not p2pchat",
+            Err(HelloError::Version(_)) => "version",
+            Err(HelloError::TheyUseACode | HelloError::WeUseACode) => "mode",
+            Err(HelloError::Itself) => "itself",
+        };
+        assert_eq!(verdict, text(case, "verdict"), "{case}");
+    }
+}
+
+#[test]
+fn every_key_has_the_fingerprint_of_its_vector() {
+    for case in vectors("texts.json")["keys"].as_array().unwrap() {
+        let key = PublicKey::from_text(text(case, "public")).unwrap();
+        assert_eq!(key.fingerprint(), text(case, "fingerprint"));
+        assert_eq!(key.to_text(), text(case, "public"));
+    }
+}
+
+#[test]
+fn every_text_that_leaves_no_password_is_no_code() {
+    for typed in vectors("texts.json")["codes_refused"].as_array().unwrap() {
+        assert_eq!(Code::new(typed.as_str().unwrap()).unwrap_err(), CodeError::Empty, "{typed}");
+    }
+}
