@@ -273,9 +273,9 @@ fn listening(addrs: &[String], code: Option<&str>) -> String {
         Some(code) => format!("waiting for your peer, who needs the code {} and one of:", SafeText::clean(code)),
         None => "waiting for your peer, who runs one of:".into(),
     };
-    for addr in addrs {
-        text.push_str(&format!("\n  p2pchat connect {}", SafeText::clean(addr)));
-        text.push_str(if code.is_some() { " --code" } else { "" });
+    for command in words::to_dial(addrs, code.is_some()) {
+        text.push_str("\n  ");
+        text.push_str(&command);
     }
     text
 }
