@@ -4,6 +4,7 @@ use super::{Face, Input, Key, Now, Paint, Question, Search, TWICE, completion};
 use crate::frame::LINE_TEXT;
 use crate::ui::terminal::kept;
 use crate::ui::terminal::style::cut;
+use crate::why::why;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -115,7 +116,7 @@ impl Face {
         }
         self.editor.take();
         if let Err(error) = self.history.add(&line) {
-            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {error}"));
+            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", why(&error)));
         }
     }
 
@@ -126,6 +127,9 @@ impl Face {
         let (word, first, rest) = (words.next()?, words.next().unwrap_or(""), words.next().unwrap_or(""));
         match word {
             _ if line.trim_end().contains('\n') => return Some(Ok(line.into())),
+            // For the test that a panic, too, gives the terminal back.
+            #[cfg(debug_assertions)]
+            "/panic!" => panic!("asked for"),
             "/clear" => self.clear = true,
             "/bell" => match first {
                 "on" | "off" => self.bell = first == "on",
@@ -173,7 +177,7 @@ impl Face {
                 let path = self.expanded(file);
                 match write_new(&path, text) {
                     Ok(()) => (Paint::Dim, format!("message {number} saved as {}", path.display())),
-                    Err(error) => (Paint::Alarm, format!("cannot save {}: {error}", path.display())),
+                    Err(error) => (Paint::Alarm, format!("cannot save {}: {}", path.display(), why(&error))),
                 }
             }
         };
