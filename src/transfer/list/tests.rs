@@ -216,7 +216,7 @@ proptest! {
                 _ => bytes.extend(file(name.as_bytes(), u16::from(junk), u32::from(junk), u64::from(junk))),
             }
         }
-        if let Ok(list) = super::wire::read(&bytes) {
+        if let Ok(list) = read(&bytes) {
             prop_assert_eq!(list.encode(), bytes);
         }
     }

@@ -122,7 +122,9 @@ fn a_list_s_chunks_come_in_order_full_and_not_beyond_its_end() {
     is(peer.end(1, CHUNK_DATA as u64, FileStatus::Whole), Fault::Order(1));
     is(peer.chunk(1, 0, CHUNK_DATA), Fault::Order(1));
     is(peer.chunk(1, CHUNK_DATA as u64, rest + 1), Fault::Size(1));
-    assert!(matches!(peer.chunk(1, CHUNK_DATA as u64, rest), Ok(Delivered::ListComplete(1, bytes)) if bytes.len() == 100_000));
+    assert!(
+        matches!(peer.chunk(1, CHUNK_DATA as u64, rest), Ok(Delivered::ListComplete(1, bytes)) if bytes.len() == 100_000)
+    );
 }
 
 #[test]
