@@ -269,13 +269,16 @@ const MORE_HELP: [&str; 2] = [
 ];
 
 fn listening(addrs: &[String], code: Option<&str>) -> String {
-    let mut text = match code {
-        Some(code) => format!("waiting for your peer, who needs the code {} and one of:", SafeText::clean(code)),
-        None => "waiting for your peer, who runs one of:".into(),
-    };
-    for addr in addrs {
+    let mut text = "waiting for your peer, who runs one of:".to_owned();
+    // What only means "all of mine" helps nobody elsewhere, unless there is no other.
+    let everywhere = |addr: &String| addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:");
+    let only_everywhere = addrs.iter().all(everywhere);
+    for addr in addrs.iter().filter(|addr| only_everywhere || !everywhere(addr)) {
         text.push_str(&format!("\n  p2pchat connect {}", SafeText::clean(addr)));
         text.push_str(if code.is_some() { " --code" } else { "" });
+    }
+    if let Some(code) = code {
+        text.push_str(&format!("\nand then types this code: {}", SafeText::clean(code)));
     }
     text
 }
