@@ -130,7 +130,7 @@ pub enum DownloadReport {
 
 /// What the owner says to the worker.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// See [`Download::accept`].
     Accept { dest: Option<PathBuf>, on_clash: OnClash },
     /// See [`Download::cancel`]; a flag says it too, and is seen before the pieces that wait.

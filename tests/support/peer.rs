@@ -6,7 +6,6 @@
 
 use super::{DEADLINE, Home, is, text};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus};
@@ -253,15 +252,15 @@ impl Peer {
     }
 
     fn transcript(&self) -> String {
-        /// Characters of each line that are shown.
-        const SHOWN: usize = 200;
+        /// Lines at the end that are shown, and characters of each.
+        const SHOWN: (usize, usize) = (60, 200);
         let log = self.heard.log.lock().unwrap();
-        let mut shown = format!("--- {} said ({} lines)\n", self.name, log.lines.len());
+        let mut shown = Vec::new();
         let alike = |a: &Line, b: &Line| a.event.is_some() && a.event.as_ref().map(kind) == b.event.as_ref().map(kind);
         for run in log.lines.chunk_by(alike) {
             let mut show = |line: &Line| {
                 let mark = if line.stream == Stream::Out { ' ' } else { '!' };
-                let _ = writeln!(shown, "{mark} {}", line.text.chars().take(SHOWN).collect::<String>());
+                shown.push(format!("{mark} {}\n", line.text.chars().take(SHOWN.1).collect::<String>()));
             };
             show(&run[0]);
             if let [_, between @ .., last] = run {
@@ -271,7 +270,8 @@ impl Peer {
                 show(last);
             }
         }
-        shown
+        let shown = &shown[shown.len().saturating_sub(SHOWN.0)..];
+        format!("--- {} said ({} lines)\n{}", self.name, log.lines.len(), shown.concat())
     }
 }
 

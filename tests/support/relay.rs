@@ -247,6 +247,12 @@ impl Relay {
         self.hub.lock().struck
     }
 
+    /// The same, for another thread.
+    pub(crate) fn strikes(&self) -> impl Fn() -> usize + Send + 'static {
+        let hub = Arc::clone(&self.hub);
+        move || hub.lock().struck
+    }
+
     /// What went up so far, all connections in one.
     pub(crate) fn tape(&self) -> Vec<u8> {
         self.hub.lock().tape.clone()

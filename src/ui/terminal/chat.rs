@@ -270,12 +270,9 @@ const MORE_HELP: [&str; 2] = [
 
 fn listening(addrs: &[String], code: Option<&str>) -> String {
     let mut text = "waiting for your peer, who runs one of:".to_owned();
-    // What only means "all of mine" helps nobody elsewhere, unless there is no other.
-    let everywhere = |addr: &String| addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:");
-    let only_everywhere = addrs.iter().all(everywhere);
-    for addr in addrs.iter().filter(|addr| only_everywhere || !everywhere(addr)) {
-        text.push_str(&format!("\n  p2pchat connect {}", SafeText::clean(addr)));
-        text.push_str(if code.is_some() { " --code" } else { "" });
+    for command in words::to_dial(addrs, code.is_some()) {
+        text.push_str("\n  ");
+        text.push_str(&command);
     }
     if let Some(code) = code {
         text.push_str(&format!("\nand then types this code: {}", SafeText::clean(code)));
