@@ -29,6 +29,7 @@ use crate::session::Rules;
 use crate::ui::pump::Verbosity;
 use crate::ui::terminal::{Terminal, wants_colour};
 use crate::ui::{Gate, Intake};
+use crate::why::why;
 use anyhow::Context;
 use ask::Asked;
 use face::{Ends, Face, FaceKind};
@@ -234,7 +235,7 @@ impl Stage {
 /// The folder that received files go to, absolute, so that it stays what it is.
 fn receiving_dir(dir: &Path) -> anyhow::Result<PathBuf> {
     let absolute = dir.canonicalize().map_err(|error| {
-        Misuse(format!("cannot receive into {}: {error}\n--dir names an existing folder", dir.display()))
+        Misuse(format!("cannot receive into {}: {}\n--dir names an existing folder", dir.display(), why(&error)))
     })?;
     if !absolute.is_dir() {
         return Err(Misuse(format!("cannot receive into {}: it is no folder", dir.display())).into());

@@ -242,6 +242,9 @@ impl Owner {
     /// The connection is over; the session may go on.
     pub(super) fn lose(&mut self, loss: Loss) {
         self.end_link();
+        if !matches!(loss, Loss::Fault(_)) {
+            self.hear_out();
+        }
         self.session.lost(loss);
         self.perform();
         if self.session.is_lost() && !self.session.is_over() {
@@ -252,7 +255,6 @@ impl Owner {
     /// Ends the link and waits for its threads, taking what they still have to tell.
     pub(super) fn end_link(&mut self) {
         let Some(link) = self.link.take() else { return };
-        self.window.disconnected();
         for upload in self.uploads.values() {
             upload.disconnected();
         }
@@ -262,6 +264,26 @@ impl Owner {
                 Ok(happening) => self.backlog.push_back(happening),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // What the old reader brought to its end counts as open, and is named by RESTART.
+        self.window.disconnected();
+    }
+
+    /// What the ended link told before its end still counts: the window has taken note of it already, and the peer will not
+    /// send again what it says is received.
+    fn hear_out(&mut self) {
+        self.backlog.extend(self.happenings.try_iter());
+        let epoch = self.epoch;
+        let told = |happening: &Happening| matches!(happening, Happening::Link(number, _) if *number == epoch);
+        let (late, others) = std::mem::take(&mut self.backlog).into_iter().partition(told);
+        self.backlog = others;
+        let late: VecDeque<Happening> = late;
+        for happening in late {
+            match happening {
+                Happening::Link(_, LinkEvent::Ended(_)) => {}
+                Happening::Link(_, event) => self.link_event(event),
+                _ => {}
             }
         }
     }

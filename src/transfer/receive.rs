@@ -13,9 +13,6 @@
 mod inbox;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 use super::Report;
 use super::landing::{Landing, LandingError};
 use super::list::List;

@@ -122,7 +122,7 @@ impl Surveyor {
         };
         let name = match name.to_str().ok_or(NameFault::NotUtf8).and_then(Name::new) {
             Ok(name) => name,
-            Err(fault) => return Ok(self.skip(path, fault.to_string())),
+            Err(fault) => return self.skip(path, fault.to_string()),
         };
         if self.roots.0.insert(name.as_str().to_owned(), path.to_owned()).is_some() {
             return Err(SurveyError::SameName(path.to_owned()));
@@ -135,14 +135,14 @@ impl Surveyor {
             return self.folder(path, name, metadata);
         }
         if !metadata.is_file() {
-            return Ok(self.skip(path, kind_of(metadata)));
+            return self.skip(path, kind_of(metadata));
         }
         match open_source(path, follow) {
             Ok((_, metadata)) if metadata.is_file() => {
                 self.builder.file(name, meta_of(&metadata), metadata.len()).map_err(|_| SurveyError::TooMany)
             }
-            Ok(_) => Ok(self.skip(path, "it changes while it is looked at")),
-            Err(error) => Ok(self.skip(path, why(&error))),
+            Ok(_) => self.skip(path, "it changes while it is looked at"),
+            Err(error) => self.skip(path, why(&error)),
         }
     }
 
@@ -153,11 +153,11 @@ impl Surveyor {
         });
         let mut names = match entries {
             Ok(names) => names,
-            Err(error) => return Ok(self.skip(path, why(&error))),
+            Err(error) => return self.skip(path, why(&error)),
         };
         match self.builder.enter(name, meta_of(metadata)) {
             Ok(()) => {}
-            Err(error @ ListError::Deep) => return Ok(self.skip(path, error.to_string())),
+            Err(error @ ListError::Deep) => return self.skip(path, error.to_string()),
             Err(_) => return Err(SurveyError::TooMany),
         }
         names.sort_unstable();
@@ -171,23 +171,25 @@ impl Surveyor {
     fn inside(&mut self, path: &Path, name: &OsStr) -> Result<(), SurveyError> {
         let name = match name.to_str().ok_or(NameFault::NotUtf8).and_then(Name::new) {
             Ok(name) => name,
-            Err(fault) => return Ok(self.skip(path, fault.to_string())),
+            Err(fault) => return self.skip(path, fault.to_string()),
         };
         if name.as_str().starts_with(PARTIAL_PREFIX) {
-            return Ok(self.skip(path, "a file that p2pchat has not received whole"));
+            return self.skip(path, "a file that p2pchat has not received whole");
         }
         match fs::symlink_metadata(path) {
             Ok(metadata) => self.entry(path, name, &metadata, false),
-            Err(error) => Ok(self.skip(path, why(&error))),
+            Err(error) => self.skip(path, why(&error)),
         }
     }
 
-    fn skip(&mut self, path: &Path, reason: impl Into<String>) {
+    /// Leaves something out; never an error, so that it can stand at the end of a step.
+    fn skip(&mut self, path: &Path, reason: impl Into<String>) -> Result<(), SurveyError> {
         if self.skipped.len() < SKIPPED {
             self.skipped.push((path.display().to_string(), reason.into()));
         } else {
             self.skipped_beyond += 1;
         }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@
 //! 5. The owner says [`Window::closed`] at the end; or [`Window::ending`] when this side ends it early: what is still on
 //!    its way is dropped (`Ending`) until the offerer confirms.
 
+mod pace;
 mod route;
 
 #[cfg(test)]
@@ -24,10 +25,12 @@ use crate::frame::{
     ChunkHeader, Digest, FILE_END_WEIGHT, FileStatus, LIST_BYTES, OPEN_TRANSFERS, Offer, Position, TransferId,
 };
 use crate::outbox::Outbox;
+use pace::Pace;
 use route::{Route, Running};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use thiserror::Error;
 
 /// Bytes that all transfers together may have on their way or waiting for the disk: what 1 Gbit/s takes at a round trip
@@ -125,6 +128,8 @@ struct State {
     /// The highest number that was offered.
     offered: TransferId,
     outbox: Option<Arc<Outbox>>,
+    /// What was open when the connection was lost, and not offered again since: for these the peer awaits RESTART.
+    interrupted: BTreeSet<TransferId>,
 }
 
 /// See the module.
@@ -132,11 +137,13 @@ struct State {
 pub struct Window {
     state: Mutex<State>,
     records: Arc<Pool<Record>>,
+    /// Whether grants follow what arrives.
+    paced: bool,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { state: Mutex::default(), records: Arc::new(Pool::new(RECORDS)) }
+        Self { state: Mutex::default(), records: Arc::new(Pool::new(RECORDS)), paced: true }
     }
 }
 
@@ -144,6 +151,12 @@ impl Window {
     /// A window for a new session.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A window that grants all it may at once, so that a test can say what that is.
+    #[cfg(test)]
+    pub(super) fn unpaced() -> Self {
+        Self { paced: false, ..Self::default() }
     }
 
     /// Records to read into; the workers give them back.
@@ -170,6 +183,7 @@ impl Window {
             if let Some(Route::Listing { bytes, .. }) = state.routes.get_mut(&transfer) {
                 bytes.clear();
             }
+            state.interrupted.remove(&transfer);
             return Ok(Admission::Again);
         }
         if state.routes.len() >= ROUTES {
@@ -247,7 +261,8 @@ impl Window {
     pub fn open(&self, transfer: TransferId, opening: Opening) {
         let mut state = self.lock();
         if let Some(route @ Route::Waiting { .. }) = state.routes.get_mut(&transfer) {
-            *route = Route::Running(Running::new(opening));
+            let pace = self.paced.then(|| Pace::new(Instant::now()));
+            *route = Route::Running(Running::new(opening, pace));
             state.share_out();
         }
     }
@@ -274,17 +289,21 @@ impl Window {
         self.lock().outbox = Some(outbox);
     }
 
-    /// The owner's: the connection is lost.
+    /// The owner's: the connection is lost, and its reader has ended.
     pub fn disconnected(&self) {
-        self.lock().outbox = None;
+        let mut state = self.lock();
+        state.outbox = None;
+        let open = state.routes.keys().copied().collect();
+        state.interrupted = open;
     }
 
-    /// The owner's: a resumed session has a connection; all control frames that are sent again are queued, and the reader
-    /// of the old connection has ended. Sends RESTART for all that is open.
+    /// The owner's: a resumed session has a connection, and all control frames that are sent again are queued. Sends
+    /// RESTART for all that was open; what the new connection's reader was offered meanwhile needs none.
     pub fn resumed(&self, outbox: Arc<Outbox>) {
         let mut state = self.lock();
-        for (&transfer, route) in &mut state.routes {
-            if let Some((position, limit)) = route.restart() {
+        let State { routes, interrupted, .. } = &mut *state;
+        for transfer in std::mem::take(interrupted) {
+            if let Some((position, limit)) = routes.get_mut(&transfer).and_then(Route::restart) {
                 outbox.restart(transfer, position, limit);
             }
         }
@@ -295,7 +314,7 @@ impl Window {
     pub(crate) fn durable(&self, transfer: TransferId, position: Position) {
         let mut state = self.lock();
         if let Some(Route::Running(running)) = state.routes.get_mut(&transfer) {
-            running.set_durable(position);
+            running.set_durable(position, Instant::now());
             state.share_out();
         }
     }
@@ -378,9 +397,10 @@ impl State {
         let active = running.iter().filter(|(_, running)| !running.is_durable()).count();
         let share = WINDOW / u64::try_from(active).unwrap_or(u64::MAX).max(1);
         for (transfer, running) in &mut running {
-            granted += running.grant(share, WINDOW.saturating_sub(granted));
+            let due = running.due(share);
+            granted += running.grant(due, WINDOW.saturating_sub(granted));
             if let Some(outbox) = &self.outbox
-                && let Some((durable, limit)) = running.news(share / STEPS)
+                && let Some((durable, limit)) = running.news(due / STEPS)
             {
                 outbox.credit(*transfer, durable, limit);
             }

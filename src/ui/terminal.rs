@@ -27,13 +27,12 @@ mod screen;
 #[cfg(test)]
 mod sight;
 mod style;
-#[cfg(test)]
-mod trial;
 mod tty;
 
 pub use tty::restore;
 
 use super::{Intake, Posted};
+use crate::why::why;
 use face::{Face, Now, Setup};
 use history::History;
 use inbox::{Attention, Event, Inbox};
@@ -56,8 +55,6 @@ const PROGRESS_GAP: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_millis(300);
 /// How long painting waits at most while the size changes without a rest.
 const RESTLESS: Duration = Duration::from_secs(3);
-/// A frame written so shortly before the size changed may have met the terminal after that.
-const IN_FLIGHT: Duration = Duration::from_millis(100);
 /// How long the way back from Ctrl-Z waits for SIGCONT: where no shell controls jobs, the stop is ignored.
 const STOP_IGNORED: Duration = Duration::from_millis(200);
 /// Notices a frame, so that keys are looked at in between.
@@ -82,10 +79,10 @@ pub struct Terminal {
 #[derive(Debug, Error)]
 pub enum FaceError {
     /// The terminal refused.
-    #[error("cannot use the terminal: {0}\n--plain needs none")]
+    #[error("cannot use the terminal: {}\n--plain needs none", why(.0))]
     Terminal(#[source] io::Error),
     /// The history file is unusable.
-    #[error("cannot use the history {}: {error}", path.display())]
+    #[error("cannot use the history {}: {}", path.display(), why(error))]
     History {
         /// The file.
         path: PathBuf,
@@ -94,7 +91,7 @@ pub enum FaceError {
         error: io::Error,
     },
     /// The system gives no more threads.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread: {}", why(.0))]
     Thread(#[source] io::Error),
 }
 
@@ -120,7 +117,7 @@ impl Terminal {
             style: Style { colour: self.colour },
             own: self.own,
             verbose: self.verbose,
-            home: etcetera::home_dir().ok(),
+            home: std::env::home_dir(),
             history,
         };
         let inbox = Arc::new(Inbox::default());
@@ -146,7 +143,7 @@ impl Drop for Restored {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pause {
     /// The size changes: until it was quiet for long enough, or for too long not.
-    Resizing { until: Instant, limit: Instant, in_flight: bool },
+    Resizing { until: Instant, limit: Instant },
     /// Stopped by Ctrl-Z, until the process goes on.
     Stopped { until: Instant },
 }
@@ -156,10 +153,7 @@ struct Stage {
     inbox: Arc<Inbox>,
     face: Face,
     screen: Screen,
-    /// When the last frame was made, whether there was anything to write or not.
     painted: Instant,
-    /// When the last frame was written.
-    written: Instant,
     pause: Option<Pause>,
     /// Numbers of the notices that the next frame shows.
     unsettled: Vec<u64>,
@@ -169,8 +163,7 @@ impl Stage {
     fn new(inbox: Arc<Inbox>, face: Face) -> Self {
         let size = tty::size().unwrap_or(screen::Size { columns: 80, rows: 24 });
         let screen = Screen::new(size, tty::reflows());
-        let now = Instant::now();
-        Self { inbox, face, screen, painted: now, written: now, pause: None, unsettled: Vec::new() }
+        Self { inbox, face, screen, painted: Instant::now(), pause: None, unsettled: Vec::new() }
     }
 
     fn run(&mut self, settled: impl Fn(u64)) -> io::Result<()> {
@@ -241,23 +234,17 @@ impl Stage {
     fn rest(&mut self, now: Instant) {
         self.pause = match self.pause {
             Some(Pause::Stopped { until }) => Some(Pause::Stopped { until }),
-            Some(Pause::Resizing { limit, in_flight, .. }) => {
-                Some(Pause::Resizing { until: now + QUIET, limit, in_flight })
-            }
-            None => {
-                let in_flight = now < self.written + IN_FLIGHT;
-                Some(Pause::Resizing { until: now + QUIET, limit: now + RESTLESS, in_flight })
-            }
+            Some(Pause::Resizing { limit, .. }) => Some(Pause::Resizing { until: now + QUIET, limit }),
+            None => Some(Pause::Resizing { until: now + QUIET, limit: now + RESTLESS }),
         };
     }
 
     fn end_pause(&mut self, now: Instant) -> io::Result<()> {
         match self.pause {
-            Some(Pause::Resizing { until, limit, in_flight }) if now >= until.min(limit) => {
+            Some(Pause::Resizing { until, limit }) if now >= until.min(limit) => {
                 self.pause = None;
                 if let Some(size) = tty::size() {
-                    // Cut short, the pause may have missed the last change.
-                    self.screen.resize(size, in_flight || now < until);
+                    self.screen.resize(size);
                 }
             }
             Some(Pause::Stopped { until }) if now >= until => {
@@ -290,7 +277,6 @@ impl Stage {
             let mut frame = String::new();
             self.screen.frame(&above, block, &mut frame);
             tty::write(frame.as_bytes(), self.screen.extent().above)?;
-            self.written = Instant::now();
         }
         self.painted = Instant::now();
         self.unsettled.drain(..).for_each(settled);

@@ -287,8 +287,8 @@ impl Sending {
     }
 
     fn push(&mut self, course: &Course) -> Result<(), Left> {
-        for piece in self.ready.drain(..) {
-            course.outbox.push(self.transfer, piece).map_err(|_| Left::Lost)?;
+        if !self.ready.is_empty() {
+            course.outbox.push_all(self.transfer, &mut self.ready).map_err(|_| Left::Lost)?;
         }
         if self.desk.durable() >= self.next_durable() {
             self.report_sent();
@@ -302,7 +302,9 @@ impl Sending {
 
     fn report_sent(&mut self) {
         let durable = self.desk.durable();
-        while let Some(sent) = self.sent.pop_front_if(|sent| sent.next <= durable) {
+        while self.next_durable() <= durable
+            && let Some(sent) = self.sent.pop_front()
+        {
             let bytes = self.list.file(sent.index).map_or(0, |file| file.size);
             let path: PathBuf = self.roots.path(&self.list, sent.index).0;
             (self.report)(self.transfer, UploadReport::FileSent { path, bytes, digest: sent.digest });

@@ -1,5 +1,7 @@
 //! Both programs end in the middle, and the same offer comes again.
 
+#![expect(clippy::as_conversions, reason = "the numbers of these tests are small constants")]
+
 use super::whole::{Rooms, finished, noise};
 use super::wire::{Outcome, Run};
 use std::fs;
@@ -121,7 +123,8 @@ fn a_partial_that_is_whole_only_needs_its_end() {
 
 #[test]
 fn a_partial_that_is_gone_or_too_long_or_a_link_is_begun_anew_and_that_is_said() {
-    let spoil: [(&str, fn(&Path)); 3] = [
+    type Spoil = fn(&Path);
+    let spoil: [(&str, Spoil); 3] = [
         ("t/big: the partial is gone; it starts anew", |path| fs::remove_file(path).unwrap()),
         ("t/big: the partial is longer than the file; it starts anew", |path| {
             fs::write(path, vec![0; BIG + 1]).unwrap();

@@ -1,5 +1,7 @@
 //! What is sent arrives, whole and as it was, or is named.
 
+#![expect(clippy::as_conversions, reason = "the numbers of these tests are small constants")]
+
 use super::wire::{Outcome, Run};
 use crate::transfer::receive::OnClash;
 use std::fs::{self, File};

@@ -2,6 +2,7 @@
 //!
 //! Pure: positions in, verdicts out.
 
+use super::pace::Pace;
 use super::{Fault, LEAST_GRANT, Opening, Piece};
 use crate::frame::{CHUNK_DATA, FILE_END_WEIGHT, FileStatus, Position, TransferId};
 use crate::transfer::list::{List, Place};
@@ -78,6 +79,9 @@ impl Route {
             Self::Waiting { list } => Some((u64::from(*list), u64::from(*list))),
             Self::Running(running) => {
                 running.told = running.limit;
+                if let Some(pace) = &mut running.pace {
+                    pace.restart(Instant::now());
+                }
                 Some((running.expected, running.limit))
             }
             Self::Ending => None,
@@ -106,6 +110,8 @@ pub(super) struct Running {
     told_at: Instant,
     /// The position after the first file that is not durable as a whole.
     file_done: Position,
+    /// How much should be on its way; none in tests of the window alone.
+    pace: Option<Pace>,
 }
 
 impl Running {
@@ -113,7 +119,7 @@ impl Running {
         self.list.progress(self.durable)
     }
 
-    pub(super) fn new(opening: Opening) -> Self {
+    pub(super) fn new(opening: Opening, pace: Option<Pace>) -> Self {
         let Opening { list, position, pieces } = opening;
         let (file, anew) = match list.place(position) {
             Place::File { index, offset: 0 } => (index, None),
@@ -133,6 +139,7 @@ impl Running {
             told_durable: position,
             told_at: Instant::now(),
             file_done: 0,
+            pace,
         };
         running.stand_in(file);
         running.expected = position;
@@ -201,8 +208,17 @@ impl Running {
         self.durable == self.list.end()
     }
 
-    pub(super) fn set_durable(&mut self, position: Position) {
+    pub(super) fn set_durable(&mut self, position: Position, now: Instant) {
+        let before = self.durable;
         self.durable = position.clamp(self.durable, self.expected.max(self.durable));
+        if let Some(pace) = &mut self.pace {
+            pace.progressed(self.durable - before, now);
+        }
+    }
+
+    /// What of a fair `share` of the window is worth having on its way.
+    pub(super) fn due(&self, share: u64) -> u64 {
+        self.pace.as_ref().map_or(share, |pace| share.min(pace.flight()))
     }
 
     /// Raises the limit as far as a fair `share` and what is `free` of the window allow; gives what was added.

@@ -6,12 +6,17 @@
 //! 1. From the cursor (in the input row) go up to the first row of the block.
 //! 2. With chat to print: erase the block row by row, print the chat, and let the terminal wrap it, so that its
 //!    scrollback can reflow it later.
-//! 3. Make room for the new block by line feeds, then paint it without autowrap; nothing scrolls while that happens, so the
-//!    place saved with `ESC 7` is where the cursor belongs. The terminal decides how wide an emoji is.
+//! 3. Make room for the new block by line feeds, then paint it; nothing scrolls while that happens, so the place saved with
+//!    `ESC 7` is where the cursor belongs. The terminal decides how wide an emoji is.
 //!
-//! When its width changes a terminal wraps the rows anew, the block's too, and no one can say how it met a frame that was
-//! on its way meanwhile. Below the cursor that does not matter: everything there is the block's. So the input stands first
-//! in the block and all else below, and only the rows of the input above the cursor are ever counted, never too many.
+//! When its width changes a terminal wraps all rows anew, and no one can say whether a frame that was on its way met it
+//! before or after. So that this makes no difference:
+//!
+//! - What stands below the cursor is the block's down to the end of the screen, and need not be counted. So the input comes
+//!   first in the block, and all else below.
+//! - The rows down to the cursor are painted with autowrap on, though they are made never to need it: a frame that comes
+//!   too late wraps as it would have been wrapped.
+//! - Where a count is in doubt it is the smaller one: rather is a row left standing than one of the chat erased.
 
 use super::style::Row;
 
@@ -67,19 +72,8 @@ pub(super) struct Screen {
     reflows: bool,
     size: Size,
     shown: Block,
-    /// What happened to the block since it was painted.
-    since: Since,
-}
-
-/// What the terminal may have done to the block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Since {
-    /// Nothing.
-    Steady,
-    /// It wrapped the rows for the new width.
-    Reflowed,
-    /// It did that, or had the new width already when the block came.
-    Unknown,
+    /// The size changed since the block was painted.
+    moved: bool,
 }
 
 const SYNC_ON: &str = "\x1b[?2026h";
@@ -95,29 +89,28 @@ const HOME: &str = "\x1b[H";
 
 impl Screen {
     pub(super) fn new(size: Size, reflows: bool) -> Self {
-        Self { reflows, size, shown: Block::default(), since: Since::Steady }
+        Self { reflows, size, shown: Block::default(), moved: false }
     }
 
     pub(super) fn size(&self) -> Size {
         self.size
     }
 
-    /// The size is another now. `in_flight` says that the last frame was written so shortly before that the terminal may have
-    /// taken it after the change.
-    pub(super) fn resize(&mut self, size: Size, in_flight: bool) {
+    /// The size is another now, and the block where the terminal's own reflow put it.
+    pub(super) fn resize(&mut self, size: Size) {
         self.size = size;
-        self.since = if in_flight || self.since == Since::Unknown { Since::Unknown } else { Since::Reflowed };
+        self.moved = true;
     }
 
     /// The block is gone: another program had the terminal.
     pub(super) fn forget(&mut self) {
         self.shown = Block::default();
-        self.since = Since::Steady;
+        self.moved = false;
     }
 
     /// Whether a frame would change anything.
     pub(super) fn would_change(&self, above: &Above, block: &Block) -> bool {
-        self.since != Since::Steady || !above.is_empty() || *block != self.shown
+        self.moved || !above.is_empty() || *block != self.shown
     }
 
     /// Appends one frame to `out`: the chat of `above`, then `block`.
@@ -130,7 +123,7 @@ impl Screen {
         out.push('\r');
         up(out, old.above);
         let mut standing = old.total;
-        if !above.chat.is_empty() || above.clear || self.since != Since::Steady {
+        if !above.chat.is_empty() || above.clear || self.moved {
             erase(out, old.total);
             standing = 0;
         }
@@ -144,7 +137,7 @@ impl Screen {
         out.push_str(SHOW);
         out.push_str(SYNC_OFF);
         self.shown = block;
-        self.since = Since::Steady;
+        self.moved = false;
     }
 
     /// How many rows the block takes now: above the cursor never too many, so that a doubt leaves a row standing rather than
@@ -152,17 +145,13 @@ impl Screen {
     pub(super) fn extent(&self) -> Extent {
         let columns = usize::from(self.size.columns).max(1);
         let before = self.shown.rows.iter().take(self.shown.cursor_row);
-        let above = match self.since {
-            Since::Reflowed if self.reflows => {
-                let rows: usize = before.map(|row| row.width().least.max(1).div_ceil(columns)).sum();
-                rows + self.shown.cursor_column / columns
-            }
-            _ => before.count(),
+        let above = if self.moved && self.reflows {
+            let rows: usize = before.map(|row| row.width().least.max(1).div_ceil(columns)).sum();
+            rows + self.shown.cursor_column / columns
+        } else {
+            before.count()
         };
-        let total = match self.since {
-            Since::Steady => self.shown.rows.len(),
-            _ => above + usize::from(self.size.rows),
-        };
+        let total = if self.moved { above + usize::from(self.size.rows) } else { self.shown.rows.len() };
         Extent { above, total }
     }
 
@@ -195,7 +184,6 @@ fn erase(out: &mut String, rows: usize) {
 /// Paints `block` from the cursor's row on, where `standing` rows of an older one still stand.
 fn paint(out: &mut String, block: &Block, standing: usize) {
     let rows = block.rows.len();
-    out.push_str(WRAP_OFF);
     if rows > standing.max(1) {
         feed(out, rows - 1);
         up(out, rows - 1);
@@ -208,7 +196,10 @@ fn paint(out: &mut String, block: &Block, standing: usize) {
         if number == block.cursor_row {
             let (left, right) = row.text().split_at_checked(block.cursor_byte).unwrap_or((row.text(), ""));
             out.push_str(left);
+            // There and back: never leaves the cursor past the end of a row, where terminals differ over the place.
+            out.push_str(" \x08");
             out.push_str(SAVE);
+            out.push_str(WRAP_OFF);
             out.push_str(right);
         } else {
             out.push_str(row.text());
@@ -220,9 +211,9 @@ fn paint(out: &mut String, block: &Block, standing: usize) {
     }
     if !block.rows.is_empty() {
         out.push_str(BACK);
+        // After the restored cursor: some terminals save autowrap with it.
+        out.push_str(WRAP_ON);
     }
-    // After the restored cursor: some terminals save autowrap with it.
-    out.push_str(WRAP_ON);
 }
 
 fn up(out: &mut String, rows: usize) {

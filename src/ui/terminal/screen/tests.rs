@@ -44,7 +44,7 @@ fn check_messages(all: &[String], messages: usize) {
     let joined = all.join("");
     let mut from = 0;
     for number in 0..messages {
-        let wanted = format!("<message {number}>");
+        let wanted = format!("<message-{number}>");
         assert_eq!(joined.matches(&wanted).count(), 1, "{wanted} in {all:#?}");
         let at = joined.find(&wanted).unwrap();
         assert!(at >= from, "{wanted} out of order");
@@ -61,7 +61,7 @@ fn no_message_is_lost_and_no_row_of_the_block_left_behind() {
         let mut dice = Dice(7);
         for number in 0..120 {
             let filling = "x".repeat(usize::try_from(dice.roll(150)).unwrap());
-            sight.hear(&format!("<message {number}>{filling}"));
+            sight.hear(&format!("<message-{number}>{filling}"));
             sight.typed("ab ");
             if dice.roll(3) == 0 {
                 sight.key(Key::KillBlankWord);
@@ -116,7 +116,7 @@ fn the_cursor_stands_where_the_next_character_goes() {
 fn a_block_that_grows_at_the_end_of_the_screen_scrolls_only_chat() {
     let mut sight = Sight::connected(40, 10);
     for number in 0..20 {
-        sight.hear(&format!("<message {number}>"));
+        sight.hear(&format!("<message-{number}>"));
     }
     for _ in 0..4 {
         sight.key(Key::Newline);
@@ -148,8 +148,8 @@ fn the_block_never_takes_the_whole_screen() {
         sight.event(Event::Paste("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm".into()));
         let extent = sight.screen.extent();
         assert!(extent.total < usize::from(height), "{extent:?} of {height}");
-        sight.hear("<message 0>");
-        assert!(sight.everything().join("").contains("<message 0>"));
+        sight.hear("<message-0>");
+        assert!(sight.everything().join("").contains("<message-0>"));
     }
 }
 
@@ -216,7 +216,7 @@ fn reflow(terminal: &mut vt100::Parser, columns: u16, height: u16) -> vt100::Par
 
 fn resize(sight: &mut Sight, columns: u16, height: u16) {
     sight.terminal = reflow(&mut sight.terminal, columns, height);
-    sight.screen.resize(Size { columns, rows: height }, false);
+    sight.screen.resize(Size { columns, rows: height });
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn resizes_lose_no_message_and_leave_no_row_behind() {
         let mut messages = 0;
         for _ in 0..40 {
             for _ in 0..dice.roll(4) {
-                sight.hear(&format!("<message {messages}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
+                sight.hear(&format!("<message-{messages}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
                 messages += 1;
             }
             let columns = u16::try_from(40 + dice.roll(80)).unwrap();
@@ -274,8 +274,8 @@ fn a_frame_that_meets_the_terminal_after_its_change_erases_no_message() {
             let columns = u16::try_from(40 + dice.roll(80)).unwrap();
             let height = u16::try_from(20 + dice.roll(20)).unwrap();
             sight.terminal = reflow(&mut sight.terminal, columns, height);
-            sight.hear(&format!("<message {number}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
-            sight.screen.resize(Size { columns, rows: height }, true);
+            sight.hear(&format!("<message-{number}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
+            sight.screen.resize(Size { columns, rows: height });
             sight.frame();
         }
         if long {
@@ -293,9 +293,9 @@ fn a_terminal_without_reflow_loses_no_message() {
     sight.terminal = vt100::Parser::new(24, 80, 1000);
     bar(&mut sight, 1);
     for (number, columns) in [60, 40, 100, 50, 80].into_iter().enumerate() {
-        sight.hear(&format!("<message {number}>"));
+        sight.hear(&format!("<message-{number}>"));
         sight.terminal.screen_mut().set_size(24, columns);
-        sight.screen.resize(Size { columns, rows: 24 }, false);
+        sight.screen.resize(Size { columns, rows: 24 });
     }
     sight.frame();
     check(&mut sight, 5, 1);

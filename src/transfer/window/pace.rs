@@ -1,0 +1,141 @@
+//! How much of a transfer should be on its way: what the link carries, and little more.
+//!
+//! Invariant: what a sender may have outstanding follows what arrives, so that buffers between the two (a tunnel's, a
+//! router's, a kernel's without a bound of its own) never hold seconds of file data before a line of chat. The window
+//! bounds memory; this bounds the queue.
+//!
+//! The formula is that of a link kept full: twice rate times round trip, since half a round trip is always out of sight,
+//! and some time's worth for a receiver that is late now and then. A sender that is held back by it doubles what it may
+//! send each round trip; one that is held back by the link stays where it is.
+
+use std::time::{Duration, Instant};
+
+/// Outstanding until something is measured: six round trips from the whole window, and 0.4 s at 10 Mbit/s, once.
+const START: u64 = 512 * 1024;
+/// Never less than this on top of the formula: one chunk in each buffer on the way.
+const FLOOR: u64 = 64 * 1024;
+/// Time's worth that a receiver may be late: a scheduler's slices, a disk's hiccup.
+const LATE: Duration = Duration::from_millis(20);
+/// The shortest time over which a rate is measured.
+const SPAN: Duration = Duration::from_millis(5);
+/// Spans whose best rate counts: a pause of the sender's disk is not the link's.
+const SPANS: usize = 4;
+
+/// See the module. Knows no clock: the time comes with each call.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// When the sender was first told that it may send.
+    told: Instant,
+    round_trip: Option<Duration>,
+    span_begun: Instant,
+    span_bytes: u64,
+    /// Bytes a second, the latest spans first.
+    rates: [u64; SPANS],
+}
+
+impl Pace {
+    /// The sender is told now.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, rates: [0; SPANS] }
+    }
+
+    /// The sender is told anew, over another connection; what the link was like says little about that.
+    pub(super) fn restart(&mut self, now: Instant) {
+        *self = Self::new(now);
+    }
+
+    /// So many more bytes are durable.
+    pub(super) fn progressed(&mut self, bytes: u64, now: Instant) {
+        let Some(round_trip) = self.round_trip else {
+            // The first piece: what passed since the sender was told is a round trip and that piece's own time.
+            self.round_trip = Some(now.saturating_duration_since(self.told).max(Duration::from_micros(100)));
+            self.span_begun = now;
+            return;
+        };
+        self.span_bytes = self.span_bytes.saturating_add(bytes);
+        let span = now.saturating_duration_since(self.span_begun);
+        if span < SPAN.max(round_trip) {
+            return;
+        }
+        self.rates.rotate_right(1);
+        let [latest, ..] = &mut self.rates;
+        *latest = per_second(self.span_bytes, span);
+        self.span_begun = now;
+        self.span_bytes = 0;
+    }
+
+    /// How much should be outstanding.
+    pub(super) fn flight(&self) -> u64 {
+        let rate = self.rates.iter().copied().max().unwrap_or(0);
+        match self.round_trip {
+            Some(round_trip) if rate > 0 => worth(rate, round_trip.saturating_mul(2) + LATE).saturating_add(FLOOR),
+            _ => START,
+        }
+    }
+}
+
+fn per_second(bytes: u64, time: Duration) -> u64 {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+    bytes.saturating_mul(1_000_000) / micros
+}
+
+fn worth(rate: u64, time: Duration) -> u64 {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    rate.saturating_mul(micros) / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays a link of `rate` bytes a second and a `round_trip`, with endless buffers, for `rounds` chunks of 60 KiB; gives
+    /// what is outstanding in the end.
+    fn play(rate: u64, round_trip: Duration, window: u64, rounds: usize) -> u64 {
+        let chunk = 61_440;
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        let mut limit = START;
+        let mut sent = 0;
+        let mut durable = 0;
+        // When the link is free again, and when each sent chunk is durable and its credit back.
+        let mut free = begun + round_trip / 2;
+        let mut arrivals = std::collections::VecDeque::new();
+        let mut now = begun;
+        for _ in 0..rounds {
+            while sent + chunk <= limit {
+                free = free.max(now + round_trip / 2) + Duration::from_micros(chunk * 1_000_000 / rate);
+                arrivals.push_back(free);
+                sent += chunk;
+            }
+            let arrived: Instant = arrivals.pop_front().unwrap();
+            durable += chunk;
+            pace.progressed(chunk, arrived);
+            limit = limit.max(durable + pace.flight().min(window));
+            // The sender hears of it half a round trip later.
+            now = arrived + round_trip / 2;
+        }
+        limit - durable
+    }
+
+    const WINDOW: u64 = 24 << 20;
+
+    #[test]
+    fn a_slow_link_is_not_filled_with_seconds_of_data() {
+        for (rate, round_trip) in [(1_250_000, 1), (1_250_000, 50), (125_000, 30), (12_500_000, 5)] {
+            let outstanding = play(rate, Duration::from_millis(round_trip), WINDOW, 2_000);
+            let product = worth(rate, Duration::from_millis(round_trip));
+            assert!(outstanding <= 3 * product + 320 * 1024 + worth(rate, LATE), "{rate} {round_trip}: {outstanding}");
+        }
+    }
+
+    #[test]
+    fn a_long_fast_link_gets_the_whole_window() {
+        assert_eq!(play(125_000_000, Duration::from_millis(200), WINDOW, 20_000), WINDOW);
+        assert_eq!(play(2_000_000_000, Duration::from_micros(50), WINDOW, 200_000), WINDOW);
+    }
+
+    #[test]
+    fn before_anything_is_measured_a_start_is_given() {
+        assert_eq!(Pace::new(Instant::now()).flight(), START);
+    }
+}

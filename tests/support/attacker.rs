@@ -1,0 +1,148 @@
+//! Whoever speaks the protocol without being this program: it has the channel and the frames, and obeys no session.
+
+use p2pchat::channel::{
+    Channel, Code, HELLO, Hello, Mode, PublicKey, ReadError, Role, Terms, establish, read_frame, write_frame,
+};
+use p2pchat::frame::{ChunkHeader, Control, Frame, Greeting, Intent, PATIENCE_FOREVER, Refusal};
+use p2pchat::identity::Identity;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use tempfile::TempDir;
+
+/// A connection of its own, after the handshake.
+pub(crate) struct Attacker {
+    pub(crate) stream: TcpStream,
+    pub(crate) channel: Channel,
+    seq: u64,
+}
+
+fn words(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// A key of its own.
+pub(crate) fn identity() -> Identity {
+    Identity::load_or_create(TempDir::new().unwrap().path()).unwrap()
+}
+
+/// A good hello.
+pub(crate) fn hello(mode: Mode) -> [u8; HELLO] {
+    Hello::new(mode).unwrap().encode()
+}
+
+impl Attacker {
+    /// Dials and shakes hands with `key`; with a code in code mode.
+    ///
+    /// # Errors
+    /// In words, when it came to nothing.
+    pub(crate) fn dial(addr: SocketAddr, key: &Identity, code: Option<&str>) -> Result<Self, String> {
+        Self::shake(TcpStream::connect(addr).map_err(words)?, Role::Initiator, key, code)
+    }
+
+    /// The same on a connected stream, in either role.
+    ///
+    /// # Errors
+    /// In words, when it came to nothing.
+    pub(crate) fn shake(mut stream: TcpStream, role: Role, key: &Identity, code: Option<&str>) -> Result<Self, String> {
+        stream.set_read_timeout(Some(super::DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let code = code.map(|code| Code::new(code).unwrap());
+        let own = Hello::new(if code.is_some() { Mode::Code } else { Mode::Open }).unwrap();
+        stream.write_all(&own.encode()).map_err(words)?;
+        let mut bytes = [0; HELLO];
+        stream.read_exact(&mut bytes).map_err(words)?;
+        let theirs = Hello::decode(&bytes, &own).map_err(words)?;
+        let wanted = |_: &PublicKey| true;
+        let terms = Terms { role, code: code.as_ref(), identity: key, wanted: &wanted, reserve_try: &|| true };
+        let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
+        Ok(Self { stream, channel, seq: 0 })
+    }
+
+    /// Dials as a stranger and begins a session.
+    pub(crate) fn meet(addr: SocketAddr, name: &str) -> Self {
+        let mut attacker = Self::dial(addr, &identity(), None).unwrap();
+        let answer = attacker.greet(Intent::New, [7; 16], name);
+        assert!(matches!(answer, Some(Frame::Greeting(_))), "{answer:?}");
+        attacker
+    }
+
+    /// Sends a greeting, and gives the answer.
+    pub(crate) fn greet(&mut self, intent: Intent, session: [u8; 16], name: &str) -> Option<Frame> {
+        self.send(&greeting(intent, session, name)).unwrap();
+        self.read()
+    }
+
+    /// Sends a frame, whatever it is.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub(crate) fn send(&mut self, frame: &Frame) -> Result<(), String> {
+        write_frame(&mut self.stream, &mut self.channel.sealer, frame).map_err(words)
+    }
+
+    /// Sends a control frame with the next number.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub(crate) fn control(&mut self, control: Control) -> Result<(), String> {
+        self.seq += 1;
+        let seq = self.seq;
+        self.send(&Frame::Control { seq, control })
+    }
+
+    /// Seals bytes that are no frame.
+    pub(crate) fn send_bytes(&mut self, frame: &[u8]) {
+        let mut record = [&[0; 2], frame, &[0; 16]].concat();
+        self.channel.sealer.seal(&mut record).unwrap();
+        let _ = self.stream.write_all(&record);
+    }
+
+    /// The next frame of the opening.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub(crate) fn read_opening(&mut self) -> Result<Frame, ReadError> {
+        read_frame(&mut self.stream, &mut self.channel.opener)
+    }
+
+    /// The next frame; none when the peer hung up.
+    pub(crate) fn read(&mut self) -> Option<Frame> {
+        let mut length = [0; 2];
+        self.stream.read_exact(&mut length).ok()?;
+        let mut body = vec![0; u16::from_be_bytes(length).into()];
+        self.stream.read_exact(&mut body).ok()?;
+        self.channel.opener.open(&mut body).expect("the program seals well");
+        body.truncate(body.len() - 16);
+        if let Ok((ChunkHeader { transfer, position }, data)) = ChunkHeader::decode(&body)
+            && body[0] == p2pchat::frame::KIND_CHUNK
+        {
+            return Some(Frame::Chunk { transfer, position, data: data.to_vec() });
+        }
+        Some(Frame::decode(&body).expect("the program sends good frames"))
+    }
+
+    /// Reads on to a frame that fits; none when the peer hung up before.
+    pub(crate) fn read_to(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        loop {
+            let frame = self.read()?;
+            if fits(&frame) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Reads until the peer hangs up.
+    pub(crate) fn read_to_end(&mut self) {
+        while self.read().is_some() {}
+    }
+}
+
+/// A greeting with boundless patience.
+pub(crate) fn greeting(intent: Intent, session: [u8; 16], name: &str) -> Frame {
+    Frame::Greeting(Greeting { intent, session, received: 0, patience: PATIENCE_FOREVER, name: name.into() })
+}
+
+/// Whether a greeting was turned down for this.
+pub(crate) fn is_refusal(frame: Option<&Frame>, with: Refusal) -> bool {
+    matches!(frame, Some(Frame::Refusal(refusal)) if *refusal == with)
+}

@@ -1,0 +1,94 @@
+//! What a user has: a data directory with the own key, and a folder that files arrive in.
+
+use super::peer::{Peer, Watch};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::{env, fs};
+use tempfile::TempDir;
+
+/// Outlives the program, so that it can be started again with the same key.
+#[derive(Clone)]
+pub(crate) struct Home {
+    dir: Arc<TempDir>,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        let home = Self { dir: Arc::new(TempDir::new().unwrap()) };
+        fs::create_dir(home.inbox()).unwrap();
+        fs::create_dir(home.work()).unwrap();
+        home
+    }
+
+    /// `P2PCHAT_DATA`; made by the program.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// `--dir`.
+    pub(crate) fn inbox(&self) -> PathBuf {
+        self.dir.path().join("inbox")
+    }
+
+    /// The working directory.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// A file to send: made, and its path.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.work().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Names in the receiving folder, sorted, hidden ones too.
+    pub(crate) fn received(&self) -> Vec<String> {
+        names(&self.inbox())
+    }
+
+    /// The program, not started: own directories, none of the caller's settings.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pchat"));
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("P2PCHAT_")) {
+            command.env_remove(name);
+        }
+        command.env("P2PCHAT_DATA", self.data()).current_dir(self.work()).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts any command of the program.
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Peer {
+        Peer::start(name, self, arguments, None)
+    }
+
+    /// `listen` with `--json` on a free port of 127.0.0.1; it listens by the time this returns.
+    pub(crate) fn listen(&self, name: &str, options: &[&str]) -> Peer {
+        let peer = self.json(name, &["listen", "127.0.0.1:0"], options, None);
+        peer.event("listening");
+        peer
+    }
+
+    /// `connect` with `--json`.
+    pub(crate) fn connect(&self, name: &str, addr: SocketAddr, options: &[&str]) -> Peer {
+        self.json(name, &["connect", &addr.to_string()], options, None)
+    }
+
+    /// Either, with `watch` looking at each event first; what it does not keep is forgotten.
+    pub(crate) fn json(&self, name: &str, role: &[&str], options: &[&str], watch: Option<Watch>) -> Peer {
+        let inbox = self.inbox();
+        let common = ["--json", "-n", name, "--dir", inbox.to_str().unwrap()];
+        Peer::start(name, self, &[role, &common, options].concat(), watch)
+    }
+}
+
+/// Names in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = entries.collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,70 @@
+//! Two real programs, the network between them, and the seat of an attacker.
+//!
+//! [`Peer`] runs the built binary; [`Relay`] stands between two of them and misbehaves on demand; [`Attacker`] speaks the protocol
+//! by itself. Nothing here waits for a time to pass: everything waits for an event, with a deadline that only a defect reaches.
+
+#![allow(dead_code, unused_imports, reason = "each test file takes what it needs")]
+
+pub(crate) mod attacker;
+pub(crate) mod dice;
+pub(crate) mod home;
+pub(crate) mod peer;
+pub(crate) mod relay;
+mod wire;
+
+pub(crate) use attacker::Attacker;
+pub(crate) use dice::Dice;
+pub(crate) use home::Home;
+pub(crate) use peer::Peer;
+pub(crate) use relay::{Cut, Fault, Pace, Place, Plan, Relay, Side, Trick, Way};
+
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+/// So long a test waits for what should happen soon; only a defect, or a machine that stands still, uses it up.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A listener that `ana` runs and a dialler that `ben` runs, connected.
+pub(crate) fn meet(listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
+    let ana = Home::new().listen("ana", listen);
+    let ben = Home::new().connect("ben", ana.addr(), connect);
+    ana.event("connected");
+    ben.event("connected");
+    (ana, ben)
+}
+
+/// Serves each connection on a thread of its own, as something that is not p2pchat.
+pub(crate) fn serve(behave: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let behave = behave.clone();
+            thread::spawn(move || behave(stream));
+        }
+    });
+    addr
+}
+
+/// An address that nobody listens at, and nobody else can take while the socket lives; a listener still can.
+pub(crate) fn nobody() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
+}
+
+/// Whether the event has this name.
+pub(crate) fn is(event: &Value, name: &str) -> bool {
+    event["event"] == name
+}
+
+/// A member that is text, or nothing.
+pub(crate) fn text<'e>(event: &'e Value, member: &str) -> &'e str {
+    event[member].as_str().unwrap_or_default()
+}
