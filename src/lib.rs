@@ -57,6 +57,8 @@ pub mod command;
 pub mod connect;
 pub mod exit;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod identity;
 pub mod link;
 pub mod notice;

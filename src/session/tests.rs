@@ -275,6 +275,62 @@ fn gaps_and_false_acknowledgements_are_faults() {
 }
 
 #[test]
+fn a_peer_that_comes_back_with_a_false_count_is_at_fault_and_the_session_over() {
+    let mut side = Side::new(PATIENCE_FOREVER);
+    side.session.connected(with(), connected_notice());
+    side.session.lost(Loss::Closed);
+    let fault = side.session.resumed(1).unwrap_err();
+    assert!(matches!(fault, Fault::FalseAck { acknowledged: 1, sent: 0 }));
+    side.session.lost(Loss::Fault(fault));
+    side.perform();
+    assert_eq!(side.ended, Some(Ending::Fault));
+}
+
+#[test]
+fn a_peer_that_asks_on_and_acknowledges_no_answer_is_at_fault() {
+    let mut side = Side::new(0);
+    side.session.connected(with(), connected_notice());
+    let offer = Offer { files: 1, folders: 0, bytes: 0, list: 1, digest: [0; 32] };
+    let mut held = 0;
+    for transfer in 1.. {
+        let seq = u64::from(transfer) * 2 - 1;
+        let asked = side.session.control(seq, Control::Offer { transfer, offer: offer.clone() });
+        side.session.too_much(transfer);
+        let (reason, text) = (crate::frame::Reason::Confirmed, String::new());
+        let confirmed = side.session.control(seq + 1, Control::Cancel { transfer, reason, text, by_offerer: true });
+        // The face keeps pace.
+        side.session.settled(seq + 1);
+        side.perform();
+        if let Err(fault) = asked.and(confirmed) {
+            assert!(matches!(fault, Fault::AnswersIgnored));
+            break;
+        }
+        held = side.session.held().queued;
+    }
+    assert!(held <= QUEUE_MOST);
+}
+
+#[test]
+fn what_the_user_is_told_of_a_frame_is_written_before_the_frame_is_acknowledged() {
+    let mut side = Side::new(0);
+    side.session.connected(with(), connected_notice());
+    let offer = Offer { files: 1, folders: 0, bytes: 0, list: 1, digest: [0; 32] };
+    side.session.control(1, Control::Offer { transfer: 1, offer }).unwrap();
+    let (reason, text) = (crate::frame::Reason::User, String::new());
+    side.session.control(2, Control::Cancel { transfer: 1, reason, text, by_offerer: true }).unwrap();
+    let acks = |session: &mut Session| -> Vec<u64> {
+        session
+            .actions()
+            .iter()
+            .filter_map(|action| if let Action::Ack(seq) = action { Some(*seq) } else { None })
+            .collect()
+    };
+    assert_eq!(acks(&mut side.session), [1]);
+    side.session.settled(2);
+    assert_eq!(acks(&mut side.session), [2]);
+}
+
+#[test]
 fn nothing_may_follow_a_goodbye() {
     let mut side = Side::new(0);
     side.session.connected(with(), connected_notice());

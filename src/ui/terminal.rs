@@ -27,13 +27,12 @@ mod screen;
 #[cfg(test)]
 mod sight;
 mod style;
-#[cfg(test)]
-mod trial;
 mod tty;
 
 pub use tty::restore;
 
 use super::{Intake, Posted};
+use crate::why::why;
 use face::{Face, Now, Setup};
 use history::History;
 use inbox::{Attention, Event, Inbox};
@@ -80,10 +79,10 @@ pub struct Terminal {
 #[derive(Debug, Error)]
 pub enum FaceError {
     /// The terminal refused.
-    #[error("cannot use the terminal: {0}\n--plain needs none")]
+    #[error("cannot use the terminal: {}\n--plain needs none", why(.0))]
     Terminal(#[source] io::Error),
     /// The history file is unusable.
-    #[error("cannot use the history {}: {error}", path.display())]
+    #[error("cannot use the history {}: {}", path.display(), why(error))]
     History {
         /// The file.
         path: PathBuf,
@@ -92,7 +91,7 @@ pub enum FaceError {
         error: io::Error,
     },
     /// The system gives no more threads.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread: {}", why(.0))]
     Thread(#[source] io::Error),
 }
 
@@ -118,7 +117,7 @@ impl Terminal {
             style: Style { colour: self.colour },
             own: self.own,
             verbose: self.verbose,
-            home: etcetera::home_dir().ok(),
+            home: std::env::home_dir(),
             history,
         };
         let inbox = Arc::new(Inbox::default());

@@ -101,10 +101,10 @@ impl Chat {
             Notice::Offer { .. } => return self.offer(notice, wall),
             Notice::Accepted { transfer } => format!("{} begins", of(transfer)),
             Notice::Declined { transfer, reason, by_peer } => {
-                format!("{} declined {}{}", who(by_peer), of(transfer), why(reason))
+                format!("{} declined {}{}", who(by_peer), of(transfer), because(reason))
             }
             Notice::Cancelled { transfer, reason, by_peer } => {
-                format!("{} cancelled {}{}", who(by_peer), of(transfer), why(reason))
+                format!("{} cancelled {}{}", who(by_peer), of(transfer), because(reason))
             }
             Notice::File { path, bytes, .. } if self.verbose => {
                 format!("{}, {}", harmless(&path.safe()), words::size(*bytes))
@@ -121,20 +121,20 @@ impl Chat {
             }
             Notice::Failed { transfer, path, reason } => {
                 let what = path.as_ref().map_or_else(|| of(transfer), |path| harmless(&path.safe()));
-                return self.say(wall, Paint::Alarm, &format!("{what} failed{}", why(reason)));
+                return self.say(wall, Paint::Alarm, &format!("{what} failed{}", because(reason)));
             }
             Notice::Trust { peer, trust } => format!("{} is {} now", harmless(&peer.safe()), trust.word()),
             Notice::Info(info) => return self.info(info, wall),
             Notice::Lost { reason, waiting } => {
                 let waiting = if *waiting > 0 { format!("; {waiting} waiting") } else { String::new() };
-                let text = format!("connection lost{}{waiting}\nwhat you type is sent when it is back", why(reason));
+                let text = format!("connection lost{}{waiting}", because(reason));
                 return self.say(wall, Paint::Alarm, &text);
             }
             Notice::Reconnected { .. } => "connected again".into(),
             Notice::Warning(text) => return self.say(wall, Paint::Alarm, &format!("warning: {}", mended(text))),
             Notice::Error { text, .. } => return self.say(wall, Paint::Alarm, &mended(text)),
             Notice::Bye { from_peer, reason } => {
-                format!("{}{}", if *from_peer { format!("{peer} has left") } else { "bye".into() }, why(reason))
+                format!("{}{}", if *from_peer { format!("{peer} has left") } else { "bye".into() }, because(reason))
             }
             Notice::Delivered { .. } | Notice::Progress { .. } | Notice::File { .. } => return,
         };
@@ -273,15 +273,15 @@ fn listening(addrs: &[String], code: Option<&str>) -> String {
         Some(code) => format!("waiting for your peer, who needs the code {} and one of:", SafeText::clean(code)),
         None => "waiting for your peer, who runs one of:".into(),
     };
-    for addr in addrs {
-        text.push_str(&format!("\n  p2pchat connect {}", SafeText::clean(addr)));
-        text.push_str(if code.is_some() { " --code" } else { "" });
+    for command in words::to_dial(addrs, code.is_some()) {
+        text.push_str("\n  ");
+        text.push_str(&command);
     }
     text
 }
 
 /// A reason, if there is one, as the end of a sentence.
-fn why(reason: &SafeText) -> String {
+fn because(reason: &SafeText) -> String {
     if reason.as_str().is_empty() { String::new() } else { format!(": {}", harmless(reason)) }
 }
 

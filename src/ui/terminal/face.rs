@@ -108,7 +108,7 @@ impl Face {
             search: None,
             transfers: Transfers::default(),
             peer: None,
-            link: Link::Waiting("not connected".into()),
+            link: Link::Waiting("connecting".into()),
             undelivered: VecDeque::new(),
             passing: Vec::new(),
             question: None,
@@ -135,9 +135,8 @@ impl Face {
         self.transfers.notice(notice, now.at);
         match notice {
             Notice::Listening { .. } => self.link = Link::Waiting("waiting for a peer".into()),
-            Notice::Status(text) if self.peer.is_none() => {
-                self.link = Link::Waiting(SafeText::clean(text).as_str().into());
-            }
+            // With `--keep`, after a session.
+            Notice::Status(text) if text.starts_with("waiting for") => self.no_peer(Link::Waiting(text.clone())),
             Notice::Connected { peer, trust, .. } => {
                 self.peer = Some((super::chat::harmless(&peer.safe()), *trust));
                 self.link = Link::Connected;
@@ -156,9 +155,15 @@ impl Face {
             }
             Notice::Lost { .. } => self.link = Link::LostSince(now.at),
             Notice::Reconnected { .. } => self.link = Link::Connected,
-            Notice::Bye { .. } => self.link = Link::Ended,
+            Notice::Bye { .. } => self.no_peer(Link::Ended),
             _ => {}
         }
+    }
+
+    fn no_peer(&mut self, link: Link) {
+        self.peer = None;
+        self.link = link;
+        self.undelivered.clear();
     }
 
     /// Takes an event of the terminal.

@@ -4,6 +4,8 @@ use super::{Face, Input, Key, Now, Paint, Question, Search, TWICE, completion};
 use crate::frame::LINE_TEXT;
 use crate::ui::terminal::kept;
 use crate::ui::terminal::style::cut;
+use crate::ui::words;
+use crate::why::why;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -63,10 +65,11 @@ impl Face {
 
     pub(super) fn question_text(&self, question: Question) -> String {
         let running = self.transfers.running();
-        let open = if running == 1 { "a transfer is".into() } else { format!("{running} transfers are") };
+        let open = words::count(u64::try_from(running).unwrap_or(u64::MAX), "transfer");
+        // Short enough for a narrow terminal, where it must still be read as a whole.
         match question {
-            Question::Quit => format!("{open} open: finish sending, stop the rest and quit? y or n"),
-            Question::Leave => format!("{open} open: leave at once? y or n"),
+            Question::Quit => format!("{open} open: quit when done? y/n"),
+            Question::Leave => format!("{open} open: leave now? y/n"),
         }
     }
 
@@ -115,7 +118,7 @@ impl Face {
         }
         self.editor.take();
         if let Err(error) = self.history.add(&line) {
-            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {error}"));
+            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", why(&error)));
         }
     }
 
@@ -126,6 +129,9 @@ impl Face {
         let (word, first, rest) = (words.next()?, words.next().unwrap_or(""), words.next().unwrap_or(""));
         match word {
             _ if line.trim_end().contains('\n') => return Some(Ok(line.into())),
+            // For the test that a panic, too, gives the terminal back.
+            #[cfg(debug_assertions)]
+            "/panic!" => panic!("asked for"),
             "/clear" => self.clear = true,
             "/bell" => match first {
                 "on" | "off" => self.bell = first == "on",
@@ -173,7 +179,7 @@ impl Face {
                 let path = self.expanded(file);
                 match write_new(&path, text) {
                     Ok(()) => (Paint::Dim, format!("message {number} saved as {}", path.display())),
-                    Err(error) => (Paint::Alarm, format!("cannot save {}: {error}", path.display())),
+                    Err(error) => (Paint::Alarm, format!("cannot save {}: {}", path.display(), why(&error))),
                 }
             }
         };
