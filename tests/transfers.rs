@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::files::{content, tree};
 use support::peer::Stream;
-use support::{Cut, Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, meet, text};
+use support::{Cut, Fault, Home, Peer, Place, Plan, Relay, Trick, Way, is, meet, text};
 
 const MIB: usize = 1 << 20;
 
@@ -538,7 +538,7 @@ mod faults {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("good"), "good").unwrap();
         fs::write(folder.join("secret"), "secret").unwrap();
-        fs::set_permissions(folder.join("secret"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
         ben.send("/send folder");
         ana.wait_for(|event| is(event, "done") || is(event, "failed"));
         assert!(ana.home().inbox().join("folder/good").exists());
