@@ -200,6 +200,18 @@ fn ctrl_d_on_an_empty_line_quits() {
 }
 
 #[test]
+fn ctrl_z_goes_on_where_no_shell_could_bring_the_program_back() {
+    let (mut terminal, mut peer) = meet(&[]);
+    terminal.keys("kept");
+    terminal.until_shows("> kept");
+    terminal.keys("\x1a");
+    peer.say("still here?");
+    terminal.until_shows("bob  still here?");
+    terminal.keys("\r");
+    assert_eq!(peer.hears(), "kept");
+}
+
+#[test]
 #[cfg(debug_assertions)]
 fn a_panic_gives_the_terminal_back() {
     let (mut terminal, _peer) = meet(&[]);
