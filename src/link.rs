@@ -7,7 +7,7 @@
 //! 2. Writer: outbox → frames sealed into one buffer, chunks sealed in place → one vectored write.
 //! 3. Five seconds without a byte: the reader asks for a ping. Fifteen: the link is lost. A write that does not move: the same.
 
-use crate::buffer::{LENGTH, OutChunk, Pool, TAG};
+use crate::buffer::{LENGTH, OutChunk, Pool, Record, TAG};
 use crate::channel::{Opener, Sealer};
 use crate::frame::{ChunkHeader, Control, Frame, FrameError, KIND_CHUNK, Position, TransferId};
 use crate::outbox::{Batch, Bulk, Outbox};
@@ -165,47 +165,7 @@ impl Reader {
         let mut record = pool.take(length);
         self.fill(record.bytes_mut(), true)?;
         self.opener.open(record.bytes_mut()).map_err(|_| Loss::Tampered)?;
-        let frame = record.frame();
-        if frame.first() == Some(&KIND_CHUNK) {
-            let (header, _) = ChunkHeader::decode(frame).map_err(Fault::Frame)?;
-            if let Delivered::ListComplete(transfer, list) =
-                self.window.deliver_chunk(header, record).map_err(Fault::Bulk)?
-            {
-                tell(LinkEvent::Listed(transfer, list));
-            }
-            return Ok(());
-        }
-        let frame = Frame::decode(frame).map_err(Fault::Frame)?;
-        pool.give_record(record);
-        self.hand_on(frame, tell)?;
-        Ok(())
-    }
-
-    fn hand_on(&self, frame: Frame, tell: &dyn Fn(LinkEvent)) -> Result<(), Fault> {
-        match frame {
-            Frame::Control { seq, control } => {
-                // The window has to know of an offer before its list comes, and the owner may be slower than the peer.
-                let admission = match &control {
-                    Control::Offer { transfer, offer } => Some((*transfer, self.window.offered(*transfer, offer)?)),
-                    _ => None,
-                };
-                tell(LinkEvent::Control(seq, control));
-                if let Some((transfer, Admission::TooMuch)) = admission {
-                    tell(LinkEvent::TooMuch(transfer));
-                }
-            }
-            Frame::Ack(received) => tell(LinkEvent::Ack(received)),
-            Frame::Ping(token) => self.outbox.pong(token),
-            Frame::Pong(_) => {}
-            Frame::Credit { transfer, durable, limit } => tell(LinkEvent::Credit(transfer, durable, limit)),
-            Frame::Restart { transfer, position, limit } => tell(LinkEvent::Restart(transfer, position, limit)),
-            Frame::FileEnd { transfer, position, status, digest } => {
-                self.window.deliver_end(transfer, position, status, digest)?;
-            }
-            Frame::Chunk { .. } => return Err(Fault::Frame(FrameError::UnknownKind(KIND_CHUNK))),
-            Frame::Commit(_) | Frame::Nonce(_) | Frame::Reveal(_) => return Err(Fault::Unexpected("verification")),
-            Frame::Greeting(_) | Frame::Refusal(_) => return Err(Fault::Unexpected("greeting")),
-        }
+        received(record, &self.outbox, &self.window, tell)?;
         Ok(())
     }
 
@@ -247,6 +207,52 @@ impl Reader {
             self.heard = self.heard.checked_sub(SILENCE - IDLE).unwrap_or(self.heard);
         }
     }
+}
+
+/// Takes a record apart that was opened, and hands its frame on: bulk to the window, the rest as events.
+///
+/// # Errors
+/// When the peer may not send it.
+pub(crate) fn received(
+    record: Record,
+    outbox: &Outbox,
+    window: &Window,
+    tell: &dyn Fn(LinkEvent),
+) -> Result<(), Fault> {
+    if record.frame().first() == Some(&KIND_CHUNK) {
+        let (header, _) = ChunkHeader::decode(record.frame())?;
+        if let Delivered::ListComplete(transfer, list) = window.deliver_chunk(header, record)? {
+            tell(LinkEvent::Listed(transfer, list));
+        }
+        return Ok(());
+    }
+    let frame = Frame::decode(record.frame())?;
+    window.records().give_record(record);
+    match frame {
+        Frame::Control { seq, control } => {
+            // The window has to know of an offer before its list comes, and the owner may be slower than the peer.
+            let admission = match &control {
+                Control::Offer { transfer, offer } => Some((*transfer, window.offered(*transfer, offer)?)),
+                _ => None,
+            };
+            tell(LinkEvent::Control(seq, control));
+            if let Some((transfer, Admission::TooMuch)) = admission {
+                tell(LinkEvent::TooMuch(transfer));
+            }
+        }
+        Frame::Ack(received) => tell(LinkEvent::Ack(received)),
+        Frame::Ping(token) => outbox.pong(token),
+        Frame::Pong(_) => {}
+        Frame::Credit { transfer, durable, limit } => tell(LinkEvent::Credit(transfer, durable, limit)),
+        Frame::Restart { transfer, position, limit } => tell(LinkEvent::Restart(transfer, position, limit)),
+        Frame::FileEnd { transfer, position, status, digest } => {
+            window.deliver_end(transfer, position, status, digest)?;
+        }
+        Frame::Chunk { .. } => return Err(Fault::Frame(FrameError::UnknownKind(KIND_CHUNK))),
+        Frame::Commit(_) | Frame::Nonce(_) | Frame::Reveal(_) => return Err(Fault::Unexpected("verification")),
+        Frame::Greeting(_) | Frame::Refusal(_) => return Err(Fault::Unexpected("greeting")),
+    }
+    Ok(())
 }
 
 /// A stretch of the next write.

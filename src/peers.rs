@@ -6,7 +6,7 @@
 //!
 //! No clock here: the caller says when it is.
 
-mod file;
+pub(crate) mod file;
 mod judge;
 mod store;
 

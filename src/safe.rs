@@ -217,8 +217,8 @@ fn class(c: char) -> Class {
     }
 }
 
-/// By the Unicode Character Database, version 16.
-fn is_harmful(c: char) -> bool {
+/// Whether a terminal obeys it, hides it, or orders others by it. By the Unicode Character Database, version 16.
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control() || is_format(c) || is_blank_letter(c) || is_nobodys(c)
 }
 

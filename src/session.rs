@@ -23,6 +23,7 @@ use std::time::Duration;
 use thiserror::Error;
 use transfers::Transfers;
 
+pub(crate) use delivery::QUEUE_MOST;
 pub use ending::{Ending, Loss};
 pub use transfers::Moved;
 
@@ -48,6 +49,9 @@ pub enum Fault {
     /// More unacknowledged frames than the wire allows.
     #[error("the peer sent more unacknowledged frames than the protocol allows")]
     TooMuchUnacknowledged,
+    /// It asks on while it acknowledges none of the answers.
+    #[error("the peer asks for more and acknowledges no answer")]
+    AnswersIgnored,
     /// An offer whose number is not the next.
     #[error("the peer offered transfer {0} out of turn")]
     OfferNumber(TransferId),
@@ -162,6 +166,19 @@ enum Farewell {
     Said(Duration),
 }
 
+/// How many control frames a session holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    /// Own ones that wait for the window.
+    pub(crate) queued: usize,
+    /// Own ones that wait for their acknowledgement.
+    pub(crate) unacknowledged: usize,
+    /// The peer's that are not handed on.
+    pub(crate) pending: usize,
+    /// The same in bytes.
+    pub(crate) pending_bytes: usize,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Session {
@@ -268,11 +285,11 @@ impl Session {
     /// A new connection of this session is there; the peer holds all own frames up to `received`.
     ///
     /// # Errors
-    /// When `received` cannot be.
+    /// When `received` cannot be; the caller then calls [`Session::lost`] with the fault.
     pub fn resumed(&mut self, received: u64) -> Result<(), Fault> {
-        let again = self.outgoing.again(received)?;
         self.connected = true;
         self.lost_since = None;
+        let again = self.outgoing.again(received)?;
         self.notice(Notice::Reconnected { resent: again.len() });
         for (seq, control) in again {
             self.send(seq, control);
@@ -293,6 +310,10 @@ impl Session {
         if self.peer_bye.is_some() {
             return Err(Fault::Unexpected("control"));
         }
+        if self.outgoing.is_flooded() {
+            return Err(Fault::AnswersIgnored);
+        }
+        let before = self.actions.len();
         let mut handed_on = true;
         match control {
             Control::Line { action, text } => {
@@ -310,11 +331,25 @@ impl Session {
             Control::Complete { transfer, files, failed } => self.peer_completed(transfer, files, failed),
             Control::Bye { reason } => self.peer_leaves(reason),
         }
-        if handed_on && let Some(acknowledged) = self.incoming.settle(seq, false) {
-            self.actions.push(Action::Ack(acknowledged));
+        if handed_on {
+            self.settle_after(seq, before);
         }
         self.go_on();
         Ok(())
+    }
+
+    /// Settles a frame whose actions begin at `before`: once the last of what the user is told of it is written, so that a face
+    /// that stalls stops the peer and fills no memory; at once when there is nothing to tell.
+    fn settle_after(&mut self, seq: u64, before: usize) {
+        let told = self.actions.iter_mut().skip(before).rev().find_map(|action| match action {
+            Action::Notice(posted) => Some(posted),
+            _ => None,
+        });
+        if let Some(posted) = told {
+            posted.settles = Some(seq);
+        } else if let Some(acknowledged) = self.incoming.settle(seq, false) {
+            self.actions.push(Action::Ack(acknowledged));
+        }
     }
 
     /// The peer acknowledged all up to `seq`.
@@ -337,6 +372,12 @@ impl Session {
             self.actions.push(Action::Ack(acknowledged));
         }
         self.go_on();
+    }
+
+    /// What is held for the wire, for tests of its bounds.
+    pub(crate) fn held(&self) -> Held {
+        let ((queued, unacknowledged), (pending, pending_bytes)) = (self.outgoing.held(), self.incoming.held());
+        Held { queued, unacknowledged, pending, pending_bytes }
     }
 
     /// When [`Session::tick`] wants to be called, if nothing happens before.

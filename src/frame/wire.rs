@@ -81,7 +81,7 @@ impl ChunkHeader {
     /// When the header is cut, or the data is empty or over [`CHUNK_DATA`].
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let mut body = Body::of("CHUNK", frame.get(1..).ok_or(FrameError::Empty)?);
-        let header = Self { transfer: body.u32()?, position: body.u64()? };
+        let header = Self { transfer: body.u32()?, position: body.position()? };
         Ok((header, body.rest(1, CHUNK_DATA)?))
     }
 }

@@ -56,7 +56,7 @@ pub enum LineError {
 
 /// The file in memory.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(crate) struct Book {
     lines: Vec<Line>,
     problems: Vec<Problem>,
 }
@@ -75,7 +75,7 @@ enum Line {
 }
 
 impl Book {
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let mut book = Self::default();
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         if bytes.is_empty() {
@@ -96,7 +96,7 @@ impl Book {
         book
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in &self.lines {
             match line {
@@ -114,11 +114,11 @@ impl Book {
         bytes
     }
 
-    pub(super) fn problems(&self) -> &[Problem] {
+    pub(crate) fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    pub(super) fn peers(&self) -> impl Iterator<Item = &Peer> {
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.lines.iter().filter_map(|line| match line {
             Line::Peer { peer, .. } => Some(peer),
             Line::Verbatim(_) => None,
@@ -126,7 +126,7 @@ impl Book {
     }
 
     /// The first peer that is meant, to be changed.
-    pub(super) fn edit(&mut self, is_meant: impl Fn(&Peer) -> bool) -> Option<&mut Peer> {
+    pub(crate) fn edit(&mut self, is_meant: impl Fn(&Peer) -> bool) -> Option<&mut Peer> {
         self.lines.iter_mut().find_map(|line| match line {
             Line::Peer { peer, unchanged, .. } if is_meant(peer) => {
                 *unchanged = None;
@@ -136,14 +136,14 @@ impl Book {
         })
     }
 
-    pub(super) fn add(&mut self, peer: Peer) {
+    pub(crate) fn add(&mut self, peer: Peer) {
         if self.lines.is_empty() {
             self.lines.extend(HEADER.lines().map(|line| Line::Verbatim(line.as_bytes().to_vec())));
         }
         self.lines.push(Line::Peer { peer, unchanged: None, comment: String::new() });
     }
 
-    pub(super) fn remove(&mut self, name: &str) -> Option<Peer> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Peer> {
         let index = self.lines.iter().position(|line| matches!(line, Line::Peer { peer, .. } if peer.name == name))?;
         match self.lines.remove(index) {
             Line::Peer { peer, .. } => Some(peer),

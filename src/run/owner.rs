@@ -242,6 +242,9 @@ impl Owner {
     /// The connection is over; the session may go on.
     pub(super) fn lose(&mut self, loss: Loss) {
         self.end_link();
+        if !matches!(loss, Loss::Fault(_)) {
+            self.hear_out();
+        }
         self.session.lost(loss);
         self.perform();
         if self.session.is_lost() && !self.session.is_over() {
@@ -265,6 +268,24 @@ impl Owner {
         }
         // What the old reader brought to its end counts as open, and is named by RESTART.
         self.window.disconnected();
+    }
+
+    /// What the ended link told before its end still counts: the window has taken note of it already, and the peer will not
+    /// send again what it says is received.
+    fn hear_out(&mut self) {
+        self.backlog.extend(self.happenings.try_iter());
+        let epoch = self.epoch;
+        let told = |happening: &Happening| matches!(happening, Happening::Link(number, _) if *number == epoch);
+        let (late, others) = std::mem::take(&mut self.backlog).into_iter().partition(told);
+        self.backlog = others;
+        let late: VecDeque<Happening> = late;
+        for happening in late {
+            match happening {
+                Happening::Link(_, LinkEvent::Ended(_)) => {}
+                Happening::Link(_, event) => self.link_event(event),
+                _ => {}
+            }
+        }
     }
 
     /// Starts a link on an opened connection.

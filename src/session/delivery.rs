@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 const QUEUE_FRAMES: usize = 256;
 /// The same in bytes: sixteen lines of full length.
 const QUEUE_BYTES: usize = 1 << 20;
+/// Control frames that may wait for the window at all. Input waits long before; so these are answers, and a peer with that many is
+/// one that asks on and acknowledges nothing.
+pub(crate) const QUEUE_MOST: usize = 4_096;
 
 /// A frame with the size it counts for.
 #[derive(Debug)]
@@ -96,6 +99,16 @@ impl Outgoing {
         self.queue.len() >= QUEUE_FRAMES || self.queue_bytes >= QUEUE_BYTES
     }
 
+    /// Whether so much waits that the peer has to acknowledge some of it before it may ask for more.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.queue.len() >= QUEUE_MOST
+    }
+
+    /// Frames that wait for the window, and for their acknowledgement.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.queue.len(), self.unacknowledged.len())
+    }
+
     /// All that the peer is not known to have, oldest first.
     pub(super) fn undelivered(&self) -> impl Iterator<Item = &Control> {
         self.unacknowledged.iter().map(|held| &held.control).chain(&self.queue)
@@ -171,6 +184,11 @@ impl Incoming {
     /// Whether all that came in is handed on.
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// Frames and bytes that are not handed on.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.pending.len(), self.pending_bytes)
     }
 
     /// What to acknowledge on a new connection.

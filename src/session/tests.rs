@@ -21,7 +21,8 @@ struct Side {
     /// Numbers of shown lines that the face has not settled yet.
     unsettled: VecDeque<u64>,
     on_the_way: VecDeque<Wire>,
-    delivered: u64,
+    /// Own lines that the other side is known to have; the only control frames here, so numbers count them.
+    delivered: usize,
     ended: Option<Ending>,
     warnings: Vec<String>,
     hung_up: bool,
@@ -65,6 +66,7 @@ impl Side {
                     self.unsettled.extend(settles);
                 }
                 Action::Notice(Posted { notice: Notice::Delivered { id }, .. }) => {
+                    let id = usize::try_from(id).unwrap();
                     assert!(id > self.delivered, "delivered went from {} to {id}", self.delivered);
                     self.delivered = id;
                 }
@@ -203,14 +205,14 @@ proptest! {
                 // Nothing is acknowledged that the other side's face has not settled, and nothing is shown twice.
                 let other = &pair.sides[1 - side];
                 let settled = other.shown.len() - other.unsettled.len();
-                prop_assert!(pair.sides[side].delivered as usize <= settled);
+                prop_assert!(pair.sides[side].delivered <= settled);
                 prop_assert_eq!(&other.shown[..], &pair.sides[side].said[..other.shown.len()]);
             }
         }
         pair.quiesce();
         for side in 0..2 {
             prop_assert_eq!(&pair.sides[1 - side].shown, &pair.sides[side].said);
-            prop_assert_eq!(pair.sides[side].delivered as usize, pair.sides[side].said.len());
+            prop_assert_eq!(pair.sides[side].delivered, pair.sides[side].said.len());
         }
     }
 
@@ -270,6 +272,62 @@ fn gaps_and_false_acknowledgements_are_faults() {
     let line = || Control::Line { action: false, text: "x".into() };
     assert!(matches!(side.session.control(2, line()), Err(Fault::Gap { expected: 1, came: 2 })));
     assert!(matches!(side.session.acknowledged(1), Err(Fault::FalseAck { acknowledged: 1, sent: 0 })));
+}
+
+#[test]
+fn a_peer_that_comes_back_with_a_false_count_is_at_fault_and_the_session_over() {
+    let mut side = Side::new(PATIENCE_FOREVER);
+    side.session.connected(with(), connected_notice());
+    side.session.lost(Loss::Closed);
+    let fault = side.session.resumed(1).unwrap_err();
+    assert!(matches!(fault, Fault::FalseAck { acknowledged: 1, sent: 0 }));
+    side.session.lost(Loss::Fault(fault));
+    side.perform();
+    assert_eq!(side.ended, Some(Ending::Fault));
+}
+
+#[test]
+fn a_peer_that_asks_on_and_acknowledges_no_answer_is_at_fault() {
+    let mut side = Side::new(0);
+    side.session.connected(with(), connected_notice());
+    let offer = Offer { files: 1, folders: 0, bytes: 0, list: 1, digest: [0; 32] };
+    let mut held = 0;
+    for transfer in 1.. {
+        let seq = u64::from(transfer) * 2 - 1;
+        let asked = side.session.control(seq, Control::Offer { transfer, offer: offer.clone() });
+        side.session.too_much(transfer);
+        let (reason, text) = (crate::frame::Reason::Confirmed, String::new());
+        let confirmed = side.session.control(seq + 1, Control::Cancel { transfer, reason, text, by_offerer: true });
+        // The face keeps pace.
+        side.session.settled(seq + 1);
+        side.perform();
+        if let Err(fault) = asked.and(confirmed) {
+            assert!(matches!(fault, Fault::AnswersIgnored));
+            break;
+        }
+        held = side.session.held().queued;
+    }
+    assert!(held <= QUEUE_MOST);
+}
+
+#[test]
+fn what_the_user_is_told_of_a_frame_is_written_before_the_frame_is_acknowledged() {
+    let mut side = Side::new(0);
+    side.session.connected(with(), connected_notice());
+    let offer = Offer { files: 1, folders: 0, bytes: 0, list: 1, digest: [0; 32] };
+    side.session.control(1, Control::Offer { transfer: 1, offer }).unwrap();
+    let (reason, text) = (crate::frame::Reason::User, String::new());
+    side.session.control(2, Control::Cancel { transfer: 1, reason, text, by_offerer: true }).unwrap();
+    let acks = |session: &mut Session| -> Vec<u64> {
+        session
+            .actions()
+            .iter()
+            .filter_map(|action| if let Action::Ack(seq) = action { Some(*seq) } else { None })
+            .collect()
+    };
+    assert_eq!(acks(&mut side.session), [1]);
+    side.session.settled(2);
+    assert_eq!(acks(&mut side.session), [2]);
 }
 
 #[test]

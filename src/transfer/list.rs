@@ -13,6 +13,7 @@ mod wire;
 mod tests;
 
 pub use builder::Builder;
+pub(crate) use wire::read;
 
 use super::name::{Name, NameFault};
 use crate::frame::{FILE_END_WEIGHT, LIST_BYTES, Position, Reason};

@@ -13,9 +13,6 @@
 mod inbox;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 use super::Report;
 use super::landing::{Landing, LandingError};
 use super::list::List;
@@ -133,7 +130,7 @@ pub enum DownloadReport {
 
 /// What the owner says to the worker.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// See [`Download::accept`].
     Accept { dest: Option<PathBuf>, on_clash: OnClash },
     /// See [`Download::cancel`]; a flag says it too, and is seen before the pieces that wait.

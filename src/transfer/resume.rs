@@ -204,3 +204,57 @@ impl Past {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::list::{Builder, Meta};
+
+    fn list() -> List {
+        let mut builder = Builder::default();
+        for name in ["a", "b"] {
+            builder.file(Name::new(name).unwrap(), Meta::default(), 1).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_was_written_down_is_found_by_the_same_peer_list_and_folder_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let open = |peer, digest, dest| Journal::open(state.path(), peer, &[digest; 32], Path::new(dest), &list());
+        let (mut journal, past) = open("peer", 1, "/to");
+        assert_eq!(past, Ok(None));
+        journal.failed(0);
+        journal.partial(1, ".p2pchat-0123456789abcdef");
+        drop(journal);
+        assert_eq!(open("other", 1, "/to").1, Ok(None));
+        assert_eq!(open("peer", 2, "/to").1, Ok(None));
+        let partial = Some(".p2pchat-0123456789abcdef".to_owned());
+        let expected = Past { next: 1, failed: vec![0], partial, ..Past::default() };
+        assert_eq!(open("peer", 1, "/to").1, Ok(Some(expected)));
+        assert!(open("peer", 1, "/elsewhere").1.is_err());
+        // The journal is that of the other folder now.
+        assert!(open("peer", 1, "/to").1.is_err());
+    }
+
+    #[test]
+    fn a_second_download_of_the_same_list_goes_without_a_journal() {
+        let state = tempfile::tempdir().unwrap();
+        let open = || Journal::open(state.path(), "peer", &[1; 32], Path::new("/to"), &list());
+        let (mut first, _) = open();
+        first.done(0);
+        let (mut second, past) = open();
+        assert_eq!(past, Ok(None));
+        second.done(0);
+        second.finish();
+        drop(first);
+        assert_eq!(open().1.unwrap().unwrap().next, 1);
+    }
+
+    #[test]
+    fn a_finished_download_leaves_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        Journal::open(state.path(), "peer", &[1; 32], Path::new("/to"), &list()).0.finish();
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
+    }
+}

@@ -14,9 +14,6 @@ mod course;
 mod desk;
 mod source;
 
-#[cfg(test)]
-mod tests;
-
 use super::list::{List, Place};
 use super::tree::{self, Survey};
 use super::{Report, why};

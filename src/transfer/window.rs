@@ -97,7 +97,7 @@ pub enum Delivered {
 /// A part of a file, or its end, for the worker that writes it. They come in order, checked; only the first may stand at
 /// the start of the file in which the download meant to go on.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// File data.
     Chunk { position: Position, record: Record },
     /// The end of a file; the digest counts when it is whole.
@@ -109,9 +109,9 @@ pub(super) enum Piece {
 /// The way from the window to a download worker, to be opened once ACCEPT is queued.
 #[derive(Debug)]
 pub struct Opening {
-    pub(super) list: Arc<List>,
-    pub(super) position: Position,
-    pub(super) pieces: Sender<Piece>,
+    pub(crate) list: Arc<List>,
+    pub(crate) position: Position,
+    pub(crate) pieces: Sender<Piece>,
 }
 
 /// What a worker still holds after its route is gone.
@@ -311,7 +311,7 @@ impl Window {
     }
 
     /// A worker's: everything up to `position` is with the file system.
-    pub(super) fn durable(&self, transfer: TransferId, position: Position) {
+    pub(crate) fn durable(&self, transfer: TransferId, position: Position) {
         let mut state = self.lock();
         if let Some(Route::Running(running)) = state.routes.get_mut(&transfer) {
             running.set_durable(position, Instant::now());
@@ -328,7 +328,7 @@ impl Window {
     }
 
     /// A worker begins its life; what it holds counts until the seat is dropped, whatever becomes of the route.
-    pub(super) fn seat(self: &Arc<Self>, transfer: TransferId, list: u32) -> Seat {
+    pub(crate) fn seat(self: &Arc<Self>, transfer: TransferId, list: u32) -> Seat {
         self.lock().workers.insert(transfer, Held { grant: 0, list: u64::from(list) });
         Seat { window: Arc::clone(self), transfer }
     }
@@ -336,7 +336,7 @@ impl Window {
 
 /// A worker's place in the window's accounts.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(crate) struct Seat {
     window: Arc<Window>,
     transfer: TransferId,
 }

@@ -1,11 +1,12 @@
 //! The face for scripts: one JSON object a line on standard output.
 //!
 //! Owner of the events, which are stable: members may be added, never renamed. Their first member is `event`. Text of the
-//! peer goes out as it came, since JSON's escapes make it harmless; who prints it must look after that.
+//! peer goes out whole, but escaped wherever a terminal could obey it or hide it; who decodes it must look after that.
 
 use super::pump::{Face, FaceError, pump};
 use super::{Direction, Info, Notice, PeerText, Posted, TransferInfo};
 use crate::command;
+use crate::safe::is_harmful;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
@@ -48,7 +49,7 @@ impl<W: Write> Face for Json<W> {
 
 impl<W: Write> Json<W> {
     fn write(&mut self, event: Event) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, &event.0)?;
+        escape(&serde_json::to_string(&event.0)?, &mut self.out)?;
         self.out.write_all(b"\n")
     }
 
@@ -60,6 +61,21 @@ impl<W: Write> Json<W> {
         }
         Ok(())
     }
+}
+
+/// JSON escapes the controls of ASCII; this escapes everything else that a terminal could obey or hide, for events may end up in
+/// one. Such characters stand only within strings, so the meaning stays.
+fn escape(text: &str, out: &mut impl Write) -> io::Result<()> {
+    let mut rest = text;
+    while let Some((place, c)) = rest.char_indices().find(|(_, c)| is_harmful(*c)) {
+        let (good, bad) = rest.split_at(place);
+        out.write_all(good.as_bytes())?;
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(out, "\\u{unit:04x}")?;
+        }
+        rest = bad.get(c.len_utf8()..).unwrap_or_default();
+    }
+    out.write_all(rest.as_bytes())
 }
 
 /// Members keep their order.

@@ -1,5 +1,6 @@
 //! Numbers as a person reads them: sizes, rates, durations, counts. Shared by the faces for people.
 
+use crate::safe::SafeText;
 use std::time::Duration;
 
 /// Units of 1,024; a `u64` ends within EiB.
@@ -52,6 +53,22 @@ pub fn count(number: impl Into<u64>, one: &str) -> String {
 pub fn percent(bytes: u64, total: u64) -> u8 {
     let percent = (u128::from(bytes) * 100).checked_div(u128::from(total)).unwrap_or(100);
     u8::try_from(percent.min(100)).unwrap_or(100)
+}
+
+/// What a peer types to get here, one command for each address.
+pub fn to_dial(addrs: &[String], with_code: bool) -> Vec<String> {
+    let option = if with_code { " --code" } else { "" };
+    // An address that only means "all of mine" helps nobody elsewhere, unless there is no other.
+    let everywhere = |addr: &String| addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:");
+    let only_everywhere = addrs.iter().all(everywhere);
+    let told = addrs.iter().filter(|addr| only_everywhere || !everywhere(addr));
+    let command = |addr: &String| {
+        let addr = SafeText::clean(addr);
+        // Some shells take brackets for a pattern.
+        let quote = if addr.as_str().starts_with('[') { "\"" } else { "" };
+        format!("p2pchat connect {quote}{addr}{quote}{option}")
+    };
+    told.map(command).collect()
 }
 
 #[cfg(test)]

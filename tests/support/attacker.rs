@@ -1,8 +1,7 @@
 //! Whoever speaks the protocol without being this program: it has the channel and the frames, and obeys no session.
 
 use p2pchat::channel::{
-    Channel, Code, HELLO, HandshakeError, Hello, Mode, PublicKey, ReadError, Role, Terms, establish, read_frame,
-    write_frame,
+    Channel, Code, HELLO, Hello, Mode, PublicKey, ReadError, Role, Terms, establish, read_frame, write_frame,
 };
 use p2pchat::frame::{ChunkHeader, Control, Frame, Greeting, Intent, PATIENCE_FOREVER, Refusal};
 use p2pchat::identity::Identity;
@@ -15,6 +14,10 @@ pub(crate) struct Attacker {
     pub(crate) stream: TcpStream,
     pub(crate) channel: Channel,
     seq: u64,
+}
+
+fn words(error: impl ToString) -> String {
+    error.to_string()
 }
 
 /// A key of its own.
@@ -31,32 +34,27 @@ impl Attacker {
     /// Dials and shakes hands with `key`; with a code in code mode.
     ///
     /// # Errors
-    /// What the handshake says.
-    pub(crate) fn dial(addr: SocketAddr, key: &Identity, code: Option<&str>) -> Result<Self, HandshakeError> {
-        Self::shake(TcpStream::connect(addr).unwrap(), Role::Initiator, key, code)
+    /// In words, when it came to nothing.
+    pub(crate) fn dial(addr: SocketAddr, key: &Identity, code: Option<&str>) -> Result<Self, String> {
+        Self::shake(TcpStream::connect(addr).map_err(words)?, Role::Initiator, key, code)
     }
 
     /// The same on a connected stream, in either role.
     ///
     /// # Errors
-    /// What the handshake says.
-    pub(crate) fn shake(
-        mut stream: TcpStream,
-        role: Role,
-        key: &Identity,
-        code: Option<&str>,
-    ) -> Result<Self, HandshakeError> {
+    /// In words, when it came to nothing.
+    pub(crate) fn shake(mut stream: TcpStream, role: Role, key: &Identity, code: Option<&str>) -> Result<Self, String> {
         stream.set_read_timeout(Some(super::DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let code = code.map(|code| Code::new(code).unwrap());
         let own = Hello::new(if code.is_some() { Mode::Code } else { Mode::Open }).unwrap();
-        stream.write_all(&own.encode()).unwrap();
+        stream.write_all(&own.encode()).map_err(words)?;
         let mut bytes = [0; HELLO];
-        stream.read_exact(&mut bytes).unwrap();
-        let theirs = Hello::decode(&bytes, &own).unwrap();
+        stream.read_exact(&mut bytes).map_err(words)?;
+        let theirs = Hello::decode(&bytes, &own).map_err(words)?;
         let wanted = |_: &PublicKey| true;
         let terms = Terms { role, code: code.as_ref(), identity: key, wanted: &wanted, reserve_try: &|| true };
-        let channel = establish(&mut stream, &own, &theirs, &terms)?;
+        let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
         Ok(Self { stream, channel, seq: 0 })
     }
 
@@ -79,7 +77,7 @@ impl Attacker {
     /// # Errors
     /// When the peer is gone.
     pub(crate) fn send(&mut self, frame: &Frame) -> Result<(), String> {
-        write_frame(&mut self.stream, &mut self.channel.sealer, frame).map_err(|error| error.to_string())
+        write_frame(&mut self.stream, &mut self.channel.sealer, frame).map_err(words)
     }
 
     /// Sends a control frame with the next number.
@@ -131,6 +129,12 @@ impl Attacker {
                 return Some(frame);
             }
         }
+    }
+
+    /// Reads on until all that was sent is acknowledged; false when the peer hangs up before.
+    pub(crate) fn is_acknowledged(&mut self) -> bool {
+        let sent = self.seq;
+        self.read_to(|frame| *frame == Frame::Ack(sent)).is_some()
     }
 
     /// Reads until the peer hangs up.

@@ -7,6 +7,7 @@
 
 pub(crate) mod attacker;
 pub(crate) mod dice;
+pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod peer;
 pub(crate) mod relay;
@@ -19,6 +20,7 @@ pub(crate) use peer::Peer;
 pub(crate) use relay::{Cut, Fault, Pace, Place, Plan, Relay, Side, Trick, Way};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -47,6 +49,15 @@ pub(crate) fn serve(behave: impl Fn(TcpStream) -> io::Result<()> + Clone + Send 
         }
     });
     addr
+}
+
+/// An address that nobody listens at, and nobody else can take while the socket lives; a listener still can.
+pub(crate) fn nobody() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
 }
 
 /// Whether the event has this name.

@@ -2,11 +2,10 @@
 //!
 //! 1. A thread for each output reads lines into the transcript; a line of JSON on standard output is an event.
 //! 2. A thread for the input writes what the test sends, so that the test never waits for a program that does not read.
-//! 3. The test waits for events. When one does not come, it fails with the whole transcript.
+//! 3. The test waits for events. When one does not come, it fails with what every program said last.
 
 use super::{DEADLINE, Home, is, text};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus};
@@ -246,22 +245,33 @@ impl Peer {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
-    /// Fails the test with everything the program said.
+    /// Fails the test; what every program said follows as they are dropped.
     #[track_caller]
     pub(crate) fn fail(&self, why: &str) -> ! {
-        panic!("{}: {why}\n{}", self.name, self.transcript())
+        panic!("{}: {why}", self.name)
     }
 
     fn transcript(&self) -> String {
         /// Lines at the end that are shown, and characters of each.
-        const SHOWN: (usize, usize) = (200, 300);
+        const SHOWN: (usize, usize) = (60, 200);
         let log = self.heard.log.lock().unwrap();
-        let mut shown = format!("--- {} said ({} lines)\n", self.name, log.lines.len());
-        for line in log.lines.iter().skip(log.lines.len().saturating_sub(SHOWN.0)) {
-            let mark = if line.stream == Stream::Out { ' ' } else { '!' };
-            let _ = writeln!(shown, "{mark} {}", line.text.chars().take(SHOWN.1).collect::<String>());
+        let mut shown = Vec::new();
+        let alike = |a: &Line, b: &Line| a.event.is_some() && a.event.as_ref().map(kind) == b.event.as_ref().map(kind);
+        for run in log.lines.chunk_by(alike) {
+            let mut show = |line: &Line| {
+                let mark = if line.stream == Stream::Out { ' ' } else { '!' };
+                shown.push(format!("{mark} {}\n", line.text.chars().take(SHOWN.1).collect::<String>()));
+            };
+            show(&run[0]);
+            if let [_, between @ .., last] = run {
+                if !between.is_empty() {
+                    show(&Line { stream: Stream::Out, text: format!("… {} alike", between.len()), event: None });
+                }
+                show(last);
+            }
         }
-        shown
+        let shown = &shown[shown.len().saturating_sub(SHOWN.0)..];
+        format!("--- {} said ({} lines)\n{}", self.name, log.lines.len(), shown.concat())
     }
 }
 
@@ -273,6 +283,10 @@ impl Drop for Peer {
             eprintln!("{}", self.transcript());
         }
     }
+}
+
+fn kind(event: &Value) -> &str {
+    text(event, "event")
 }
 
 fn read(

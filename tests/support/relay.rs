@@ -10,7 +10,7 @@ use super::wire::{Unit, Units};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,7 +124,8 @@ struct State {
     target: Option<SocketAddr>,
     closed: bool,
     refusing: bool,
-    wires: Vec<Arc<Wire>>,
+    /// The threads of a connection own it: what outlived them would keep its sockets open.
+    wires: Vec<Weak<Wire>>,
     count: usize,
     refused: usize,
     struck: usize,
@@ -190,7 +191,7 @@ impl Relay {
     /// Cuts every connection of now; gives their number.
     pub(crate) fn cut(&self, how: Cut) -> usize {
         let wires = std::mem::take(&mut self.hub.lock().wires);
-        wires.iter().filter(|wire| wire.cut(how)).count()
+        wires.iter().filter_map(Weak::upgrade).filter(|wire| wire.cut(how)).count()
     }
 
     /// From now on connections come to nothing at once, or no longer.
@@ -214,7 +215,7 @@ impl Relay {
     }
 
     fn set(&self, sides: &[Side], flow: Flow) {
-        for wire in &self.hub.lock().wires {
+        for wire in self.hub.lock().wires.iter().filter_map(Weak::upgrade) {
             let mut state = wire.state.lock().unwrap();
             for side in sides {
                 match side {
@@ -244,6 +245,12 @@ impl Relay {
     /// How often planned faults and cuts have struck.
     pub(crate) fn struck(&self) -> usize {
         self.hub.lock().struck
+    }
+
+    /// The same, for another thread.
+    pub(crate) fn strikes(&self) -> impl Fn() -> usize + Send + 'static {
+        let hub = Arc::clone(&self.hub);
+        move || hub.lock().struck
     }
 
     /// What went up so far, all connections in one.
@@ -295,7 +302,7 @@ impl Hub {
             let _ = stream.set_write_timeout(Some(Duration::from_millis(50)));
         }
         let wire = Arc::new(wire);
-        state.wires.push(Arc::clone(&wire));
+        state.wires.push(Arc::downgrade(&wire));
         state.count += 1;
         self.changed.notify_all();
         for side in [Side::Up, Side::Down] {
@@ -380,7 +387,7 @@ impl Pump {
                 break;
             }
         }
-        if self.wire.is_cut().is_none() {
+        if self.end_passes() {
             let rest = units.rest();
             let _ = self.pass(&rest);
             let _ = self.to().shutdown(Shutdown::Write);
@@ -404,6 +411,19 @@ impl Pump {
                 _ if state.cut.is_some() => return Flow::Swallow,
                 Flow::Stall => state = self.wire.changed.wait(state).unwrap(),
                 flow => return flow,
+            }
+        }
+    }
+
+    /// Whether the end of this direction is passed on; while its bytes are swallowed, its end is too.
+    fn end_passes(&self) -> bool {
+        let mut state = self.wire.state.lock().unwrap();
+        loop {
+            let flow = if self.side == Side::Up { state.up } else { state.down };
+            match flow {
+                _ if state.cut.is_some() => return false,
+                Flow::Pass => return true,
+                Flow::Swallow | Flow::Stall => state = self.wire.changed.wait(state).unwrap(),
             }
         }
     }

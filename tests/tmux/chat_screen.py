@@ -401,9 +401,9 @@ def leaving_with_transfers():
     with Chat() as chat:
         start_transfers(chat)
         chat.keys("C-c", "C-c")
-        until("question", lambda: "leave at once? y or n" in chat.screen())
+        until("question", lambda: "leave now? y/n" in chat.screen())
         chat.keys("n")
-        until("the question to go", lambda: "leave at once?" not in chat.screen())
+        until("the question to go", lambda: "leave now?" not in chat.screen())
         if not chat.child():
             raise Failure("it left without an answer")
         chat.keys("C-c", "C-c", "C-c")

@@ -71,7 +71,8 @@ impl List {
     }
 }
 
-pub(super) fn read(mut bytes: &[u8]) -> Result<List, ListError> {
+/// Reads a list without an offer to hold it against.
+pub(crate) fn read(mut bytes: &[u8]) -> Result<List, ListError> {
     let mut builder = Builder::default();
     while let Some((&kind, rest)) = bytes.split_first() {
         bytes = rest;

@@ -37,6 +37,16 @@ fn sent(id: u64) -> Notice {
 }
 
 #[test]
+fn what_a_terminal_would_obey_or_hide_is_escaped_and_comes_back() {
+    let text = "a\u{1b}[2J\u{7f}\u{9b}31m\u{202e}\u{2028}\u{e0041}z \u{e9}\u{1f600}";
+    let line = line(message(text, false));
+    assert!(line.contains(r"a\u001b[2J\u007f\u009b31m\u202e\u2028\udb40\udc41z"), "{line}");
+    assert!(line.contains("\u{e9}\u{1f600}"), "{line}");
+    let event: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(event["text"], text);
+}
+
+#[test]
 fn the_beginning_and_the_end() {
     let addrs = vec!["0.0.0.0:5000".to_owned(), "192.168.1.5:5000".to_owned()];
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use crate::command;
 use crate::ui::pump::Verbosity;
-use crate::ui::words::{count, duration, percent, rate, seconds, size};
+use crate::ui::words::{count, duration, percent, rate, seconds, size, to_dial};
 use crate::ui::{Direction, Info, Notice, PeerText, SafeText, TransferInfo, Trust};
 use std::collections::BTreeMap;
 
@@ -160,16 +160,7 @@ impl Speech {
 fn listening(addrs: &[String], code: Option<&str>) -> Vec<String> {
     let bound = addrs.first().map(|addr| clean(addr)).unwrap_or_default();
     let mut lines = vec![format!("listening at {bound}; your peer connects with")];
-    let option = if code.is_some() { " --code" } else { "" };
-    // An address that only means "all of mine" helps nobody elsewhere, unless there is no other.
-    let everywhere = |addr: &String| addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:");
-    let only_everywhere = addrs.iter().all(everywhere);
-    for addr in addrs.iter().filter(|addr| only_everywhere || !everywhere(addr)) {
-        let addr = clean(addr);
-        // Some shells take brackets for a pattern.
-        let addr = if addr.starts_with('[') { format!("\"{addr}\"") } else { addr };
-        lines.push(format!("p2pchat connect {addr}{option}"));
-    }
+    lines.extend(to_dial(addrs, code.is_some()));
     if let Some(code) = code {
         lines.push(format!("and this code: {}", clean(code)));
     }

@@ -4,6 +4,7 @@ use super::{Face, Input, Key, Now, Paint, Question, Search, TWICE, completion};
 use crate::frame::LINE_TEXT;
 use crate::ui::terminal::kept;
 use crate::ui::terminal::style::cut;
+use crate::ui::words;
 use crate::why::why;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -64,10 +65,11 @@ impl Face {
 
     pub(super) fn question_text(&self, question: Question) -> String {
         let running = self.transfers.running();
-        let open = if running == 1 { "a transfer is".into() } else { format!("{running} transfers are") };
+        let open = words::count(u64::try_from(running).unwrap_or(u64::MAX), "transfer");
+        // Short enough for a narrow terminal, where it must still be read as a whole.
         match question {
-            Question::Quit => format!("{open} open: finish sending, stop the rest and quit? y or n"),
-            Question::Leave => format!("{open} open: leave at once? y or n"),
+            Question::Quit => format!("{open} open: quit when done? y/n"),
+            Question::Leave => format!("{open} open: leave now? y/n"),
         }
     }
 

@@ -166,7 +166,7 @@ fn leaving_with_transfers_asks_first() {
     let mut sight = Sight::connected(80, 24);
     sight.notice(offer(8, Direction::Out, false));
     sight.enter("/quit");
-    assert!(shows(&sight, "a transfer is open"));
+    assert!(shows(&sight, "1 transfer open"));
     sight.key(Key::Insert('n'));
     assert_eq!(sight.given(), []);
     sight.key(Key::DeleteOrQuit);

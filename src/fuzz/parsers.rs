@@ -1,0 +1,370 @@
+//! What reads bytes or texts and keeps nothing.
+
+use crate::channel::{Code, HELLO, Hello, Mode, PublicKey};
+use crate::cli::Cli;
+use crate::command::{self, Entry};
+use crate::connect::address::Address;
+use crate::frame::{
+    ByeReason, ChunkHeader, Control, FileStatus, Frame, Greeting, Intent, KIND_CHUNK, LINE_TEXT, Offer, Reason,
+};
+use crate::notice::{Input, Notice};
+use crate::peers::file::Book;
+use crate::safe::{PeerText, SafeText};
+use crate::transfer::Name;
+use crate::transfer::list::{self, Builder, List, Meta, POSITIONS, Place};
+use crate::ui::lines::read_lines;
+use crate::ui::{Gate, Intake};
+use clap::Parser;
+use std::cell::RefCell;
+use std::io::BufReader;
+use std::path::{Component, Path};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A frame that is accepted encodes to the same bytes, and the reader's short way for chunks agrees with the long one.
+pub fn frame(data: &[u8]) {
+    let decoded = Frame::decode(data);
+    if let Ok(frame) = &decoded {
+        let mut encoded = Vec::with_capacity(data.len());
+        frame.encode(&mut encoded);
+        assert_eq!(encoded, data, "{frame:?}");
+        if let Frame::Control { control, .. } = frame {
+            assert_eq!(control.encoded_len(), data.len(), "what counts against the window is what was sent");
+        }
+    }
+    if data.first() == Some(&KIND_CHUNK) {
+        let chunk = ChunkHeader::decode(data).map(|(header, data)| (header.transfer, header.position, data.to_vec()));
+        let long = decoded.map(|frame| match frame {
+            Frame::Chunk { transfer, position, data } => (transfer, position, data),
+            other => panic!("a chunk became {other:?}"),
+        });
+        assert_eq!(chunk, long);
+    }
+}
+
+/// One of each kind.
+pub fn frame_seeds() -> Vec<Vec<u8>> {
+    let offer = Offer { files: 1, folders: 0, bytes: 5, list: 30, digest: [7; 32] };
+    let text = || "why".to_owned();
+    let greeting = Greeting { intent: Intent::New, session: [1; 16], received: 2, patience: 3, name: "ana".into() };
+    let control = [
+        Control::Line { action: true, text: "hello \u{1f600}".into() },
+        Control::Offer { transfer: 1, offer },
+        Control::Accept { transfer: 1, position: 30, digest: [0; 32] },
+        Control::Decline { transfer: 1, reason: Reason::Space, text: text() },
+        Control::Cancel { transfer: 1, reason: Reason::User, text: text(), by_offerer: true },
+        Control::Complete { transfer: 1, files: 1, failed: 0 },
+        Control::Bye { reason: ByeReason::Quit },
+    ];
+    let plain = [
+        Frame::Commit([1; 32]),
+        Frame::Greeting(greeting),
+        Frame::Refusal(crate::frame::Refusal::Busy),
+        Frame::Ping(1),
+        Frame::Ack(1),
+        Frame::Credit { transfer: 1, durable: 30, limit: 60 },
+        Frame::Restart { transfer: 1, position: 30, limit: 60 },
+        Frame::Chunk { transfer: 1, position: 30, data: vec![9; 5] },
+        Frame::FileEnd { transfer: 1, position: 35, status: FileStatus::Whole, digest: [3; 32] },
+    ];
+    let control = control.into_iter().zip(1..).map(|(control, seq)| Frame::Control { seq, control });
+    control.chain(plain).map(|frame| encoded(&frame)).collect()
+}
+
+pub(super) fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes);
+    bytes
+}
+
+/// A hello that is accepted encodes to the same bytes, has the own mode, and is not the own.
+pub fn hello(data: &[u8]) {
+    let mut bytes = [0; HELLO];
+    let taken = data.get(..HELLO).unwrap_or(data);
+    if let Some(head) = bytes.get_mut(..taken.len()) {
+        head.copy_from_slice(taken);
+    }
+    for mode in [Mode::Open, Mode::Code] {
+        let Ok(own) = Hello::new(mode) else { return };
+        if let Ok(theirs) = Hello::decode(&bytes, &own) {
+            assert_eq!(theirs.encode(), bytes);
+            assert_eq!(theirs.mode(), mode);
+            assert!(Hello::decode(&bytes, &theirs).is_err(), "a hello is never its own peer's");
+        }
+    }
+    let _ = PublicKey::from_text(&String::from_utf8_lossy(data)).map(|key| {
+        assert_eq!(PublicKey::from_text(&key.to_text()), Ok(key));
+    });
+}
+
+/// One of each mode, and a key.
+pub fn hello_seeds() -> Vec<Vec<u8>> {
+    let hellos = [Mode::Open, Mode::Code].into_iter().filter_map(|mode| Hello::new(mode).ok());
+    hellos.map(|hello| hello.encode().to_vec()).chain([PublicKey([5; 32]).to_text().into_bytes()]).collect()
+}
+
+/// A list that is accepted encodes to the same bytes, and every file has its place below 2^63 and a name that is one.
+pub fn list(data: &[u8]) {
+    let Ok(list) = list::read(data) else { return };
+    assert_eq!(list.encode(), data);
+    assert_eq!(List::decode(data, &list.offer(data)).as_ref(), Ok(&list));
+    assert!(list.end() < POSITIONS);
+    for file in list.files() {
+        assert!(Name::new(file.name).is_ok());
+        assert!(file.next() <= list.end());
+        assert_eq!(list.place(file.start), Place::File { index: file.index, offset: 0 });
+        assert_eq!(list.place(file.end()), Place::File { index: file.index, offset: file.size });
+        let path = list.path(file.index);
+        assert!(Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
+    }
+}
+
+/// A few forests.
+pub fn list_seeds() -> Vec<Vec<u8>> {
+    let meta = Meta { mode: 0o644, seconds: -1, nanos: 999_999_999 };
+    let mut seeds = Vec::new();
+    for depth in [0_usize, 1, 3, 64] {
+        seeds.extend(forest(depth, meta).map(|list| list.encode()));
+    }
+    seeds
+}
+
+fn forest(depth: usize, meta: Meta) -> Option<List> {
+    let mut builder = Builder::default();
+    for level in 0..depth {
+        builder.enter(Name::new(&format!("folder{level}")).ok()?, meta).ok()?;
+    }
+    builder.file(Name::new("a").ok()?, meta, 5).ok()?;
+    builder.file(Name::new("\u{65e5}\u{672c}.txt").ok()?, Meta::default(), 1 << 40).ok()?;
+    for _ in 0..depth {
+        builder.leave().ok()?;
+    }
+    builder.finish().ok()
+}
+
+/// A file of known peers is kept byte for byte; names in it are safe and differ; a line that is rewritten says the same.
+pub fn known_peers(data: &[u8]) {
+    let mut book = Book::from_bytes(data);
+    let kept = data.strip_suffix(b"\n").unwrap_or(data);
+    if !kept.is_empty() {
+        assert_eq!(book.to_bytes().strip_suffix(b"\n"), Some(kept));
+    }
+    let peers: Vec<_> = book.peers().cloned().collect();
+    for (place, peer) in peers.iter().enumerate() {
+        assert_eq!(SafeText::clean(&peer.name).as_str(), peer.name);
+        assert!(peers.iter().skip(place + 1).all(|other| other.name != peer.name && other.key != peer.key));
+        assert!(book.edit(|edited| edited.key == peer.key).is_some());
+    }
+    let rewritten = book.to_bytes();
+    let again = Book::from_bytes(&rewritten);
+    assert_eq!(again.problems(), book.problems(), "{}", String::from_utf8_lossy(&rewritten));
+    // Dates are written to the second.
+    let whole = |mut peer: crate::peers::Peer| {
+        for date in [&mut peer.first_seen, &mut peer.last_seen] {
+            *date = chrono::DateTime::from_timestamp(date.timestamp(), 0).unwrap_or(*date);
+        }
+        peer
+    };
+    let again: Vec<_> = again.peers().cloned().map(whole).collect();
+    assert_eq!(again, peers.into_iter().map(whole).collect::<Vec<_>>());
+}
+
+/// A file as the program and a person write it.
+pub fn known_peers_seeds() -> Vec<Vec<u8>> {
+    let line = |name: &str, digit: &str, rest: &str| {
+        format!("{name} {} known 2026-11-24T13:30:00Z 2026-11-25T00:00:00Z {rest}\n", digit.repeat(64))
+    };
+    let one = line("ana", "a", "host:5000 host:5000 [::1]:7");
+    let two = line("\"ana \\\"b\\\" \\u{e9}\"", "b", "\"\" # from work").replace("known", "verified");
+    let bad = line("ana", "g", "x");
+    vec![one.clone().into_bytes(), two.clone().into_bytes(), format!("\u{feff}# mine\n\n{one}{bad}{two}").into_bytes()]
+}
+
+/// Only what was typed goes out, and never a line that begins with one slash.
+pub fn command(data: &[u8]) {
+    let line = String::from_utf8_lossy(data);
+    match command::parse(&line) {
+        Ok(Entry::Say { text, action }) => {
+            assert!(!text.is_empty() && text.len() <= LINE_TEXT);
+            assert!(line.contains(&text));
+            assert!(action || !line.starts_with('/') || line.starts_with("//"));
+        }
+        Ok(Entry::Command(command::Command::Send(args))) => {
+            for exists in [false, true] {
+                let paths = args.resolve(|_| exists);
+                assert!(paths.is_err() || paths.is_ok_and(|paths| !paths.is_empty()));
+            }
+        }
+        Ok(Entry::Command(_)) => assert!(line.starts_with('/')),
+        Ok(Entry::Nothing) => assert!(line.trim().is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// All commands with all kinds of arguments.
+pub fn command_seeds() -> Vec<Vec<u8>> {
+    let lines = [
+        "/send a b.txt",
+        "/send \"a b\" 'c d' e\\ f ~/g",
+        "/accept 2 ~/Downloads",
+        "/accept #7",
+        "/decline 1",
+        "/cancel",
+        "/transfers 3",
+        "/me waves",
+        "//text",
+        "/halp",
+        "/quit",
+        "two\nlines",
+    ];
+    lines.iter().map(|line| line.as_bytes().to_vec()).collect()
+}
+
+/// Safe text holds nothing that a terminal obeys or hides, is not much longer, and is as safe as it gets.
+pub fn safe_text(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let safe = SafeText::clean(&text);
+    assert_safe(safe.as_str());
+    assert_eq!(SafeText::clean(safe.as_str()), safe, "cleaning again changes nothing");
+    // A tab becomes four spaces, a lone mark gets a circle to sit on, a control becomes a replacement of three bytes.
+    assert!(safe.as_str().len() <= 4 * text.len());
+    let lines = PeerText::new(text.as_ref()).safe_lines();
+    assert!(!lines.is_empty() && lines.len() <= 1 + text.len());
+    lines.iter().for_each(|line| assert_safe(line.as_str()));
+    SafeText::with_hint(&text).lines().for_each(assert_safe);
+}
+
+/// What no text that is shown may hold: said anew here, so that one list checks the other.
+pub(super) fn assert_safe(text: &str) {
+    let is_bad = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    assert!(!text.contains(is_bad), "{text:?}");
+    let marks = |c: &char| unicode_width::UnicodeWidthChar::width(*c) == Some(0);
+    let mut row = 0;
+    for c in text.chars() {
+        row = if marks(&c) { row + 1 } else { 0 };
+        assert!(row <= 10, "marks climb: {text:?}");
+    }
+}
+
+/// Each kind of trouble.
+pub fn safe_text_seeds() -> Vec<Vec<u8>> {
+    let texts = [
+        "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m",
+        "a\rb\u{8}c\u{2028}d\te",
+        "\u{202e}abc\u{2066}\u{200b}",
+        "e\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}\u{307}\u{308}\u{309}\u{30a}",
+        "\u{1f469}\u{200d}\u{1f680} \u{2764}\u{fe0f} \u{915}\u{94d}\u{200d}\u{937}",
+        "one\r\ntwo\n",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// A name that is accepted is one component on every system, and safe to show.
+pub fn name(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(name) = Name::new(&text) else { return };
+    assert_eq!(name.as_str(), text);
+    assert!(!text.contains(['/', '\\', '\0']) && !text.ends_with(['.', ' ']));
+    let mut parts = Path::new(name.as_str()).components();
+    assert!(matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)));
+    assert!(!text.chars().any(char::is_control));
+}
+
+/// Good names and bad.
+pub fn name_seeds() -> Vec<Vec<u8>> {
+    ["report (1).pdf", "..", "con.txt", "a\u{200d}b", "COM1", "x/y", ".p2pchat-1"].map(|name| name.into()).to_vec()
+}
+
+/// An address that is accepted is shown in a form that means the same.
+pub fn address(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(address) = Address::to_dial(&text) {
+        assert!(address.host.is_some());
+        let shown = address.to_string();
+        // Hosts that no resolver takes may hold anything; what can be dialled comes back.
+        if !text.contains(['[', ']', '%']) {
+            assert_eq!(Address::to_dial(&shown), Ok(address), "{shown:?}");
+        }
+    }
+    if let Ok(address) = Address::to_listen(&text) {
+        let _ = address.to_string();
+    }
+}
+
+/// Every form.
+pub fn address_seeds() -> Vec<Vec<u8>> {
+    ["5000", "host:5000", "[::1]:7", "[fe80::1%eth0]:5000", "::1", ":5000", "*:0"].map(|text| text.into()).to_vec()
+}
+
+/// Lines of the input go as they are or are named; nothing is lost between them, however the bytes come.
+pub fn lines(data: &[u8]) {
+    let (bite, data) = data.split_first().map_or((1, data), |(bite, rest)| (usize::from(*bite) + 1, rest));
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&taken);
+    let intake = Intake::new(Arc::new(Gate::default()), move |input| {
+        sink.lock().unwrap_or_else(PoisonError::into_inner).push(input);
+        true
+    });
+    let named = RefCell::new(0);
+    read_lines(BufReader::with_capacity(bite, data), &intake, &|notice| {
+        assert!(matches!(notice, Notice::Error { code: "not-utf8", .. }));
+        *named.borrow_mut() += 1;
+    });
+    let whole = data.strip_suffix(b"\n").unwrap_or(data);
+    let (mut expected, mut bad) = (Vec::new(), 0);
+    for line in whole.split(|byte| *byte == b'\n').filter(|_| !data.is_empty()) {
+        match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
+            Ok(line) => expected.push(Input::Line(line.to_owned())),
+            Err(_) => bad += 1,
+        }
+    }
+    expected.push(Input::Ended);
+    assert_eq!(*taken.lock().unwrap_or_else(PoisonError::into_inner), expected);
+    assert_eq!(named.into_inner(), bad);
+}
+
+/// Ends of every kind.
+pub fn lines_seeds() -> Vec<Vec<u8>> {
+    [&b"\x05a\r\n\nb\xff\nlast"[..], b"\x00one\ntwo\n", b"\xff\r\r\n"].map(<[u8]>::to_vec).to_vec()
+}
+
+/// A code that is accepted has something to guess, and means the same when it is typed back.
+pub fn code(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(code) = Code::new(&text) {
+        assert!(text.contains(code.display()));
+        assert!(Code::new(code.display()).is_ok());
+        assert!(text.chars().any(|c| c.is_ascii_alphanumeric()));
+        assert!(!text.chars().any(|c| !c.is_ascii() && c.is_alphanumeric()));
+    }
+}
+
+/// As made, as typed.
+pub fn code_seeds() -> Vec<Vec<u8>> {
+    ["42-otter-plum", " 7 Yo-Yo ZOOM\n", "\u{43f}1", "--"].map(|text| text.into()).to_vec()
+}
+
+/// A command line is understood or refused; the words of it are separated by NUL here.
+pub fn arguments(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let words = std::iter::once("p2pchat").chain(text.split('\0').take(24));
+    match Cli::try_parse_from(words) {
+        Ok(_) => {}
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Command lines that use every option.
+pub fn arguments_seeds() -> Vec<Vec<u8>> {
+    let lines = [
+        "listen 5000 --keep --code --accept verified --on-clash refuse -vv",
+        "connect [::1]:7 --code=1-a-b --peer ana --json --no-color --stay --reconnect forever --timeout 3600",
+        "connect host -n ana -d . --plain --fsync --history -q --wait --reconnect 5",
+        "peers rename a b",
+        "completions bash",
+    ];
+    lines.iter().map(|line| line.replace(' ', "\0").into_bytes()).collect()
+}

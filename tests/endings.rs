@@ -1,0 +1,308 @@
+//! How a conversation ends: politely, by a signal, by a loss, or before it began; with the words and the exit code of each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use support::peer::Stream;
+use support::{Home, meet, nobody, text};
+
+#[test]
+fn quit_on_the_dialling_side_ends_both_politely() {
+    let (mut ana, mut ben) = meet(&[], &[]);
+    ben.send("last words");
+    ben.send("/quit");
+    ana.ends_with(0);
+    ben.ends_with(0);
+    assert_eq!(ana.texts(), ["last words"]);
+    assert_eq!([&ana.event("bye")["from"], &ben.event("bye")["from"]], ["peer", "self"]);
+}
+
+#[test]
+fn quit_on_the_listening_side_ends_both_politely() {
+    let (mut ana, mut ben) = meet(&[], &[]);
+    ana.send("last words");
+    ana.send("/exit");
+    ana.ends_with(0);
+    ben.ends_with(0);
+    assert_eq!(ben.texts(), ["last words"]);
+    assert_eq!([&ana.event("bye")["from"], &ben.event("bye")["from"]], ["self", "peer"]);
+}
+
+#[test]
+fn both_may_quit_at_once() {
+    for _ in 0..5 {
+        let (mut ana, mut ben) = meet(&[], &[]);
+        ana.send("/quit");
+        ben.send("/quit");
+        ana.ends_with(0);
+        ben.ends_with(0);
+    }
+}
+
+#[test]
+fn the_end_of_the_input_is_a_goodbye_after_the_last_line() {
+    let (mut ana, mut ben) = meet(&[], &[]);
+    for n in 0..500 {
+        ben.send(&format!("line {n}"));
+    }
+    ben.close_input();
+    ben.ends_with(0);
+    ana.ends_with(0);
+    assert_eq!(ana.texts().len(), 500);
+    assert_eq!(ben.all("delivered").len(), 500);
+    assert!(text(&ana.event("bye"), "reason").contains("input"), "{}", ana.event("bye"));
+}
+
+#[test]
+fn stay_outlasts_the_input_until_the_peer_leaves() {
+    let (mut ana, mut ben) = meet(&[], &["--stay"]);
+    ben.send("only this");
+    ben.close_input();
+    ana.message("only this");
+    for n in 0..3 {
+        ana.send(&format!("still there? {n}"));
+    }
+    ben.message("still there? 2");
+    ana.send("/quit");
+    ana.ends_with(0);
+    ben.ends_with(0);
+    assert_eq!(ben.event("bye")["from"], "peer");
+}
+
+#[test]
+fn quit_before_anybody_came_ends_at_once() {
+    let mut ana = Home::new().listen("ana", &[]);
+    ana.send("/quit");
+    ana.ends_with(0);
+}
+
+#[test]
+fn quit_with_lines_for_a_peer_that_has_not_come_waits_for_it() {
+    let mut ana = Home::new().listen("ana", &[]);
+    ana.send("note");
+    ana.send("/quit");
+    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+    ana.ends_with(0);
+    ben.ends_with(0);
+    assert_eq!(ben.texts(), ["note"]);
+}
+
+#[cfg(unix)]
+mod signals {
+    use super::*;
+    use nix::sys::signal::Signal;
+
+    #[test]
+    fn an_interrupt_says_goodbye_first() {
+        let (mut ana, mut ben) = meet(&[], &[]);
+        ben.signal(Signal::SIGINT);
+        ben.ends_with(130);
+        ana.ends_with(0);
+        assert!(text(&ana.event("bye"), "reason").contains("signal"), "{}", ana.event("bye"));
+    }
+
+    #[test]
+    fn a_termination_says_goodbye_first() {
+        let (mut ana, mut ben) = meet(&[], &[]);
+        ana.signal(Signal::SIGTERM);
+        ana.ends_with(143);
+        ben.ends_with(0);
+        assert_eq!(ben.event("bye")["from"], "peer");
+    }
+
+    #[test]
+    fn a_signal_ends_a_listener_that_nobody_called() {
+        for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+            let mut ana = Home::new().listen("ana", &[]);
+            ana.signal(signal);
+            ana.ends_with(code);
+        }
+    }
+
+    #[test]
+    fn a_signal_ends_a_dialler_that_waits_for_its_peer() {
+        let (_taken, closed) = nobody();
+        let mut ben = Home::new().start("ben", &["connect", &closed.to_string(), "--wait", "-v"]);
+        ben.line(Stream::Err, |line| line.contains("connecting"));
+        ben.signal(Signal::SIGTERM);
+        ben.ends_with(143);
+    }
+
+    #[test]
+    fn lines_that_a_stopped_peer_never_took_are_counted() {
+        let (mut ana, mut ben) = meet(&["--reconnect", "0"], &[]);
+        ana.send("taken");
+        ana.event("delivered");
+        ben.signal(Signal::SIGSTOP);
+        for n in 0..3 {
+            ana.send(&format!("not taken {n}"));
+            ana.event_nth(n + 2, "sent");
+        }
+        ben.kill();
+        ana.ends_with(5);
+        assert_eq!(ana.all("delivered").len(), 1);
+        let warning = ana.event("warning");
+        assert!(text(&warning, "text").contains("3 lines were not delivered"), "{warning}");
+    }
+
+    /// `| head -1`: who reads the output has seen enough.
+    #[test]
+    fn an_output_that_is_closed_early_ends_both_politely() {
+        for face in ["--json", "--plain"] {
+            let ana = Home::new().listen("ana", &[]);
+            let home = Home::new();
+            let addr = ana.addr().to_string();
+            let mut ben = home.program(&["connect", &addr, "-n", "ben", face]).stdout(Stdio::piped()).spawn().unwrap();
+            let out = ben.stdout.take().unwrap();
+            ana.event("connected");
+            ana.send("one");
+            ana.event("delivered");
+            drop(out);
+            ana.send("two");
+            let mut ana = ana;
+            ana.ends_with(0);
+            assert_eq!(ben.wait().unwrap().code(), Some(0), "{face}");
+            assert_eq!(ana.event("bye")["from"], "peer");
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        use std::fs;
+        use std::os::unix::fs::PermissionsExt;
+        let home = Home::new();
+        home.start("ana", &["id"]).ends_with(0);
+        let key = home.data().join("identity");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut ana = home.start("ana", &["listen", "127.0.0.1:0"]);
+        ana.ends_with(1);
+        let said = ana.lines(Stream::Err);
+        assert!(said[0].contains("others can read the own key"), "{said:?}");
+        assert!(said[1].contains("chmod 600"), "{said:?}");
+        assert_eq!(said.len(), 2);
+    }
+}
+
+#[test]
+fn a_peer_that_vanishes_is_a_loss_and_never_a_goodbye() {
+    let (mut ana, mut ben) = meet(&["--reconnect", "0"], &[]);
+    ana.send("hello");
+    ana.event("delivered");
+    ben.kill();
+    ana.ends_with(5);
+    ana.event("lost");
+    assert!(ana.all("bye").is_empty());
+}
+
+#[test]
+fn the_smaller_patience_counts_for_both() {
+    let (mut ana, mut ben) = meet(&["--reconnect", "forever"], &["--reconnect", "0"]);
+    ben.kill();
+    ana.ends_with(5);
+}
+
+#[test]
+fn patience_runs_out() {
+    let (mut ana, mut ben) = meet(&["--reconnect", "1"], &[]);
+    ben.kill();
+    ana.event("lost");
+    ana.ends_with(5);
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    let home = Home::new();
+    let wrong: [&[&str]; 13] = [
+        &[],
+        &["nonsense"],
+        &["connect"],
+        &["connect", "host:99999"],
+        &["connect", "host:http"],
+        &["listen", "[::1"],
+        &["listen", "--accept", "sometimes"],
+        &["listen", "--timeout", "0"],
+        &["listen", "--reconnect", "-1"],
+        &["listen", "-n", ""],
+        &["listen", "--json", "--plain"],
+        &["listen", "--code=---"],
+        &["connect", "127.0.0.1:1", "--peer", "nobody"],
+    ];
+    for arguments in wrong {
+        let mut program = home.start(&arguments.join(" "), arguments);
+        program.ends_with(2);
+        assert!(program.lines(Stream::Out).is_empty());
+        assert!(!program.lines(Stream::Err).is_empty());
+    }
+}
+
+#[test]
+fn a_receiving_folder_that_is_missing_is_2_at_once() {
+    let home = Home::new();
+    for dir in ["no/such/folder", "a-file"] {
+        home.file("a-file", "");
+        let mut ana = home.start("ana", &["listen", "127.0.0.1:0", "--dir", dir]);
+        ana.ends_with(2);
+        assert!(ana.lines(Stream::Err)[0].contains(dir), "{:?}", ana.lines(Stream::Err));
+    }
+}
+
+#[test]
+fn help_and_version_are_0_on_standard_output() {
+    let home = Home::new();
+    for arguments in
+        [&["--help"][..], &["listen", "--help"], &["--version"], &["id"], &["man"], &["completions", "bash"]]
+    {
+        let mut program = home.start(&arguments.join(" "), arguments);
+        program.ends_with(0);
+        assert!(!program.lines(Stream::Out).is_empty());
+        assert!(program.lines(Stream::Err).is_empty());
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_3() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let mut ana = Home::new().json("ana", &["listen", &addr], &[], None);
+    ana.ends_with(3);
+    let error = ana.event("error");
+    let mut lines = text(&error, "text").lines();
+    assert!(lines.next().unwrap().contains(&addr), "{error}");
+    assert!(lines.next().unwrap().contains("another port"), "{error}");
+}
+
+#[test]
+fn nobody_at_the_address_is_3() {
+    let (_taken, closed) = nobody();
+    let mut ben = Home::new().connect("ben", closed, &[]);
+    ben.ends_with(3);
+    let error = ben.event("error");
+    assert!(text(&error, "text").contains(&closed.to_string()), "{error}");
+}
+
+#[test]
+fn a_name_without_an_address_is_3() {
+    // The host part is longer than a name may be, so no resolver asks the network for it.
+    let host = format!("{}.invalid:5000", "x".repeat(64));
+    let mut ben = Home::new().json("ben", &["connect", &host], &[], None);
+    ben.ends_with(3);
+    assert!(text(&ben.event("error"), "text").starts_with("cannot find"), "{}", ben.event("error"));
+}
+
+#[test]
+fn wait_dials_until_the_peer_listens() {
+    let (_taken, addr) = nobody();
+    let addr = addr.to_string();
+    let mut ben = Home::new().start("ben", &["connect", &addr, "--wait", "-v"]);
+    ben.line(Stream::Err, |line| line.contains("connecting"));
+    ben.send("at last");
+    let mut ana = Home::new().json("ana", &["listen", &addr], &[], None);
+    ana.message("at last");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+}
