@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::files::{content, tree};
 use support::peer::Stream;
-use support::{Cut, Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, meet, text};
+use support::{Cut, Fault, Home, Peer, Place, Plan, Relay, Trick, Way, is, meet, text};
 
 const MIB: usize = 1 << 20;
 
@@ -455,6 +455,45 @@ mod faults {
         assert!(fs::read(ben.home().inbox().join("back")).unwrap() == content("back", 3 * MIB), "it differs");
     }
 
+    /// `cargo test --release --test transfers -- --ignored`
+    #[test]
+    #[ignore = "a long run: a hundred cuts while two files of 256 MiB cross"]
+    fn two_large_files_survive_a_hundred_cuts() {
+        let size = 256 * MIB;
+        let mut dice = support::Dice::fresh();
+        let cuts: Vec<_> = (0..100)
+            .map(|_| {
+                let how = dice.pick(&[Cut::Close, Cut::Reset]);
+                let struck = Way { cut_after: Some((dice.within(500..size as u64 / 60), how)), ..Way::default() };
+                let spared = Way::default();
+                if dice.within(0..2) == 0 {
+                    Plan { up: struck, down: spared }
+                } else {
+                    Plan { up: spared, down: struck }
+                }
+            })
+            .collect();
+        let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
+        let relay = Relay::planned(ana.addr(), move |n| cuts.get(n).copied().unwrap_or_default());
+        let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always", "--stay"]));
+        for (peer, name) in [(&ana, "ana"), (&ben, "ben")] {
+            peer.home().file(name, content(name, size));
+            peer.send(&format!("/send {name}"));
+        }
+        let patience = Instant::now() + Duration::from_secs(600);
+        while [&ana, &ben].iter().any(|peer| peer.all("done").len() < 2) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        ben.send("/quit");
+        ben.ends_with(0);
+        ana.ends_with(0);
+        for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
+            assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == content(theirs, size), "it differs");
+        }
+        eprintln!("{} cuts struck", relay.struck());
+        drop(dice);
+    }
+
     #[test]
     fn a_changed_chunk_is_never_published() {
         for trick in [Trick::Flip(Place::Middle), Trick::Drop, Trick::Swap, Trick::Double, Trick::Short(3_000)] {
@@ -538,7 +577,7 @@ mod faults {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("good"), "good").unwrap();
         fs::write(folder.join("secret"), "secret").unwrap();
-        fs::set_permissions(folder.join("secret"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
         ben.send("/send folder");
         ana.wait_for(|event| is(event, "done") || is(event, "failed"));
         assert!(ana.home().inbox().join("folder/good").exists());
