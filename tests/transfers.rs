@@ -327,10 +327,10 @@ fn a_large_file_arrives_identical_while_lines_go_both_ways() {
 fn two_that_send_large_files_to_each_other_at_once_both_finish() {
     let (mut ana, mut ben) = meet(&["--accept", "always", "--stay"], &["--accept", "always", "--stay"]);
     let large = |name: &str| content(name, 64 * MIB);
-    for (peer, name) in [(&mut ana, "ana"), (&mut ben, "ben")] {
-        peer.home().file(name, large(name));
-        peer.send(&format!("/send {name}"));
-    }
+    ana.home().file("ana", large("ana"));
+    ben.home().file("ben", large("ben"));
+    ana.send("/send ana");
+    ben.send("/send ben");
     for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
         peer.event_nth(2, "done");
         assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == large(theirs), "it differs");
@@ -476,10 +476,10 @@ mod faults {
         let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
         let relay = Relay::planned(ana.addr(), move |n| cuts.get(n).copied().unwrap_or_default());
         let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always", "--stay"]));
-        for (peer, name) in [(&ana, "ana"), (&ben, "ben")] {
-            peer.home().file(name, content(name, size));
-            peer.send(&format!("/send {name}"));
-        }
+        ana.home().file("ana", content("ana", size));
+        ben.home().file("ben", content("ben", size));
+        ana.send("/send ana");
+        ben.send("/send ben");
         let patience = Instant::now() + Duration::from_secs(600);
         while [&ana, &ben].iter().any(|peer| peer.all("done").len() < 2) && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(100));
@@ -490,7 +490,7 @@ mod faults {
         for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
             assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == content(theirs, size), "it differs");
         }
-        eprintln!("{} cuts struck", relay.struck());
+        assert!(relay.struck() >= 90, "{} cuts struck", relay.struck());
         drop(dice);
     }
 
