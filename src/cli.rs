@@ -117,6 +117,9 @@ pub struct Common {
     /// Meet by a code: `listen` makes one, `connect` asks for it; or P2PCHAT_CODE, or --code=CODE
     #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub code: Option<String>,
+    /// Meet by the code in the first line of this file descriptor (Unix), as in --code-fd 3 3<FILE
+    #[arg(long, value_name = "N", conflicts_with = "code")]
+    pub code_fd: Option<u32>,
     /// Demand the key of this known peer
     #[arg(long, value_name = "NAME")]
     pub peer: Option<String>,
@@ -233,16 +236,21 @@ pub enum CodeSource {
     None,
     /// `--code` alone: `listen` makes one, `connect` asks for it.
     Wanted,
+    /// To be read from this file descriptor.
+    Descriptor(u32),
     /// It was given.
     Given(Code),
 }
 
 impl Common {
-    /// What `--code` and `P2PCHAT_CODE` say together.
+    /// What `--code`, `--code-fd` and `P2PCHAT_CODE` say together.
     ///
     /// # Errors
     /// A text for the user, when what is given has no letter and no digit.
     pub fn code(&self) -> Result<CodeSource, String> {
+        if let Some(descriptor) = self.code_fd {
+            return Ok(CodeSource::Descriptor(descriptor));
+        }
         let given = self.code.as_deref();
         let environment = std::env::var("P2PCHAT_CODE").ok().filter(|code| !code.is_empty());
         match (given, environment) {

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "p2pchat: a bug ended the program: {panic}\nplease report it with what you did");
         std::process::exit(i32::from(Exit::Failure.number()));
     }));
+    forbid_core_dumps();
     let arguments = match Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -53,6 +54,13 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
         }
     }
     Ok(Exit::Polite)
+}
+
+/// What a crash would leave on the disk holds the private key and what was said. (A system whose core dumps go to a program asks that
+/// limit too.) A failure is no reason not to run.
+fn forbid_core_dumps() {
+    #[cfg(unix)]
+    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
 }
 
 /// Standard output may be a pipe that its reader has closed: then all that it wanted is there.

@@ -8,6 +8,7 @@
 //! 4. Close the face's channel, join its thread, give the exit code.
 
 mod actions;
+mod ask;
 mod callers;
 mod face;
 mod owner;
@@ -30,6 +31,7 @@ use crate::ui::terminal::{Terminal, wants_colour};
 use crate::ui::{Gate, Intake};
 use crate::why::why;
 use anyhow::Context;
+use ask::Asked;
 use face::{Ends, Face, FaceKind};
 use owner::{Happening, Owner, Role};
 use std::io::IsTerminal;
@@ -69,6 +71,7 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let code = match code(&common)? {
         CodeSource::None => None,
         CodeSource::Given(code) => Some(Arc::new(code)),
+        CodeSource::Descriptor(number) => Some(Arc::new(code_from(number)?)),
         CodeSource::Wanted => Some(Arc::new(Code::generate().context("cannot make a code")?)),
     };
     let demand = stage.acquaintances.demand(None, common.peer.as_deref())?;
@@ -108,7 +111,11 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let code = match code(&common)? {
         CodeSource::None => None,
         CodeSource::Given(code) => Some(Arc::new(code)),
-        CodeSource::Wanted => Some(Arc::new(ask_for_code()?)),
+        CodeSource::Descriptor(number) => Some(Arc::new(code_from(number)?)),
+        CodeSource::Wanted => match ask::at_the_terminal()? {
+            Asked::Code(code) => Some(Arc::new(code)),
+            Asked::Left(exit) => return Ok(exit),
+        },
     };
     let stage = Stage::set(&common)?;
     let address: Address = addr.0;
@@ -139,11 +146,8 @@ fn code(common: &Common) -> anyhow::Result<CodeSource> {
     common.code().map_err(|text| Misuse(text).into())
 }
 
-/// Asks for the code on the terminal, not echoed, so that it stands in no argument list and no history.
-fn ask_for_code() -> anyhow::Result<Code> {
-    let hint = "give the code in P2PCHAT_CODE where there is no terminal to ask on";
-    let text = rpassword::prompt_password("code: ").with_context(|| format!("cannot ask for the code\n{hint}"))?;
-    Ok(Code::new(&text)?)
+fn code_from(descriptor: u32) -> Result<Code, Misuse> {
+    ask::from_descriptor(descriptor).map_err(|error| Misuse(error.to_string()))
 }
 
 /// What stands before a role is played: key, face, channels.

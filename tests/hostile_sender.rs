@@ -51,7 +51,7 @@ impl Scene {
 
     /// The program ended the session, and says whose fault it is.
     #[track_caller]
-    fn ends_as_fault(mut self) {
+    fn ends_as_a_fault(mut self) {
         self.eve.read_to_end();
         self.ana.ends_with(1);
         assert_eq!(self.ana.event("error")["code"], "protocol");
@@ -225,7 +225,7 @@ fn a_list_of_eight_megabytes_is_the_most() {
     let mut scene = Scene::new();
     let offer = p2pchat::frame::Offer { list: (8 << 20) + 1, ..List::default().file("x", 1).offer() };
     scene.eve.control(Control::Offer { transfer: 1, offer }).unwrap();
-    scene.ends_as_fault();
+    scene.ends_as_a_fault();
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn offers_in_great_number_are_bounded() {
         let offer = List::default().file("x", 1).offer();
         let _ = scene.eve.control(Control::Offer { transfer, offer });
     }
-    scene.ends_as_fault();
+    scene.ends_as_a_fault();
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn transfers_are_numbered_upwards() {
     assert!(scene.eve.answer(2).is_some());
     let offer = List::default().file("y", 1).offer();
     scene.eve.control(Control::Offer { transfer: 1, offer }).unwrap();
-    scene.ends_as_fault();
+    scene.ends_as_a_fault();
 }
 
 #[test]
@@ -342,7 +342,7 @@ mod data_that_was_not_agreed_on {
     fn for_no_transfer() {
         let mut scene = Scene::new();
         scene.eve.data(7, 0, b"x");
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -355,7 +355,7 @@ mod data_that_was_not_agreed_on {
         ana.event("offer");
         eve.data(1, list.end(), b"0123456789");
         let before = Scene::files(&ana);
-        Scene { ana, eve, before, limit: 0 }.ends_as_fault();
+        Scene { ana, eve, before, limit: 0 }.ends_as_a_fault();
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod data_that_was_not_agreed_on {
         let mut scene = Scene::new();
         let start = scene.accepted("data", 400_000);
         scene.eve.data(1, start + CHUNK_DATA as u64, &content("x", CHUNK_DATA));
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -372,7 +372,7 @@ mod data_that_was_not_agreed_on {
         let start = scene.accepted("data", 400_000);
         scene.eve.data(1, start, &content("x", CHUNK_DATA));
         scene.eve.data(1, start, &content("x", CHUNK_DATA));
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -380,7 +380,7 @@ mod data_that_was_not_agreed_on {
         let mut scene = Scene::new();
         scene.accepted("data", 400_000);
         scene.eve.data(1, 0, b"x");
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -388,7 +388,7 @@ mod data_that_was_not_agreed_on {
         let mut scene = Scene::new();
         let start = scene.accepted("data", 400_000);
         scene.eve.data(1, start, b"a small piece in the middle");
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -396,7 +396,7 @@ mod data_that_was_not_agreed_on {
         let mut scene = Scene::new();
         let start = scene.accepted("data", 10);
         scene.eve.data(1, start, b"0123456789a");
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -405,7 +405,7 @@ mod data_that_was_not_agreed_on {
         let start = scene.accepted("data", 1);
         scene.eve.data(1, start, b"x");
         scene.eve.data(1, start + 1 + END, b"x");
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -413,7 +413,7 @@ mod data_that_was_not_agreed_on {
         let mut scene = Scene::new();
         let start = scene.accepted("data", 400_000);
         scene.file_end(start, FileStatus::Whole, [0; 32]);
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -424,7 +424,7 @@ mod data_that_was_not_agreed_on {
         for _ in 0..2 {
             scene.file_end(list.end(), FileStatus::Unreadable, [0; 32]);
         }
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 
     #[test]
@@ -435,7 +435,7 @@ mod data_that_was_not_agreed_on {
         // What reaches the disk moves the window, but never by so much at once.
         let position = start + (1_u64 << 30).next_multiple_of(CHUNK_DATA as u64);
         let _ = scene.eve.send(&Frame::Chunk { transfer: 1, position, data: content("flood", CHUNK_DATA) });
-        scene.ends_as_fault();
+        scene.ends_as_a_fault();
     }
 }
 

@@ -67,6 +67,16 @@ impl Code {
         }
     }
 
+    /// The words that a made code may have and that begin with `prefix` (in lower case), without dashes, which do not count;
+    /// sorted.
+    pub fn words(prefix: &str) -> Vec<String> {
+        let plain = EFF_LONG_WORDLIST.iter().map(|word| word.replace('-', ""));
+        let mut words: Vec<String> = plain.filter(|word| word.starts_with(prefix)).collect();
+        words.sort();
+        words.dedup();
+        words
+    }
+
     /// The form to tell the peer: as it was typed, or with dashes when it was made.
     pub fn display(&self) -> &str {
         &self.shown
