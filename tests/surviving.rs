@@ -278,6 +278,35 @@ fn a_line_that_goes_silent_is_lost_in_time_and_mended() {
     quit(&mut ana, &mut ben);
 }
 
+/// A line that takes nothing more, as behind a router that was switched off.
+#[test]
+fn a_line_that_takes_nothing_more_is_lost_in_time_and_mended() {
+    const LINES: usize = 300;
+    let (mut ana, relay, mut ben) = meet(&[], &[]);
+    relay.stall(&[Side::Up, Side::Down]);
+    let line = |n: usize| format!("{n} {}", "x".repeat(60_000));
+    ben.pour((0..LINES).map(move |n| format!("{}\n", line(n)).into_bytes()));
+    ben.event("lost");
+    ana.event("lost");
+    ana.event_nth(LINES, "message");
+    quit(&mut ana, &mut ben);
+    assert!((0..LINES).map(line).eq(ana.texts()));
+}
+
+#[test]
+fn a_line_that_passes_byte_after_byte_is_only_slow() {
+    let ana = Home::new().listen("ana", &[]);
+    let slow = Way { pace: Pace::ByteByByte, ..Way::default() };
+    let relay = Relay::planned(ana.addr(), move |_| Plan { up: slow, down: slow });
+    let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &[]));
+    let long = "x".repeat(10_000);
+    ben.send(&long);
+    ana.message(&long);
+    ana.send("short");
+    ben.message("short");
+    quit(&mut ana, &mut ben);
+}
+
 /// Chooses what befalls each connection, the first of which always gets through its opening; spread over so many bytes.
 fn misfortunes(dice: &mut Dice, connections: usize, bytes: u64) -> Vec<Plan> {
     /// Bytes of an opening, each way, with some to spare.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, text};
+use support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, text};
 
 /// Lines of each side in one case.
 const LINES: usize = 10;
@@ -114,7 +114,8 @@ fn in_the_opening(side: Side, record: usize, trick: Trick) {
     assert!([1, 3].contains(&ended), "it ended with {ended}");
     assert!(ben.texts().is_empty() && ben.all("delivered").is_empty());
     assert_eq!(relay.struck(), 1);
-    // The listener may have taken the caller for its peer already; the same key is welcome either way.
+    // The listener may have taken the caller for its peer already; once it has seen it go, the same key is welcome either way.
+    ana.wait_for(|event| is(event, "warning") || is(event, "lost"));
     let mut next = home.connect("next", relay.addr(), &[]);
     next.send("now");
     ana.message("now");

@@ -327,10 +327,10 @@ fn a_large_file_arrives_identical_while_lines_go_both_ways() {
 fn two_that_send_large_files_to_each_other_at_once_both_finish() {
     let (mut ana, mut ben) = meet(&["--accept", "always", "--stay"], &["--accept", "always", "--stay"]);
     let large = |name: &str| content(name, 64 * MIB);
-    for (peer, name) in [(&mut ana, "ana"), (&mut ben, "ben")] {
-        peer.home().file(name, large(name));
-        peer.send(&format!("/send {name}"));
-    }
+    ana.home().file("ana", large("ana"));
+    ben.home().file("ben", large("ben"));
+    ana.send("/send ana");
+    ben.send("/send ben");
     for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
         peer.event_nth(2, "done");
         assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == large(theirs), "it differs");
@@ -453,6 +453,45 @@ mod faults {
         assert_eq!(ana.home().received(), ["survivor"]);
         assert!(fs::read(ana.home().inbox().join("survivor")).unwrap() == data, "it differs");
         assert!(fs::read(ben.home().inbox().join("back")).unwrap() == content("back", 3 * MIB), "it differs");
+    }
+
+    /// `cargo test --release --test transfers -- --ignored`
+    #[test]
+    #[ignore = "a long run: a hundred cuts while two files of 256 MiB cross"]
+    fn two_large_files_survive_a_hundred_cuts() {
+        let size = 256 * MIB;
+        let mut dice = support::Dice::fresh();
+        let cuts: Vec<_> = (0..100)
+            .map(|_| {
+                let how = dice.pick(&[Cut::Close, Cut::Reset]);
+                let struck = Way { cut_after: Some((dice.within(500..size as u64 / 60), how)), ..Way::default() };
+                let spared = Way::default();
+                if dice.within(0..2) == 0 {
+                    Plan { up: struck, down: spared }
+                } else {
+                    Plan { up: spared, down: struck }
+                }
+            })
+            .collect();
+        let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
+        let relay = Relay::planned(ana.addr(), move |n| cuts.get(n).copied().unwrap_or_default());
+        let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always", "--stay"]));
+        ana.home().file("ana", content("ana", size));
+        ben.home().file("ben", content("ben", size));
+        ana.send("/send ana");
+        ben.send("/send ben");
+        let patience = Instant::now() + Duration::from_secs(600);
+        while [&ana, &ben].iter().any(|peer| peer.all("done").len() < 2) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        ben.send("/quit");
+        ben.ends_with(0);
+        ana.ends_with(0);
+        for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
+            assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == content(theirs, size), "it differs");
+        }
+        assert!(relay.struck() >= 90, "{} cuts struck", relay.struck());
+        drop(dice);
     }
 
     #[test]
