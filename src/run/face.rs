@@ -6,7 +6,7 @@ use crate::notice::{Notice, Posted};
 use crate::ui::pump::{FaceError, Verbosity};
 use crate::ui::terminal::Terminal;
 use crate::ui::{Intake, json, lines, plain};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
@@ -74,7 +74,7 @@ impl Face {
             let shown = match kind {
                 FaceKind::Json => json::run(&notices, io::stdout(), settled),
                 FaceKind::Terminal | FaceKind::Plain => {
-                    plain::run(&notices, io::stdout(), io::stderr(), verbosity, plain::local_time, settled)
+                    plain::run(&notices, io::stdout(), io::stderr(), manner(verbosity), plain::local_time, settled)
                 }
             };
             shown.map_err(|error| match error {
@@ -101,6 +101,16 @@ impl Face {
     /// Waits until everything is shown. The channel of notices must be closed by then.
     pub(super) fn join(self) {
         let _ = self.output.join();
+    }
+}
+
+/// How the plain face is to be on the streams of this process.
+fn manner(verbosity: Verbosity) -> plain::Manner {
+    let columns = |is_terminal| if is_terminal { plain::terminal_columns } else { || None };
+    plain::Manner {
+        verbosity,
+        columns_out: columns(io::stdout().is_terminal()),
+        columns_err: columns(io::stderr().is_terminal()),
     }
 }
 
