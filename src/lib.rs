@@ -46,6 +46,7 @@
 //! | [`transfer`] | files on their way: lists, positions, credit, the workers that read and write |
 //! | [`identity`] | the own key, in one private file |
 //! | [`peers`] | who was met, in a text file that people may edit |
+//! | `fuzz` | what takes input from outside, each driven by bytes alone; for tests |
 //! | [`ui`] | the three faces: terminal, plain lines, JSON |
 
 #![allow(rustdoc::private_intra_doc_links, reason = "modules tell their flow, private parts by name")]

@@ -78,6 +78,7 @@ fn open(number: u32) -> io::Result<File> {
 }
 
 /// Byte by byte, since what follows belongs to others.
+#[allow(clippy::unbuffered_bytes, reason = "a buffer would take what follows")]
 fn first_line(file: File, line: &mut Vec<u8>) -> io::Result<()> {
     for byte in file.take(LINE).bytes() {
         match byte? {
@@ -183,6 +184,7 @@ mod tests {
     use super::*;
     use std::os::fd::AsRawFd;
 
+    #[allow(clippy::unwrap_used, reason = "part of tests")]
     fn descriptor(content: &[u8]) -> (File, u32) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content).unwrap();

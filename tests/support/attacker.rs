@@ -131,6 +131,12 @@ impl Attacker {
         }
     }
 
+    /// Reads on until all that was sent is acknowledged; false when the peer hangs up before.
+    pub(crate) fn is_acknowledged(&mut self) -> bool {
+        let sent = self.seq;
+        self.read_to(|frame| *frame == Frame::Ack(sent)).is_some()
+    }
+
     /// Reads until the peer hangs up.
     pub(crate) fn read_to_end(&mut self) {
         while self.read().is_some() {}

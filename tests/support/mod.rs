@@ -7,6 +7,7 @@
 
 pub(crate) mod attacker;
 pub(crate) mod dice;
+pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod peer;
 #[cfg(unix)]

@@ -45,7 +45,7 @@ fn decode(bytes: &[u8]) -> Result<List, ListError> {
 fn positions_and_places_are_inverse() {
     let list = sample();
     let base = list.data_start();
-    assert_eq!(base, list.encode().len() as u64);
+    assert_eq!(base, u64::try_from(list.encode().len()).unwrap());
     let starts: Vec<_> = list.files().map(|file| file.start - base).collect();
     assert_eq!(starts, [0, 10 + 1024, 10 + 2 * 1024]);
     assert_eq!(list.end() - base, 110 + 3 * 1024);
@@ -194,7 +194,7 @@ proptest! {
         // Two equal names in a folder are the only rule that such trees can break.
         if let Ok(list) = builder.finish() {
             let bytes = list.encode();
-            prop_assert_eq!(list.data_start(), bytes.len() as u64);
+            prop_assert_eq!(list.data_start(), u64::try_from(bytes.len()).unwrap());
             prop_assert_eq!(List::decode(&bytes, &list.offer(&bytes)), Ok(list.clone()));
             for file in list.files() {
                 prop_assert_eq!(list.place(file.start), Place::File { index: file.index, offset: 0 });

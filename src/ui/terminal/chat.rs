@@ -269,13 +269,13 @@ const MORE_HELP: [&str; 2] = [
 ];
 
 fn listening(addrs: &[String], code: Option<&str>) -> String {
-    let mut text = match code {
-        Some(code) => format!("waiting for your peer, who needs the code {} and one of:", SafeText::clean(code)),
-        None => "waiting for your peer, who runs one of:".into(),
-    };
+    let mut text = "waiting for your peer, who runs one of:".to_owned();
     for command in words::to_dial(addrs, code.is_some()) {
         text.push_str("\n  ");
         text.push_str(&command);
+    }
+    if let Some(code) = code {
+        text.push_str(&format!("\nand then types this code: {}", SafeText::clean(code)));
     }
     text
 }

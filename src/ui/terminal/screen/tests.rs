@@ -287,6 +287,19 @@ fn a_frame_that_meets_the_terminal_after_its_change_erases_no_message() {
 }
 
 #[test]
+fn of_a_late_frame_only_the_input_wraps() {
+    let mut sight = Sight::connected(80, 24);
+    bar(&mut sight, 1);
+    sight.terminal = reflow(&mut sight.terminal, 30, 24);
+    sight.event(Event::Paste("a typed line that is longer than thirty columns".into()));
+    let rows = sight.rows();
+    let at = rows.iter().position(|row| row.starts_with("> a")).unwrap();
+    assert!(rows[at + 1].ends_with("thirty columns"), "{rows:#?}");
+    assert!(rows[at + 2].starts_with("-- [") && rows[at + 3].starts_with("↑ 1"), "{rows:#?}");
+    assert_eq!(rows.len(), at + 4, "{rows:#?}");
+}
+
+#[test]
 fn a_terminal_without_reflow_loses_no_message() {
     let mut sight = Sight::connected(80, 24);
     sight.screen = Screen::new(Size { columns: 80, rows: 24 }, false);

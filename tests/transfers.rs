@@ -1,0 +1,560 @@
+//! Files and folders on their way: whole, identical, asked for, under names that nobody had; and chat beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use support::files::{content, tree};
+use support::peer::Stream;
+use support::{Cut, Fault, Home, Peer, Place, Plan, Relay, Trick, Way, is, meet, text};
+
+const MIB: usize = 1 << 20;
+
+/// `ben` sends `ana` a file that he has just made, and both see the end of it.
+fn send(ana: &Peer, ben: &Peer, name: &str, data: &[u8]) {
+    ben.home().file(name, data);
+    ben.send(&format!("/send {name}"));
+    ben.event("done");
+    ana.event("done");
+}
+
+#[test]
+fn the_main_job_of_a_script_word_for_word() {
+    let (server, client) = (Home::new(), Home::new());
+    let lock = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap();
+    client.file("Cargo.lock", &lock);
+    let inbox = server.inbox();
+    let options = ["--accept", "always", "--stay", "--dir", inbox.to_str().unwrap()];
+    let mut ana = server.start("ana", &[&["listen", "127.0.0.1:0", "-n", "ana"][..], &options].concat());
+    ana.close_input();
+    let hint = ana.line(Stream::Err, |line| line.contains("p2pchat connect "));
+    let addr = hint.split(' ').next_back().unwrap();
+    let mut ben = client.start("ben", &["connect", addr, "-n", "ben"]);
+    ben.pour(std::iter::once(b"hello\n/send Cargo.lock\n/quit\n".to_vec()));
+    ben.close_input();
+    ben.ends_with(0);
+    ana.ends_with(0);
+    assert!(ana.lines(Stream::Out)[0].ends_with(" ben: hello"));
+    assert_eq!(tree(&inbox), [("Cargo.lock".to_owned(), Some(lock))].into());
+}
+
+#[test]
+fn the_events_of_a_transfer_tell_its_whole_course() {
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    let data = content("events", 3 * MIB + 17);
+    send(&ana, &ben, "data.bin", &data);
+    let digest = blake3::hash(&data).to_hex().to_string();
+    for (peer, direction) in [(&ana, "in"), (&ben, "out")] {
+        let offer = peer.event("offer");
+        assert_eq!([&offer["direction"], &offer["name"]], [direction, "data.bin"]);
+        assert_eq!([&offer["files"], &offer["bytes"]], [1, data.len()]);
+        let transfer = &offer["transfer"];
+        assert_eq!(&peer.event("accepted")["transfer"], transfer);
+        let (file, done) = (peer.event("file"), peer.event("done"));
+        assert_eq!([&file["transfer"], &done["transfer"]], [transfer, transfer]);
+        assert_eq!(file["blake3"], digest);
+        assert_eq!([&file["bytes"], &done["bytes"], &done["files"]], [data.len(), data.len(), 1]);
+    }
+    let path = text(&ana.event("file"), "path").to_owned();
+    assert_eq!(fs::read(path).unwrap(), data);
+    assert_eq!(ana.home().received(), ["data.bin"]);
+}
+
+#[test]
+fn files_of_every_awkward_size_arrive_whole() {
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    let chunk = p2pchat::frame::CHUNK_DATA;
+    let sizes = [0, 1, 1_023, 1_024, chunk - 1, chunk, chunk + 1, 3 * chunk, MIB];
+    for size in sizes {
+        let name = format!("{size}.bin");
+        ben.home().file(&name, content(&name, size));
+        ben.send(&format!("/send {name}"));
+    }
+    ana.event_nth(sizes.len(), "done");
+    ben.event_nth(sizes.len(), "done");
+    assert_eq!(tree(&ana.home().inbox()), tree(&ben.home().work()));
+}
+
+mod consent {
+    use super::*;
+
+    #[test]
+    fn an_offer_waits_until_it_is_accepted() {
+        let (ana, ben) = meet(&[], &[]);
+        ben.home().file("report.pdf", "the report");
+        ben.send("/send report.pdf");
+        let offer = ana.event("offer");
+        assert_eq!([&offer["name"], &offer["bytes"]], [&serde_json::json!("report.pdf"), &serde_json::json!(10)]);
+        assert_eq!(ana.home().received(), [""; 0]);
+        ana.send(&format!("/accept {}", offer["transfer"]));
+        ana.event("done");
+        ben.event("done");
+        assert_eq!(ana.home().received(), ["report.pdf"]);
+    }
+
+    #[test]
+    fn an_offer_can_be_taken_into_another_folder() {
+        let (ana, ben) = meet(&[], &[]);
+        let other = ana.home().work().join("other folder");
+        fs::create_dir(&other).unwrap();
+        ben.home().file("report.pdf", "the report");
+        ben.send("/send report.pdf");
+        let offer = ana.event("offer");
+        ana.send(&format!("/accept {} {}/none", offer["transfer"], other.display()));
+        assert_eq!(ana.event("error")["code"], "no-such-folder");
+        ana.send(&format!("/accept {} {}", offer["transfer"], other.display()));
+        ana.event("done");
+        assert_eq!(support::home::names(&other), ["report.pdf"]);
+        assert_eq!(ana.home().received(), [""; 0]);
+    }
+
+    /// The offer is turned down: `ben` hears of it and leaves with 6; nothing is there.
+    fn is_declined(mut ana: Peer, mut ben: Peer, answer: Option<&str>) {
+        ben.home().file("unwanted", content("unwanted", MIB));
+        ben.send("/send unwanted");
+        if let Some(answer) = answer {
+            ana.event("offer");
+            ana.send(answer);
+        }
+        ana.event("declined");
+        ben.event("declined");
+        ben.send("/quit");
+        ben.ends_with(6);
+        ana.ends_with(0);
+        assert_eq!(ana.home().received(), [""; 0]);
+        assert!(ben.all("accepted").is_empty() && ben.all("done").is_empty());
+    }
+
+    #[test]
+    fn a_declined_offer_leaves_nothing_and_is_6_for_who_asked() {
+        let (ana, ben) = meet(&[], &[]);
+        is_declined(ana, ben, Some("/decline"));
+    }
+
+    #[test]
+    fn never_declines_at_once() {
+        let (ana, ben) = meet(&["--accept", "never"], &[]);
+        is_declined(ana, ben, None);
+    }
+
+    #[test]
+    fn ask_declines_at_once_when_nobody_can_answer() {
+        let (mut ana, ben) = meet(&["--stay"], &[]);
+        ana.send("last words");
+        ana.close_input();
+        ana.event("delivered");
+        is_declined(ana, ben, None);
+    }
+
+    #[test]
+    fn an_offer_that_waits_is_declined_when_the_input_ends() {
+        let (mut ana, mut ben) = meet(&["--stay"], &[]);
+        ben.home().file("unwanted", "");
+        ben.send("/send unwanted");
+        ana.event("offer");
+        ana.close_input();
+        ben.event("declined");
+        ben.send("/quit");
+        ben.ends_with(6);
+        ana.ends_with(0);
+    }
+
+    #[test]
+    fn verified_takes_files_of_verified_peers_alone() {
+        let (ana, ben) = meet(&["--accept", "verified"], &[]);
+        is_declined(ana, ben, None);
+        let ana = Home::new().listen("ana", &["--accept", "verified", "--code=right"]);
+        let ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
+        send(&ana, &ben, "wanted", b"!");
+        assert_eq!(ana.home().received(), ["wanted"]);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_an_error_and_6() {
+        let (mut ana, mut ben) = meet(&["--accept", "always"], &[]);
+        ben.send("/send no such file");
+        assert_eq!(ben.event("error")["code"], "no-such-file");
+        ben.send("/quit");
+        ben.ends_with(6);
+        ana.ends_with(0);
+        assert!(ana.all("offer").is_empty());
+    }
+
+    #[test]
+    fn either_side_can_cancel() {
+        for by_sender in [true, false] {
+            let ana = Home::new().listen("ana", &["--accept", "always"]);
+            let relay = Relay::slow(ana.addr(), 2 * MIB as u64);
+            let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &[]));
+            ben.event("connected");
+            ben.home().file("big", content("big", 16 * MIB));
+            ben.send("/send big");
+            ana.event("progress");
+            if by_sender { &ben } else { &ana }.send("/cancel");
+            ana.event("cancelled");
+            ben.event("cancelled");
+            ben.send("alive");
+            ana.message("alive");
+            ben.send("/quit");
+            ben.ends_with(6);
+            ana.ends_with(0);
+            assert!(!ana.home().received().contains(&"big".to_owned()));
+        }
+    }
+}
+
+mod names {
+    use super::*;
+
+    fn clash(options: &[&str]) -> (Peer, Peer) {
+        let (ana, ben) = meet(&[&["--accept", "always"], options].concat(), &[]);
+        fs::write(ana.home().inbox().join("report.tar.gz"), "mine").unwrap();
+        ben.home().file("report.tar.gz", "his");
+        ben.send("/send report.tar.gz");
+        (ana, ben)
+    }
+
+    #[test]
+    fn a_name_that_exists_gets_a_number() {
+        let (ana, ben) = clash(&[]);
+        ana.event("done");
+        assert_eq!(ana.event("offer")["clashes"], 1);
+        ben.send("/send report.tar.gz");
+        ana.event_nth(2, "done");
+        let found = tree(&ana.home().inbox());
+        assert_eq!(found["report.tar.gz"], Some(b"mine".to_vec()));
+        assert_eq!(found.len(), 3, "{:?}", found.keys());
+        for (name, data) in found.iter().filter(|(name, _)| *name != "report.tar.gz") {
+            assert_eq!(data.as_deref(), Some(&b"his"[..]));
+            assert!(name.starts_with("report") && name.contains("(1)") || name.contains("(2)"), "{name}");
+        }
+    }
+
+    #[test]
+    fn overwrite_replaces_it() {
+        let (ana, _ben) = clash(&["--on-clash", "overwrite"]);
+        ana.event("done");
+        assert_eq!(tree(&ana.home().inbox()), [("report.tar.gz".to_owned(), Some(b"his".to_vec()))].into());
+    }
+
+    #[test]
+    fn refuse_leaves_it_and_the_sender_knows() {
+        let (mut ana, mut ben) = clash(&["--on-clash", "refuse"]);
+        let over = |event: &serde_json::Value| is(event, "failed") || is(event, "declined");
+        ana.wait_for(over);
+        ben.wait_for(over);
+        ben.send("/quit");
+        ben.ends_with(6);
+        ana.ends_with(0);
+        assert_eq!(tree(&ana.home().inbox()), [("report.tar.gz".to_owned(), Some(b"mine".to_vec()))].into());
+    }
+
+    #[test]
+    fn spaces_and_letters_of_every_script_are_kept() {
+        let (ana, ben) = meet(&["--accept", "always"], &[]);
+        for (n, name) in ["my holiday photo.jpg", "отчёт 日本.txt", "quote's \"name\""].iter().enumerate() {
+            ben.home().file(name, name);
+            ben.send(&format!("/send {name}"));
+            ana.event_nth(n + 1, "done");
+        }
+        assert_eq!(tree(&ana.home().inbox()), tree(&ben.home().work()));
+    }
+}
+
+#[test]
+fn a_folder_arrives_with_what_is_empty_in_it() {
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    let folder = ben.home().work().join("folder");
+    fs::create_dir_all(folder.join("a/b/c/deep")).unwrap();
+    fs::create_dir(folder.join("empty")).unwrap();
+    for n in 0..50 {
+        fs::write(folder.join(format!("a/b/{n}")), content(&n.to_string(), n * 997)).unwrap();
+    }
+    fs::write(folder.join("empty file"), "").unwrap();
+    ben.send("/send folder");
+    ben.event("done");
+    assert_eq!(ana.event("done")["files"], 51);
+    assert_eq!(tree(&ana.home().inbox()), tree(&ben.home().work()));
+}
+
+#[cfg(unix)]
+#[test]
+fn modes_and_times_are_kept_and_links_are_left_out() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    let folder = ben.home().work().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let script = folder.join("run.sh");
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o4755)).unwrap();
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    File::options().write(true).open(&script).unwrap().set_modified(long_ago).unwrap();
+    symlink("/etc/hostname", folder.join("link")).unwrap();
+    ben.send("/send folder");
+    ana.event("done");
+    let warning = ben.event("warning");
+    assert!(text(&warning, "text").contains("link"), "{warning}");
+    let found = fs::metadata(ana.home().inbox().join("folder/run.sh")).unwrap();
+    assert_eq!(found.permissions().mode() & 0o7777, 0o755);
+    assert_eq!(found.modified().unwrap(), long_ago);
+    assert_eq!(tree(&ana.home().inbox()).len(), 2);
+}
+
+#[test]
+fn a_large_file_arrives_identical_while_lines_go_both_ways() {
+    const LINES: usize = 2_000;
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    let data = content("large", 64 * MIB);
+    ben.home().file("large", &data);
+    ben.send("/send large");
+    for peer in [&ana, &ben] {
+        peer.pour((0..LINES).map(|n| format!("{n}\n").into_bytes()));
+    }
+    ben.event("done");
+    ana.event("done");
+    ana.event_nth(LINES, "message");
+    ben.event_nth(LINES, "message");
+    let expected: Vec<_> = (0..LINES).map(|n| n.to_string()).collect();
+    assert_eq!(ana.texts(), expected);
+    assert_eq!(ben.texts(), expected);
+    assert!(fs::read(ana.home().inbox().join("large")).unwrap() == data, "it differs");
+}
+
+#[test]
+fn two_that_send_large_files_to_each_other_at_once_both_finish() {
+    let (mut ana, mut ben) = meet(&["--accept", "always", "--stay"], &["--accept", "always", "--stay"]);
+    let large = |name: &str| content(name, 64 * MIB);
+    for (peer, name) in [(&mut ana, "ana"), (&mut ben, "ben")] {
+        peer.home().file(name, large(name));
+        peer.send(&format!("/send {name}"));
+    }
+    for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
+        peer.event_nth(2, "done");
+        assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == large(theirs), "it differs");
+    }
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+}
+
+#[test]
+fn many_transfers_at_once_in_both_directions_all_arrive() {
+    const EACH: usize = 20;
+    let (ana, ben) = meet(&["--accept", "always"], &["--accept", "always"]);
+    for n in 0..EACH {
+        for (peer, name) in [(&ana, format!("a{n}")), (&ben, format!("b{n}"))] {
+            peer.home().file(&name, content(&name, n * 100_003));
+            peer.send(&format!("/send {name}"));
+        }
+    }
+    for (peer, other) in [(&ana, &ben), (&ben, &ana)] {
+        peer.event_nth(2 * EACH, "done");
+        other.event_nth(2 * EACH, "done");
+        assert_eq!(tree(&peer.home().inbox()), tree(&other.home().work()));
+    }
+}
+
+#[test]
+fn quit_waits_for_what_is_on_its_way() {
+    let (mut ana, mut ben) = meet(&["--accept", "always"], &["--accept", "always"]);
+    let data = content("wait", 32 * MIB);
+    ben.home().file("wait", &data);
+    ben.send("/send wait");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+    assert!(fs::read(ana.home().inbox().join("wait")).unwrap() == data, "it differs");
+}
+
+/// 10 Mbit/s, in bytes a second.
+const SLOW: u64 = 1_250_000;
+
+#[test]
+fn a_line_does_not_wait_for_a_file_that_fills_a_slow_line() {
+    /// Generous: what a person hardly notices is measured by the benchmark.
+    const BOUND: Duration = Duration::from_secs(2);
+    let ana = Home::new().listen("ana", &["--accept", "always"]);
+    let relay = Relay::slow(ana.addr(), SLOW);
+    let ben = Home::new().connect("ben", relay.addr(), &[]);
+    ben.event("connected");
+    ben.home().file("large", content("large", 16 * MIB));
+    ben.send("/send large");
+    // The line is full by now.
+    ana.event_nth(3, "progress");
+    let mut slowest = Duration::ZERO;
+    for n in 0..10 {
+        for (from, to) in [(&ben, &ana), (&ana, &ben)] {
+            let line = format!("line {n}");
+            let begun = Instant::now();
+            from.send(&line);
+            to.message(&line);
+            slowest = slowest.max(begun.elapsed());
+        }
+    }
+    assert!(ana.all("done").is_empty(), "the file was there before the lines: nothing is shown");
+    assert!(slowest < BOUND, "{slowest:?}");
+    eprintln!("the slowest line took {slowest:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_file() {
+    const SIZE: u64 = 256 << 20;
+    const BOUND_KIB: u64 = 64 << 10;
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    // Sparse here, so that the test writes it once only.
+    File::create(ben.home().work().join("huge")).unwrap().set_len(SIZE).unwrap();
+    ben.send("/send huge");
+    ben.event("done");
+    ana.event("done");
+    assert_eq!(fs::metadata(ana.home().inbox().join("huge")).unwrap().len(), SIZE);
+    for peer in [&ana, &ben] {
+        let status = fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak < BOUND_KIB, "{peak} KiB at the peak");
+    }
+}
+
+mod faults {
+    use super::*;
+
+    #[test]
+    fn a_file_survives_cuts_of_its_connection() {
+        let ana = Home::new().listen("ana", &["--accept", "always"]);
+        let relay = Relay::planned(ana.addr(), |n| {
+            let cut = |after| Way {
+                cut_after: Some((after, if n % 2 == 0 { Cut::Reset } else { Cut::Close })),
+                ..Way::default()
+            };
+            match n {
+                0..3 => Plan { up: cut(3_000_000 + n as u64 * 777_777), down: Way::default() },
+                3..5 => Plan { up: Way::default(), down: cut(2_000 + n as u64) },
+                _ => Plan::default(),
+            }
+        });
+        let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always"]));
+        ben.event("connected");
+        let data = content("survivor", 24 * MIB);
+        ben.home().file("survivor", &data);
+        ben.send("/send survivor");
+        ana.home().file("back", content("back", 3 * MIB));
+        ana.send("/send back");
+        ana.event_nth(2, "done");
+        ben.event_nth(2, "done");
+        ben.send("/quit");
+        ben.ends_with(0);
+        ana.ends_with(0);
+        assert!(relay.struck() >= 3, "{} struck", relay.struck());
+        assert!(ana.all("reconnected").len() >= 3);
+        assert_eq!(ana.home().received(), ["survivor"]);
+        assert!(fs::read(ana.home().inbox().join("survivor")).unwrap() == data, "it differs");
+        assert!(fs::read(ben.home().inbox().join("back")).unwrap() == content("back", 3 * MIB), "it differs");
+    }
+
+    #[test]
+    fn a_changed_chunk_is_never_published() {
+        for trick in [Trick::Flip(Place::Middle), Trick::Drop, Trick::Swap, Trick::Double, Trick::Short(3_000)] {
+            for record in [8, 20, 36] {
+                eprintln!("record {record}: {trick:?}");
+                let mut ana = Home::new().listen("ana", &["--accept", "always", "--reconnect", "0"]);
+                let fault = Fault { record, trick };
+                let relay = Relay::planned(ana.addr(), move |_| Plan {
+                    up: Way { fault: Some(fault), ..Way::default() },
+                    ..Plan::default()
+                });
+                let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+                ben.home().file("data", content("data", 2 * MIB + 5));
+                ben.send("/send data");
+                ana.ends_with(if matches!(trick, Trick::Short(_)) { 5 } else { 1 });
+                ben.ends_with(5);
+                assert!(!ana.home().received().contains(&"data".to_owned()));
+                assert!(ana.all("done").is_empty() && ben.all("done").is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_transfer_goes_on_after_the_receiver_was_killed() {
+        let home = Home::new();
+        let ana = home.listen("ana", &["--accept", "always"]);
+        let relay = Relay::slow(ana.addr(), 8 * MIB as u64);
+        let sender = Home::new();
+        let ben = sender.connect("ben", relay.addr(), &["--reconnect", "0"]);
+        ben.event("connected");
+        let data = content("crash", 16 * MIB);
+        sender.file("crash", &data);
+        ben.send("/send crash");
+        ana.wait_for(|event| is(event, "progress") && event["bytes"].as_u64() > Some(6 * MIB as u64));
+        let mut ana = ana;
+        ana.kill();
+        let mut ben = ben;
+        ben.ends_with(5);
+        assert!(!home.received().contains(&"crash".to_owned()));
+        let mut ana = home.listen("ana", &["--accept", "always"]);
+        let relay = Relay::to(ana.addr());
+        let mut ben = sender.connect("ben", relay.addr(), &[]);
+        ben.send("/send crash");
+        ben.send("/quit");
+        ben.ends_with(0);
+        ana.ends_with(0);
+        assert!(fs::read(home.inbox().join("crash")).unwrap() == data, "it differs");
+        assert_eq!(home.received(), ["crash"], "nothing is left behind");
+        let sent = relay.tape().len();
+        assert!(sent < 13 * MIB, "{sent} bytes went: it began anew");
+    }
+
+    #[test]
+    fn a_source_that_changes_on_its_way_fails_on_both_sides() {
+        use std::io::Write;
+        let ana = Home::new().listen("ana", &["--accept", "always"]);
+        let relay = Relay::slow(ana.addr(), 4 * MIB as u64);
+        let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &[]));
+        ben.event("connected");
+        let path = ben.home().file("changing", content("changing", 8 * MIB));
+        ben.send("/send changing");
+        ana.event("progress");
+        File::options().append(true).open(path).unwrap().write_all(b"more").unwrap();
+        ana.event("failed");
+        ben.event("failed");
+        ben.send("/quit");
+        ben.ends_with(6);
+        ana.ends_with(0);
+        assert!(!ana.home().received().contains(&"changing".to_owned()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_and_the_rest_goes() {
+        use std::os::unix::fs::PermissionsExt;
+        if nix::unistd::geteuid().is_root() {
+            return; // root can read everything
+        }
+        let (ana, ben) = meet(&["--accept", "always"], &[]);
+        let folder = ben.home().work().join("folder");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("good"), "good").unwrap();
+        fs::write(folder.join("secret"), "secret").unwrap();
+        fs::set_permissions(folder.join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
+        ben.send("/send folder");
+        ana.wait_for(|event| is(event, "done") || is(event, "failed"));
+        assert!(ana.home().inbox().join("folder/good").exists());
+        assert!(ben.events().iter().any(|event| event.to_string().contains("secret")));
+    }
+}
+
+#[test]
+fn a_pipe_for_input_and_null_for_output_are_enough_to_send() {
+    let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
+    let home = Home::new();
+    home.file("one", "1");
+    let addr = ana.addr().to_string();
+    let mut program = home.program(&["connect", &addr]);
+    let mut ben = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut ben.stdin.take().unwrap(), b"/send one\n").unwrap();
+    assert_eq!(ben.wait().unwrap().code(), Some(0));
+    assert_eq!(ana.home().received(), ["one"]);
+}
