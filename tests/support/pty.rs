@@ -3,8 +3,10 @@
 use super::{DEADLINE, Home};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::env;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,7 +83,7 @@ pub(crate) struct Pty {
     shown: Arc<(Mutex<Shown>, Condvar)>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 impl Pty {
@@ -116,7 +118,14 @@ impl Pty {
             }
         });
         let keys = pair.master.take_writer().unwrap();
-        Self { shown, keys, child, _master: pair.master }
+        Self { shown, keys, child, master: pair.master }
+    }
+
+    /// Has the terminal show no keys by itself, so that what it shows is the program's alone.
+    pub(crate) fn without_echo(self) -> Self {
+        let device = File::open(self.master.tty_name().unwrap()).unwrap();
+        assert!(Command::new("stty").arg("-echo").stdin(device).status().unwrap().success());
+        self
     }
 
     pub(crate) fn keys(&mut self, keys: &str) {
