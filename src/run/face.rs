@@ -6,7 +6,7 @@ use crate::notice::{Notice, Posted};
 use crate::ui::pump::{FaceError, Verbosity};
 use crate::ui::terminal::{self, Terminal};
 use crate::ui::{Intake, json, lines, plain};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -78,7 +78,7 @@ impl Face {
             let shown = match kind {
                 FaceKind::Json => json::run(&notices, io::stdout(), settled),
                 FaceKind::Terminal | FaceKind::Plain => {
-                    plain::run(&notices, io::stdout(), io::stderr(), verbosity, plain::local_time, settled)
+                    plain::run(&notices, io::stdout(), io::stderr(), manner(verbosity), plain::local_time, settled)
                 }
             };
             shown.map_err(|error| match error {
@@ -122,6 +122,16 @@ pub(super) fn give_terminal_back() {
     let restoring = thread::spawn(terminal::restore);
     while !restoring.is_finished() && begun.elapsed() < LAST_WORDS {
         thread::sleep(LAST_WORDS / 100);
+    }
+}
+
+/// How the plain face is to be on the streams of this process.
+fn manner(verbosity: Verbosity) -> plain::Manner {
+    let columns = |is_terminal| if is_terminal { plain::terminal_columns } else { || None };
+    plain::Manner {
+        verbosity,
+        columns_out: columns(io::stdout().is_terminal()),
+        columns_err: columns(io::stderr().is_terminal()),
     }
 }
 

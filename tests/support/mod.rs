@@ -10,6 +10,8 @@ pub(crate) mod dice;
 pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod peer;
+#[cfg(unix)]
+pub(crate) mod pty;
 pub(crate) mod relay;
 mod wire;
 
@@ -17,6 +19,8 @@ pub(crate) use attacker::Attacker;
 pub(crate) use dice::Dice;
 pub(crate) use home::Home;
 pub(crate) use peer::Peer;
+#[cfg(unix)]
+pub(crate) use pty::Pty;
 pub(crate) use relay::{Cut, Fault, Pace, Place, Plan, Relay, Side, Trick, Way};
 
 use serde_json::Value;
