@@ -499,3 +499,17 @@ fn what_is_still_looked_at_is_declined_before_the_goodbye() {
     side.perform();
     assert!(matches!(side.on_the_way.back(), Some(Wire::Control(2, Control::Bye { .. }))));
 }
+
+#[test]
+fn one_transfer_more_than_may_be_open_is_declined() {
+    let mut side = Side::new(300);
+    side.session.connected(with(), connected_notice());
+    for transfer in 1..=65 {
+        let seq = u64::from(transfer);
+        side.session.control(seq, Control::Offer { transfer, offer: an_offer() }).unwrap();
+    }
+    side.perform();
+    let declined = |wire: &Wire| matches!(wire, Wire::Control(_, Control::Decline { transfer: 65, .. }));
+    let controls: Vec<_> = side.on_the_way.iter().filter(|wire| matches!(wire, Wire::Control(..))).collect();
+    assert!(controls.len() == 1 && declined(controls[0]), "{controls:?}");
+}
