@@ -178,6 +178,15 @@ mod what_answers {
     }
 
     #[test]
+    fn a_server_that_greets_is_no_p2pchat() {
+        let addr = serve(|mut stream| {
+            stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n")?;
+            stream.read_to_end(&mut Vec::new()).map(drop)
+        });
+        turned_away(dial(addr, &["--timeout", "2"]), 3, "no p2pchat");
+    }
+
+    #[test]
     fn a_silent_server_is_left_in_time() {
         let addr = serve(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
         turned_away(dial(addr, &["--timeout", "1"]), 3, "says nothing");

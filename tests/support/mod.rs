@@ -88,11 +88,12 @@ pub(crate) fn lives_on(mut ana: Peer, says: &str) {
     assert_eq!(ana.all("warning").len(), 1);
 }
 
-/// The dialler says once what is wrong.
+/// The dialler says in one line what is wrong, and in a second what to do.
 pub(crate) fn turned_away(mut ben: Peer, code: i32, says: &str) {
     ben.ends_with(code);
     let errors = ben.all("error");
     assert_eq!(errors.len(), 1, "{errors:?}");
     let lines: Vec<_> = text(&errors[0], "text").lines().collect();
     assert!(lines[0].contains(says), "{lines:?}");
+    assert_eq!(lines.len(), 2, "there is a hint: {lines:?}");
 }
