@@ -144,6 +144,16 @@ fn what_happens_to_the_number_downwards_ends_that_connection_alone() {
 }
 
 #[test]
+fn a_greeting_that_was_changed_is_tampering_and_no_peer_that_does_not_answer() {
+    let greeting = Fault { record: FIRST_DOWN - 1, trick: Trick::Flip(Place::Middle) };
+    let ana = Home::new().listen("ana", &[]);
+    let relay = Relay::planned(ana.addr(), move |_| planned(Side::Down, greeting));
+    let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+    ben.ends_with(1);
+    assert!(text(&ben.event("error"), "text").contains("tampering"), "{}", ben.event("error"));
+}
+
+#[test]
 fn a_changed_record_is_warned_about_and_the_session_goes_on() {
     for side in [Side::Up, Side::Down] {
         let mut ana = Home::new().listen("ana", &[]);
