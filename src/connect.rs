@@ -46,7 +46,9 @@ pub enum OpenError {
     #[error("the other side says nothing\neither it is no p2pchat, or it is stuck")]
     SilentHello,
     /// It closed before its hello was complete.
-    #[error("the other side closed the connection before it said anything")]
+    #[error(
+        "the other side closed the connection before it said anything\ncheck the address and the port, or try again"
+    )]
     ClosedHello,
     /// The handshake.
     #[error(transparent)]
@@ -183,10 +185,23 @@ pub fn call(
 
 fn read_hello(stream: &mut Timed<'_>, own: &Hello) -> Result<Hello, OpenError> {
     let mut bytes = [0; HELLO];
-    stream.read_exact(&mut bytes).map_err(|error| match StreamError::from(error) {
-        StreamError::Closed => OpenError::ClosedHello,
-        StreamError::Silent => OpenError::SilentHello,
-        StreamError::Io(error) => OpenError::Io(error),
-    })?;
+    let mut read = 0;
+    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match stream.read(rest) {
+            Ok(0) => return Err(OpenError::ClosedHello),
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(match StreamError::from(error) {
+                    StreamError::Closed => OpenError::ClosedHello,
+                    StreamError::Silent => OpenError::SilentHello,
+                    StreamError::Io(error) => OpenError::Io(error),
+                });
+            }
+        }
+        if !Hello::may_begin_with(bytes.get(..read).unwrap_or_default()) {
+            return Err(HelloError::NotP2pchat.into());
+        }
+    }
     Ok(Hello::decode(&bytes, own)?)
 }

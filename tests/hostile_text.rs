@@ -6,8 +6,7 @@
 mod support;
 
 use p2pchat::frame::{
-    ByeReason, CHUNK_DATA, Control, FileStatus, Frame, LINE_TEXT, NAME, Offer, REASON_TEXT, Reason,
-    at_most,
+    ByeReason, CHUNK_DATA, Control, FileStatus, Frame, LINE_TEXT, NAME, Offer, REASON_TEXT, Reason, at_most,
 };
 use std::net::SocketAddr;
 use support::attacker::identity;

@@ -131,6 +131,8 @@ impl Session {
         }
         self.leave(ByeReason::Quit);
         self.go_on();
+        // What the peer still says nobody can read, so its lines are not acknowledged and its goodbye is not waited for.
+        self.hang_up();
     }
 
     /// Says goodbye now, whatever is still on its way; partials are kept.
@@ -167,8 +169,13 @@ impl Session {
     /// Hangs up when both goodbyes are said and acknowledged.
     pub(super) fn finish_farewell(&mut self) {
         let said = matches!(self.farewell, Farewell::Said(_)) && self.outgoing.is_settled();
-        if said && self.peer_bye.is_some() && self.incoming.is_settled() && !self.hung_up {
-            self.hung_up = true;
+        if said && self.peer_bye.is_some() && self.incoming.is_settled() {
+            self.hang_up();
+        }
+    }
+
+    fn hang_up(&mut self) {
+        if !std::mem::replace(&mut self.hung_up, true) {
             self.actions.push(Action::Hangup);
         }
     }
