@@ -235,7 +235,8 @@ fn the_plain_face_shows_it_and_obeys_nothing() {
         visit(addr, &name, &mut types, own.to_str().unwrap());
     }
     ana.keys("/quit\r");
-    assert_eq!(ana.exit_code(), 0);
+    // A file of the last visitor's session was declined: 6, unless that session was over before the quit.
+    assert!(matches!(ana.exit_code(), 0 | 6));
     ana.wait(|shown| {
         obeys_nothing(shown);
         let text = String::from_utf8(shown.raw.clone()).unwrap();
