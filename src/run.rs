@@ -10,6 +10,7 @@
 mod actions;
 mod ask;
 mod callers;
+mod dialling;
 mod face;
 mod owner;
 mod signals;

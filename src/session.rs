@@ -4,73 +4,27 @@
 //! with it ([`Session::at`]), and what has to be done comes out of [`Session::actions`] in order. So a test can play any
 //! interleaving of frames, losses and returns without a socket.
 
+mod action;
 mod delivery;
 mod ending;
+mod fault;
 mod input;
 mod transfers;
 
-use crate::command::SendArgs;
-use crate::frame::{ByeReason, Control, FrameError, Offer, PATIENCE_FOREVER, Position, TransferId};
+use crate::frame::{ByeReason, Control, PATIENCE_FOREVER};
 use crate::notice::{Notice, Posted, Trust};
 use crate::safe::{PeerText, SafeText};
 use crate::transfer::receive::OnClash;
-use crate::transfer::send::NoSuchPosition;
-use crate::transfer::window::{self, Opening};
 use delivery::{Arrival, Incoming, Outgoing};
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Duration;
-use thiserror::Error;
 use transfers::Transfers;
 
+pub use action::Action;
 pub(crate) use delivery::QUEUE_MOST;
 pub use ending::{Ending, Loss};
+pub use fault::Fault;
 pub use transfers::Moved;
-
-/// A rule of the wire that the peer broke, or a number it got wrong; the session ends.
-#[derive(Debug, Error)]
-pub enum Fault {
-    /// An acknowledgement of what was never sent, or a resume that takes one back.
-    #[error("the peer acknowledged frame {acknowledged} where {sent} were sent")]
-    FalseAck {
-        /// What it said.
-        acknowledged: u64,
-        /// What there was.
-        sent: u64,
-    },
-    /// A sequence number that leaves a gap.
-    #[error("the peer sent frame {came} where {expected} was due")]
-    Gap {
-        /// The next in order.
-        expected: u64,
-        /// What came.
-        came: u64,
-    },
-    /// More unacknowledged frames than the wire allows.
-    #[error("the peer sent more unacknowledged frames than the protocol allows")]
-    TooMuchUnacknowledged,
-    /// It asks on while it acknowledges none of the answers.
-    #[error("the peer asks for more and acknowledges no answer")]
-    AnswersIgnored,
-    /// A transfer that ends with another number of files than it had.
-    #[error("the peer completed transfer {0} with another number of files than it was offered")]
-    Count(TransferId),
-    /// An offer whose number is not the next.
-    #[error("the peer offered transfer {0} out of turn")]
-    OfferNumber(TransferId),
-    /// A transfer cannot go on where it wants it to.
-    #[error(transparent)]
-    Position(#[from] NoSuchPosition),
-    /// Something after its goodbye, or something that only the opening has.
-    #[error("the peer sent a {0} frame where none may come")]
-    Unexpected(&'static str),
-    /// A frame that breaks its own rules.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// Bulk that breaks the rules of transfers.
-    #[error(transparent)]
-    Bulk(#[from] window::Fault),
-}
 
 /// When incoming offers are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,53 +52,6 @@ pub struct Rules {
     pub interactive: bool,
     /// Seconds to keep a session whose connection is lost; [`PATIENCE_FOREVER`] for ever.
     pub patience: u32,
-}
-
-/// What the session wants done, in order.
-#[derive(Debug)]
-pub enum Action {
-    /// Send a control frame.
-    Control(u64, Control),
-    /// Acknowledge all up to this number.
-    Ack(u64),
-    /// Tell the user.
-    Notice(Posted),
-    /// Let input wait, or come.
-    ShutGate(bool),
-    /// Look at what the user wants to send, and report.
-    Survey(TransferId, SendArgs),
-    /// The offer is on its way: send its list.
-    BeginUpload(TransferId),
-    /// The peer accepted.
-    UploadAccepted(TransferId, Position, crate::frame::Digest),
-    /// The peer has all of it: report the rest, and end.
-    UploadComplete(TransferId),
-    /// Stop an upload, or forget one that is complete.
-    DropUpload(TransferId),
-    /// The list is there: look at it and at the disk, and report.
-    StartDownload(TransferId, Offer, Vec<u8>),
-    /// The user (or a rule) accepted: prepare, and report.
-    AcceptDownload(TransferId, Option<PathBuf>, OnClash),
-    /// The acceptance is on its way: let data come.
-    OpenWindow(TransferId, Opening),
-    /// Stop a download, and drop its data until the peer confirms.
-    StopDownload(TransferId),
-    /// Nothing more comes for this one.
-    ForgetDownload(TransferId),
-    /// Show what is known of the peer.
-    ShowPeer,
-    /// Show the transfers with their progress.
-    ShowTransfers,
-    /// The user compared the numbers.
-    MarkVerified,
-    /// Clear the screen, where there is one.
-    Clear,
-    /// All is said: write it, close the sending direction, read to the end.
-    Hangup,
-    /// End this connection now; the peer is at fault or the session is over.
-    Drop,
-    /// The session is over.
-    Over(Ending),
 }
 
 /// Who the session is with, for its words.

@@ -1,9 +1,7 @@
 //! Carrying out what the session wants done.
 
 use super::owner::{Happening, Owner, Role};
-use super::who;
 use crate::command::SendArgs;
-use crate::connect::dial::DialError;
 use crate::exit::Exit;
 use crate::frame::{Offer, TransferId};
 use crate::notice::{Direction, Info, Notice, TransferInfo, Trust};
@@ -179,22 +177,6 @@ impl Owner {
                 self.session.marked(Trust::Verified);
             }
             Err(error) => self.post(Notice::Error { code: "peers-file", text: error.to_string().into() }),
-        }
-    }
-
-    /// A dialling thread came back.
-    pub(super) fn dialled(&mut self, result: Result<Box<crate::connect::Opened>, DialError>) {
-        match result {
-            Ok(opened) if self.session.is_lost() => self.resume(*opened),
-            Ok(opened) => self.meet(*opened),
-            Err(DialError::Stopped) => {}
-            Err(DialError::Open(_, error)) if self.session.is_lost() && error.is_forgotten() => {
-                self.session.lost_for_good(&Loss::Forgotten);
-            }
-            Err(error) => {
-                let words = who::explain_dial(&self.setup.acquaintances, &error);
-                self.fail("connect", &words, Exit::of_dialling(&error));
-            }
         }
     }
 

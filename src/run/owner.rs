@@ -27,13 +27,10 @@ use crate::transfer::window::Window;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often progress is told while transfers run: four times a second, on the events' word.
 const PROGRESS: Duration = Duration::from_millis(250);
-/// A link that lived so long was a good one: after its loss this side dials at once.
-const STABLE: Duration = Duration::from_secs(1);
 /// Chunks kept for reuse: what one lane and one batch hold.
 const CHUNKS_KEPT: usize = 32;
 
@@ -89,7 +86,7 @@ pub(crate) struct Owner {
     pub(super) link: Option<Link>,
     epoch: u64,
     /// When the present or last link began.
-    linked_at: Instant,
+    pub(super) linked_at: Instant,
     /// A session of the same peer takes the place of this one, which is lost.
     pub(super) replacing: bool,
     /// A session that was replaced had lines that were not delivered.
@@ -329,44 +326,6 @@ impl Owner {
         })?;
         self.link = Some(link);
         Ok(())
-    }
-
-    /// Dials on a thread, when this side is the one that does.
-    pub(super) fn dial(&mut self) {
-        let Role::Dial { dialler, wake, wait } = &self.role else { return };
-        let again = self.session.has_peer();
-        let (mut dialler, wake, wait) = (dialler.clone(), Arc::clone(wake), *wait);
-        if let (true, Some(peer)) = (again, &self.peer) {
-            // A session is resumed in open mode, and only with the key it began with.
-            let key = peer.key;
-            dialler.caller.code = None;
-            dialler.caller.wanted = Arc::new(move |other| *other == key);
-        }
-        if !again {
-            if let Err(error) = getrandom::fill(&mut self.id) {
-                return self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure);
-            }
-            self.post(Notice::Status(format!("connecting to {}", dialler.address)));
-        }
-        let greeting = self.greeting(if again { Intent::Resume } else { Intent::New });
-        let number = self.number;
-        let happen = self.setup.happen.clone();
-        // A peer that takes the connection and drops it at once is not to be stormed.
-        let at_once = self.linked_at.elapsed() > STABLE;
-        let spawned = thread::Builder::new().name("dial".into()).spawn(move || {
-            let news = |words| {
-                let _ = happen.send(Happening::Redialling(number, words));
-            };
-            let result = if again {
-                dialler.redial(&greeting, at_once, &wake, &news)
-            } else {
-                dialler.connect(&greeting, wait, &wake)
-            };
-            let _ = happen.send(Happening::Dialled(number, result.map(Box::new)));
-        });
-        if let Err(error) = spawned {
-            self.fail("system", &format!("cannot start a thread: {error}"), Exit::Failure);
-        }
     }
 
     /// What this side says first.

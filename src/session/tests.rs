@@ -1,6 +1,7 @@
 //! The session core against itself: two sessions, a network that loses whatever it likes, no socket and no clock.
 
 use super::*;
+use crate::frame::Offer;
 use crate::notice::Input;
 use crate::safe::PeerText;
 use proptest::prelude::*;
