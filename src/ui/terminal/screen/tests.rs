@@ -300,6 +300,25 @@ fn autowrap_is_off_below_the_cursor_so_that_a_late_frame_wraps_only_the_input() 
 }
 
 #[test]
+fn a_late_frame_finds_its_place_where_the_rows_below_the_cursor_were_dropped() {
+    let mut sight = Sight::connected(80, 24);
+    bar(&mut sight, 1);
+    (0..30).for_each(|number| sight.hear(&format!("<message-{number}>")));
+    sight.typed("one row");
+    // What tmux does when it becomes lower: the rows below the cursor go first.
+    let (row, _) = sight.terminal.screen().cursor_position();
+    let mut lower = vt100::Parser::new(row + 1, 80, 1000);
+    let rows = sight.everything();
+    let end = rows.iter().position(|row| row.starts_with("> ")).unwrap();
+    lower.process(rows[..=end].join("\r\n").as_bytes());
+    sight.terminal = lower;
+    sight.key(Key::Insert('!'));
+    sight.screen.resize(Size { columns: 80, rows: row + 1 });
+    sight.frame();
+    check(&mut sight, 30, 1);
+}
+
+#[test]
 fn a_terminal_without_reflow_loses_no_message() {
     let mut sight = Sight::connected(80, 24);
     sight.screen = Screen::new(Size { columns: 80, rows: 24 }, false);
