@@ -70,7 +70,7 @@ fn a_code_comes_from_a_file_descriptor() {
     let home = Home::new();
     fs::write(home.work().join("code"), format!(" 42 Otter PLUM \n{CODE}x\n")).unwrap();
     let script = format!("exec \"$P\" connect {} --code-fd 3 3<code", ana.addr());
-    let mut ben = shell(&home, &script).stdin(Stdio::null()).spawn().unwrap();
+    let mut ben = shell(&home, &script).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     assert_eq!(ana.event("connected")["trust"], "verified");
     assert!(ben.wait().unwrap().success());
 }
@@ -79,7 +79,7 @@ fn a_code_comes_from_a_file_descriptor() {
 fn the_first_line_of_the_input_may_be_the_code_and_is_not_said() {
     let mut ana = Home::new().listen("ana", &["--code=42-otter-plum"]);
     let script = format!("printf '%s\\nhello\\nbye\\n' {CODE} | \"$P\" connect {} --code-fd 0", ana.addr());
-    assert!(shell(&Home::new(), &script).status().unwrap().success());
+    assert!(shell(&Home::new(), &script).output().unwrap().status.success());
     ana.ends_with(0);
     assert_eq!(ana.texts(), ["hello", "bye"]);
 }
