@@ -51,6 +51,11 @@ pub enum OpenError {
     /// The handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The greeting was changed on its way.
+    #[error(
+        "tampering noticed: the peer's greeting does not open\nthe network may have damaged it, or somebody changes what passes"
+    )]
+    Tampered,
     /// The greeting did not come or could not be sent.
     #[error("the peer did not greet: {0}")]
     NoGreeting(String),
@@ -71,7 +76,18 @@ fn refusal_words(refusal: Refusal) -> &'static str {
 
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
-        Self::NoGreeting(error.to_string())
+        match error {
+            ReadError::Open(_) => Self::Tampered,
+            other => Self::NoGreeting(other.to_string()),
+        }
+    }
+}
+
+impl OpenError {
+    /// Whether a redialled peer says by this that it does not have the session any more.
+    pub fn is_forgotten(&self) -> bool {
+        // A listener that asks for a code again waits for somebody new.
+        matches!(self, Self::Refused(Refusal::NoSuchSession) | Self::Hello(HelloError::TheyUseACode))
     }
 }
 

@@ -30,7 +30,7 @@ pub use transfers::Moved;
 /// A rule of the wire that the peer broke, or a number it got wrong; the session ends.
 #[derive(Debug, Error)]
 pub enum Fault {
-    /// An acknowledgement of what was never sent, or of less than before.
+    /// An acknowledgement of what was never sent, or a resume that takes one back.
     #[error("the peer acknowledged frame {acknowledged} where {sent} were sent")]
     FalseAck {
         /// What it said.
@@ -52,6 +52,9 @@ pub enum Fault {
     /// It asks on while it acknowledges none of the answers.
     #[error("the peer asks for more and acknowledges no answer")]
     AnswersIgnored,
+    /// A transfer that ends with another number of files than it had.
+    #[error("the peer completed transfer {0} with another number of files than it was offered")]
+    Count(TransferId),
     /// An offer whose number is not the next.
     #[error("the peer offered transfer {0} out of turn")]
     OfferNumber(TransferId),
@@ -197,8 +200,13 @@ pub struct Session {
     peer_bye: Option<ByeReason>,
     /// The own goodbye was said before the peer's came.
     left_first: bool,
+    /// This side asked to leave, by whatever way.
+    own_wish: bool,
     /// A signal is why this side leaves.
     signalled: bool,
+    /// The transfers are ended and the losses told.
+    concluded: bool,
+    undelivered: usize,
     hung_up: bool,
     tampered: u32,
     lost_since: Option<Duration>,
@@ -224,7 +232,10 @@ impl Session {
             farewell: Farewell::None,
             peer_bye: None,
             left_first: false,
+            own_wish: false,
             signalled: false,
+            concluded: false,
+            undelivered: 0,
             hung_up: false,
             tampered: 0,
             lost_since: None,
@@ -238,6 +249,16 @@ impl Session {
         self.now = self.now.max(now);
     }
 
+    /// The session after this one, in a program that goes on: its input is the same, and may have ended.
+    pub fn successor(&self) -> Self {
+        let mut next = Self::new(self.rules.clone(), self.transfers.next_local());
+        next.at(self.now);
+        if self.input_ended {
+            next.early.push_back(input::Early::Ended);
+        }
+        next
+    }
+
     /// What has to be done since the last call.
     pub fn actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
@@ -246,11 +267,6 @@ impl Session {
     /// The highest sequence number that is held, for a greeting.
     pub fn received(&self) -> u64 {
         self.incoming.received()
-    }
-
-    /// The local number that the next transfer would get.
-    pub fn next_transfer(&self) -> u32 {
-        self.transfers.next_local()
     }
 
     /// Whether a peer is or was there.
@@ -328,7 +344,7 @@ impl Session {
             Control::Cancel { transfer, reason, text, by_offerer } => {
                 self.peer_cancelled(transfer, reason, &text, by_offerer);
             }
-            Control::Complete { transfer, files, failed } => self.peer_completed(transfer, files, failed),
+            Control::Complete { transfer, files, failed } => self.peer_completed(transfer, files, failed)?,
             Control::Bye { reason } => self.peer_leaves(reason),
         }
         if handed_on {
@@ -432,6 +448,13 @@ impl Session {
         };
         self.actions.push(Action::Control(seq, control));
         self.actions.extend(follows);
+    }
+
+    /// Queues a control frame, unless the own goodbye was said: nothing may follow that, and nothing needs to.
+    fn tell(&mut self, control: Control) {
+        if !matches!(self.farewell, Farewell::Said(_)) {
+            self.outgoing.push(control);
+        }
     }
 
     fn notice(&mut self, notice: Notice) {

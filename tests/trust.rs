@@ -1,240 +1,286 @@
-//! Who is trusted, how that is shown, and what a person does about it: the file, its commands, and what depends on it.
+//! Whom to trust: codes that two people share, keys that are known and verified, and somebody who sits between the two.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
 #![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
 mod support;
 
-use std::fs;
+use p2pchat::channel::Role;
 use std::net::SocketAddr;
-use std::process::{Command, Output};
-use support::{Home, Peer, nobody, text};
+use std::{io, thread};
+use support::attacker::identity;
+use support::peer::Stream;
+use support::{Attacker, DEADLINE, Home, Peer, lives_on, nobody, serve, talk, text, turned_away};
 
-/// A command that ends by itself.
-fn run(home: &Home, arguments: &[&str]) -> Output {
-    home.program(arguments).output().unwrap()
-}
+mod codes {
+    use super::*;
 
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// `ben` dials `ana`; both are connected.
-fn meet(ana: &Home, ben: &Home, listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
-    let listening = ana.listen("ana", listen);
-    let dialling = ben.connect("ben", listening.addr(), connect);
-    listening.event("connected");
-    dialling.event("connected");
-    (listening, dialling)
-}
-
-fn leave((mut listening, mut dialling): (Peer, Peer)) {
-    dialling.send("/quit");
-    dialling.exit_code();
-    listening.exit_code();
-}
-
-/// What `peers list` says of a name.
-fn row(home: &Home, name: &str) -> Option<String> {
-    out(&run(home, &["peers"])).lines().find(|line| line.starts_with(name)).map(str::to_owned)
-}
-
-fn known_peers(home: &Home) -> String {
-    fs::read_to_string(home.data().join("known_peers")).unwrap()
-}
-
-#[test]
-fn the_own_fingerprint_is_what_the_other_side_sees() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let peers = meet(&ana, &ben, &[], &[]);
-    for (home, seen) in [(&ana, peers.1.event("connected")), (&ben, peers.0.event("connected"))] {
-        assert_eq!(out(&run(home, &["id"])).trim(), text(&seen, "fingerprint"));
+    #[test]
+    fn the_right_code_brings_two_together_and_verifies_them() {
+        let mut ana = Home::new().listen("ana", &["--code=42-otter-plum"]);
+        let mut ben = Home::new().connect("ben", ana.addr(), &["--code= 42 Otter plum"]);
+        for peer in [&ana, &ben] {
+            let connected = peer.event("connected");
+            assert_eq!(connected["trust"], "verified");
+            assert_eq!(connected.get("verify"), None);
+        }
+        talk(&mut ana, &mut ben);
     }
-    leave(peers);
+
+    #[test]
+    fn a_code_that_listen_makes_is_told_and_works_from_the_environment() {
+        let ana = Home::new().listen("ana", &["--code"]);
+        let code = text(&ana.event("listening"), "code").to_owned();
+        assert!(code.split('-').count() >= 3 && code.split('-').next().unwrap().parse::<u8>().is_ok(), "{code}");
+        let home = Home::new();
+        let addr = ana.addr().to_string();
+        let mut ben = home.program(&["connect", &addr]).env("P2PCHAT_CODE", &code).spawn().unwrap();
+        assert_eq!(ana.event("connected")["trust"], "verified");
+        drop(ben.stdin.take());
+        assert!(ben.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_wrong_code_ends_the_dialler_and_leaves_the_listener() {
+        let mut ana = Home::new().listen("ana", &["--code=right"]);
+        for wrong in 1..=2 {
+            let mut ben = Home::new().connect("ben", ana.addr(), &["--code=wrong"]);
+            ben.ends_with(4);
+            let error = ben.event("error");
+            assert!(text(&error, "text").contains("wrong code"), "{error}");
+            assert!(text(&ana.event_nth(wrong, "warning"), "text").contains("wrong code"));
+        }
+        let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
+        talk(&mut ana, &mut ben);
+    }
+
+    #[test]
+    fn the_third_wrong_code_ends_the_listener() {
+        let mut ana = Home::new().listen("ana", &["--code=right"]);
+        for _ in 0..3 {
+            Home::new().connect("ben", ana.addr(), &["--code=wrong"]).ends_with(4);
+        }
+        ana.ends_with(4);
+        assert_eq!(ana.event("error")["code"], "code-dead");
+    }
+
+    #[test]
+    fn tries_at_once_are_three_together() {
+        let mut ana = Home::new().listen("ana", &["--code=right"]);
+        let addr = ana.addr();
+        let tries: Vec<_> = (0..8)
+            .map(|n| thread::spawn(move || Attacker::dial(addr, &identity(), Some(&format!("guess{n}"))).is_err()))
+            .collect();
+        assert!(tries.into_iter().all(|tried| tried.join().unwrap()));
+        ana.ends_with(4);
+        let wrong = ana.all("warning").iter().filter(|warning| text(warning, "text").contains("wrong code")).count();
+        assert!(wrong <= 3, "{wrong} guesses were checked");
+    }
+
+    #[test]
+    fn a_dialler_with_a_code_guesses_once_and_never_again() {
+        let (told, guesses) = std::sync::mpsc::channel();
+        let addr = serve(move |stream| {
+            let outcome = Attacker::shake(stream, Role::Responder, &identity(), Some("a guess"));
+            told.send(outcome.is_ok()).map_err(io::Error::other)
+        });
+        let mut ben = Home::new().connect("ben", addr, &["--code=right", "--wait"]);
+        ben.ends_with(4);
+        assert_eq!(guesses.recv_timeout(DEADLINE), Ok(false));
+        assert!(guesses.try_recv().is_err(), "it dialled again");
+    }
+
+    #[test]
+    fn a_listener_with_a_code_tells_an_open_dialler_so() {
+        let mut ana = Home::new().listen("ana", &["--code=right"]);
+        turned_away(Home::new().connect("ben", ana.addr(), &[]), 4, "code");
+        ana.event("warning");
+        let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
+        talk(&mut ana, &mut ben);
+    }
+
+    #[test]
+    fn an_open_listener_tells_a_dialler_with_a_code_so() {
+        let ana = Home::new().listen("ana", &[]);
+        turned_away(Home::new().connect("ben", ana.addr(), &["--code=right"]), 4, "code");
+        lives_on(ana, "code");
+    }
+
+    #[test]
+    fn mixed_modes_are_no_try_of_the_code() {
+        let mut ana = Home::new().listen("ana", &["--code=right"]);
+        for _ in 0..4 {
+            Home::new().connect("ben", ana.addr(), &[]).ends_with(4);
+        }
+        let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
+        talk(&mut ana, &mut ben);
+    }
 }
 
-#[test]
-fn files_are_taken_from_verified_peers_alone_when_that_is_the_rule() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let file = ben.file("a.txt", "content");
-    let (listening, dialling) = meet(&ana, &ben, &["--accept", "verified"], &[]);
-    dialling.send(&format!("/send {}", file.display()));
-    let declined = dialling.event("declined");
-    assert!(text(&declined, "reason").contains("verified"), "{declined}");
-    assert!(ana.received().is_empty());
-    listening.send("/verify");
-    assert_eq!(listening.event("trust")["trust"], "verified");
-    dialling.send(&format!("/send {}", file.display()));
-    dialling.event("done");
-    assert_eq!(ana.received(), ["a.txt"]);
-    leave((listening, dialling));
-}
+mod keys {
+    use super::*;
 
-#[test]
-fn a_right_code_is_enough_for_files_of_verified_peers() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let file = ben.file("a.txt", "content");
-    let peers = meet(&ana, &ben, &["--accept", "verified", "--code=1-a-b"], &["--code=1-a-b"]);
-    peers.1.send(&format!("/send {}", file.display()));
-    peers.1.event("done");
-    leave(peers);
-    assert!(row(&ana, "ben").unwrap().contains("verified"));
-}
-
-#[test]
-fn a_known_peers_address_with_another_key_is_said_loudly_with_both_causes() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let (_taken, addr) = nobody();
-    let at = |home: &Home| -> (Peer, Peer) {
-        let listening = home.json("ana", &["listen", &addr.to_string()], &[], None);
-        listening.event("listening");
-        let dialling = ben.connect("ben", addr, &[]);
-        dialling.event("connected");
+    /// They meet, `ben` at the same address each time; `options` are his.
+    fn again(ana: &Home, ben: &Home, at: Option<SocketAddr>, options: &[&str]) -> (Peer, Peer) {
+        let listening = match at {
+            None => ana.listen("ana", &[]),
+            Some(addr) => {
+                let peer = ana.json("ana", &["listen", &addr.to_string()], &[], None);
+                peer.event("listening");
+                peer
+            }
+        };
+        let dialling = ben.connect("ben", listening.addr(), options);
         (listening, dialling)
-    };
-    leave(at(&ana));
-    let peers = at(&Home::new());
-    let warning = peers.1.event("warning");
-    for words in ["ANSWERS WITH ANOTHER KEY", "last seen 2", "new key or device", "sits between", "compare"] {
-        assert!(text(&warning, "text").contains(words), "{warning}");
     }
-    let connected = peers.1.event("connected");
-    assert_eq!([&connected["trust"], &connected["peer"]], ["new", "ana (2)"]);
-    leave(peers);
-    assert!(row(&ben, "ana (2)").is_some());
-}
 
-#[test]
-fn a_peer_is_listed_renamed_and_forgotten() {
-    let (ana, ben) = (Home::new(), Home::new());
-    assert_eq!(out(&run(&ana, &["peers"])), "no peers are known yet\n");
-    leave(meet(&ana, &ben, &[], &[]));
-    let fingerprint = out(&run(&ben, &["id"]));
-    let listed = row(&ana, "ben").unwrap();
-    assert!(listed.contains("known") && listed.contains(fingerprint.trim()), "{listed}");
+    #[test]
+    fn a_second_meeting_is_known_and_after_verify_verified() {
+        let (ana, ben) = (Home::new(), Home::new());
+        for (trust, verify) in [("new", false), ("known", true), ("verified", false)] {
+            let (mut listening, mut dialling) = again(&ana, &ben, None, &[]);
+            assert_eq!(dialling.event("connected")["trust"], trust);
+            if verify {
+                dialling.send("/verify");
+                let marked = dialling.event("trust");
+                assert_eq!([&marked["peer"], &marked["trust"]], ["ana", "verified"]);
+            }
+            talk(&mut listening, &mut dialling);
+        }
+    }
 
-    assert!(run(&ana, &["peers", "rename", "ben", "benjamin k"]).status.success());
-    let peers = meet(&ana, &ben, &[], &[]);
-    let connected = peers.0.event("connected");
-    assert_eq!([&connected["peer"], &connected["trust"]], ["benjamin k", "known"]);
-    peers.1.send("it is me");
-    assert_eq!(peers.0.message("it is me")["from"], "benjamin k");
-    peers.0.send("/peer");
-    let info = peers.0.event("info").to_string();
-    assert!(info.contains("benjamin k") && info.contains("\"ben\""), "{info}");
-    leave(peers);
+    #[test]
+    fn a_code_verifies_for_good() {
+        let (ana, ben) = (Home::new(), Home::new());
+        let mut listening = ana.listen("ana", &["--code=right"]);
+        let mut dialling = ben.connect("ben", listening.addr(), &["--code=right"]);
+        talk(&mut listening, &mut dialling);
+        let (mut listening, mut dialling) = again(&ana, &ben, None, &[]);
+        assert_eq!(listening.event("connected")["trust"], "verified");
+        assert_eq!(dialling.event("connected")["trust"], "verified");
+        talk(&mut listening, &mut dialling);
+    }
 
-    assert!(run(&ana, &["peers", "forget", "benjamin k"]).status.success());
-    assert_eq!(row(&ana, "ben"), None);
-    let peers = meet(&ana, &ben, &[], &[]);
-    assert_eq!(peers.0.event("connected")["trust"], "new");
-    leave(peers);
-}
+    #[test]
+    fn peer_demands_the_key_of_a_known_peer() {
+        let (ana, ben) = (Home::new(), Home::new());
+        let (mut listening, mut dialling) = again(&ana, &ben, None, &[]);
+        talk(&mut listening, &mut dialling);
+        let (mut listening, mut dialling) = again(&ana, &ben, None, &["--peer", "ana"]);
+        talk(&mut listening, &mut dialling);
+        let (eve, mut dialling) = again(&Home::new(), &ben, None, &["--peer", "ana"]);
+        dialling.ends_with(4);
+        let error = dialling.event("error");
+        assert!(text(&error, "text").contains("peers forget ana"), "{error}");
+        assert!(eve.all("connected").is_empty());
+    }
 
-#[test]
-fn commands_about_peers_that_are_not_there_say_so() {
-    let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &[], &[]));
-    let (_taken, nowhere) = nobody();
-    let nowhere = nowhere.to_string();
-    let cases: [(&[&str], i32, &str); 5] = [
-        (&["peers", "forget", "eve"], 1, "no peer is known as eve"),
-        (&["peers", "rename", "eve", "x"], 1, "no peer is known as eve"),
-        (&["peers", "rename", "ben", " \u{1b}[2J"], 1, "cannot be the name of a peer"),
-        (&["connect", &nowhere, "--peer", "eve"], 2, "no peer is known as eve"),
-        (&["listen", "127.0.0.1:0", "--peer", "eve"], 2, "no peer is known as eve"),
-    ];
-    for (arguments, code, words) in cases {
-        let ended = run(&ana, arguments);
-        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {}", err(&ended));
-        assert!(err(&ended).contains(words) && !err(&ended).contains('\u{1b}'), "{}", err(&ended));
+    #[test]
+    fn a_listener_demands_a_key_too() {
+        let (ana, ben) = (Home::new(), Home::new());
+        let (mut listening, mut dialling) = again(&ana, &ben, None, &[]);
+        talk(&mut listening, &mut dialling);
+        let mut listening = ana.listen("ana", &["--peer", "ben"]);
+        let mut eve = Home::new().connect("ben", listening.addr(), &[]);
+        assert_ne!(eve.exit_code(), 0);
+        listening.event("warning");
+        let mut dialling = ben.connect("ben", listening.addr(), &[]);
+        talk(&mut listening, &mut dialling);
+        assert_eq!(listening.all("connected").len(), 1);
+    }
+
+    #[test]
+    fn another_key_at_the_address_of_a_verified_peer_is_refused() {
+        let (ana, ben) = (Home::new(), Home::new());
+        let (_taken, addr) = nobody();
+        let (mut listening, mut dialling) = again(&ana, &ben, Some(addr), &[]);
+        dialling.send("/verify");
+        dialling.event("trust");
+        talk(&mut listening, &mut dialling);
+        let (eve, mut dialling) = again(&Home::new(), &ben, Some(addr), &[]);
+        dialling.ends_with(4);
+        let error = dialling.event("error");
+        assert!(text(&error, "text").contains("another key"), "{error}");
+        assert!(text(&error, "text").contains("peers forget ana"), "{error}");
+        assert!(eve.all("connected").is_empty());
+        drop(eve);
+        let mut forget = ben.start("forget", &["peers", "forget", "ana"]);
+        forget.ends_with(0);
+        let (mut listening, mut dialling) = again(&Home::new(), &ben, Some(addr), &[]);
+        talk(&mut listening, &mut dialling);
+    }
+
+    #[test]
+    fn another_key_at_the_address_of_a_known_peer_is_a_loud_warning() {
+        let (ana, ben) = (Home::new(), Home::new());
+        let (_taken, addr) = nobody();
+        let (mut listening, mut dialling) = again(&ana, &ben, Some(addr), &[]);
+        talk(&mut listening, &mut dialling);
+        let (mut listening, mut dialling) = again(&Home::new(), &ben, Some(addr), &[]);
+        let warning = dialling.event("warning");
+        assert!(text(&warning, "text").contains("ANOTHER KEY"), "{warning}");
+        assert_eq!(dialling.event("connected")["trust"], "new");
+        talk(&mut listening, &mut dialling);
+    }
+
+    #[test]
+    fn a_name_that_another_peer_has_becomes_a_label_of_its_own() {
+        let ana = Home::new();
+        for (n, label) in ["root", "root (2)"].into_iter().enumerate() {
+            let mut listening = ana.listen("ana", &[]);
+            let mut dialling = Home::new().connect("root", listening.addr(), &[]);
+            assert_eq!(listening.event("connected")["peer"], label);
+            if n == 1 {
+                listening.event("warning");
+            }
+            talk(&mut listening, &mut dialling);
+        }
+        let mut list = ana.start("list", &["peers"]);
+        list.ends_with(0);
+        assert!(list.lines(Stream::Out).iter().any(|line| line.contains("root (2)")));
     }
 }
 
-#[test]
-fn what_a_person_wrote_into_the_file_stays_and_a_bad_line_is_named() {
-    let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &[], &[]));
-    let edited = format!("# my peers\n{}\nthis is no peer\n", known_peers(&ana).replace("ben ", "ben  "));
-    fs::write(ana.data().join("known_peers"), &edited).unwrap();
-    let peers = meet(&ana, &ben, &[], &[]);
-    let warning = peers.0.event("warning");
-    let number = edited.lines().count();
-    assert!(text(&warning, "text").contains(&format!("line {number} of known_peers")), "{warning}");
-    assert_eq!(peers.0.event("connected")["trust"], "known");
-    leave(peers);
-    let kept = known_peers(&ana);
-    assert!(kept.starts_with("# my peers\n") && kept.ends_with("\nthis is no peer\n"), "{kept}");
-    assert!(out(&run(&ana, &["peers"])).contains(&format!("line {number}")));
-}
+/// Somebody between the two who speaks the protocol to both.
+mod a_man_in_the_middle {
+    use super::*;
 
-#[test]
-fn processes_that_change_the_file_at_once_lose_nothing() {
-    const PEERS: usize = 24;
-    let home = Home::new();
-    fs::create_dir_all(home.data()).unwrap();
-    let line = |n: usize| format!("p{n} {n:064x} known 2026-11-24T13:30:00Z 2026-11-24T13:30:00Z host:{n} host:{n}\n");
-    fs::write(home.data().join("known_peers"), (0..PEERS).map(line).collect::<String>()).unwrap();
-    let renames: Vec<_> = (0..PEERS)
-        .map(|n| home.program(&["peers", "rename", &format!("p{n}"), &format!("q{n}")]).spawn().unwrap())
-        .collect();
-    for mut rename in renames {
-        assert!(rename.wait().unwrap().success());
+    /// Takes the dialler's connection and makes one of its own to the listener.
+    fn between(target: SocketAddr, code: Option<&'static str>) -> SocketAddr {
+        serve(move |stream| {
+            let key = identity();
+            let mut to_dialler = Attacker::shake(stream, Role::Responder, &key, code).map_err(io::Error::other)?;
+            let mut to_listener = Attacker::dial(target, &key, code).map_err(io::Error::other)?;
+            let greeting = to_dialler.read_opening().map_err(io::Error::other)?;
+            to_listener.send(&greeting).map_err(io::Error::other)?;
+            let answer = to_listener.read_opening().map_err(io::Error::other)?;
+            to_dialler.send(&answer).map_err(io::Error::other)?;
+            to_dialler.read_to_end();
+            Ok(())
+        })
     }
-    let expected: String = (0..PEERS).map(|n| line(n).replacen('p', "q", 1)).collect();
-    assert_eq!(known_peers(&home), expected);
-}
 
-#[test]
-fn verify_before_anyone_is_there_waits_for_the_peer_and_without_one_marks_nobody() {
-    let ana = Home::new();
-    let listening = ana.listen("ana", &[]);
-    listening.send("/peer");
-    listening.send("/verify");
-    let ben = Home::new();
-    let dialling = ben.connect("ben", listening.addr(), &[]);
-    assert_eq!(listening.event("trust")["peer"], "ben");
-    leave((listening, dialling));
-    assert!(row(&ana, "ben").unwrap().contains("verified"));
-}
+    #[test]
+    fn makes_the_two_numbers_differ() {
+        let ana = Home::new().listen("ana", &[]);
+        let ben = Home::new().connect("ben", between(ana.addr(), None), &[]);
+        assert_ne!(ana.event("connected")["verify"], ben.event("connected")["verify"]);
+    }
 
-/// A peer that is verified at one address may move: the key is what counts, and the address is learnt.
-#[test]
-fn a_verified_peer_that_moves_stays_verified() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let peers = meet(&ana, &ben, &[], &[]);
-    peers.1.send("/verify");
-    peers.1.event("trust");
-    leave(peers);
-    let peers = meet(&ana, &ben, &[], &[]);
-    assert_eq!(peers.1.event("connected")["trust"], "verified");
-    let addr: SocketAddr = text(&peers.1.event("connected"), "addr").parse().unwrap();
-    assert!(row(&ben, "ana").unwrap().contains(&addr.to_string()));
-    leave(peers);
-}
+    #[test]
+    fn is_refused_where_a_key_is_demanded() {
+        let (ana, ben) = (Home::new(), Home::new());
+        let mut listening = ana.listen("ana", &[]);
+        let mut dialling = ben.connect("ben", listening.addr(), &[]);
+        talk(&mut listening, &mut dialling);
+        let listening = ana.listen("ana", &[]);
+        ben.connect("ben", between(listening.addr(), None), &["--peer", "ana"]).ends_with(4);
+        assert!(listening.all("connected").is_empty());
+    }
 
-/// The words of a refusal are for people: checked on the face for people.
-#[test]
-fn a_refusal_names_how_to_forget_the_old_key() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let (_taken, addr) = nobody();
-    let listening = ana.json("ana", &["listen", &addr.to_string()], &[], None);
-    listening.event("listening");
-    let dialling = ben.connect("ben", addr, &[]);
-    dialling.event("connected");
-    dialling.send("/verify");
-    dialling.event("trust");
-    leave((listening, dialling));
-    let eve = Home::new().json("ana", &["listen", &addr.to_string()], &[], None);
-    eve.event("listening");
-    let mut command: Command = ben.program(&["connect", &addr.to_string(), "--plain"]);
-    let ended = command.output().unwrap();
-    assert_eq!(ended.status.code(), Some(4));
-    let said = err(&ended);
-    assert!(said.lines().all(|line| line.starts_with("--")), "{said}");
-    assert!(said.contains("p2pchat peers forget ana"), "{said}");
-    assert_eq!(out(&ended), "");
+    #[test]
+    fn has_one_guess_against_a_code() {
+        let ana = Home::new().listen("ana", &["--code=right"]);
+        Home::new().connect("ben", between(ana.addr(), Some("guess")), &["--code=right"]).ends_with(4);
+        assert!(ana.all("connected").is_empty());
+    }
 }

@@ -67,7 +67,7 @@ mod tests {
         #[test]
         fn nothing_is_lost_and_no_row_is_too_wide(line in "\\PC{0,200}", columns in NARROWEST..60) {
             let rows = fold(&line, Some(columns), 6);
-            prop_assert_eq!(&rows.concat(), &line);
+            prop_assert_eq!(rows.concat(), line.as_str());
             for (number, row) in rows.iter().enumerate() {
                 let room = if number == 0 { columns } else { columns - 6 };
                 prop_assert!(width(row) <= room);
