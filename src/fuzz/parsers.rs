@@ -176,7 +176,12 @@ pub fn known_peers_seeds() -> Vec<Vec<u8>> {
     let one = line("ana", "a", "host:5000 host:5000 [::1]:7");
     let two = line("\"ana \\\"b\\\" \\u{e9}\"", "b", "\"\" # from work").replace("known", "verified");
     let bad = line("ana", "g", "x");
-    vec![one.clone().into_bytes(), two.clone().into_bytes(), format!("\u{feff}# mine\n\n{one}{bad}{two}").into_bytes()]
+    let late = line("zoe", "c", "x").replace("2026-11-24T13:30:00Z", "9999-12-31T23:59:59-23:59");
+    vec![
+        one.clone().into_bytes(),
+        two.clone().into_bytes(),
+        format!("\u{feff}# mine\n\n{one}{bad}{two}{late}").into_bytes(),
+    ]
 }
 
 /// Only what was typed goes out, and never a line that begins with one slash.

@@ -84,12 +84,18 @@ pub(crate) struct Pty {
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
+    _home: Home,
 }
 
 impl Pty {
     pub(crate) fn start(home: &Home, arguments: &[&str]) -> Self {
+        Self::run(home, env!("CARGO_BIN_EXE_p2pchat"), arguments)
+    }
+
+    /// Any program, a shell say.
+    pub(crate) fn run(home: &Home, program: &str, arguments: &[&str]) -> Self {
         let pair = native_pty_system().openpty(SIZE).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_p2pchat"));
+        let mut command = CommandBuilder::new(program);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("P2PCHAT_")) {
             command.env_remove(name);
         }
@@ -118,7 +124,7 @@ impl Pty {
             }
         });
         let keys = pair.master.take_writer().unwrap();
-        Self { shown, keys, child, master: pair.master }
+        Self { shown, keys, child, master: pair.master, _home: home.clone() }
     }
 
     /// Has the terminal show no keys by itself, so that what it shows is the program's alone.
@@ -126,6 +132,18 @@ impl Pty {
         let device = File::open(self.master.tty_name().unwrap()).unwrap();
         assert!(Command::new("stty").arg("-echo").stdin(device).status().unwrap().success());
         self
+    }
+
+    /// Whether the terminal takes lines and shows what is typed, as a shell wants to find it.
+    pub(crate) fn is_restored(&self) -> bool {
+        let device = File::open(self.master.tty_name().unwrap()).unwrap();
+        let said = Command::new("stty").arg("-a").stdin(device).output().unwrap().stdout;
+        let said = String::from_utf8(said).unwrap();
+        [" icanon", " echo ", " isig"].iter().all(|mode| said.replace('\n', " ").contains(mode))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
     }
 
     pub(crate) fn keys(&mut self, keys: &str) {
