@@ -59,7 +59,7 @@ impl Tree {
         fs::write(root.join("large"), content("large", LARGE)).unwrap();
         fs::set_permissions(root.join("hollow"), Permissions::from_mode(0o555)).unwrap();
         let mut tree = Self { entries: BTreeMap::new() };
-        read(&root, "", &mut |path, full| drop(tree.entries.insert(path, Entry::of(full))));
+        read(&root, "", &mut |path, full| tree.entries.extend([(path, Entry::of(full))]));
         tree.entries.insert(String::new(), Entry::of(&root));
         tree
     }
@@ -81,7 +81,7 @@ impl Tree {
     /// What of a tree that arrived differs from what was sent; nothing when all of it is there, whole, and nothing else.
     fn differs(&self, root: &Path) -> Option<String> {
         let mut there = BTreeMap::from([(String::new(), Entry::of(root))]);
-        read(root, "", &mut |path, full| drop(there.insert(path, Entry::of(full))));
+        read(root, "", &mut |path, full| there.extend([(path, Entry::of(full))]));
         let missing = self.entries.keys().find(|path| !there.contains_key(*path));
         let beyond = there.keys().find(|path| !self.entries.contains_key(*path));
         let other = self.entries.iter().find(|(path, entry)| there.get(*path).is_some_and(|landed| landed != *entry));
