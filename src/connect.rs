@@ -46,11 +46,18 @@ pub enum OpenError {
     #[error("the other side says nothing\neither it is no p2pchat, or it is stuck")]
     SilentHello,
     /// It closed before its hello was complete.
-    #[error("the other side closed the connection before it said anything")]
+    #[error(
+        "the other side closed the connection before it said anything\ncheck the address and the port, or try again"
+    )]
     ClosedHello,
     /// The handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The greeting was changed on its way.
+    #[error(
+        "tampering noticed: the peer's greeting does not open\nthe network may have damaged it, or somebody changes what passes"
+    )]
+    Tampered,
     /// The greeting did not come or could not be sent.
     #[error("the peer did not greet: {0}")]
     NoGreeting(String),
@@ -71,7 +78,18 @@ fn refusal_words(refusal: Refusal) -> &'static str {
 
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
-        Self::NoGreeting(error.to_string())
+        match error {
+            ReadError::Open(_) => Self::Tampered,
+            other => Self::NoGreeting(other.to_string()),
+        }
+    }
+}
+
+impl OpenError {
+    /// Whether a redialled peer says by this that it does not have the session any more.
+    pub fn is_forgotten(&self) -> bool {
+        // A listener that asks for a code again waits for somebody new.
+        matches!(self, Self::Refused(Refusal::NoSuchSession) | Self::Hello(HelloError::TheyUseACode))
     }
 }
 
@@ -167,10 +185,23 @@ pub fn call(
 
 fn read_hello(stream: &mut Timed<'_>, own: &Hello) -> Result<Hello, OpenError> {
     let mut bytes = [0; HELLO];
-    stream.read_exact(&mut bytes).map_err(|error| match StreamError::from(error) {
-        StreamError::Closed => OpenError::ClosedHello,
-        StreamError::Silent => OpenError::SilentHello,
-        StreamError::Io(error) => OpenError::Io(error),
-    })?;
+    let mut read = 0;
+    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match stream.read(rest) {
+            Ok(0) => return Err(OpenError::ClosedHello),
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(match StreamError::from(error) {
+                    StreamError::Closed => OpenError::ClosedHello,
+                    StreamError::Silent => OpenError::SilentHello,
+                    StreamError::Io(error) => OpenError::Io(error),
+                });
+            }
+        }
+        if !Hello::may_begin_with(bytes.get(..read).unwrap_or_default()) {
+            return Err(HelloError::NotP2pchat.into());
+        }
+    }
     Ok(Hello::decode(&bytes, own)?)
 }

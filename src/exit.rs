@@ -73,6 +73,7 @@ impl Exit {
         match error {
             OpenError::Hello(HelloError::TheyUseACode | HelloError::WeUseACode) => Self::Refused,
             OpenError::Handshake(error) => Self::of_handshake(error),
+            OpenError::Tampered => Self::Failure,
             OpenError::Refused(Refusal::Busy | Refusal::NoSuchSession)
             | OpenError::Hello(_)
             | OpenError::SilentHello

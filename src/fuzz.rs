@@ -8,6 +8,8 @@
 //! - `P2PCHAT_FUZZ=COUNT cargo test --release --test fuzz -- --nocapture` is the long run: COUNT inputs for each target, divided by
 //!   its [`Target::cost`], made by chance and by changing seeds, on two threads; it tells counts and rates, and when something
 //!   breaks the seed and the input. `P2PCHAT_FUZZ_ONLY=NAME` picks one target, `P2PCHAT_FUZZ_SEED=N` repeats a run.
+//!   Debug assertions and overflow checks are worth having there, and the linker's optimisations are not:
+//!   `CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_LTO=off`.
 //! - libFuzzer or AFL++ look for new paths: `fuzz_target!(|data: &[u8]| p2pchat::fuzz::parsers::frame(data))` in a crate of one's own
 //!   is all they need; the seeds are their corpus.
 //!

@@ -61,7 +61,7 @@ pub enum LinkEvent {
 /// A running connection.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     outbox: Arc<Outbox>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -88,16 +88,18 @@ impl Link {
     pub fn start(parts: Parts, tell: impl Fn(LinkEvent) + Clone + Send + 'static) -> io::Result<Self> {
         let Parts { stream, sealer, opener, window, chunks } = parts;
         prepare(&stream)?;
+        // One descriptor for all three, since there may be few.
+        let stream = Arc::new(stream);
         let outbox = Arc::new(Outbox::new());
         let reading = Reader {
-            stream: stream.try_clone()?,
+            stream: Arc::clone(&stream),
             opener,
             outbox: Arc::clone(&outbox),
             window,
             heard: Instant::now(),
             heard_by_the_wall: SystemTime::now(),
         };
-        let writing = Writer::new(stream.try_clone()?, sealer, Arc::clone(&outbox), chunks);
+        let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&outbox), chunks);
         let tell_reader = tell.clone();
         let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writing.run(&tell))?;
@@ -132,7 +134,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 struct Reader {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     opener: Opener,
     outbox: Arc<Outbox>,
     window: Arc<Window>,
@@ -173,7 +175,7 @@ impl Reader {
     fn fill(&mut self, mut buffer: &mut [u8], inside: bool) -> Result<(), Loss> {
         let mut begun = inside;
         while !buffer.is_empty() {
-            match self.stream.read(buffer) {
+            match (&*self.stream).read(buffer) {
                 Ok(0) if begun => return Err(Loss::Truncated),
                 Ok(0) => return Err(Loss::Closed),
                 Ok(read) => {
@@ -264,7 +266,7 @@ enum Stretch {
 }
 
 struct Writer {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     sealer: Sealer,
     outbox: Arc<Outbox>,
     chunks: Arc<Pool<OutChunk>>,
@@ -273,7 +275,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(stream: TcpStream, sealer: Sealer, outbox: Arc<Outbox>, chunks: Arc<Pool<OutChunk>>) -> Self {
+    fn new(stream: Arc<TcpStream>, sealer: Sealer, outbox: Arc<Outbox>, chunks: Arc<Pool<OutChunk>>) -> Self {
         Self { stream, sealer, outbox, chunks, small: Vec::new(), stretches: Vec::new() }
     }
 
@@ -349,7 +351,7 @@ impl Writer {
                 Stretch::Chunk(chunk) => IoSlice::new(chunk.record()),
             })
             .collect();
-        let written = write_all(&mut &self.stream, &mut slices);
+        let written = write_all(&mut &*self.stream, &mut slices);
         for stretch in self.stretches.drain(..) {
             if let Stretch::Chunk(chunk) = stretch {
                 self.chunks.give(chunk);

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "p2pchat: a bug ended the program: {panic}\nplease report it with what you did");
         std::process::exit(i32::from(Exit::Failure.number()));
     }));
-    forbid_core_dumps();
+    set_limits();
     let arguments = match Cli::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -61,12 +61,26 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
     Ok(Exit::Polite)
 }
 
-/// What a crash would leave on the disk holds the private key and what was said. (A system whose core dumps go to a program asks that
-/// limit too.) A failure is no reason not to run.
-fn forbid_core_dumps() {
-    #[cfg(unix)]
-    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+/// Asks the system for what this program needs; where it says no, the program runs all the same.
+#[cfg(unix)]
+fn set_limits() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    // What a crash would leave on the disk holds the private key and what was said. (A system whose core dumps go to a program
+    // asks that limit too.)
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    // Some systems allow 256 descriptors unless asked for more, which as many silent strangers would use up.
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.max(DESCRIPTORS.min(hard)), hard);
+    }
 }
+
+/// Elsewhere there is nothing to ask for.
+#[cfg(not(unix))]
+fn set_limits() {}
+
+/// Descriptors that are asked for: those who wait at the door, and as much again for files.
+#[cfg(unix)]
+const DESCRIPTORS: u64 = 1_024;
 
 /// Standard output may be a pipe that its reader has closed: then all that it wanted is there.
 fn print(bytes: &[u8]) -> io::Result<()> {

@@ -10,6 +10,7 @@
 mod actions;
 mod ask;
 mod callers;
+mod dialling;
 mod face;
 mod owner;
 mod partials;
@@ -82,11 +83,10 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
         let _ = happen.send(Happening::Knock(knock));
     };
     let wanted = Arc::new(move |key: &_| demand.allows(key));
-    let door = match Door::open(&addr.0, Arc::clone(&stage.identity), wanted, common.timeout(), tell) {
+    let door = match Door::open(&addr.0, Arc::clone(&stage.identity), wanted, code.clone(), common.timeout(), tell) {
         Ok(door) => door,
         Err(error) => return Ok(stage.fail("listen", &error, exit_of_bind(&error))),
     };
-    door.set_code(code.clone());
     let addrs = door.addrs().to_vec();
     let hint = code.as_ref().map(|code| code.display().to_owned());
     stage.post(Notice::Listening { addrs: callers::addresses(&addrs), code: hint });
@@ -237,7 +237,7 @@ impl Stage {
     fn fail(self, code: &'static str, error: &dyn std::error::Error, exit: Exit) -> Exit {
         self.post(Notice::Error { code, text: crate::ui::SafeText::with_hint(&error.to_string()) });
         drop(self.notices);
-        self.face.join();
+        self.face.join(false);
         exit
     }
 
@@ -246,7 +246,8 @@ impl Stage {
         let SetupParts { own_name, rules, dir, journals, fsync } = setup_parts;
         let setup = Setup { own_name, rules, dir, journals, fsync, acquaintances, happen, gate };
         let ended = Owner::new(setup, role, happenings, notices).run();
-        face.join();
+        let signal = matches!(ended, Ok(Exit::Interrupt | Exit::Terminate | Exit::Hangup));
+        face.join(signal);
         ended.map_err(anyhow::Error::msg)
     }
 }

@@ -4,70 +4,27 @@
 //! with it ([`Session::at`]), and what has to be done comes out of [`Session::actions`] in order. So a test can play any
 //! interleaving of frames, losses and returns without a socket.
 
+mod action;
 mod delivery;
 mod ending;
+mod fault;
 mod input;
 mod transfers;
 
-use crate::command::SendArgs;
-use crate::frame::{ByeReason, Control, FrameError, Offer, PATIENCE_FOREVER, Position, TransferId};
+use crate::frame::{ByeReason, Control, PATIENCE_FOREVER};
 use crate::notice::{Notice, Posted, Trust};
 use crate::safe::{PeerText, SafeText};
 use crate::transfer::receive::OnClash;
-use crate::transfer::send::NoSuchPosition;
-use crate::transfer::window::{self, Opening};
 use delivery::{Arrival, Incoming, Outgoing};
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Duration;
-use thiserror::Error;
 use transfers::Transfers;
 
+pub use action::Action;
 pub(crate) use delivery::QUEUE_MOST;
 pub use ending::{Ending, Loss};
+pub use fault::Fault;
 pub use transfers::Moved;
-
-/// A rule of the wire that the peer broke, or a number it got wrong; the session ends.
-#[derive(Debug, Error)]
-pub enum Fault {
-    /// An acknowledgement of what was never sent, or of less than before.
-    #[error("the peer acknowledged frame {acknowledged} where {sent} were sent")]
-    FalseAck {
-        /// What it said.
-        acknowledged: u64,
-        /// What there was.
-        sent: u64,
-    },
-    /// A sequence number that leaves a gap.
-    #[error("the peer sent frame {came} where {expected} was due")]
-    Gap {
-        /// The next in order.
-        expected: u64,
-        /// What came.
-        came: u64,
-    },
-    /// More unacknowledged frames than the wire allows.
-    #[error("the peer sent more unacknowledged frames than the protocol allows")]
-    TooMuchUnacknowledged,
-    /// It asks on while it acknowledges none of the answers.
-    #[error("the peer asks for more and acknowledges no answer")]
-    AnswersIgnored,
-    /// An offer whose number is not the next.
-    #[error("the peer offered transfer {0} out of turn")]
-    OfferNumber(TransferId),
-    /// A transfer cannot go on where it wants it to.
-    #[error(transparent)]
-    Position(#[from] NoSuchPosition),
-    /// Something after its goodbye, or something that only the opening has.
-    #[error("the peer sent a {0} frame where none may come")]
-    Unexpected(&'static str),
-    /// A frame that breaks its own rules.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// Bulk that breaks the rules of transfers.
-    #[error(transparent)]
-    Bulk(#[from] window::Fault),
-}
 
 /// When incoming offers are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,53 +52,6 @@ pub struct Rules {
     pub interactive: bool,
     /// Seconds to keep a session whose connection is lost; [`PATIENCE_FOREVER`] for ever.
     pub patience: u32,
-}
-
-/// What the session wants done, in order.
-#[derive(Debug)]
-pub enum Action {
-    /// Send a control frame.
-    Control(u64, Control),
-    /// Acknowledge all up to this number.
-    Ack(u64),
-    /// Tell the user.
-    Notice(Posted),
-    /// Let input wait, or come.
-    ShutGate(bool),
-    /// Look at what the user wants to send, and report.
-    Survey(TransferId, SendArgs),
-    /// The offer is on its way: send its list.
-    BeginUpload(TransferId),
-    /// The peer accepted.
-    UploadAccepted(TransferId, Position, crate::frame::Digest),
-    /// The peer has all of it: report the rest, and end.
-    UploadComplete(TransferId),
-    /// Stop an upload, or forget one that is complete.
-    DropUpload(TransferId),
-    /// The list is there: look at it and at the disk, and report.
-    StartDownload(TransferId, Offer, Vec<u8>),
-    /// The user (or a rule) accepted: prepare, and report.
-    AcceptDownload(TransferId, Option<PathBuf>, OnClash),
-    /// The acceptance is on its way: let data come.
-    OpenWindow(TransferId, Opening),
-    /// Stop a download, and drop its data until the peer confirms.
-    StopDownload(TransferId),
-    /// Nothing more comes for this one.
-    ForgetDownload(TransferId),
-    /// Show what is known of the peer.
-    ShowPeer,
-    /// Show the transfers with their progress.
-    ShowTransfers,
-    /// The user compared the numbers.
-    MarkVerified,
-    /// Clear the screen, where there is one.
-    Clear,
-    /// All is said: write it, close the sending direction, read to the end.
-    Hangup,
-    /// End this connection now; the peer is at fault or the session is over.
-    Drop,
-    /// The session is over.
-    Over(Ending),
 }
 
 /// Who the session is with, for its words.
@@ -197,8 +107,13 @@ pub struct Session {
     peer_bye: Option<ByeReason>,
     /// The own goodbye was said before the peer's came.
     left_first: bool,
+    /// This side asked to leave, by whatever way.
+    own_wish: bool,
     /// A signal is why this side leaves.
     signalled: bool,
+    /// The transfers are ended and the losses told.
+    concluded: bool,
+    undelivered: usize,
     hung_up: bool,
     tampered: u32,
     lost_since: Option<Duration>,
@@ -224,7 +139,10 @@ impl Session {
             farewell: Farewell::None,
             peer_bye: None,
             left_first: false,
+            own_wish: false,
             signalled: false,
+            concluded: false,
+            undelivered: 0,
             hung_up: false,
             tampered: 0,
             lost_since: None,
@@ -238,6 +156,16 @@ impl Session {
         self.now = self.now.max(now);
     }
 
+    /// The session after this one, in a program that goes on: its input is the same, and may have ended.
+    pub fn successor(&self) -> Self {
+        let mut next = Self::new(self.rules.clone(), self.transfers.next_local());
+        next.at(self.now);
+        if self.input_ended {
+            next.early.push_back(input::Early::Ended);
+        }
+        next
+    }
+
     /// What has to be done since the last call.
     pub fn actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
@@ -246,11 +174,6 @@ impl Session {
     /// The highest sequence number that is held, for a greeting.
     pub fn received(&self) -> u64 {
         self.incoming.received()
-    }
-
-    /// The local number that the next transfer would get.
-    pub fn next_transfer(&self) -> u32 {
-        self.transfers.next_local()
     }
 
     /// Whether a peer is or was there.
@@ -328,7 +251,7 @@ impl Session {
             Control::Cancel { transfer, reason, text, by_offerer } => {
                 self.peer_cancelled(transfer, reason, &text, by_offerer);
             }
-            Control::Complete { transfer, files, failed } => self.peer_completed(transfer, files, failed),
+            Control::Complete { transfer, files, failed } => self.peer_completed(transfer, files, failed)?,
             Control::Bye { reason } => self.peer_leaves(reason),
         }
         if handed_on {
@@ -432,6 +355,13 @@ impl Session {
         };
         self.actions.push(Action::Control(seq, control));
         self.actions.extend(follows);
+    }
+
+    /// Queues a control frame, unless the own goodbye was said: nothing may follow that, and nothing needs to.
+    fn tell(&mut self, control: Control) {
+        if !matches!(self.farewell, Farewell::Said(_)) {
+            self.outgoing.push(control);
+        }
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -6,6 +6,7 @@ mod support;
 
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use support::peer::Stream;
 use support::{Home, meet, nobody, text};
 
@@ -162,8 +163,11 @@ mod signals {
             ana.event("delivered");
             drop(out);
             ana.send("two");
+            let begun = Instant::now();
             let mut ana = ana;
             ana.ends_with(0);
+            // `head` has its line; who waits for the pipeline waits for this.
+            assert!(begun.elapsed() < Duration::from_secs(4), "{face}: {:?}", begun.elapsed());
             assert_eq!(ben.wait().unwrap().code(), Some(0), "{face}");
             assert_eq!(ana.event("bye")["from"], "peer");
         }

@@ -192,25 +192,45 @@ fn a_replayed_connection_gets_nothing_and_disturbs_nothing() {
     assert_eq!(ana.all("lost").len(), 1);
 }
 
-#[test]
-fn a_dialler_that_was_restarted_gets_a_new_session_and_the_listener_says_what_is_lost() {
+/// `ben` dies and comes back with the same key while `ana` waits for him; what she says meanwhile is lost with the old session.
+fn restarted(meanwhile: &[&str]) -> (Peer, Peer) {
     let home = Home::new();
-    let mut ana = Home::new().listen("ana", &[]);
-    let mut ben = home.connect("ben", ana.addr(), &[]);
+    let ana = Home::new().listen("ana", &[]);
+    let mut old = home.connect("ben", ana.addr(), &[]);
     ana.event("connected");
-    ben.event("connected");
-    ben.kill();
+    old.event("connected");
+    old.kill();
     ana.event("lost");
-    ana.send("for the old ben");
-    let mut ben = home.connect("ben", ana.addr(), &[]);
+    for line in meanwhile {
+        ana.send(line);
+    }
+    // The answer shows that she has taken the lines before it.
+    ana.send("/transfers");
+    ana.event("info");
+    let ben = home.connect("ben", ana.addr(), &[]);
     ana.event_nth(2, "connected");
     assert!(text(&ana.event_nth(2, "lost"), "reason").contains("restarted"), "{}", ana.event_nth(2, "lost"));
-    ana.wait_for(|event| text(event, "text").contains("1 line was not delivered"));
     ben.send("new");
     ana.send("for the new ben");
     ana.message("new");
     ben.message("for the new ben");
+    (ana, ben)
+}
+
+#[test]
+fn a_dialler_that_was_restarted_gets_a_new_session() {
+    let (mut ana, mut ben) = restarted(&[]);
     quit(&mut ana, &mut ben);
+    assert_eq!(ben.texts(), ["for the new ben"]);
+}
+
+#[test]
+fn what_was_lost_with_a_session_that_was_replaced_is_said_and_is_5() {
+    let (mut ana, mut ben) = restarted(&["for the old ben"]);
+    ana.wait_for(|event| text(event, "text").contains("1 line was not delivered"));
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(5);
     assert_eq!(ben.texts(), ["for the new ben"]);
 }
 
@@ -275,6 +295,35 @@ fn a_line_that_goes_silent_is_lost_in_time_and_mended() {
     assert!(text(&lost, "reason").contains("15 seconds"), "{lost}");
     assert!(begun.elapsed() > Duration::from_secs(10), "too soon: {:?}", begun.elapsed());
     ana.message("into the void");
+    quit(&mut ana, &mut ben);
+}
+
+/// A line that takes nothing more, as behind a router that was switched off.
+#[test]
+fn a_line_that_takes_nothing_more_is_lost_in_time_and_mended() {
+    const LINES: usize = 300;
+    let (mut ana, relay, mut ben) = meet(&[], &[]);
+    relay.stall(&[Side::Up, Side::Down]);
+    let line = |n: usize| format!("{n} {}", "x".repeat(60_000));
+    ben.pour((0..LINES).map(move |n| format!("{}\n", line(n)).into_bytes()));
+    ben.event("lost");
+    ana.event("lost");
+    ana.event_nth(LINES, "message");
+    quit(&mut ana, &mut ben);
+    assert!((0..LINES).map(line).eq(ana.texts()));
+}
+
+#[test]
+fn a_line_that_passes_byte_after_byte_is_only_slow() {
+    let ana = Home::new().listen("ana", &[]);
+    let slow = Way { pace: Pace::ByteByByte, ..Way::default() };
+    let relay = Relay::planned(ana.addr(), move |_| Plan { up: slow, down: slow });
+    let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &[]));
+    let long = "x".repeat(10_000);
+    ben.send(&long);
+    ana.message(&long);
+    ana.send("short");
+    ben.message("short");
     quit(&mut ana, &mut ben);
 }
 

@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, text};
+use support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, text};
 
 /// Lines of each side in one case.
 const LINES: usize = 10;
@@ -114,7 +114,8 @@ fn in_the_opening(side: Side, record: usize, trick: Trick) {
     assert!([1, 3].contains(&ended), "it ended with {ended}");
     assert!(ben.texts().is_empty() && ben.all("delivered").is_empty());
     assert_eq!(relay.struck(), 1);
-    // The listener may have taken the caller for its peer already; the same key is welcome either way.
+    // The listener may have taken the caller for its peer already; once it has seen it go, the same key is welcome either way.
+    ana.wait_for(|event| is(event, "warning") || is(event, "lost"));
     let mut next = home.connect("next", relay.addr(), &[]);
     next.send("now");
     ana.message("now");
@@ -140,6 +141,16 @@ fn what_happens_to_the_number_downwards_ends_that_connection_alone() {
         eprintln!("{trick:?}");
         in_the_opening(Side::Down, 0, trick);
     }
+}
+
+#[test]
+fn a_greeting_that_was_changed_is_tampering_and_no_peer_that_does_not_answer() {
+    let greeting = Fault { record: FIRST_DOWN - 1, trick: Trick::Flip(Place::Middle) };
+    let ana = Home::new().listen("ana", &[]);
+    let relay = Relay::planned(ana.addr(), move |_| planned(Side::Down, greeting));
+    let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+    ben.ends_with(1);
+    assert!(text(&ben.event("error"), "text").contains("tampering"), "{}", ben.event("error"));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! for, never times. (What happens when the size changes is tested in tmux, which reflows: `tests/tmux/`.)
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may end by a panic")]
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -196,6 +197,18 @@ fn ctrl_d_on_an_empty_line_quits() {
     let (mut terminal, _peer) = meet(&[]);
     terminal.keys("\x04");
     assert!(terminal.end().success());
+}
+
+#[test]
+fn ctrl_z_goes_on_where_no_shell_could_bring_the_program_back() {
+    let (mut terminal, mut peer) = meet(&[]);
+    terminal.keys("kept");
+    terminal.until_shows("> kept");
+    terminal.keys("\x1a");
+    peer.say("still here?");
+    terminal.until_shows("bob  still here?");
+    terminal.keys("\r");
+    assert_eq!(peer.hears(), "kept");
 }
 
 #[test]

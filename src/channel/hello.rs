@@ -33,10 +33,12 @@ pub struct Hello {
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum HelloError {
     /// The peer is something else.
-    #[error("the other side is no p2pchat")]
+    #[error("the other side is no p2pchat\ncheck the address and the port")]
     NotP2pchat,
     /// The peer speaks another version, whose number this is; the own number when it uses what this version lacks.
-    #[error("the peer speaks another version of the protocol (it says {0}, this is {VERSION})")]
+    #[error(
+        "the peer speaks another version of the protocol (it says {0}, this is {VERSION})\nboth sides need the same version of p2pchat"
+    )]
     Version(u8),
     /// The peer uses a code, this side does not.
     #[error("the peer uses a code\nask for it, and give it with --code")]
@@ -45,7 +47,7 @@ pub enum HelloError {
     #[error("the peer uses no code\nboth sides need --code, or neither")]
     WeUseACode,
     /// The peer is this very side.
-    #[error("connected to itself")]
+    #[error("connected to itself\ngive the address of the peer, not the own one")]
     Itself,
 }
 
@@ -78,6 +80,11 @@ impl Hello {
             *byte = *field;
         }
         bytes
+    }
+
+    /// Whether these first bytes can be those of a hello: a browser or a scanner shows itself by them, and need not be waited for.
+    pub fn may_begin_with(bytes: &[u8]) -> bool {
+        bytes.iter().zip(MAGIC).all(|(byte, magic)| byte == magic)
     }
 
     /// Checks the hello that came in against the own one, in the order of PROTOCOL.md section 1.

@@ -49,6 +49,9 @@ impl SendArgs {
             return Ok(vec![self.whole.clone()]);
         }
         let paths = match &self.split {
+            Ok(paths) if paths.is_empty() => {
+                return Err(CommandError::BadArgument { what: "what is to be sent?".to_owned(), usage: self.usage });
+            }
             Ok(paths) => paths,
             Err(error) => return Err(CommandError::BadArgument { what: error.to_string(), usage: self.usage }),
         };
@@ -159,6 +162,11 @@ mod tests {
         assert_eq!(args.split, Err(SplitError::OpenQuote('\'')));
         assert_eq!(args.resolve(|path| path == Path::new("it's here")).unwrap(), [PathBuf::from("it's here")]);
         assert_eq!(args.resolve(|_| false).unwrap_err().code(), "bad-argument");
+    }
+
+    #[test]
+    fn quotes_with_nothing_between_name_nothing_to_send() {
+        assert_eq!(args(r#""" ''"#).resolve(|_| false).unwrap_err().code(), "bad-argument");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::address::Address;
 use super::{Caller, OpenError, Opened, call};
-use crate::frame::{Greeting, Refusal};
+use crate::frame::Greeting;
 use crate::why::why;
 use std::io;
 use std::net::TcpStream;
@@ -121,21 +121,42 @@ impl Dialler {
         }
     }
 
-    /// Dials until the session is back or the peer says that it is gone; gives up only when stopped.
+    /// Dials until the session is back or the peer says that it is gone; gives up only when stopped. `at_once` is without a pause
+    /// before the first try; `news` hears why somebody who answers is not the peer, once for each reason.
     ///
     /// # Errors
     /// [`DialError::Stopped`], or the peer's word that there is no such session.
-    pub fn redial(&self, greeting: &Greeting, wake: &Wake) -> Result<Opened, DialError> {
+    pub fn redial(
+        &self,
+        greeting: &Greeting,
+        at_once: bool,
+        wake: &Wake,
+        news: &dyn Fn(String),
+    ) -> Result<Opened, DialError> {
         let mut pause = Pauses::default();
+        let mut told = None;
+        if !at_once {
+            wake.pause(pause.next());
+        }
         loop {
             if wake.is_stopped() {
                 return Err(DialError::Stopped);
             }
             match self.once(greeting) {
                 Ok(opened) => return Ok(opened),
-                Err(gone @ DialError::Open(_, OpenError::Refused(Refusal::NoSuchSession))) => return Err(gone),
-                Err(_) => wake.pause(pause.next()),
+                Err(DialError::Open(address, error)) if error.is_forgotten() => {
+                    return Err(DialError::Open(address, error));
+                }
+                Err(DialError::Open(_, OpenError::Io(_)) | DialError::Resolve(..) | DialError::Connect(..)) => {}
+                Err(error) => {
+                    let words = error.to_string();
+                    if told.as_ref() != Some(&words) {
+                        told = Some(words.clone());
+                        news(words);
+                    }
+                }
             }
+            wake.pause(pause.next());
         }
     }
 

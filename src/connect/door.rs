@@ -101,7 +101,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// Listens on `address`. `tell` is called on the door's threads.
+    /// Listens on `address`; callers need `code`, if there is one. `tell` is called on the door's threads.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -109,6 +109,7 @@ impl Door {
         address: &Address,
         identity: Arc<Identity>,
         wanted: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
+        code: Option<Arc<Code>>,
         timeout: Duration,
         tell: impl Fn(Knock) + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
@@ -120,7 +121,7 @@ impl Door {
         let shared = Arc::new(Shared {
             identity,
             wanted,
-            tries: Mutex::default(),
+            tries: Mutex::new(Tries { code, left: TRIES, in_flight: 0 }),
             closed: AtomicBool::new(false),
             tell: Box::new(tell),
         });

@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 
 /// Callers that may wait: more than a person's peers, and less than a process may have descriptors.
 const ROOM: usize = 256;
-/// Bytes at the start of every hello that never differ.
-const MAGIC: usize = 7;
 /// Tokens under this belong to the door itself.
 pub(super) const FIRST_TOKEN: usize = 64;
 
@@ -127,8 +125,7 @@ impl Caller {
                 Ok(0) => return Err(OpenError::ClosedHello),
                 Ok(read) => {
                     self.read += read;
-                    // A browser or a scanner shows itself by its first bytes; it need not be waited for.
-                    if !self.may_be_hello() {
+                    if !Hello::may_begin_with(self.hello.get(..self.read).unwrap_or_default()) {
                         return Err(HelloError::NotP2pchat.into());
                     }
                 }
@@ -138,12 +135,6 @@ impl Caller {
             }
         }
         Ok(true)
-    }
-
-    fn may_be_hello(&self) -> bool {
-        let magic = self.own.encode();
-        let common = self.read.min(MAGIC);
-        self.hello.get(..common) == magic.get(..common)
     }
 
     fn ready(self) -> Result<Ready, OpenError> {

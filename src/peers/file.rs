@@ -6,7 +6,7 @@
 
 use super::{Key, Peer, local_name};
 use crate::notice::Trust;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use std::collections::HashSet;
 use std::fmt;
 use thiserror::Error;
@@ -286,7 +286,9 @@ fn key_from_hex(text: &str) -> Option<Key> {
 }
 
 fn date(text: &str) -> Result<DateTime<Utc>, LineError> {
-    DateTime::parse_from_rfc3339(text).map(|date| date.with_timezone(&Utc)).map_err(|_| LineError::BadDate)
+    let date = DateTime::parse_from_rfc3339(text).map(|date| date.with_timezone(&Utc));
+    // An offset may lead out of the years that can be written with four digits, and read again.
+    date.ok().filter(|date| (0..=9_999).contains(&date.year())).ok_or(LineError::BadDate)
 }
 
 #[cfg(test)]
@@ -332,6 +334,7 @@ mod tests {
             &line("alice", 3),
             &line("dave", 4).replace("known", "friend"),
             &line("erin", 5).replace('Z', ""),
+            &line("erna", 8).replacen(DATE, "9999-12-31T23:59:59-23:59", 1),
             &line("frank", 6).replace("06", "0g"),
             "\"grace",
             "\"heidi\"x",
@@ -346,10 +349,11 @@ mod tests {
             (4, LineError::SameName),
             (5, LineError::BadTrust),
             (6, LineError::BadDate),
-            (7, LineError::BadKey),
-            (8, LineError::BadQuote),
+            (7, LineError::BadDate),
+            (8, LineError::BadKey),
             (9, LineError::BadQuote),
-            (10, LineError::TooFew(5)),
+            (10, LineError::BadQuote),
+            (11, LineError::TooFew(5)),
         ];
         assert_eq!(reasons, expected);
         assert_eq!(names(&book), ["alice"]);

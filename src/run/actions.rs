@@ -1,16 +1,14 @@
 //! Carrying out what the session wants done.
 
 use super::owner::{Happening, Owner, Role};
-use super::who;
 use crate::command::SendArgs;
-use crate::connect::OpenError;
-use crate::connect::dial::DialError;
 use crate::exit::Exit;
-use crate::frame::{Offer, Refusal, TransferId};
+use crate::frame::{Offer, TransferId};
 use crate::notice::{Direction, Info, Notice, TransferInfo, Trust};
 use crate::session::{Action, Ending, Loss, Moved};
 use crate::transfer::receive::{Download, Settings};
 use crate::transfer::send::{Upload, UploadReport};
+use crate::why::why;
 use std::sync::Arc;
 
 impl Owner {
@@ -99,16 +97,24 @@ impl Owner {
         }
     }
 
+    /// What follows a session: another one, or the end of the program.
     fn over(&mut self, ending: &Ending) {
-        let exit = Exit::of_ending(ending, self.signal);
-        let own_wish = matches!(ending, Ending::Signal | Ending::Polite { by_peer: false, .. });
+        let own_wish = self.session.is_own_wish();
         match &self.role {
+            Role::Listen { .. } if self.replacing && !own_wish => {
+                self.lost_lines |= self.session.undelivered() > 0;
+                self.renew();
+            }
             Role::Listen { door, code, keep: true } if !own_wish => {
                 door.set_code(code.clone());
                 self.renew();
                 self.post(Notice::Status("waiting for the next peer".into()));
             }
-            _ => self.exit = Some(exit),
+            _ => {
+                let exit = Exit::of_ending(ending, self.signal);
+                // What an earlier session of the same talk lost is lost, however politely the last one ended.
+                self.exit = Some(if exit == Exit::Polite && self.lost_lines { Exit::Lost } else { exit });
+            }
         }
     }
 
@@ -174,22 +180,6 @@ impl Owner {
         }
     }
 
-    /// A dialling thread came back.
-    pub(super) fn dialled(&mut self, result: Result<Box<crate::connect::Opened>, DialError>) {
-        match result {
-            Ok(opened) if self.session.is_lost() => self.resume(*opened),
-            Ok(opened) => self.meet(*opened),
-            Err(DialError::Stopped) => {}
-            Err(DialError::Open(_, OpenError::Refused(Refusal::NoSuchSession))) if self.session.is_lost() => {
-                self.session.lost_for_good(&Loss::Forgotten);
-            }
-            Err(error) => {
-                let words = who::explain_dial(&self.setup.acquaintances, &error);
-                self.fail("connect", &words, Exit::of_dialling(&error));
-            }
-        }
-    }
-
     /// A new session has its first connection.
     pub(super) fn meet(&mut self, opened: crate::connect::Opened) {
         let dialled = match &self.role {
@@ -199,10 +189,18 @@ impl Owner {
         let (facts, warnings) = self.setup.acquaintances.meet(&opened, dialled.as_deref());
         let notice = facts.connected(&self.setup.own_name);
         let with = facts.with(opened.greeting.patience);
-        self.peer = Some(facts);
         if let Err(error) = self.start_link(opened) {
-            return self.fail("system", &format!("cannot use the connection: {error}"), Exit::Failure);
+            let words = format!("cannot use the connection: {}", why(&error));
+            return match &self.role {
+                Role::Dial { .. } => self.fail("system", &words, Exit::Failure),
+                // One caller more or less does not end a listener.
+                Role::Listen { door, code, .. } => {
+                    door.set_code(code.clone());
+                    self.post(Notice::Warning(words.into()));
+                }
+            };
         }
+        self.peer = Some(facts);
         if let Some(link) = &self.link {
             self.window.connected(Arc::clone(link.outbox()));
         }

@@ -21,6 +21,8 @@ use zeroize::Zeroizing;
 
 /// Bytes of a descriptor's first line.
 const LINE: u64 = 1_024;
+/// Columns of a terminal that does not tell.
+const COLUMNS: u16 = 80;
 /// How often the prompt looks for a signal; keys wake it at once.
 const SIGNAL_GAP: Duration = Duration::from_millis(100);
 /// Where processes find their own descriptors, by system.
@@ -104,7 +106,9 @@ fn ask() -> io::Result<Asked> {
     let _restored = Restored;
     let mut prompt = Prompt::new();
     let asked = loop {
-        let columns = terminal::size().map_or(80, |(columns, _)| columns);
+        let columns = terminal::size().map_or(0, |(columns, _)| columns);
+        // Some terminals do not say.
+        let columns = if columns == 0 { COLUMNS } else { columns };
         out.write_all(prompt.frame(columns).as_bytes())?;
         out.flush()?;
         match next_event(&signals)? {

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::frame::{Frame, Intent, Refusal};
 use crate::notice::Notice;
 use crate::safe::SafeText;
-use crate::session::{Action, Loss};
+use crate::session::Loss;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -85,29 +85,24 @@ impl Owner {
     /// Somebody proved its key and greets. It is answered here and now, so the first one wins.
     fn greeted(&mut self, mut opened: Opened) {
         let same_key = self.peer.as_ref().is_some_and(|peer| peer.key == opened.channel.peer);
-        let known = same_key && opened.greeting.session == self.id;
-        match opened.greeting.intent {
-            Intent::New if !self.session.has_peer() => {}
-            Intent::New if same_key && self.session.is_lost() => {
-                // The peer's program was restarted: the lost session has no other end any more.
-                self.replace();
-            }
-            Intent::Resume if known && self.session.is_lost() => {}
-            Intent::Resume if known => self.lose(Loss::Replaced),
-            Intent::Resume if same_key || !self.session.has_peer() => {
-                return self.refuse(opened, Refusal::NoSuchSession);
-            }
-            Intent::New | Intent::Resume => return self.refuse(opened, Refusal::Busy),
-        }
-        if self.exit.is_some() {
-            return;
-        }
         let intent = opened.greeting.intent;
+        let refusal = match intent {
+            Intent::Resume if same_key && opened.greeting.session == self.id => self.take_back(),
+            Intent::Resume if same_key || !self.session.has_peer() => Some(Refusal::NoSuchSession),
+            Intent::Resume => Some(Refusal::Busy),
+            Intent::New => self.make_room(same_key, opened.by_code),
+        };
+        if self.exit.is_some() {
+            return hang_up(&opened);
+        }
+        if let Some(refusal) = refusal {
+            return self.refuse(opened, refusal);
+        }
         if intent == Intent::New {
             self.id = opened.greeting.session;
         }
         if !answer(&mut opened, Frame::Greeting(self.greeting(intent))) {
-            return;
+            return hang_up(&opened);
         }
         match intent {
             Intent::New => {
@@ -121,25 +116,50 @@ impl Owner {
         }
     }
 
+    /// The peer comes back to its session: makes it one that waits for that, or says why not.
+    fn take_back(&mut self) -> Option<Refusal> {
+        if !self.session.is_lost() {
+            let number = self.number;
+            self.lose(Loss::Replaced);
+            if self.number != number || !self.session.is_lost() {
+                // The loss of the old connection was the end of the session.
+                return Some(Refusal::NoSuchSession);
+            }
+        }
+        None
+    }
+
+    /// Somebody wants a new session: makes room for it, or says why not.
+    fn make_room(&mut self, same_key: bool, by_code: bool) -> Option<Refusal> {
+        if self.session.has_peer() {
+            if !same_key || !self.session.is_lost() {
+                return Some(Refusal::Busy);
+            }
+            // The peer's program was restarted: the lost session has no other end any more.
+            self.replacing = true;
+            self.session.lost_for_good(&Loss::Forgotten);
+            self.perform();
+            self.replacing = false;
+            // The peer has proved its key, which the lost session began with; that is worth a code.
+            return None;
+        }
+        // The door is open to all while a session may be resumed. Who came in then has proved no code.
+        let needs_code = matches!(&self.role, Role::Listen { code: Some(_), .. });
+        (needs_code != by_code).then_some(Refusal::Busy)
+    }
+
     fn refuse(&mut self, mut opened: Opened, refusal: Refusal) {
         let refused = answer(&mut opened, Frame::Refusal(refusal));
-        // The door still has a handle of this socket, so that dropping ours would not close it.
-        let _ = opened.stream.shutdown(Shutdown::Both);
+        hang_up(&opened);
         if refused && let Some(words) = self.strangers.words(opened.addr, &OpenError::Refused(refusal)) {
             self.post(Notice::Status(words));
         }
     }
+}
 
-    /// The lost session is over, and says what is lost with it; a new one of the same peer takes its place.
-    fn replace(&mut self) {
-        self.session.lost_for_good(&Loss::Forgotten);
-        for action in self.session.actions() {
-            if !matches!(action, Action::Over(_)) {
-                self.act(action);
-            }
-        }
-        self.renew();
-    }
+/// The door still has a handle of this socket, so that dropping ours would not close it.
+fn hang_up(opened: &Opened) {
+    let _ = opened.stream.shutdown(Shutdown::Both);
 }
 
 fn answer(opened: &mut Opened, frame: Frame) -> bool {

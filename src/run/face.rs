@@ -4,11 +4,15 @@ use super::owner::Happening;
 use crate::cli::Common;
 use crate::notice::{Notice, Posted};
 use crate::ui::pump::{FaceError, Verbosity};
-use crate::ui::terminal::Terminal;
+use crate::ui::terminal::{self, Terminal};
 use crate::ui::{Intake, json, lines, plain};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long the last words may take after a signal.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The three faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +78,7 @@ impl Face {
             let shown = match kind {
                 FaceKind::Json => json::run(&notices, io::stdout(), settled),
                 FaceKind::Terminal | FaceKind::Plain => {
-                    plain::run(&notices, io::stdout(), io::stderr(), verbosity, plain::local_time, settled)
+                    plain::run(&notices, io::stdout(), io::stderr(), manner(verbosity), plain::local_time, settled)
                 }
             };
             shown.map_err(|error| match error {
@@ -98,9 +102,36 @@ impl Face {
         Ok(Self { output })
     }
 
-    /// Waits until everything is shown. The channel of notices must be closed by then.
-    pub(super) fn join(self) {
+    /// Waits until everything is shown. The channel of notices must be closed by then. An output that takes nothing is waited
+    /// for, since a slow reader shall get all; after a `signal` not for long.
+    pub(super) fn join(self, signal: bool) {
+        let begun = Instant::now();
+        while signal && !self.output.is_finished() {
+            if begun.elapsed() > LAST_WORDS {
+                return give_terminal_back();
+            }
+            thread::sleep(LAST_WORDS / 100);
+        }
         let _ = self.output.join();
+    }
+}
+
+/// Gives the terminal back where a face may be stuck that would do it; a terminal that takes nothing is not waited for.
+pub(super) fn give_terminal_back() {
+    let begun = Instant::now();
+    let restoring = thread::spawn(terminal::restore);
+    while !restoring.is_finished() && begun.elapsed() < LAST_WORDS {
+        thread::sleep(LAST_WORDS / 100);
+    }
+}
+
+/// How the plain face is to be on the streams of this process.
+fn manner(verbosity: Verbosity) -> plain::Manner {
+    let columns = |is_terminal| if is_terminal { plain::terminal_columns } else { || None };
+    plain::Manner {
+        verbosity,
+        columns_out: columns(io::stdout().is_terminal()),
+        columns_err: columns(io::stderr().is_terminal()),
     }
 }
 

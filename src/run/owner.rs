@@ -1,4 +1,7 @@
-//! The owner: one thread that holds the session and never waits for the peer, a disk or a screen.
+//! The owner: one thread that holds the session and never waits for the peer, for bulk or for a screen.
+//!
+//! What it does wait for is short and local: the file of known peers at a meeting, a `stat` at `/send`, a greeting of a hundred
+//! bytes into an empty socket buffer.
 //!
 //! 1. A happening comes in: from the link, the input, a worker, the door, a dialling thread, a signal.
 //! 2. It becomes one call of the session (or, for credit, of a worker's handle).
@@ -24,7 +27,6 @@ use crate::transfer::window::Window;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often progress is told while transfers run: four times a second, on the events' word.
@@ -49,6 +51,8 @@ pub(crate) enum Happening {
     Knock(Knock),
     /// From the dialling thread of the session of this number.
     Dialled(u64, Result<Box<Opened>, DialError>),
+    /// Why dialling again goes on without success, when that is news.
+    Redialling(u64, String),
     /// SIGINT, SIGTERM or SIGHUP.
     Signal(Exit),
     /// The input has something to say itself.
@@ -81,6 +85,12 @@ pub(crate) struct Owner {
     pub(super) peer: Option<Facts>,
     pub(super) link: Option<Link>,
     epoch: u64,
+    /// When the present or last link began.
+    pub(super) linked_at: Instant,
+    /// A session of the same peer takes the place of this one, which is lost.
+    pub(super) replacing: bool,
+    /// A session that was replaced had lines that were not delivered.
+    pub(super) lost_lines: bool,
     pub(super) window: Arc<Window>,
     pub(super) chunks: Arc<Pool<OutChunk>>,
     pub(super) uploads: HashMap<TransferId, Upload>,
@@ -112,6 +122,9 @@ impl Owner {
             peer: None,
             link: None,
             epoch: 0,
+            linked_at: Instant::now(),
+            replacing: false,
+            lost_lines: false,
             window: Arc::new(Window::new()),
             chunks: Arc::new(Pool::new(CHUNKS_KEPT)),
             uploads: HashMap::new(),
@@ -146,8 +159,9 @@ impl Owner {
             self.tell_progress();
         };
         self.end_link();
-        if let Role::Dial { wake, .. } = &self.role {
-            wake.stop();
+        match self.role {
+            Role::Dial { wake, .. } => wake.stop(),
+            Role::Listen { door, .. } => door.close(),
         }
         // Threads that still want to tell something find the channel closed, and end.
         self.broken.map_or(Ok(exit), Err)
@@ -189,11 +203,11 @@ impl Owner {
             }
             Happening::Knock(knock) => self.knock(knock),
             Happening::Dialled(number, result) if number == self.number => self.dialled(result),
-            Happening::Dialled(..) => {}
+            Happening::Redialling(number, words) if number == self.number && self.session.is_lost() => {
+                self.post(Notice::Warning(SafeText::with_hint(&words)));
+            }
+            Happening::Dialled(..) | Happening::Redialling(..) => {}
             Happening::Signal(signal) => {
-                if self.signal.is_some() {
-                    self.exit = Some(signal);
-                }
                 self.signal = Some(signal);
                 self.session.signal();
             }
@@ -279,7 +293,11 @@ impl Owner {
         let (late, others) = std::mem::take(&mut self.backlog).into_iter().partition(told);
         self.backlog = others;
         let late: VecDeque<Happening> = late;
+        let number = self.number;
         for happening in late {
+            if self.session.is_over() || self.number != number {
+                return;
+            }
             match happening {
                 Happening::Link(_, LinkEvent::Ended(_)) => {}
                 Happening::Link(_, event) => self.link_event(event),
@@ -290,7 +308,9 @@ impl Owner {
 
     /// Starts a link on an opened connection.
     pub(super) fn start_link(&mut self, opened: Opened) -> std::io::Result<()> {
+        self.end_link();
         self.epoch += 1;
+        self.linked_at = Instant::now();
         let epoch = self.epoch;
         let happen = self.setup.happen.clone();
         let Opened { stream, channel, .. } = opened;
@@ -308,35 +328,6 @@ impl Owner {
         Ok(())
     }
 
-    /// Dials on a thread, when this side is the one that does.
-    pub(super) fn dial(&mut self) {
-        let Role::Dial { dialler, wake, wait } = &self.role else { return };
-        let again = self.session.has_peer();
-        let (mut dialler, wake, wait) = (dialler.clone(), Arc::clone(wake), *wait);
-        if let (true, Some(peer)) = (again, &self.peer) {
-            // A session is resumed in open mode, and only with the key it began with.
-            let key = peer.key;
-            dialler.caller.code = None;
-            dialler.caller.wanted = Arc::new(move |other| *other == key);
-        }
-        if !again {
-            if let Err(error) = getrandom::fill(&mut self.id) {
-                return self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure);
-            }
-            self.post(Notice::Status(format!("connecting to {}", dialler.address)));
-        }
-        let greeting = self.greeting(if again { Intent::Resume } else { Intent::New });
-        let number = self.number;
-        let happen = self.setup.happen.clone();
-        let spawned = thread::Builder::new().name("dial".into()).spawn(move || {
-            let result = if again { dialler.redial(&greeting, &wake) } else { dialler.connect(&greeting, wait, &wake) };
-            let _ = happen.send(Happening::Dialled(number, result.map(Box::new)));
-        });
-        if let Err(error) = spawned {
-            self.fail("system", &format!("cannot start a thread: {error}"), Exit::Failure);
-        }
-    }
-
     /// What this side says first.
     pub(super) fn greeting(&self, intent: Intent) -> Greeting {
         Greeting {
@@ -352,8 +343,7 @@ impl Owner {
     pub(super) fn renew(&mut self) {
         self.end_link();
         self.ticket_base += self.session.received();
-        self.session = Session::new(self.setup.rules.clone(), self.session.next_transfer());
-        self.session.at(self.begun.elapsed());
+        self.session = self.session.successor();
         self.number += 1;
         self.peer = None;
         self.uploads.clear();

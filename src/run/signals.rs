@@ -1,5 +1,9 @@
-//! Signals become happenings.
+//! Signals become happenings; and where nobody hears them any more, or a second one comes, they end the program.
+//!
+//! Invariant: two signals always end it, also when its output is stuck and so are the threads that write.
 
+#[cfg(unix)]
+use super::face::give_terminal_back;
 use super::owner::Happening;
 use crate::exit::Exit;
 use std::io;
@@ -11,14 +15,17 @@ pub(super) fn watch(happen: SyncSender<Happening>) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut before = false;
         for signal in signals.forever() {
             let exit = match signal {
                 SIGTERM => Exit::Terminate,
                 SIGHUP => Exit::Hangup,
                 _ => Exit::Interrupt,
             };
-            if happen.send(Happening::Signal(exit)).is_err() {
-                return;
+            // A second signal while the first goodbye is under way, or one after the owner's end, when only a stuck output is left.
+            if std::mem::replace(&mut before, true) || happen.send(Happening::Signal(exit)).is_err() {
+                give_terminal_back();
+                std::process::exit(i32::from(exit.number()));
             }
         }
     })?;

@@ -5,7 +5,6 @@
 use super::{Action, Farewell, Fault, Session};
 use crate::frame::{ByeReason, Control};
 use crate::notice::Notice;
-use crate::safe::SafeText;
 use crate::why::why;
 use std::time::Duration;
 use thiserror::Error;
@@ -70,6 +69,7 @@ pub enum Ending {
 impl Session {
     /// The input ended and nobody asked to stay: leave when all is done, once there was somebody.
     pub(super) fn input_is_over(&mut self) {
+        self.own_wish = true;
         if self.farewell == Farewell::None {
             self.want_to_leave(ByeReason::InputEnded);
         }
@@ -77,18 +77,25 @@ impl Session {
 
     /// The user asks to leave when all is done; a second time, at once.
     pub(super) fn quit(&mut self) {
+        self.own_wish = true;
+        let again = self.is_leaving();
         if self.with.is_none() {
             return self.end(Ending::Polite { by_peer: false, failed: false });
         }
-        if self.lost_since.is_some() {
+        if self.lost_since.is_some() && (again || self.rules.interactive) {
             // Nobody is there to say goodbye to, and to wait for it is what the user just declined.
-            return self.give_up(Ending::Lost);
+            return self.end(Ending::Lost);
         }
         match self.farewell {
             Farewell::None => self.want_to_leave(ByeReason::Quit),
             Farewell::Wanted(_) => self.leave(ByeReason::Quit),
             Farewell::Said(_) => self.end_politely(),
         }
+    }
+
+    /// Whether this side asked to leave, so that a listener that keeps listening ends too.
+    pub fn is_own_wish(&self) -> bool {
+        self.own_wish
     }
 
     /// Whether this side is about to leave.
@@ -107,6 +114,8 @@ impl Session {
 
     /// A signal: goodbye at once.
     pub fn signal(&mut self) {
+        self.own_wish = true;
+        self.signalled = true;
         if !self.connected || matches!(self.farewell, Farewell::Said(_)) {
             return self.end(Ending::Signal);
         }
@@ -116,11 +125,14 @@ impl Session {
 
     /// The user can see nothing any more: goodbye at once, which is no failure.
     pub fn leave_now(&mut self) {
+        self.own_wish = true;
         if !self.connected || matches!(self.farewell, Farewell::Said(_)) {
             return self.end(Ending::Polite { by_peer: false, failed: false });
         }
         self.leave(ByeReason::Quit);
         self.go_on();
+        // What the peer still says nobody can read, so its lines are not acknowledged and its goodbye is not waited for.
+        self.hang_up();
     }
 
     /// Says goodbye now, whatever is still on its way; partials are kept.
@@ -133,7 +145,6 @@ impl Session {
         if !matches!(self.farewell, Farewell::Said(_)) {
             self.outgoing.push(Control::Bye { reason });
             self.farewell = Farewell::Said(self.now + FAREWELL);
-            self.signalled |= reason == ByeReason::Signal;
         }
     }
 
@@ -158,8 +169,13 @@ impl Session {
     /// Hangs up when both goodbyes are said and acknowledged.
     pub(super) fn finish_farewell(&mut self) {
         let said = matches!(self.farewell, Farewell::Said(_)) && self.outgoing.is_settled();
-        if said && self.peer_bye.is_some() && self.incoming.is_settled() && !self.hung_up {
-            self.hung_up = true;
+        if said && self.peer_bye.is_some() && self.incoming.is_settled() {
+            self.hang_up();
+        }
+    }
+
+    fn hang_up(&mut self) {
+        if !std::mem::replace(&mut self.hung_up, true) {
             self.actions.push(Action::Hangup);
         }
     }
@@ -176,7 +192,7 @@ impl Session {
         }
         if let Loss::Fault(fault) = &loss {
             self.notice(Notice::Error { code: "protocol", text: fault.to_string().into() });
-            return self.give_up(Ending::Fault);
+            return self.end(Ending::Fault);
         }
         if matches!(loss, Loss::Tampered) {
             self.tampered += 1;
@@ -188,7 +204,7 @@ impl Session {
         let over = patience.is_some_and(|patience| patience.is_zero());
         if matches!(self.farewell, Farewell::Said(_)) || over || (tampered && self.tampered >= TAMPERED_LIMIT) {
             self.notice(Notice::Lost { reason: loss.to_string().into(), waiting: 0 });
-            return self.give_up(if tampered { Ending::Tampered } else { Ending::Lost });
+            return self.end(if tampered { Ending::Tampered } else { Ending::Lost });
         }
         self.lost_since = Some(self.now);
         let waiting = self.outgoing.undelivered().count();
@@ -198,18 +214,14 @@ impl Session {
     /// The lost connection will not come back (the peer's program was restarted, say).
     pub fn lost_for_good(&mut self, loss: &Loss) {
         self.notice(Notice::Lost { reason: loss.to_string().into(), waiting: 0 });
-        self.give_up(Ending::Lost);
+        self.end(Ending::Lost);
     }
 
     pub(super) fn out_of_time(&mut self) {
         if !matches!(self.farewell, Farewell::Said(_)) {
-            return self.give_up(Ending::Lost);
+            return self.end(Ending::Lost);
         }
-        if self.peer_bye.is_some() || self.only_bye_is_open() {
-            self.end_politely()
-        } else {
-            self.give_up(Ending::Lost)
-        }
+        if self.peer_bye.is_some() || self.only_bye_is_open() { self.end_politely() } else { self.end(Ending::Lost) }
     }
 
     fn only_bye_is_open(&self) -> bool {
@@ -217,43 +229,54 @@ impl Session {
     }
 
     fn end_politely(&mut self) {
-        if self.signalled {
-            return self.end(Ending::Signal);
-        }
         let by_peer = self.peer_bye.is_some() && !self.left_first;
         let reason = match self.peer_bye {
-            Some(ByeReason::InputEnded) => "its input ended",
-            Some(ByeReason::Signal) => "it was stopped by a signal",
-            Some(ByeReason::Failure) => "it failed",
+            Some(ByeReason::InputEnded) if by_peer => "its input ended",
+            Some(ByeReason::Signal) if by_peer => "it was stopped by a signal",
+            Some(ByeReason::Failure) if by_peer => "it failed",
             _ => "",
         };
-        let reason = if by_peer { SafeText::from(reason) } else { SafeText::from("") };
-        self.report_undelivered();
-        self.notice(Notice::Bye { from_peer: by_peer, reason });
+        self.conclude(if by_peer { "the peer left" } else { "this side left" });
+        self.notice(Notice::Bye { from_peer: by_peer, reason: reason.into() });
         let failed = self.transfers.failed() && !self.rules.interactive;
         self.end(Ending::Polite { by_peer, failed });
     }
 
-    /// Ends without a goodbye, and says what is lost with it.
-    fn give_up(&mut self, ending: Ending) {
-        self.stop_transfers("the connection was lost");
-        self.report_undelivered();
-        self.end(ending);
+    /// Ends every transfer, and says what is lost with the session; once.
+    fn conclude(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.concluded, true) {
+            self.stop_transfers(why);
+            self.report_undelivered();
+        }
     }
 
     fn report_undelivered(&mut self) {
-        let lines = self.outgoing.undelivered().filter(|control| matches!(control, Control::Line { .. })).count();
-        if lines > 0 {
+        let sent = self.outgoing.undelivered().filter(|control| matches!(control, Control::Line { .. })).count();
+        self.undelivered = sent + self.early_lines();
+        if self.undelivered > 0 {
+            let lines = self.undelivered;
             let what = if lines == 1 { "1 line was".to_owned() } else { format!("{lines} lines were") };
             self.notice(Notice::Warning(format!("{what} not delivered").into()));
         }
     }
 
+    /// Lines that the session ended without delivering.
+    pub fn undelivered(&self) -> usize {
+        self.undelivered
+    }
+
     fn end(&mut self, ending: Ending) {
-        if !self.over {
-            self.over = true;
-            self.actions.push(Action::Drop);
-            self.actions.push(Action::Over(ending));
+        if self.over {
+            return;
         }
+        // A signal comes first, whatever else goes wrong after it.
+        let ending = if self.signalled { Ending::Signal } else { ending };
+        self.conclude(match ending {
+            Ending::Polite { .. } | Ending::Signal => "this side left",
+            Ending::Lost | Ending::Tampered | Ending::Fault => "the connection was lost",
+        });
+        self.over = true;
+        self.actions.push(Action::Drop);
+        self.actions.push(Action::Over(ending));
     }
 }

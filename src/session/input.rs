@@ -55,6 +55,11 @@ impl Session {
         }
     }
 
+    /// Lines that never met a peer.
+    pub(super) fn early_lines(&self) -> usize {
+        self.early.iter().filter(|early| matches!(early, Early::Entry(Entry::Say { .. }))).count()
+    }
+
     fn enter(&mut self, entry: Entry) {
         match entry {
             Entry::Nothing => {}
@@ -84,7 +89,7 @@ impl Session {
         if self.is_leaving() {
             return self.error("leaving", "this side is leaving; the line was not sent");
         }
-        self.outgoing.push(Control::Line { action, text });
+        self.tell(Control::Line { action, text });
     }
 
     fn command(&mut self, command: Command) {

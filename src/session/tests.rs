@@ -1,6 +1,7 @@
 //! The session core against itself: two sessions, a network that loses whatever it likes, no socket and no clock.
 
 use super::*;
+use crate::frame::Offer;
 use crate::notice::Input;
 use crate::safe::PeerText;
 use proptest::prelude::*;
@@ -424,4 +425,92 @@ fn two_hours_of_idle_leave_nothing_behind() {
             assert!(side.session.actions.is_empty());
         }
     }
+}
+
+fn an_offer() -> Offer {
+    Offer { files: 1, folders: 0, bytes: 1, list: 40, digest: [0; 32] }
+}
+
+/// A side with an upload that the peer accepted.
+fn uploading() -> Side {
+    use crate::transfer::send::UploadReport;
+    let mut side = Side::new(300);
+    side.session.connected(with(), connected_notice());
+    side.session.input(Input::Line("/send file".into()));
+    let surveyed = UploadReport::Surveyed { offer: an_offer(), name: "file".into(), more: 0, skipped: Vec::new() };
+    side.session.upload(1, surveyed);
+    side.perform();
+    side.session.acknowledged(1).unwrap();
+    side.session.control(1, Control::Accept { transfer: 1, position: 40, digest: [0; 32] }).unwrap();
+    side.perform();
+    side
+}
+
+#[test]
+fn a_goodbye_right_after_the_completion_is_no_failure() {
+    let mut side = uploading();
+    side.session.control(2, Control::Complete { transfer: 1, files: 1, failed: 0 }).unwrap();
+    side.session.control(3, Control::Bye { reason: ByeReason::Quit }).unwrap();
+    side.session.settled(3);
+    side.session.acknowledged(2).unwrap();
+    side.session.lost(Loss::Closed);
+    side.perform();
+    assert_eq!(side.ended, Some(Ending::Polite { by_peer: true, failed: false }));
+}
+
+#[test]
+fn more_files_than_were_offered_are_a_fault() {
+    let completed = uploading().session.control(2, Control::Complete { transfer: 1, files: 77, failed: 0 });
+    assert!(matches!(completed, Err(Fault::Count(1))));
+}
+
+#[test]
+fn nothing_follows_the_own_goodbye() {
+    let mut side = Side::new(300);
+    side.session.connected(with(), connected_notice());
+    side.session.input(Input::Line("/quit".into()));
+    side.session.control(1, Control::Offer { transfer: 1, offer: an_offer() }).unwrap();
+    side.session.too_much(1);
+    side.perform();
+    let controls: Vec<_> = side.on_the_way.iter().filter(|wire| matches!(wire, Wire::Control(..))).collect();
+    assert!(matches!(controls[..], [Wire::Control(1, Control::Bye { .. })]), "{controls:?}");
+}
+
+#[test]
+fn what_is_still_looked_at_is_declined_before_the_goodbye() {
+    let mut side = Side::new(300);
+    side.session = Session::new(Rules { accept: AcceptRule::Always, ..rules(300) }, 1);
+    side.session.connected(with(), connected_notice());
+    side.session.control(1, Control::Offer { transfer: 1, offer: an_offer() }).unwrap();
+    side.session.listed(1, Vec::new());
+    side.session.input(Input::Ended);
+    side.perform();
+    let kinds: Vec<_> = side
+        .on_the_way
+        .iter()
+        .filter_map(|wire| match wire {
+            Wire::Control(_, Control::Decline { .. }) => Some("decline"),
+            Wire::Control(_, Control::Bye { .. }) => Some("bye"),
+            _ => None,
+        })
+        .collect();
+    // The goodbye waits until the decline is acknowledged.
+    assert_eq!(kinds, ["decline"]);
+    side.session.acknowledged(1).unwrap();
+    side.perform();
+    assert!(matches!(side.on_the_way.back(), Some(Wire::Control(2, Control::Bye { .. }))));
+}
+
+#[test]
+fn one_transfer_more_than_may_be_open_is_declined() {
+    let mut side = Side::new(300);
+    side.session.connected(with(), connected_notice());
+    for transfer in 1..=65 {
+        let seq = u64::from(transfer);
+        side.session.control(seq, Control::Offer { transfer, offer: an_offer() }).unwrap();
+    }
+    side.perform();
+    let declined = |wire: &Wire| matches!(wire, Wire::Control(_, Control::Decline { transfer: 65, .. }));
+    let controls: Vec<_> = side.on_the_way.iter().filter(|wire| matches!(wire, Wire::Control(..))).collect();
+    assert!(controls.len() == 1 && declined(controls[0]), "{controls:?}");
 }

@@ -243,9 +243,12 @@ impl Session {
     /// The session ends: every open transfer fails, partials are kept.
     pub(in crate::session) fn stop_transfers(&mut self, why: &str) {
         for (transfer, out) in std::mem::take(&mut self.transfers.out) {
-            self.transfers.failed = true;
-            self.notice(Notice::Failed { transfer: out.local, path: None, reason: why.into() });
             self.actions.push(Action::DropUpload(transfer));
+            let local = out.local;
+            if !self.completed(out) {
+                self.transfers.failed = true;
+                self.notice(Notice::Failed { transfer: local, path: None, reason: why.into() });
+            }
         }
         for (transfer, entry) in std::mem::take(&mut self.transfers.incoming) {
             if entry.state != InState::Ending {

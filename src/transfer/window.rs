@@ -42,6 +42,9 @@ pub const LEAST_GRANT: u64 = 61_440 + FILE_END_WEIGHT;
 pub const OPEN_LISTS: u64 = 16 << 20;
 /// A credit is told when it grew by this part of a transfer's share: the sender never runs dry, and credits stay rare.
 const STEPS: u64 = 8;
+/// Transfers that are open here. More than [`OPEN_TRANSFERS`], which the session counts exactly: the reader may know of an offer
+/// before the owner knows of the end of the one before.
+const OPEN_MOST: usize = 2 * OPEN_TRANSFERS;
 /// Routes of all kinds. More than [`OPEN_TRANSFERS`], for the reader may be ahead of the owner, and offers that were
 /// declined wait here for the offerer's confirmation; but a peer that never confirms must not fill the memory.
 const ROUTES: usize = 16 * OPEN_TRANSFERS;
@@ -190,7 +193,7 @@ impl Window {
             return Err(Fault::TooMany);
         }
         state.offered = transfer;
-        let fits = state.open() < OPEN_TRANSFERS
+        let fits = state.open() < OPEN_MOST
             && state.lists() + u64::from(offer.list) <= OPEN_LISTS
             && (1..=LIST_BYTES).contains(&offer.list);
         let (route, admission) = if fits {

@@ -2,12 +2,15 @@
 //!
 //! Chat goes to standard output, everything else to standard error. Invariant: a line of chat begins with a time or, being
 //! the continuation of one, with `INDENT`; a line of the program's begins with `MARK`. So no peer can imitate one of
-//! the program's lines, even where both streams end in one place. Own lines are not repeated: terminal or pipe have them.
+//! the program's lines, even where both streams end in one place; nor a row of a terminal, since lines are folded there before
+//! it wraps them. Own lines are not repeated: terminal or pipe have them.
 
+mod fold;
 mod words;
 
 use super::pump::{Face, FaceError, Verbosity, pump};
 use super::{Notice, Posted};
+use fold::fold;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::Receiver;
 use words::Speech;
@@ -21,6 +24,29 @@ const INDENT: &str = "      ";
 /// Bytes gathered for one write: some hundred lines, or one long message.
 const BUFFER: usize = 64 * 1024;
 
+/// How the face is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// How much it says.
+    pub verbosity: Verbosity,
+    /// Gives the columns of the terminal that shows `out`, if one does.
+    pub columns_out: fn() -> Option<usize>,
+    /// The same for `err`.
+    pub columns_err: fn() -> Option<usize>,
+}
+
+impl From<Verbosity> for Manner {
+    /// For streams that no terminal shows.
+    fn from(verbosity: Verbosity) -> Self {
+        Self { verbosity, columns_out: || None, columns_err: || None }
+    }
+}
+
+/// Columns of the terminal, for [`Manner`].
+pub fn terminal_columns() -> Option<usize> {
+    crossterm::terminal::size().ok().map(|(columns, _)| columns.into())
+}
+
 /// The body of the face's thread: writes lines until the notices end. `now` gives the time of day as `HH:MM`; `settled`
 /// hears the highest number that was written and flushed.
 ///
@@ -31,14 +57,16 @@ pub fn run(
     notices: &Receiver<Posted>,
     out: impl Write,
     err: impl Write,
-    verbosity: Verbosity,
+    manner: impl Into<Manner>,
     now: impl Fn() -> String,
     settled: impl Fn(u64),
 ) -> Result<(), FaceError> {
+    let manner = manner.into();
     let mut face = Plain {
         out: BufWriter::with_capacity(BUFFER, out),
         err: Some(BufWriter::with_capacity(BUFFER, err)),
-        speech: Speech::new(verbosity),
+        speech: Speech::new(manner.verbosity),
+        manner,
         now,
     };
     pump(notices, &mut face, settled)
@@ -54,6 +82,7 @@ struct Plain<O: Write, E: Write, C> {
     /// None once it failed.
     err: Option<BufWriter<E>>,
     speech: Speech,
+    manner: Manner,
     now: C,
 }
 
@@ -66,12 +95,10 @@ impl<O: Write, E: Write, C: Fn() -> String> Face for Plain<O, E, C> {
             let mut lines = text.safe_lines().into_iter();
             let first = lines.next().map(|line| line.to_string()).unwrap_or_default();
             let from = from.safe();
-            if *action {
-                writeln!(self.out, "{time} * {from} {first}")?;
-            } else {
-                writeln!(self.out, "{time} {from}: {first}")?;
-            }
-            return lines.try_for_each(|line| writeln!(self.out, "{INDENT}{line}"));
+            let first = if *action { format!("{time} * {from} {first}") } else { format!("{time} {from}: {first}") };
+            let columns = (self.manner.columns_out)();
+            write_folded(&mut self.out, &first, INDENT, columns)?;
+            return lines.try_for_each(|line| write_folded(&mut self.out, &format!("{INDENT}{line}"), INDENT, columns));
         }
         let lines = self.speech.lines(notice);
         if lines.is_empty() {
@@ -92,7 +119,10 @@ impl<O: Write, E: Write, C> Plain<O, E, C> {
     fn say(&mut self, lines: &[String]) {
         let Some(err) = &mut self.err else { return };
         let marks = std::iter::once(MARK).chain(std::iter::repeat(HINT));
-        if marks.zip(lines).try_for_each(|(mark, line)| writeln!(err, "{mark}{line}")).is_err() {
+        let columns = (self.manner.columns_err)();
+        let mut written =
+            marks.zip(lines).map(|(mark, line)| write_folded(err, &format!("{mark}{line}"), HINT, columns));
+        if written.any(|written| written.is_err()) {
             self.err = None;
         }
     }
@@ -102,6 +132,14 @@ impl<O: Write, E: Write, C> Plain<O, E, C> {
             self.err = None;
         }
     }
+}
+
+/// Writes a line, on a terminal as rows of which all but the first begin with `indent`.
+fn write_folded(out: &mut impl Write, line: &str, indent: &str, columns: Option<usize>) -> io::Result<()> {
+    for (number, row) in fold(line, columns, indent.len()).into_iter().enumerate() {
+        writeln!(out, "{}{row}", if number == 0 { "" } else { indent })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

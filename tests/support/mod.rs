@@ -10,13 +10,16 @@ pub(crate) mod dice;
 pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod peer;
+#[cfg(unix)]
+pub(crate) mod pty;
 pub(crate) mod relay;
-mod wire;
 
 pub(crate) use attacker::Attacker;
 pub(crate) use dice::Dice;
 pub(crate) use home::Home;
 pub(crate) use peer::Peer;
+#[cfg(unix)]
+pub(crate) use pty::Pty;
 pub(crate) use relay::{Cut, Fault, Pace, Place, Plan, Relay, Side, Trick, Way};
 
 use serde_json::Value;
@@ -68,4 +71,33 @@ pub(crate) fn is(event: &Value, name: &str) -> bool {
 /// A member that is text, or nothing.
 pub(crate) fn text<'e>(event: &'e Value, member: &str) -> &'e str {
     event[member].as_str().unwrap_or_default()
+}
+
+/// One of `ben`'s lines reaches `ana`, then both leave.
+pub(crate) fn talk(ana: &mut Peer, ben: &mut Peer) {
+    ben.send("it is me");
+    ana.message("it is me");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+}
+
+/// The listener names a stranger in one warning, and takes the right peer afterwards.
+pub(crate) fn lives_on(mut ana: Peer, says: &str) {
+    let warning = ana.event("warning");
+    let said = text(&warning, "text");
+    assert!(said.contains("127.0.0.1") && said.contains(says), "{said}");
+    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+    talk(&mut ana, &mut ben);
+    assert_eq!(ana.all("warning").len(), 1);
+}
+
+/// The dialler says in one line what is wrong, and in a second what to do.
+pub(crate) fn turned_away(mut ben: Peer, code: i32, says: &str) {
+    ben.ends_with(code);
+    let errors = ben.all("error");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let lines: Vec<_> = text(&errors[0], "text").lines().collect();
+    assert!(lines[0].contains(says), "{lines:?}");
+    assert_eq!(lines.len(), 2, "there is a hint: {lines:?}");
 }

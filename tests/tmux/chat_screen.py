@@ -290,17 +290,20 @@ def flood(columns, rows):
 
 
 def fast_resizes(columns, rows):
-    """40 resizes as fast as tmux takes them."""
+    """40 resizes as fast as tmux takes them, and again, and again."""
     with Chat(columns, rows) as chat:
         start_transfers(chat)
         chat.type(TYPED)
         dice = random.Random(7)
-        talk = trickle(chat, 30, dice, 0.05, 0.1)
-        for _ in range(40):
-            chat.resize(dice.randint(40, 120), dice.randint(12, 40))
-        chat.resize(columns, rows)
+        talk = trickle(chat, 60, random.Random(8), 0.05, 0.1)
+        # Narrow at the end, so that all rows have been wrapped anew.
+        for last_columns in (120, 44, 90, 50):
+            for _ in range(39):
+                chat.resize(dice.randint(40, 120), dice.randint(12, 40))
+            chat.resize(last_columns, dice.randint(12, 40))
+            time.sleep(0.5)
         talk.join()
-        chat.check(30, TYPED, bars=2)
+        chat.check(60, TYPED, bars=2)
 
 
 def random_resizes(seed):

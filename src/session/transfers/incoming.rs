@@ -3,10 +3,10 @@
 //! A transfer that this side ends stays as `Ending` until the offerer confirms, so that late data is no fault.
 
 use super::{In, InState, Outcome, hex, words};
-use crate::frame::{Control, Offer, REASON_TEXT, Reason, TransferId, at_most};
+use crate::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::notice::{Direction, Notice, Trust};
 use crate::safe::PeerText;
-use crate::session::{AcceptRule, Action, Fault, Session};
+use crate::session::{AcceptRule, Action, Farewell, Fault, Session};
 use crate::transfer::list::List;
 use crate::transfer::receive::DownloadReport;
 use crate::transfer::window::Opening;
@@ -21,16 +21,25 @@ impl Session {
         self.transfers.last_in = transfer;
         let local = self.transfers.local();
         let entry = In { local, state: InState::Listing, offer, list: None, opening: None, begun: self.now };
+        let too_many = self.transfers.incoming.len() >= OPEN_TRANSFERS;
         self.transfers.incoming.insert(transfer, entry);
-        if self.is_leaving() {
+        if matches!(self.farewell, Farewell::Said(_)) {
+            // It crossed the own goodbye, after which nothing is answered.
+            self.ending(transfer);
+        } else if self.is_leaving() {
             self.decline_download(transfer, Reason::Leaving, "");
+        } else if too_many {
+            self.decline_download(transfer, Reason::TooMuch, "too many transfers are open");
         }
         Ok(())
     }
 
     /// The window has no room for the list of this offer.
     pub fn too_much(&mut self, transfer: TransferId) {
-        self.decline_download(transfer, Reason::TooMuch, "too much is waiting for an answer");
+        let open = |entry: &In| entry.state != InState::Ending;
+        if self.transfers.incoming.get(&transfer).is_some_and(open) {
+            self.decline_download(transfer, Reason::TooMuch, "too much is waiting for an answer");
+        }
         self.go_on();
     }
 
@@ -66,7 +75,11 @@ impl Session {
             DownloadReport::Unacceptable { reason, text } => self.decline_download(transfer, reason, &text),
             DownloadReport::NoSuchFolder { text } => {
                 entry.state = InState::Asking;
-                self.error("no-such-folder", text);
+                self.error("no-such-folder", &text);
+                if self.rules.accept != AcceptRule::Ask || self.input_ended || self.is_leaving() {
+                    // Nobody can name another.
+                    self.decline_download(transfer, Reason::Io, &text);
+                }
             }
             DownloadReport::Ready { position, digest, opening, resumed } => {
                 entry.state = InState::Running;
@@ -77,7 +90,7 @@ impl Session {
                     self.notice(Notice::Status(words));
                 }
                 self.notice(Notice::Accepted { transfer: local });
-                self.outgoing.push(Control::Accept { transfer, position, digest });
+                self.tell(Control::Accept { transfer, position, digest });
             }
             DownloadReport::File { path, bytes, digest } => {
                 let path = PeerText::new(path.to_string_lossy());
@@ -91,7 +104,7 @@ impl Session {
                 let begun = entry.begun;
                 self.transfers.incoming.remove(&transfer);
                 self.finished(local, PeerText::new(path.to_string_lossy()), Outcome { files, failed, bytes, begun });
-                self.outgoing.push(Control::Complete { transfer, files, failed });
+                self.tell(Control::Complete { transfer, files, failed });
                 self.actions.push(Action::ForgetDownload(transfer));
             }
             DownloadReport::Broken { reason, text } if matches!(entry.state, InState::Running) => {
@@ -157,14 +170,14 @@ impl Session {
     fn end_offer(&mut self, transfer: TransferId, reason: Reason, text: &str) {
         self.ending(transfer);
         let text = at_most(text, REASON_TEXT).to_owned();
-        self.outgoing.push(Control::Decline { transfer, reason, text });
+        self.tell(Control::Decline { transfer, reason, text });
     }
 
     /// Ends a transfer that was accepted.
     pub(in crate::session) fn cancel_download(&mut self, transfer: TransferId, reason: Reason, text: &str) {
         self.ending(transfer);
         let text = at_most(text, REASON_TEXT).to_owned();
-        self.outgoing.push(Control::Cancel { transfer, reason, text, by_offerer: false });
+        self.tell(Control::Cancel { transfer, reason, text, by_offerer: false });
     }
 
     fn ending(&mut self, transfer: TransferId) {
@@ -188,9 +201,9 @@ impl Session {
     }
 
     fn decline_all(&mut self, reason: Reason, text: &str) {
-        let asking = self.transfers.incoming.iter().filter(|(_, entry)| entry.state == InState::Asking);
-        let asking: Vec<_> = asking.map(|(id, _)| *id).collect();
-        for transfer in asking {
+        let open = |entry: &In| matches!(entry.state, InState::Listing | InState::Looking | InState::Asking);
+        let open: Vec<_> = self.transfers.incoming.iter().filter(|(_, entry)| open(entry)).map(|(id, _)| *id).collect();
+        for transfer in open {
             self.decline_download(transfer, reason, text);
         }
     }

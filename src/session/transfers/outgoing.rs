@@ -5,7 +5,7 @@ use crate::command::SendArgs;
 use crate::frame::{Control, Digest, OPEN_TRANSFERS, Position, Reason, TransferId};
 use crate::notice::{Direction, Notice};
 use crate::safe::PeerText;
-use crate::session::{Action, Session};
+use crate::session::{Action, Fault, Session};
 use crate::transfer::send::UploadReport;
 
 /// Skipped files that are named one by one; the rest is counted.
@@ -77,13 +77,13 @@ impl Session {
 
     /// Sends the offers whose turn has come.
     fn release_offers(&mut self) {
-        let mut notices = Vec::new();
+        let mut released = Vec::new();
         for (transfer, out) in &mut self.transfers.out {
             match (out.state, &out.offer) {
                 (OutState::Surveying, _) => break,
                 (OutState::Held, Some(offer)) => {
                     out.state = OutState::Offered;
-                    notices.push(Notice::Offer {
+                    let notice = Notice::Offer {
                         transfer: out.local,
                         direction: Direction::Out,
                         name: out.name.clone(),
@@ -94,13 +94,16 @@ impl Session {
                         clashes: None,
                         free: None,
                         asks: false,
-                    });
-                    self.outgoing.push(Control::Offer { transfer: *transfer, offer: offer.clone() });
+                    };
+                    released.push((notice, Control::Offer { transfer: *transfer, offer: offer.clone() }));
                 }
                 _ => {}
             }
         }
-        notices.into_iter().for_each(|notice| self.notice(notice));
+        for (notice, offer) in released {
+            self.notice(notice);
+            self.tell(offer);
+        }
     }
 
     pub(in crate::session) fn peer_accepted(&mut self, transfer: TransferId, position: Position, digest: Digest) {
@@ -124,33 +127,43 @@ impl Session {
         }
     }
 
-    pub(in crate::session) fn peer_completed(&mut self, transfer: TransferId, files: u32, failed: u32) {
-        if let Some(out) = self.transfers.out.get_mut(&transfer)
-            && out.state == OutState::Running
-        {
-            out.state = OutState::Completing(files, failed);
-            self.actions.push(Action::UploadComplete(transfer));
+    pub(in crate::session) fn peer_completed(
+        &mut self,
+        transfer: TransferId,
+        files: u32,
+        failed: u32,
+    ) -> Result<(), Fault> {
+        // A transfer that this side cancelled meanwhile is not there any more, which is no fault.
+        let Some(out) = self.transfers.out.get_mut(&transfer) else { return Ok(()) };
+        let offered = out.offer.as_ref().map(|offer| offer.files);
+        if out.state != OutState::Running || files.checked_add(failed) != offered {
+            return Err(Fault::Count(transfer));
         }
+        out.state = OutState::Completing(files, failed);
+        self.actions.push(Action::UploadComplete(transfer));
+        Ok(())
     }
 
     fn upload_finished(&mut self, transfer: TransferId) {
-        let Some(out) = self.transfers.out.remove(&transfer) else { return };
-        self.actions.push(Action::DropUpload(transfer));
-        let OutState::Completing(files, failed) = out.state else { return };
+        if let Some(out) = self.transfers.out.remove(&transfer) {
+            self.actions.push(Action::DropUpload(transfer));
+            self.completed(out);
+        }
+    }
+
+    /// Says how an upload ended that the peer has completed; false when it has not.
+    pub(super) fn completed(&mut self, out: Out) -> bool {
+        let OutState::Completing(files, failed) = out.state else { return false };
         let bytes = out.offer.map_or(0, |offer| offer.bytes);
         self.transfers.failed |= failed > 0;
         self.finished(out.local, out.name, Outcome { files, failed, bytes, begun: out.begun });
+        true
     }
 
     /// Answers the receiver's end of a transfer: nothing more is sent for it.
     pub(in crate::session) fn confirm_end(&mut self, transfer: TransferId) {
         self.actions.push(Action::DropUpload(transfer));
-        self.outgoing.push(Control::Cancel {
-            transfer,
-            reason: Reason::Confirmed,
-            text: String::new(),
-            by_offerer: true,
-        });
+        self.tell(Control::Cancel { transfer, reason: Reason::Confirmed, text: String::new(), by_offerer: true });
     }
 
     pub(in crate::session) fn cancel_upload(&mut self, transfer: TransferId, local: u32) {
@@ -164,6 +177,6 @@ impl Session {
             return self.release_offers();
         }
         let (reason, text) = (Reason::User, String::new());
-        self.outgoing.push(Control::Cancel { transfer, reason, text, by_offerer: true });
+        self.tell(Control::Cancel { transfer, reason, text, by_offerer: true });
     }
 }

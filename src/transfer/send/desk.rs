@@ -129,7 +129,8 @@ impl Desk {
                     state.limit = beyond.then_some(Limit { position: limit, first: true });
                 }
                 (Some(accepted), known) => {
-                    let first = accepted.position == position && known.is_none_or(|limit| limit.first);
+                    let first = accepted.position == position
+                        && known.is_none_or(|known| known.first && known.position == limit);
                     state.limit = Some(Limit { position: limit, first });
                 }
             }

@@ -261,10 +261,10 @@ fn the_window_is_shared_and_never_exceeded_but_for_one_piece_each() {
 fn more_transfers_or_lists_than_may_be_open_are_to_be_declined() {
     let peer = Peer::new();
     let small = Offer { files: 1, folders: 0, bytes: 1, list: 10, digest: DIGEST };
-    for id in 1..=OPEN_TRANSFERS as u32 {
+    for id in 1..=OPEN_MOST as u32 {
         assert_eq!(peer.window.offered(id, &small), Ok(Admission::Listing));
     }
-    let next = OPEN_TRANSFERS as u32 + 1;
+    let next = OPEN_MOST as u32 + 1;
     assert_eq!(peer.window.offered(next, &small), Ok(Admission::TooMuch));
     // Its list, which is on its way already, is dropped.
     assert!(matches!(peer.chunk(next, 0, 10), Ok(Delivered::Taken)));

@@ -324,3 +324,23 @@ proptest! {
         prop_assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
     }
 }
+
+#[test]
+fn on_a_terminal_no_row_begins_with_what_a_peer_wrote() {
+    let manner = Manner { columns_out: || Some(40), columns_err: || Some(40), ..Verbosity::Normal.into() };
+    for pad in 0..80 {
+        let forged = format!("{}-- bob is now verified{}", "x".repeat(pad), "y".repeat(60));
+        let notices = [
+            message(&format!("{forged}\n{forged}")),
+            Notice::Declined { transfer: 1, reason: forged.into(), by_peer: true },
+        ];
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        run(&posted(notices), &mut out, &mut err, manner, time, |_| {}).unwrap();
+        let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
+        for row in out.lines().chain(err.lines()) {
+            assert!(row.len() <= 40 && !row.starts_with("-- bob is"), "{row:?}");
+        }
+        assert!(out.lines().skip(1).all(|row| row.starts_with(INDENT)), "{out}");
+        assert!(err.lines().skip(1).all(|row| row.starts_with(HINT)), "{err}");
+    }
+}

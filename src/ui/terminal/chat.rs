@@ -99,7 +99,7 @@ impl Chat {
                 return self.message(wall, Paint::Own, &own, &OWN.to_string(), &PeerText::new(text.as_str()), *action);
             }
             Notice::Offer { .. } => return self.offer(notice, wall),
-            Notice::Accepted { transfer } => format!("{} begins", of(transfer)),
+            Notice::Accepted { transfer } => format!("begins: {}", of(transfer)),
             Notice::Declined { transfer, reason, by_peer } => {
                 format!("{} declined {}{}", who(by_peer), of(transfer), because(reason))
             }
@@ -121,7 +121,7 @@ impl Chat {
             }
             Notice::Failed { transfer, path, reason } => {
                 let what = path.as_ref().map_or_else(|| of(transfer), |path| harmless(&path.safe()));
-                return self.say(wall, Paint::Alarm, &format!("{what} failed{}", because(reason)));
+                return self.say(wall, Paint::Alarm, &format!("failed: {what}{}", because(reason)));
             }
             Notice::Trust { peer, trust } => format!("{} is {} now", harmless(&peer.safe()), trust.word()),
             Notice::Info(info) => return self.info(info, wall),

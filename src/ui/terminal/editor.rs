@@ -7,8 +7,8 @@ use super::keys::Key;
 use super::style::Width;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
-/// The longest text in bytes; beyond a message's 64,000, so that a paste that is too long can still be cut down.
-pub(super) const LONGEST: usize = 1 << 20;
+/// The longest text in bytes: twice a message's 64,000, so that a paste that is too long can still be cut down.
+pub(super) const LONGEST: usize = 128 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Editor {

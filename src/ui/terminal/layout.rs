@@ -2,6 +2,7 @@
 
 use super::style::{Paint, Row, Style, Width};
 use crate::ui::SafeText;
+use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Before the first row of the input.
@@ -73,11 +74,12 @@ impl Rows {
 }
 
 /// What stands on the screen for a cluster: one's own paste may hold what moves a cursor, too.
-fn shown(cluster: &str) -> String {
+fn shown(cluster: &str) -> Cow<'_, str> {
     match cluster {
-        "\n" => String::new(),
-        "\t" => TAB.into(),
-        _ => SafeText::clean(cluster).as_str().into(),
+        "\n" => Cow::Borrowed(""),
+        "\t" => Cow::Borrowed(TAB),
+        _ if cluster.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Cow::Borrowed(cluster),
+        _ => Cow::Owned(SafeText::clean(cluster).as_str().into()),
     }
 }
 

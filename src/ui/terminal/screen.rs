@@ -184,10 +184,9 @@ fn erase(out: &mut String, rows: usize) {
 /// Paints `block` from the cursor's row on, where `standing` rows of an older one still stand.
 fn paint(out: &mut String, block: &Block, standing: usize) {
     let rows = block.rows.len();
-    if rows > standing.max(1) {
-        feed(out, rows - 1);
-        up(out, rows - 1);
-    }
+    // Also where the rows stand already: a terminal that has become lower may have dropped those below the cursor.
+    feed(out, rows.saturating_sub(1));
+    up(out, rows.saturating_sub(1));
     for (number, row) in block.rows.iter().enumerate() {
         if number > 0 {
             out.push_str("\r\n");

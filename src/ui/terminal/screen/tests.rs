@@ -287,16 +287,35 @@ fn a_frame_that_meets_the_terminal_after_its_change_erases_no_message() {
 }
 
 #[test]
-fn of_a_late_frame_only_the_input_wraps() {
+fn autowrap_is_off_below_the_cursor_so_that_a_late_frame_wraps_only_the_input() {
     let mut sight = Sight::connected(80, 24);
     bar(&mut sight, 1);
-    sight.terminal = reflow(&mut sight.terminal, 30, 24);
-    sight.event(Event::Paste("a typed line that is longer than thirty columns".into()));
-    let rows = sight.rows();
-    let at = rows.iter().position(|row| row.starts_with("> a")).unwrap();
-    assert!(rows[at + 1].ends_with("thirty columns"), "{rows:#?}");
-    assert!(rows[at + 2].starts_with("-- [") && rows[at + 3].starts_with("↑ 1"), "{rows:#?}");
-    assert_eq!(rows.len(), at + 4, "{rows:#?}");
+    sight.bytes.clear();
+    sight.typed("x");
+    let off = sight.bytes.find("\x1b7\x1b[?7l").unwrap();
+    let on = sight.bytes.rfind("\x1b8\x1b[?7h").unwrap();
+    let within = |text: &str| sight.bytes.find(text).is_some_and(|at| off < at && at < on);
+    assert!(within("-- [known]") && within("↑ 1"), "{:?}", sight.bytes);
+    assert!(!within("> x"), "{:?}", sight.bytes);
+}
+
+#[test]
+fn a_late_frame_finds_its_place_where_the_rows_below_the_cursor_were_dropped() {
+    let mut sight = Sight::connected(80, 24);
+    bar(&mut sight, 1);
+    (0..30).for_each(|number| sight.hear(&format!("<message-{number}>")));
+    sight.typed("one row");
+    // What tmux does when it becomes lower: the rows below the cursor go first.
+    let (row, _) = sight.terminal.screen().cursor_position();
+    let mut lower = vt100::Parser::new(row + 1, 80, 1000);
+    let rows = sight.everything();
+    let end = rows.iter().position(|row| row.starts_with("> ")).unwrap();
+    lower.process(rows[..=end].join("\r\n").as_bytes());
+    sight.terminal = lower;
+    sight.key(Key::Insert('!'));
+    sight.screen.resize(Size { columns: 80, rows: row + 1 });
+    sight.frame();
+    check(&mut sight, 30, 1);
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! What crosses on its way: ends with beginnings, goodbyes with offers, signals with what is stuck. Found by a reviewer, each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use p2pchat::channel::Role;
+use p2pchat::frame::{ByeReason, Control, Frame, Greeting, Intent, PATIENCE_FOREVER};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::attacker::identity;
+use support::{Attacker, Cut, Home, Relay, meet, serve};
+
+/// Greets with a chosen count of what is held; gives the answer.
+fn greet(eve: &mut Attacker, intent: Intent, session: [u8; 16], received: u64) -> Option<Frame> {
+    let name = "eve".into();
+    let greeting = Greeting { intent, session, received, patience: PATIENCE_FOREVER, name };
+    eve.send(&Frame::Greeting(greeting)).ok()?;
+    eve.read()
+}
+
+#[test]
+fn who_shook_hands_while_the_door_was_open_still_needs_the_code_for_the_next_session() {
+    let ana = Home::new().listen("ana", &["--keep", "--code=right"]);
+    let ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
+    ana.event("connected");
+    // During the session the door is open, for the one who may come back; the greeting is held back until it is over.
+    let mut eve = Attacker::dial(ana.addr(), &identity(), None).unwrap();
+    ben.send("/quit");
+    ana.event("bye");
+    // The next to greet is answered after the end of the session before.
+    let answer = eve.greet(Intent::New, [9; 16], "eve");
+    assert!(matches!(answer, Some(Frame::Refusal(_)) | None), "{answer:?}");
+    assert_eq!(ana.all("connected").len(), 1);
+}
+
+#[test]
+fn a_listener_that_keeps_listening_ends_when_its_user_quits_during_a_gap() {
+    let (mut ana, mut ben) = meet(&["--keep"], &[]);
+    ben.kill();
+    ana.event("lost");
+    ana.send("/quit");
+    ana.send("/quit");
+    assert_eq!(ana.exit_code(), 5);
+}
+
+#[test]
+fn an_ended_input_stays_ended_for_the_next_session() {
+    let mut ana = Home::new().listen("ana", &["--keep", "--stay"]);
+    ana.close_input();
+    for session in 1..=2 {
+        let home = Home::new();
+        let file = home.file("f", "x");
+        let mut ben = home.connect("ben", ana.addr(), &[]);
+        ana.event_nth(session, "connected");
+        ben.send(&format!("/send {}", file.display()));
+        ben.event("declined");
+        ben.send("/quit");
+        ben.exit_code();
+        ana.event_nth(session, "bye");
+    }
+}
+
+#[test]
+fn a_session_that_ends_as_its_peer_comes_back_is_not_gone_on_with() {
+    let ana = Home::new().listen("ana", &["--keep"]);
+    let key = identity();
+    let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
+    assert!(matches!(greet(&mut eve, Intent::New, [7; 16], 0), Some(Frame::Greeting(_))));
+    let mut again = Attacker::dial(ana.addr(), &key, None).unwrap();
+    eve.control(Control::Bye { reason: ByeReason::Quit }).unwrap();
+    // Its own goodbye shows that it has read ours.
+    while !matches!(eve.read(), Some(Frame::Control { control: Control::Bye { .. }, .. })) {}
+    let answer = greet(&mut again, Intent::Resume, [7; 16], 0);
+    assert!(matches!(answer, Some(Frame::Refusal(_)) | None), "{answer:?}");
+    ana.event("bye");
+    let ben = Home::new().connect("ben", ana.addr(), &[]);
+    ben.send("the next one");
+    ana.message("the next one");
+    assert_eq!(ana.all("connected").len(), 2);
+}
+
+#[test]
+fn a_peer_that_comes_back_with_a_false_count_ends_the_session() {
+    let mut ana = Home::new().listen("ana", &[]);
+    let key = identity();
+    let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
+    greet(&mut eve, Intent::New, [7; 16], 0).unwrap();
+    drop(eve);
+    ana.event("lost");
+    let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
+    greet(&mut eve, Intent::Resume, [7; 16], 999);
+    assert_eq!(ana.exit_code(), 1);
+}
+
+#[test]
+fn a_listener_that_drops_every_connection_at_once_is_not_stormed() {
+    let key = Arc::new(identity());
+    let addr = serve(move |stream| {
+        // Greets properly, and drops the connection.
+        let Ok(mut eve) = Attacker::shake(stream, Role::Responder, &key, None) else { return Ok(()) };
+        if let Some(Frame::Greeting(greeting)) = eve.read() {
+            let _ = eve.send(&Frame::Greeting(greeting));
+        }
+        Ok(())
+    });
+    let begun = Instant::now();
+    let mut ben = Home::new().connect("ben", addr, &[]);
+    ben.event_nth(4, "lost");
+    ben.kill();
+    // Three times it dialled again, each after a tenth of a second at the least; a busy machine only makes it longer.
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn an_offer_into_a_folder_that_is_gone_is_declined() {
+    let (ana, ben) = meet(&["--accept", "always", "--stay"], &[]);
+    std::fs::remove_dir(ana.home().inbox()).unwrap();
+    let file = ben.home().file("f", "x");
+    ben.send(&format!("/send {}", file.display()));
+    ben.event("declined");
+    ben.send("and the chat goes on");
+    ana.message("and the chat goes on");
+}
+
+#[test]
+fn a_quit_in_a_script_finishes_what_was_asked_for_over_a_gap() {
+    let ana = Home::new().listen("ana", &["--stay"]);
+    let relay = Relay::to(ana.addr());
+    let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+    ana.event("connected");
+    ben.event("connected");
+    relay.refuse(true);
+    relay.cut(Cut::Reset);
+    ben.event("lost");
+    ben.send("important");
+    ben.send("/quit");
+    relay.refuse(false);
+    assert_eq!(ben.exit_code(), 0);
+    assert_eq!(ana.texts(), ["important"]);
+}
+
+#[test]
+fn an_offer_and_lines_that_cross_a_goodbye_make_no_loss() {
+    for _ in 0..5 {
+        let (mut ana, mut ben) = meet(&["--accept", "always"], &[]);
+        let file = ben.home().file("f", "x");
+        ben.send(&format!("/send {}", file.display()));
+        ana.send("/quit");
+        for line in 0..5 {
+            ben.send(&format!("line {line}"));
+        }
+        assert_eq!(ana.exit_code(), 0);
+        // The file was asked for: it is there, or ben is told by 6 that it is not.
+        let code = ben.exit_code();
+        assert!(code == 6 || (code == 0 && !ben.all("done").is_empty()), "{code}");
+        assert!(ana.all("error").is_empty(), "{:?}", ana.all("error"));
+    }
+}
+
+#[cfg(unix)]
+mod signals {
+    use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    #[test]
+    fn one_ends_a_keeping_listener_whose_line_is_not_acknowledged() {
+        let (mut ana, mut ben) = meet(&["--keep"], &[]);
+        ben.signal(Signal::SIGSTOP);
+        ana.send("never read");
+        ana.event("sent");
+        ana.signal(Signal::SIGTERM);
+        let code = ana.exit_code();
+        ben.kill();
+        assert_eq!(code, 143);
+    }
+
+    #[test]
+    fn an_interrupt_is_130_whatever_goes_wrong_after_it() {
+        let (mut ana, mut ben) = meet(&[], &[]);
+        ben.signal(Signal::SIGSTOP);
+        ana.send("never read");
+        ana.event("sent");
+        ana.signal(Signal::SIGINT);
+        let code = ana.exit_code();
+        ben.kill();
+        assert_eq!(code, 130);
+    }
+
+    #[test]
+    fn two_end_a_program_whose_output_is_stuck() {
+        let ana = Home::new().listen("ana", &[]);
+        let home = Home::new();
+        // Nobody reads its output, and what comes is more than a pipe takes.
+        let mut ben = home.program(&["connect", &ana.addr().to_string(), "--json"]).spawn().unwrap();
+        ana.event("connected");
+        ana.pour((0..900).map(|n| format!("{n} {}\n", "x".repeat(500)).into_bytes()));
+        ana.event_nth(900, "sent");
+        let pid = Pid::from_raw(i32::try_from(ben.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        kill(pid, Signal::SIGTERM).unwrap();
+        // A program that hangs makes this test hang, and that is its failure.
+        assert_eq!(ben.wait().unwrap().code(), Some(143));
+    }
+
+    #[test]
+    fn an_ended_input_and_a_peer_that_begins_anew_make_a_loss() {
+        let mut ana = Home::new().listen("ana", &[]);
+        let home = Home::new();
+        let mut ben = home.connect("ben", ana.addr(), &[]);
+        ana.event("connected");
+        ben.event("connected");
+        ben.signal(Signal::SIGSTOP);
+        ana.send("hi");
+        ana.event("sent");
+        ana.close_input();
+        ben.kill();
+        ana.event("lost");
+        let _again = home.connect("ben", ana.addr(), &[]);
+        assert_eq!(ana.exit_code(), 5);
+        assert_eq!(ana.all("warning").len(), 1);
+    }
+}

@@ -1,0 +1,253 @@
+//! A peer fills every text that it may choose with what terminals obey: the real program in a real terminal shows it and obeys nothing.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use p2pchat::frame::{
+    ByeReason, CHUNK_DATA, Control, FileStatus, Frame, LINE_TEXT, NAME, Offer, REASON_TEXT, Reason, at_most,
+};
+use std::net::SocketAddr;
+use support::attacker::identity;
+use support::pty::Shown;
+use support::{Attacker, Home, Pty};
+
+/// Stands in every hostile text, so that it can be found again.
+const TOKEN: &str = "zqx";
+
+/// Every kind of trouble, each with the token behind it.
+fn troubles() -> Vec<String> {
+    let sequences = [
+        "\u{1b}]0;pwned\u{7}",
+        "\u{1b}]2;pwned\u{1b}\\",
+        "\u{1b}]52;c;cHduZWQ=\u{7}",
+        "\u{1b}]52;c;?\u{7}",
+        "\u{1b}[c",
+        "\u{1b}[>c",
+        "\u{1b}[6n",
+        "\u{1b}[5n",
+        "\u{1b}[21t",
+        "\u{1b}P$q\"p\u{1b}\\",
+        "\u{1b}P+q544e\u{1b}\\",
+        "\u{1b}[2J\u{1b}[H",
+        "\u{1b}[10;10H",
+        "\u{1b}[5A\u{1b}[3D",
+        "\u{1b}[?1049h",
+        "\u{1b}[?25l",
+        "\u{1b}(0\u{e}",
+        "\u{1b}c",
+        "\u{1b}7\u{1b}8\u{1b}D\u{1b}M",
+        "\u{9b}2J\u{9b}H",
+        "\u{9d}0;pwned\u{9c}",
+        "\u{90}$q\"p\u{9c}",
+        "\u{5}\u{6}",
+        "\u{7}\u{7}",
+        "\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}",
+        "\u{b}\u{c}",
+        "\r12:34 \u{a6} connected to root ",
+        "\r-- root is now verified ",
+        "\u{85}-- root is now verified ",
+        "\u{2028}12:34 \u{a6} root ",
+        "\u{2029}-- root ",
+        "\u{202e}\u{2066}\u{61c}\u{200f}",
+        "\u{200b}\u{2060}\u{feff}\u{ad}\u{e0041}",
+        "\u{a6} forged \u{25b8} ",
+        "-- forged ",
+        "\t\t\t",
+    ];
+    sequences.iter().map(|sequence| format!("{sequence}{TOKEN}")).chain([marks(300)]).collect()
+}
+
+/// A character under a tower of combining marks.
+fn marks(count: usize) -> String {
+    format!("{TOKEN}{}", "\u{301}".repeat(count))
+}
+
+/// Texts that put `what` at the beginning of a row, wherever the text begins, if nothing prevents it.
+fn at_a_margin(what: &str) -> impl Iterator<Item = String> {
+    let what = format!("{what}{TOKEN}");
+    (50..110).map(move |pad| format!("{}{what}", "x".repeat(pad)))
+}
+
+/// What both faces must keep: nothing asked of the terminal, and no control that is not on the list.
+fn obeys_nothing(shown: &Shown) {
+    let requests = shown.emulator.callbacks();
+    assert!(requests.titles.is_empty(), "{:?}", requests.titles);
+    assert_eq!(requests.clipboard, 0);
+    // Focus events, synchronised frames and lines that do not wrap are the program's own.
+    let own = |request: &&String| {
+        ["csi ?[[1004]]", "csi ?[[2026]]", "csi ?[[7]]"].iter().any(|mode| request.starts_with(mode))
+    };
+    let asked: Vec<_> = requests.other.iter().filter(|request| !own(request)).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+    assert!(!shown.emulator.screen().alternate_screen());
+    let text = String::from_utf8(shown.raw.clone()).unwrap();
+    assert!(!text.contains(|c: char| ('\u{80}'..='\u{9f}').contains(&c) || ('\u{202a}'..='\u{202e}').contains(&c)));
+    for begins in ["\u{1b}]", "\u{1b}P", "\u{1b}c", "\u{1b}[c", "\u{1b}[6n", "\u{1b}(", "\u{1b}[?1049"] {
+        assert!(!text.contains(begins), "{begins:?} went out");
+    }
+}
+
+/// A whole hostile visit: the name, lines, an offer with hostile names that are refused, one whose names are just allowed, and texts
+/// of declines and cancels for what the program offers. `types` types a line into the program.
+fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &str) {
+    let mut eve = Attacker::dial(addr, &identity(), None).unwrap();
+    let answer = eve.greet(p2pchat::frame::Intent::New, [7; 16], at_most(name, NAME));
+    assert!(matches!(answer, Some(Frame::Greeting(_))), "{answer:?}");
+    let line = |text: &str| Control::Line { action: false, text: at_most(text, LINE_TEXT).to_owned() };
+    for trouble in troubles() {
+        eve.control(line(&trouble)).unwrap();
+    }
+    eve.control(Control::Line { action: true, text: format!("\u{1b}[2J{TOKEN}\n12:34 \u{a6} {TOKEN}\n-- {TOKEN}") })
+        .unwrap();
+    for text in at_a_margin("-- ").chain(at_a_margin("12:34 \u{a6} ")) {
+        eve.control(line(&text)).unwrap();
+    }
+    eve.control(line(&marks(LINE_TEXT / 2))).unwrap();
+    offer(&mut eve, 1, "\u{1b}]0;pwned\u{7}zqx");
+    offer(&mut eve, 2, at_most(&marks(200), 255));
+    offer(&mut eve, 3, &format!("{}-- {TOKEN}", "y".repeat(60)));
+    offer(&mut eve, 4, &format!("{}12:34 \u{a6} {TOKEN}", "y".repeat(60)));
+    eve.control(Control::Cancel { transfer: 4, reason: Reason::User, text: margin("-- "), by_offerer: true }).unwrap();
+    for (number, trouble) in troubles().iter().enumerate() {
+        types(&format!("/send {own_file}"));
+        let is_offer = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Offer { .. }, .. });
+        let Some(Frame::Control { control: Control::Offer { transfer, .. }, .. }) = eve.read_to(is_offer) else {
+            panic!("no offer came");
+        };
+        let text = at_most(&format!("{trouble}{}", margin("-- ")), REASON_TEXT).to_owned();
+        let control = if number % 2 == 0 {
+            Control::Decline { transfer, reason: Reason::Io, text }
+        } else {
+            Control::Cancel { transfer, reason: Reason::Io, text, by_offerer: false }
+        };
+        eve.control(control).unwrap();
+    }
+    eve.control(Control::Bye { reason: ByeReason::Quit }).unwrap();
+    let is_bye = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Bye { .. }, .. });
+    let Some(Frame::Control { seq, .. }) = eve.read_to(is_bye) else { panic!("no goodbye came") };
+    eve.send(&Frame::Ack(seq)).unwrap();
+    eve.read_to_end();
+}
+
+fn margin(what: &str) -> String {
+    at_a_margin(what).nth(20).unwrap()
+}
+
+/// Offers one file of this name and sends it when it is accepted.
+fn offer(eve: &mut Attacker, transfer: u32, name: &str) {
+    let content = b"content";
+    let list = [
+        &[1, 0x01, 0xa4][..],
+        &0_i64.to_be_bytes(),
+        &0_u32.to_be_bytes(),
+        &(content.len() as u64).to_be_bytes(),
+        &[u8::try_from(name.len()).unwrap()],
+        name.as_bytes(),
+    ]
+    .concat();
+    assert!(list.len() < CHUNK_DATA);
+    let digest = *blake3::hash(&list).as_bytes();
+    let (length, bytes) = (u32::try_from(list.len()).unwrap(), content.len() as u64);
+    eve.control(Control::Offer { transfer, offer: Offer { files: 1, folders: 0, bytes, list: length, digest } })
+        .unwrap();
+    eve.send(&Frame::Chunk { transfer, position: 0, data: list }).unwrap();
+    let answered = eve.read_to(|frame| match frame {
+        Frame::Control {
+            control: Control::Accept { transfer: id, .. } | Control::Decline { transfer: id, .. },
+            ..
+        } => *id == transfer,
+        _ => false,
+    });
+    let Some(Frame::Control { control: Control::Accept { position, .. }, .. }) = answered else { return };
+    let credit = |frame: &Frame| matches!(frame, Frame::Credit { transfer: id, .. } if *id == transfer);
+    eve.read_to(credit).unwrap();
+    eve.send(&Frame::Chunk { transfer, position, data: content.to_vec() }).unwrap();
+    let (end, digest) = (position + bytes, *blake3::hash(content).as_bytes());
+    eve.send(&Frame::FileEnd { transfer, position: end, status: FileStatus::Whole, digest }).unwrap();
+    eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Complete { .. }, .. })).unwrap();
+}
+
+/// Names that fit into a greeting, a few of them so that the test stays short.
+fn names() -> [String; 4] {
+    [
+        "\u{1b}]0;pwned\u{7}\u{9b}2J\rzqx".to_owned(),
+        "\u{202e}\u{2028}-- zqx\u{200b}".to_owned(),
+        "\u{a6} zqx \u{25b8}".to_owned(),
+        format!("eve {}", marks(300)),
+    ]
+}
+
+#[test]
+fn the_interactive_face_shows_it_and_obeys_nothing() {
+    let home = Home::new();
+    let own = home.file("own.txt", "own");
+    let inbox = home.inbox();
+    let arguments =
+        ["listen", "127.0.0.1:0", "--keep", "-n", "ana", "--accept", "always", "--dir", inbox.to_str().unwrap()];
+    let mut ana = Pty::start(&home, &arguments);
+    let addr = ana.addr();
+    for name in names() {
+        let mut types = |line: &str| ana.keys(&format!("{line}\r"));
+        visit(addr, &name, &mut types, own.to_str().unwrap());
+    }
+    ana.keys("typed");
+    ana.wait(|shown| {
+        let screen = shown.emulator.screen();
+        let row = screen.contents_between(screen.cursor_position().0, 0, screen.cursor_position().0, 100);
+        // The cursor stands behind what was typed: nothing that came moved it.
+        (row.trim_end().ends_with("typed")).then_some(())
+    });
+    ana.wait(|shown| {
+        obeys_nothing(shown);
+        for row in shown.rows().iter().filter(|row| row.contains(TOKEN)) {
+            assert!(!row.contains("\u{a6} zqx") && !row.contains('\u{25b8}'), "{row:?}");
+            assert!(row.matches('\u{a6}').count() <= 1, "{row:?}");
+        }
+        Some(())
+    });
+    ana.keys("\u{15}/quit\r");
+    assert_eq!(ana.exit_code(), 0);
+}
+
+#[test]
+fn the_plain_face_shows_it_and_obeys_nothing() {
+    let home = Home::new();
+    let own = home.file("own.txt", "own");
+    let inbox = home.inbox();
+    let arguments = [
+        "listen",
+        "127.0.0.1:0",
+        "--keep",
+        "--plain",
+        "-n",
+        "ana",
+        "--accept",
+        "always",
+        "--dir",
+        inbox.to_str().unwrap(),
+    ];
+    let mut ana = Pty::start(&home, &arguments).without_echo();
+    let addr = ana.addr();
+    for name in names() {
+        let mut types = |line: &str| ana.keys(&format!("{line}\r"));
+        visit(addr, &name, &mut types, own.to_str().unwrap());
+    }
+    ana.keys("/quit\r");
+    // A file of the last visitor's session was declined: 6, unless that session was over before the quit.
+    assert!(matches!(ana.exit_code(), 0 | 6));
+    ana.wait(|shown| {
+        obeys_nothing(shown);
+        let text = String::from_utf8(shown.raw.clone()).unwrap();
+        assert!(!text.contains(|c: char| c.is_control() && c != '\r' && c != '\n'));
+        for row in shown.rows() {
+            assert!(!row.starts_with("-- zqx"), "{row:?}");
+            let is_own = row.starts_with("--");
+            let is_chat = row.get(2..3) == Some(":") && row.get(5..6) == Some(" ");
+            let is_more = row.starts_with("      ");
+            assert!(is_own || is_chat || is_more || row.is_empty(), "{row:?} is nobody's");
+        }
+        Some(())
+    });
+}

@@ -1,0 +1,189 @@
+//! What must not leak: the private key, codes, and what a crash would leave behind.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use support::{Home, Pty};
+
+const CODE: &str = "42-otter-plum";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_p2pchat");
+
+/// A shell that runs this in the working directory of `home`, with the program as `$P`.
+fn shell(home: &Home, script: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).current_dir(home.work());
+    shell.env("P2PCHAT_DATA", home.data()).env("P", PROGRAM).env_remove("P2PCHAT_CODE");
+    shell
+}
+
+#[test]
+fn private_files_are_private() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let mut listening = ana.listen("ana", &[]);
+    let mut dialling = ben.connect("ben", listening.addr(), &[]);
+    dialling.event("connected");
+    dialling.send("/quit");
+    dialling.ends_with(0);
+    listening.ends_with(0);
+    for file in ["identity", "known_peers"] {
+        let mode = fs::metadata(ben.data().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    assert_eq!(fs::metadata(ben.data()).unwrap().permissions().mode() & 0o077, 0);
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused_with_what_to_do() {
+    let home = Home::new();
+    assert!(home.program(&["id"]).output().unwrap().status.success());
+    let key = home.data().join("identity");
+    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    for arguments in [&["id"][..], &["listen", "127.0.0.1:0"]] {
+        let ended = home.program(arguments).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains("others can read") && said.contains("chmod 600"), "{said}");
+    }
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    assert!(home.program(&["id"]).output().unwrap().status.success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crash_leaves_no_core_behind() {
+    let ana = Home::new().listen("ana", &[]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", ana.pid())).unwrap();
+    let core: Vec<_> =
+        limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split_whitespace().collect();
+    assert_eq!(core[4..6], ["0", "0"]);
+}
+
+#[test]
+fn a_code_comes_from_a_file_descriptor() {
+    let ana = Home::new().listen("ana", &[&format!("--code={CODE}")]);
+    let home = Home::new();
+    fs::write(home.work().join("code"), format!(" 42 Otter PLUM \n{CODE}x\n")).unwrap();
+    let script = format!("exec \"$P\" connect {} --code-fd 3 3<code", ana.addr());
+    let mut ben = shell(&home, &script).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(ana.event("connected")["trust"], "verified");
+    assert!(ben.wait().unwrap().success());
+}
+
+#[test]
+fn the_first_line_of_the_input_may_be_the_code_and_is_not_said() {
+    let mut ana = Home::new().listen("ana", &["--code=42-otter-plum"]);
+    let script = format!("printf '%s\\nhello\\nbye\\n' {CODE} | \"$P\" connect {} --code-fd 0", ana.addr());
+    assert!(shell(&Home::new(), &script).output().unwrap().status.success());
+    ana.ends_with(0);
+    assert_eq!(ana.texts(), ["hello", "bye"]);
+}
+
+#[test]
+fn a_listener_takes_its_code_from_a_descriptor_too() {
+    let home = Home::new();
+    fs::write(home.work().join("code"), format!("{CODE}\n")).unwrap();
+    let script = "exec \"$P\" listen 127.0.0.1:0 --code-fd 3 3<code";
+    let mut listening = Pty::run(&home, "sh", &["-c", &script.replace("$P", PROGRAM)]);
+    let mut ben = Home::new().connect("ben", listening.addr(), &[&format!("--code={CODE}")]);
+    ben.event("connected");
+    ben.send("/quit");
+    ben.ends_with(0);
+    assert_eq!(listening.exit_code(), 0);
+}
+
+#[test]
+fn a_descriptor_without_a_code_is_a_mistake_of_the_command() {
+    for (script, words) in [
+        ("exec \"$P\" connect 127.0.0.1:1 --code-fd 9", "file descriptor 9"),
+        ("exec \"$P\" connect 127.0.0.1:1 --code-fd 3 3</dev/null", "letter or digit"),
+        ("exec \"$P\" connect 127.0.0.1:1 --code-fd 3 --code=x 3</dev/null", "--code"),
+        ("exec \"$P\" connect 127.0.0.1:1 --code-fd x", "--code-fd"),
+    ] {
+        let ended = shell(&Home::new(), script).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{script}");
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+mod prompt {
+    use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    fn ask(addr: SocketAddr) -> Pty {
+        let pty = Pty::start(&Home::new(), &["connect", &addr.to_string(), "--code", "-n", "ben"]);
+        pty.shows("code: ");
+        pty
+    }
+
+    #[test]
+    fn a_code_is_typed_with_its_words_completed() {
+        let mut ana = Home::new().listen("ana", &[&format!("--code={CODE}")]);
+        let mut ben = ask(ana.addr());
+        ben.keys("42\tOTT\t");
+        ben.shows("code: 42-otter-");
+        ben.keys("plux\t");
+        ben.shows("no word begins like this");
+        ben.keys("\u{7f}m\r");
+        assert_eq!(ana.event("connected")["trust"], "verified");
+        ben.keys("hello\r");
+        ana.message("hello");
+        ben.keys("/quit\r");
+        assert_eq!(ben.exit_code(), 0);
+        assert!(ben.is_restored());
+        ana.ends_with(0);
+    }
+
+    #[test]
+    fn two_tabs_show_what_a_word_could_be() {
+        let ana = Home::new().listen("ana", &["--code=x"]);
+        let mut ben = ask(ana.addr());
+        ben.keys("7-zoo\t");
+        ben.shows("zookeeper zoologist zoology zoom");
+        ben.keys("l\t");
+        ben.shows("code: 7-zoolog");
+        ben.keys("\u{3}");
+        assert_eq!(ben.exit_code(), 130);
+        assert!(ben.is_restored());
+        assert!(ana.all("warning").is_empty(), "nobody was dialled");
+    }
+
+    #[test]
+    fn a_signal_leaves_the_terminal_as_it_was() {
+        let ana = Home::new().listen("ana", &["--code=x"]);
+        let mut ben = ask(ana.addr());
+        kill(Pid::from_raw(ben.pid().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        assert_eq!(ben.exit_code(), 143);
+        assert!(ben.is_restored());
+    }
+
+    #[test]
+    fn the_terminal_is_asked_when_the_input_is_another() {
+        let mut ana = Home::new().listen("ana", &[&format!("--code={CODE}")]);
+        let script = format!("echo hello | \"{PROGRAM}\" connect {} --code -n ben", ana.addr());
+        let mut ben = Pty::run(&Home::new(), "sh", &["-c", &script]);
+        ben.shows("code: ");
+        ben.keys(&format!("{CODE}\r"));
+        ana.message("hello");
+        assert_eq!(ben.exit_code(), 0);
+        ana.ends_with(0);
+    }
+
+    /// `setsid` takes the terminal away that the tests may have been started from.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn where_there_is_no_terminal_the_other_ways_are_named() {
+        let script = "exec setsid -w \"$P\" connect 127.0.0.1:1 --code";
+        let ended = shell(&Home::new(), script).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains("P2PCHAT_CODE") && said.contains("--code-fd"), "{said}");
+    }
+}

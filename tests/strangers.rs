@@ -1,0 +1,272 @@
+//! Thousands of strangers at the door while two talk and a file moves: nobody inside notices, and nothing grows.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say, and a long run measured")]
+
+mod support;
+
+use p2pchat::channel::Mode;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::attacker::hello;
+use support::{Dice, Home, Relay, is, text};
+
+/// Sockets that strangers hold open at a time, all together: more than the door has room for.
+const HELD: usize = 320;
+/// Threads that strangers come from.
+const CROWD: usize = 4;
+/// Descriptors that the door may hold beyond its usual ones: 256 that wait, 8 handshakes with two handles each, one at the accept.
+const DESCRIPTORS: usize = 256 + 2 * 8 + 8;
+/// Memory that all that may cost, in KiB: sockets and stacks of handshakes in use, not what strangers send.
+const MEMORY: usize = 24 << 10;
+/// Descriptors that may be left when the strangers are gone.
+const LEFT: usize = 4;
+
+/// What a process uses: descriptors, and memory in KiB.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Usage {
+    descriptors: usize,
+    memory: usize,
+}
+
+fn usage(pid: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
+    Usage { descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(), memory }
+}
+
+/// What passes the door in a whole honest opening, for replays.
+fn recorded() -> Vec<u8> {
+    let mut ana = Home::new().listen("ana", &[]);
+    let relay = Relay::to(ana.addr());
+    let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+    ben.send("hello");
+    ana.message("hello");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+    relay.tape()
+}
+
+/// One stranger; gives its socket when it stays.
+fn stranger(number: usize, addr: SocketAddr, replay: &[u8]) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(addr).ok()?;
+    let mut dice = Dice::new(number as u64);
+    match number % 6 {
+        // Silent.
+        0 => {}
+        // Garbage, of which the first byte may be right.
+        1 => {
+            let garbage: Vec<u8> = (0..dice.within(1..400)).map(|_| dice.next() as u8).collect();
+            let _ = stream.write_all(&garbage);
+        }
+        // Slow: a hello whose last bytes never come.
+        2 => {
+            let _ = stream.write_all(&hello(Mode::Open)[..dice.within(1..28) as usize]);
+        }
+        // A hello and then nothing.
+        3 => {
+            let _ = stream.write_all(&hello(Mode::Open));
+        }
+        // A replayed opening, whole or a part of it.
+        4 => {
+            let part = dice.within(28..replay.len() as u64) as usize;
+            let _ = stream.write_all(&replay[..part]);
+        }
+        // A hello, an own message 1, and an answer that is read and not continued.
+        _ => {
+            let message = [&hello(Mode::Open)[..], &[0, 32], &[9; 32]].concat();
+            let _ = stream.write_all(&message);
+            let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
+            let _ = stream.read(&mut [0; 256]);
+        }
+    }
+    Some(stream)
+}
+
+/// Lets `count` strangers come within `span`, each staying until there are too many; gives how many there were.
+fn siege(addr: SocketAddr, count: usize, span: Duration, replay: &[u8]) -> usize {
+    let (next, begun) = (AtomicUsize::new(0), Instant::now());
+    thread::scope(|scope| {
+        let crowd: Vec<_> = (0..CROWD)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut held = VecDeque::new();
+                    let mut came = 0;
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= count {
+                            return came;
+                        }
+                        // One after another over the span, not all at once.
+                        let due = begun + span.mul_f64(number as f64 / count as f64);
+                        thread::sleep(due.saturating_duration_since(Instant::now()));
+                        let socket = stranger(number, addr, replay);
+                        came += usize::from(socket.is_some());
+                        held.extend(socket);
+                        if held.len() > HELD / CROWD {
+                            held.pop_front();
+                        }
+                    }
+                })
+            })
+            .collect();
+        crowd.into_iter().map(|one| one.join().unwrap()).sum()
+    })
+}
+
+/// What was measured during a siege.
+struct Report {
+    strangers: usize,
+    span: Duration,
+    before: Usage,
+    most: Usage,
+    after: Usage,
+    /// From typing a line to its coming out at the other side, sorted.
+    latencies: Vec<Duration>,
+    /// Bytes a second of the file.
+    rate: f64,
+}
+
+/// `count` strangers within `span`, while lines go both ways and a file of `megabytes` moves, over a line of `rate` bytes a second if
+/// there is one.
+fn besiege(count: usize, span: Duration, megabytes: usize, rate: Option<u64>) -> Report {
+    let replay = recorded();
+    let (home, theirs) = (Home::new(), Home::new());
+    let ana = home.listen("ana", &["--keep", "--accept", "always"]);
+    let (addr, pid) = (ana.addr(), ana.pid());
+    let (tell, told): (_, Receiver<Instant>) = mpsc::channel();
+    let watch = Box::new(move |event: &serde_json::Value| {
+        if is(event, "message") {
+            let _ = tell.send(Instant::now());
+        }
+        true
+    });
+    let line = rate.map(|rate| Relay::slow(addr, rate));
+    let dialled = line.as_ref().map_or(addr, Relay::addr).to_string();
+    let mut ben = theirs.json("ben", &["connect", &dialled], &[], Some(watch));
+    ben.event("connected");
+    let mut dice = Dice::new(1);
+    let content: Vec<u8> = (0..megabytes * 131_072).flat_map(|_| dice.next().to_le_bytes()).collect();
+    let file = theirs.file("big.bin", &content);
+    // One line each way first, so that everything that is made once is made.
+    ana.send("begin");
+    ben.message("begin");
+    told.recv().unwrap();
+    let before = usage(pid);
+    ben.send(&format!("/send {}", file.display()));
+    ana.event("accepted");
+
+    let over = AtomicBool::new(false);
+    let (strangers, span, most, said) = thread::scope(|scope| {
+        let measuring = scope.spawn(|| {
+            let mut most = before;
+            while !over.load(Ordering::Acquire) {
+                let now = usage(pid);
+                most.descriptors = most.descriptors.max(now.descriptors);
+                most.memory = most.memory.max(now.memory);
+                thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        let (ana, ben, still) = (&ana, &ben, &over);
+        let talking = scope.spawn(move || {
+            let mut said = Vec::new();
+            while !still.load(Ordering::Acquire) {
+                let begun = Instant::now();
+                ana.send(&format!("line {}", said.len()));
+                said.push(told.recv_timeout(support::DEADLINE).unwrap().duration_since(begun));
+                ben.send(&format!("answer {}", said.len()));
+                thread::sleep(Duration::from_millis(20));
+            }
+            said
+        });
+        let begun = Instant::now();
+        let strangers = siege(addr, count, span, &replay);
+        let span = begun.elapsed();
+        over.store(true, Ordering::Release);
+        (strangers, span, measuring.join().unwrap(), talking.join().unwrap())
+    });
+    let (lines, mut latencies) = (said.len(), said);
+    latencies.sort();
+
+    ana.message(&format!("answer {lines}"));
+    let heard: Vec<_> = ben.texts().into_iter().skip(1).collect();
+    assert_eq!(heard, (0..lines).map(|n| format!("line {n}")).collect::<Vec<_>>());
+    assert_eq!(ana.texts(), (1..=lines).map(|n| format!("answer {n}")).collect::<Vec<_>>());
+    let done = ana.event("done");
+    assert!(fs::read(home.inbox().join("big.bin")).unwrap() == content, "the file arrived as another one");
+    let rate = content.len() as f64 / done["seconds"].as_f64().unwrap();
+    assert!(ana.all("lost").is_empty() && ben.all("lost").is_empty());
+    assert!(ana.all("warning").len() <= 5 * (2 + span.as_secs() as usize / 60), "words about strangers are few");
+
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.event("bye");
+    let mut cleo = Home::new().connect("cleo", addr, &[]);
+    cleo.send("my turn");
+    assert_eq!(text(&ana.message("my turn"), "from"), "cleo");
+    let after = settled(pid, before);
+    cleo.send("/quit");
+    cleo.ends_with(0);
+    Report { strangers, span, before, most, after, latencies, rate }
+}
+
+/// Usage once the door has let go of those that left: at the latest when their time is up.
+fn settled(pid: u32, before: Usage) -> Usage {
+    let until = Instant::now() + support::DEADLINE;
+    loop {
+        let now = usage(pid);
+        if now.descriptors <= before.descriptors + LEFT || Instant::now() > until {
+            return now;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Report {
+    fn holds(&self) {
+        let Self { before, most, after, .. } = self;
+        assert!(most.descriptors <= before.descriptors + DESCRIPTORS, "{before:?} grew to {most:?}");
+        assert!(after.descriptors <= before.descriptors + LEFT, "of {before:?} there is {after:?} left");
+        // A transfer has its window beside: at most 24 MiB on the way to the disk.
+        assert!(most.memory <= before.memory + MEMORY + (32 << 10), "{before:?} grew to {most:?}");
+        assert!(after.memory <= before.memory + MEMORY + (32 << 10), "of {before:?} there is {after:?} left");
+    }
+}
+
+#[test]
+fn two_thousand_strangers_change_nothing_for_two_who_talk() {
+    let report = besiege(2_000, Duration::from_secs(6), 48, Some(8 << 20));
+    assert_eq!(report.strangers, 2_000, "everyone was let in to the door");
+    report.holds();
+}
+
+/// `P2PCHAT_STRANGERS=COUNT` in a minute, 10,000 by default:
+/// `cargo test --release --test strangers -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes a minute and tells what it measured"]
+fn ten_thousand_strangers_in_a_minute() {
+    let count = std::env::var("P2PCHAT_STRANGERS").map_or(10_000, |count| count.parse().unwrap());
+    let quiet = besiege(0, Duration::from_secs(1), 1_024, None);
+    let report = besiege(count, Duration::from_secs(60), 1_024, None);
+    let at = |report: &Report, part: usize| report.latencies[(report.latencies.len() - 1) * part / 100];
+    eprintln!("{} strangers in {:.1} s", report.strangers, report.span.as_secs_f64());
+    eprintln!("before {:?}, most {:?}, after {:?}", report.before, report.most, report.after);
+    eprintln!(
+        "a line takes {:?} in the middle, {:?} at 99 %, {:?} at most",
+        at(&report, 50),
+        at(&report, 99),
+        at(&report, 100)
+    );
+    eprintln!("the file moves at {:.0} MB/s, without strangers at {:.0} MB/s", report.rate / 1e6, quiet.rate / 1e6);
+    report.holds();
+    assert!(at(&report, 99) < Duration::from_secs(1));
+}

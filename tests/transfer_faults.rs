@@ -1,0 +1,170 @@
+//! What goes wrong with files on their way: cuts, tampering, a crash, a source that changes. Nothing wrong gets a name.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::time::{Duration, Instant};
+use support::files::content;
+use support::{Cut, Fault, Home, Place, Plan, Relay, Trick, Way, is, meet};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_file_survives_cuts_of_its_connection() {
+    let ana = Home::new().listen("ana", &["--accept", "always"]);
+    let relay = Relay::planned(ana.addr(), |n| {
+        let cut = |after| Way {
+            cut_after: Some((after, if n % 2 == 0 { Cut::Reset } else { Cut::Close })),
+            ..Way::default()
+        };
+        match n {
+            0..3 => Plan { up: cut(3_000_000 + n as u64 * 777_777), down: Way::default() },
+            3..5 => Plan { up: Way::default(), down: cut(2_000 + n as u64) },
+            _ => Plan::default(),
+        }
+    });
+    let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always"]));
+    ben.event("connected");
+    let data = content("survivor", 24 * MIB);
+    ben.home().file("survivor", &data);
+    ben.send("/send survivor");
+    ana.home().file("back", content("back", 3 * MIB));
+    ana.send("/send back");
+    ana.event_nth(2, "done");
+    ben.event_nth(2, "done");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+    assert!(relay.struck() >= 3, "{} struck", relay.struck());
+    assert!(ana.all("reconnected").len() >= 3);
+    assert_eq!(ana.home().received(), ["survivor"]);
+    assert!(fs::read(ana.home().inbox().join("survivor")).unwrap() == data, "it differs");
+    assert!(fs::read(ben.home().inbox().join("back")).unwrap() == content("back", 3 * MIB), "it differs");
+}
+
+/// `cargo test --release --test transfer_faults -- --ignored`
+#[test]
+#[ignore = "a long run: a hundred cuts while two files of 256 MiB cross"]
+fn two_large_files_survive_a_hundred_cuts() {
+    let size = 256 * MIB;
+    let mut dice = support::Dice::fresh();
+    let cuts: Vec<_> = (0..100)
+        .map(|_| {
+            let how = dice.pick(&[Cut::Close, Cut::Reset]);
+            let struck = Way { cut_after: Some((dice.within(500..size as u64 / 60), how)), ..Way::default() };
+            let spared = Way::default();
+            if dice.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
+        })
+        .collect();
+    let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
+    let relay = Relay::planned(ana.addr(), move |n| cuts.get(n).copied().unwrap_or_default());
+    let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always", "--stay"]));
+    ana.home().file("ana", content("ana", size));
+    ben.home().file("ben", content("ben", size));
+    ana.send("/send ana");
+    ben.send("/send ben");
+    let patience = Instant::now() + Duration::from_secs(600);
+    while [&ana, &ben].iter().any(|peer| peer.all("done").len() < 2) && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+    for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
+        assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == content(theirs, size), "it differs");
+    }
+    assert!(relay.struck() >= 90, "{} cuts struck", relay.struck());
+    drop(dice);
+}
+
+#[test]
+fn a_changed_chunk_is_never_published() {
+    for trick in [Trick::Flip(Place::Middle), Trick::Drop, Trick::Swap, Trick::Double, Trick::Short(3_000)] {
+        for record in [8, 20, 36] {
+            eprintln!("record {record}: {trick:?}");
+            let mut ana = Home::new().listen("ana", &["--accept", "always", "--reconnect", "0"]);
+            let fault = Fault { record, trick };
+            let relay = Relay::planned(ana.addr(), move |_| Plan {
+                up: Way { fault: Some(fault), ..Way::default() },
+                ..Plan::default()
+            });
+            let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+            ben.home().file("data", content("data", 2 * MIB + 5));
+            ben.send("/send data");
+            ana.ends_with(if matches!(trick, Trick::Short(_)) { 5 } else { 1 });
+            ben.ends_with(5);
+            assert!(!ana.home().received().contains(&"data".to_owned()));
+            assert!(ana.all("done").is_empty() && ben.all("done").is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_transfer_goes_on_after_the_receiver_was_killed() {
+    let home = Home::new();
+    let ana = home.listen("ana", &["--accept", "always"]);
+    let relay = Relay::slow(ana.addr(), 8 * MIB as u64);
+    let sender = Home::new();
+    let ben = sender.connect("ben", relay.addr(), &["--reconnect", "0"]);
+    ben.event("connected");
+    let data = content("crash", 16 * MIB);
+    sender.file("crash", &data);
+    ben.send("/send crash");
+    ana.wait_for(|event| is(event, "progress") && event["bytes"].as_u64() > Some(6 * MIB as u64));
+    let mut ana = ana;
+    ana.kill();
+    let mut ben = ben;
+    ben.ends_with(5);
+    assert!(!home.received().contains(&"crash".to_owned()));
+    let mut ana = home.listen("ana", &["--accept", "always"]);
+    let relay = Relay::to(ana.addr());
+    let mut ben = sender.connect("ben", relay.addr(), &[]);
+    ben.send("/send crash");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+    assert!(fs::read(home.inbox().join("crash")).unwrap() == data, "it differs");
+    assert_eq!(home.received(), ["crash"], "nothing is left behind");
+    let sent = relay.tape().len();
+    assert!(sent < 13 * MIB, "{sent} bytes went: it began anew");
+}
+
+#[test]
+fn a_source_that_changes_on_its_way_fails_on_both_sides() {
+    use std::io::Write;
+    let ana = Home::new().listen("ana", &["--accept", "always"]);
+    let relay = Relay::slow(ana.addr(), 4 * MIB as u64);
+    let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &[]));
+    ben.event("connected");
+    let path = ben.home().file("changing", content("changing", 8 * MIB));
+    ben.send("/send changing");
+    ana.event("progress");
+    File::options().append(true).open(path).unwrap().write_all(b"more").unwrap();
+    ana.event("failed");
+    ben.event("failed");
+    ben.send("/quit");
+    ben.ends_with(6);
+    ana.ends_with(0);
+    assert!(!ana.home().received().contains(&"changing".to_owned()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_rest_goes() {
+    use std::os::unix::fs::PermissionsExt;
+    if nix::unistd::geteuid().is_root() {
+        return; // root can read everything
+    }
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    let folder = ben.home().work().join("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("good"), "good").unwrap();
+    fs::write(folder.join("secret"), "secret").unwrap();
+    fs::set_permissions(folder.join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
+    ben.send("/send folder");
+    ana.wait_for(|event| is(event, "done") || is(event, "failed"));
+    assert!(ana.home().inbox().join("folder/good").exists());
+    assert!(ben.events().iter().any(|event| event.to_string().contains("secret")));
+}
