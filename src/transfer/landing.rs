@@ -64,7 +64,9 @@ impl LandingError {
     pub(super) fn ends_all(&self) -> Option<Reason> {
         match self {
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Reason::Space),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    Some(Reason::Space)
+                }
                 _ => None,
             },
             _ => None,
