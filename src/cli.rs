@@ -35,7 +35,6 @@ Examples:
   p2pchat listen --code                  only for who knows the code it prints
   echo '/send a.iso' | p2pchat connect host:5000
   p2pchat listen --accept always --stay < /dev/null
-
 All options: p2pchat listen --help, p2pchat connect --help"
 )]
 pub struct Cli {
@@ -55,6 +54,8 @@ pub enum Command {
     Id,
     /// List, forget or rename known peers
     Peers(Peers),
+    /// List or remove what unfinished downloads left
+    Partials(Partials),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -179,6 +180,30 @@ pub enum PeersCommand {
         old: String,
         /// Its new name
         new: String,
+    },
+}
+
+/// `p2pchat partials`.
+#[derive(Debug, Args)]
+pub struct Partials {
+    /// What to do with them
+    #[command(subcommand)]
+    pub command: Option<PartialsCommand>,
+}
+
+/// What to do with unfinished downloads.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PartialsCommand {
+    /// List them (the default): they go on when the same peer sends the same again
+    List,
+    /// Remove what is there of them; files that arrived whole stay
+    Remove {
+        /// Their ids in the list, or the first letters of them
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        ids: Vec<String>,
+        /// Remove all
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
     },
 }
 

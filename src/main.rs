@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
-use p2pchat::cli::{Cli, Command, PeersCommand};
+use p2pchat::cli::{Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
 use p2pchat::peers::Refusal;
 use p2pchat::run;
@@ -41,6 +41,11 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
         Command::Id => print(format!("{}\n", run::fingerprint()?).as_bytes())?,
         Command::Peers(peers) => {
             print(run::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
+        }
+        Command::Partials(partials) => {
+            let (text, exit) = run::partials(partials.command.unwrap_or(PartialsCommand::List))?;
+            print(text.as_bytes())?;
+            return Ok(exit);
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

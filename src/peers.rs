@@ -359,7 +359,8 @@ fn same_address(left: &str, right: &str) -> bool {
     left.eq_ignore_ascii_case(right)
 }
 
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+/// Rows of cells under each other, with a line end after each row. The cells must be safe to show.
+pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let mut widths = [0; COLUMNS];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -13,11 +13,12 @@ mod callers;
 mod dialling;
 mod face;
 mod owner;
+mod partials;
 mod signals;
 mod who;
 
 use crate::channel::Code;
-use crate::cli::{CodeSource, Common, Connect, Listen, PeersCommand};
+use crate::cli::{CodeSource, Common, Connect, Listen, PartialsCommand, PeersCommand};
 use crate::connect::Caller;
 use crate::connect::address::Address;
 use crate::connect::dial::{Dialler, Wake};
@@ -27,6 +28,7 @@ use crate::identity::{self, Identity};
 use crate::notice::{Input, Notice, Posted};
 use crate::peers::Peers;
 use crate::session::Rules;
+use crate::transfer::resume::Journals;
 use crate::ui::pump::Verbosity;
 use crate::ui::terminal::{Terminal, wants_colour};
 use crate::ui::{Gate, Intake};
@@ -55,7 +57,7 @@ pub(crate) struct Setup {
     pub(crate) own_name: String,
     pub(crate) rules: Rules,
     pub(crate) dir: PathBuf,
-    pub(crate) state: PathBuf,
+    pub(crate) journals: Arc<Journals>,
     pub(crate) fsync: bool,
     pub(crate) acquaintances: Arc<Acquaintances>,
     pub(crate) happen: SyncSender<Happening>,
@@ -142,6 +144,16 @@ pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
     who::peers(Peers::open(&identity::data_dir()?)?, command)
 }
 
+/// `p2pchat partials`: what to print, and whether all was done.
+///
+/// # Errors
+/// When they cannot be read, or what is to be removed is not there.
+pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
+    let data = identity::data_dir()?;
+    let peers = Peers::open(&data)?;
+    partials::carry_out(&partials::dir(&data), &peers, command)
+}
+
 fn code(common: &Common) -> anyhow::Result<CodeSource> {
     common.code().map_err(|text| Misuse(text).into())
 }
@@ -166,7 +178,7 @@ struct SetupParts {
     own_name: String,
     rules: Rules,
     dir: PathBuf,
-    state: PathBuf,
+    journals: Arc<Journals>,
     fsync: bool,
 }
 
@@ -203,9 +215,16 @@ impl Stage {
         };
         let ends = Ends { notices: for_face, intake, happen: happen.clone() };
         let face = Face::start(kind, terminal, verbosity, ends)?;
-        let parts = SetupParts { own_name, rules, dir, state: data.join("partials"), fsync: common.fsync };
+        let parts =
+            SetupParts { own_name, rules, dir, journals: Journals::new(partials::dir(&data)), fsync: common.fsync };
         for problem in acquaintances.problems() {
             let _ = notices.send(Posted { notice: Notice::Warning(problem), settles: None });
+        }
+        // A script has no use for what a person may clean up.
+        if kind != FaceKind::Json
+            && let Some(words) = partials::reminder(&partials::dir(&data))
+        {
+            let _ = notices.send(Posted { notice: Notice::Warning(words.into()), settles: None });
         }
         Ok(Self { setup_parts: parts, identity, acquaintances, happen, happenings, notices, face, gate })
     }
@@ -224,8 +243,8 @@ impl Stage {
 
     fn converse(self, role: Role) -> anyhow::Result<Exit> {
         let Self { setup_parts, acquaintances, happen, happenings, notices, face, gate, .. } = self;
-        let SetupParts { own_name, rules, dir, state, fsync } = setup_parts;
-        let setup = Setup { own_name, rules, dir, state, fsync, acquaintances, happen, gate };
+        let SetupParts { own_name, rules, dir, journals, fsync } = setup_parts;
+        let setup = Setup { own_name, rules, dir, journals, fsync, acquaintances, happen, gate };
         let ended = Owner::new(setup, role, happenings, notices).run();
         let signal = matches!(ended, Ok(Exit::Interrupt | Exit::Terminate | Exit::Hangup));
         face.join(signal);

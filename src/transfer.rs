@@ -13,7 +13,7 @@ mod landing;
 pub mod list;
 mod name;
 pub mod receive;
-mod resume;
+pub mod resume;
 pub mod send;
 pub mod tree;
 pub mod window;

@@ -136,7 +136,7 @@ impl Owner {
     fn start_download(&mut self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
         let settings = Settings {
             dir: self.setup.dir.clone(),
-            state: self.setup.state.clone(),
+            journals: Arc::clone(&self.setup.journals),
             fsync: self.setup.fsync,
             peer: self.peer.as_ref().map(|peer| peer.key.fingerprint()).unwrap_or_default(),
         };

@@ -7,12 +7,16 @@ use super::face::give_terminal_back;
 use super::owner::Happening;
 use crate::exit::Exit;
 use std::io;
+#[cfg(unix)]
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 /// Turns SIGINT, SIGTERM and SIGHUP into happenings, on a thread that lives as long as the program.
 #[cfg(unix)]
 pub(super) fn watch(happen: SyncSender<Happening>) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    // A file that may not grow on (`ulimit -f`) shall be an error of the write, which is told, not the end of the program.
+    signal_hook::flag::register(libc::SIGXFSZ, Arc::default())?;
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut before = false;

@@ -2,21 +2,25 @@
 //!
 //! Invariant: nothing outside that folder is touched, no link is followed below it, and nothing that exists is replaced
 //! unless the user asked for that and it is a regular file. A file gets its name only when it is whole: till then it
-//! stands beside its place under a random name that begins with [`PARTIAL_PREFIX`]. So that no peer can name such a file,
-//! a name of the peer's with that beginning lands behind an underscore.
+//! stands beside its place under a name that begins with [`super::PARTIAL_PREFIX`] and comes of the download's [`Seed`], so that
+//! a later run knows where to look for it and nobody else does. So that no peer can name such a file, a name of the peer's
+//! with that beginning lands behind an underscore.
 
+mod names;
 mod publish;
 
 #[cfg(test)]
 mod tests;
 
+pub(super) use names::{Seed, is_partial_name, partial_name};
+
 use super::list::{List, Meta};
 use super::receive::OnClash;
-use super::{PARTIAL_PREFIX, why};
+use super::why;
 use crate::frame::Reason;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, OpenOptions};
-use std::borrow::Cow;
+use names::{landed, numbered};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,8 +29,6 @@ use thiserror::Error;
 
 /// How many names are tried, `a (1)`, `a (2)` and so on, before a file fails.
 const CLASHES: u32 = 10_000;
-/// Random bytes in the name of a partial: no two ever meet, and nobody guesses one.
-const PARTIAL_RANDOM: usize = 8;
 
 /// Why something could not be put where it belongs. Our side's: the disk, or what stands there already.
 #[derive(Debug, Error)]
@@ -62,7 +64,9 @@ impl LandingError {
     pub(super) fn ends_all(&self) -> Option<Reason> {
         match self {
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Reason::Space),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    Some(Reason::Space)
+                }
                 _ => None,
             },
             _ => None,
@@ -74,8 +78,21 @@ impl LandingError {
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) file: File,
-    /// Its random name, in the folder that is open.
+    /// Its own name, in the folder that is open.
     pub(super) name: String,
+}
+
+impl Partial {
+    /// Whether it got its final name as well: a run ended between the link and the unlink of [`publish`].
+    pub(super) fn is_linked(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 1)
+        }
+        #[cfg(not(unix))]
+        false
+    }
 }
 
 /// One folder on the way down.
@@ -141,10 +158,10 @@ impl Landing {
         self.levels.last().map_or(Some(&self.root), |level| level.dir.as_ref())
     }
 
-    /// Makes a folder (or, to overwrite, enters the one that is there) and opens it; gives the name that it got. After an
-    /// error the folder counts as entered, and nothing can be made in it.
-    pub(super) fn enter(&mut self, name: &str, meta: Meta) -> Result<String, LandingError> {
-        match self.make_folder(name, meta) {
+    /// Makes a folder (or, to overwrite, enters the one that is there) and opens it; gives the name that it got. Each name
+    /// is announced before it is tried. After an error the folder counts as entered, and nothing can be made in it.
+    pub(super) fn enter(&mut self, name: &str, meta: Meta, announce: impl FnMut(&str)) -> Result<String, LandingError> {
+        match self.make_folder(name, meta, announce) {
             Ok((dir, name, made)) => {
                 let path = self.levels.last().map_or(&self.path, |level| &level.path).join(&name);
                 self.levels.push(Level { dir: Some(dir), path, meta: made.then_some(meta) });
@@ -168,12 +185,25 @@ impl Landing {
         Ok(())
     }
 
-    fn make_folder(&self, name: &str, meta: Meta) -> Result<(Dir, String, bool), LandingError> {
+    /// Whether a folder of this name is one that a run may have made just before it ended: nothing is in it but a partial.
+    pub(super) fn is_fresh(&self, name: &str) -> bool {
+        let entries = self.dir().and_then(|above| open_folder(above, name).ok()).and_then(|dir| dir.entries().ok());
+        let is_partial = |name: std::ffi::OsString| name.to_str().is_some_and(is_partial_name);
+        entries.is_some_and(|mut all| all.all(|entry| entry.is_ok_and(|entry| is_partial(entry.file_name()))))
+    }
+
+    fn make_folder(
+        &self,
+        name: &str,
+        meta: Meta,
+        mut announce: impl FnMut(&str),
+    ) -> Result<(Dir, String, bool), LandingError> {
         let path = self.path_of(name);
         let above = self.dir().ok_or_else(|| LandingError::NoFolder(path.clone()))?;
         let open = |name: &str| open_folder(above, name).map_err(LandingError::at(&path));
         for number in 0..CLASHES {
             let name = numbered(&landed(name), number, true);
+            announce(&name);
             match above.create_dir_with(&name, &folder_builder(meta)) {
                 Ok(()) => return Ok((open(&name)?, name, true)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -216,7 +246,7 @@ impl Landing {
     }
 
     /// Makes a new partial in the folder that is open, for the file that will be `name`.
-    pub(super) fn create(&self, name: &str, meta: Meta) -> Result<Partial, LandingError> {
+    pub(super) fn create(&self, partial: String, name: &str, meta: Meta) -> Result<Partial, LandingError> {
         let path = self.path_of(name);
         let dir = self.dir().ok_or_else(|| LandingError::NoFolder(path.clone()))?;
         let mut options = OpenOptions::new();
@@ -227,32 +257,31 @@ impl Landing {
             // The owner may go on writing after a crash, whatever the mode that it gets in the end.
             options.mode(u32::from(meta.mode) | 0o600);
         }
-        let partial = partial_name().map_err(LandingError::at(&path))?;
         let file = dir.open_with(&partial, &options).map_err(LandingError::at(&path))?;
         Ok(Partial { file: file.into_std(), name: partial })
     }
 
-    /// Opens a partial that an earlier run left in the folder that is open, for the file that will be `name`.
-    pub(super) fn reopen(&self, partial: &str, name: &str) -> Result<Partial, LandingError> {
+    /// Opens a partial that an earlier run left in the folder that is open, if it is there, for the file that will be `name`.
+    pub(super) fn reopen(&self, partial: &str, name: &str) -> Result<Option<Partial>, LandingError> {
         let path = self.path_of(name);
         let dir = self.dir().ok_or_else(|| LandingError::NoFolder(path.clone()))?;
-        if !dir.symlink_metadata(partial).map_err(LandingError::at(&path))?.is_file() {
-            return Err(LandingError::NotRegular(path));
+        match dir.symlink_metadata(partial) {
+            Ok(there) if there.is_file() => {}
+            Ok(_) => return Err(LandingError::NotRegular(path.with_file_name(partial))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(LandingError::Io { path, source }),
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         no_follow(&mut options, false);
         let file = dir.open_with(partial, &options).map_err(LandingError::at(&path))?;
-        Ok(Partial { file: file.into_std(), name: partial.to_owned() })
+        Ok(Some(Partial { file: file.into_std(), name: partial.to_owned() }))
     }
 
     /// Removes a partial.
-    pub(super) fn discard(&self, partial: Partial) {
+    pub(super) fn discard(&self, partial: Partial) -> io::Result<()> {
         drop(partial.file);
-        if let Some(dir) = self.dir() {
-            // What cannot be removed stays as a hidden file; the download itself has its answer already.
-            let _ = dir.remove_file(partial.name);
-        }
+        self.dir().map_or(Ok(()), |dir| dir.remove_file(partial.name))
     }
 
     /// Gives a whole file its mode and time, and its name; says where it stands then.
@@ -284,39 +313,6 @@ impl Landing {
         }
         Err(LandingError::Crowded(path))
     }
-}
-
-/// The name under which a name of the peer's lands.
-fn landed(name: &str) -> Cow<'_, str> {
-    let reserved =
-        name.get(..PARTIAL_PREFIX.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(PARTIAL_PREFIX));
-    if reserved { Cow::Owned(format!("_{name}")) } else { Cow::Borrowed(name) }
-}
-
-/// `report.pdf` with 1 is `report (1).pdf`; folders keep their dots. Never over 255 bytes when the name is not.
-fn numbered(name: &str, number: u32, folder: bool) -> String {
-    const NAME_BYTES: usize = 255;
-    const EXTENSION_BYTES: usize = 32;
-    if number == 0 {
-        return name.to_owned();
-    }
-    let dot = name.rfind('.').filter(|dot| !folder && *dot > 0 && name.len() - dot <= EXTENSION_BYTES);
-    let (stem, extension) = name.split_at(dot.unwrap_or(name.len()));
-    let suffix = format!(" ({number}){extension}");
-    let stem = stem.get(..stem.floor_char_boundary(NAME_BYTES.saturating_sub(suffix.len()))).unwrap_or_default();
-    format!("{stem}{suffix}")
-}
-
-fn partial_name() -> io::Result<String> {
-    let mut random = [0; PARTIAL_RANDOM];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    Ok(format!("{PARTIAL_PREFIX}{:016x}", u64::from_be_bytes(random)))
-}
-
-/// Whether `name` is one that [`partial_name`] makes.
-pub(super) fn is_partial_name(name: &str) -> bool {
-    name.strip_prefix(PARTIAL_PREFIX)
-        .is_some_and(|random| random.len() == 2 * PARTIAL_RANDOM && random.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn folder_builder(meta: Meta) -> DirBuilder {

@@ -16,7 +16,7 @@ mod writer;
 use super::Report;
 use super::landing::{Landing, LandingError};
 use super::list::List;
-use super::resume::Journal;
+use super::resume::{Journal, Journals, Key};
 use super::window::{Opening, Piece, Seat, Window};
 use crate::frame::{Digest, Offer, Position, Reason, TransferId};
 use inbox::Inbox;
@@ -44,8 +44,8 @@ pub enum OnClash {
 pub struct Settings {
     /// Where files go when the user names no other folder.
     pub dir: PathBuf,
-    /// Where what a crash leaves is written down; made when missing.
-    pub state: PathBuf,
+    /// Where what a crash leaves is written down.
+    pub journals: Arc<Journals>,
     /// Wait for the disk itself before a file counts as received.
     pub fsync: bool,
     /// The peer's fingerprint: a partial goes on only with data of the same peer.
@@ -274,8 +274,15 @@ impl Worker {
         if let Some(error) = landing.refused(list) {
             return self.report(DownloadReport::Broken { reason: Reason::Rule, text: error.to_string() });
         }
-        let Settings { state, peer, .. } = &*self.settings;
-        let (journal, past) = Journal::open(state, peer, &offer.digest, dest, list);
+        let Settings { journals, peer, .. } = &*self.settings;
+        let key = Key { peer, digest: &offer.digest, into: dest };
+        let (journal, past) = match Journal::open(journals, key, list, self.inbox.cancelled()) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let text = format!("cannot begin the download: {}", super::why(&error));
+                return self.report(DownloadReport::Broken { reason: Reason::Io, text });
+            }
+        };
         let mut writer = Writer::new(Arc::clone(list), landing, journal);
         let taken_up = match past {
             Ok(Some(past)) => writer.take_up(past, self.inbox.cancelled()),
@@ -294,8 +301,12 @@ impl Worker {
                 Ok(finished) => self.report(finished),
                 Err(broken) => self.report(broken.into()),
             },
-            Ok(false) => {}
-            Err(broken) => self.report(broken.into()),
+            Ok(false) => writer.leave(),
+            Err(broken) => {
+                // The journal is let go before anybody is told, for the same offer may come again at once.
+                writer.leave();
+                self.report(broken.into());
+            }
         }
     }
 
@@ -316,7 +327,6 @@ impl Worker {
                     chunks => writer.write(chunks)?,
                 }
             }
-            writer.write_down_partial();
             self.window.durable(self.transfer, writer.position());
             for piece in batch.drain(..) {
                 if let Piece::Chunk { record, .. } = piece {

@@ -62,7 +62,23 @@ impl Home {
 
     /// Starts any command of the program.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Peer {
-        Peer::start(name, self, arguments, None)
+        Peer::start(name, self, self.program(arguments), None)
+    }
+
+    /// The program started by a line of shell that ends in `"$@"`, with limits say.
+    pub(crate) fn start_by(&self, name: &str, shell: &str, arguments: &[&str]) -> Peer {
+        let program = self.program(arguments);
+        let mut command = Command::new("sh");
+        command.args(["-c", shell, "sh"]).arg(program.get_program()).args(program.get_args());
+        command.current_dir(self.work());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Peer::start(name, self, command, None)
     }
 
     /// `listen` with `--json` on a free port of 127.0.0.1; it listens by the time this returns.
@@ -81,7 +97,7 @@ impl Home {
     pub(crate) fn json(&self, name: &str, role: &[&str], options: &[&str], watch: Option<Watch>) -> Peer {
         let inbox = self.inbox();
         let common = ["--json", "-n", name, "--dir", inbox.to_str().unwrap()];
-        Peer::start(name, self, &[role, &common, options].concat(), watch)
+        Peer::start(name, self, self.program(&[role, &common, options].concat()), watch)
     }
 }
 

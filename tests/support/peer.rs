@@ -8,7 +8,7 @@ use super::{DEADLINE, Home, is, text};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
@@ -57,8 +57,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn start(name: &str, home: &Home, arguments: &[&str], watch: Option<Watch>) -> Self {
-        let mut child = home.program(arguments).spawn().unwrap();
+    pub(super) fn start(name: &str, home: &Home, mut command: Command, watch: Option<Watch>) -> Self {
+        let mut child = command.spawn().unwrap();
         let heard = Arc::new(Heard::default());
         let out = read(Stream::Out, child.stdout.take().unwrap(), &heard, watch);
         let err = read(Stream::Err, child.stderr.take().unwrap(), &heard, None);
@@ -88,6 +88,14 @@ impl Peer {
     /// The number of its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it has held so far, in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Types a line.

@@ -1,5 +1,9 @@
 use super::*;
 
+const SEED: Seed = [7; 16];
+
+fn drop_name(_: &str) {}
+
 #[test]
 fn a_second_name_keeps_the_extension_and_never_grows_over_255_bytes() {
     let long = format!("{}.txt", "é".repeat(125));
@@ -25,8 +29,9 @@ fn a_name_that_looks_like_a_partial_lands_beside_it() {
     assert_eq!(landed(".P2PCHAT-0123"), "_.P2PCHAT-0123");
     assert_eq!(landed(".p2pchat"), ".p2pchat");
     assert_eq!(landed("日本語日本語"), "日本語日本語");
-    let name = partial_name().unwrap();
-    assert!(is_partial_name(&name));
+    assert!(is_partial_name(&partial_name(&[1; 16], 3)));
+    assert_ne!(partial_name(&[1; 16], 3), partial_name(&[1; 16], 4));
+    assert_ne!(partial_name(&[1; 16], 3), partial_name(&[2; 16], 3));
     assert!(!is_partial_name(".p2pchat-0123/../../x..") && !is_partial_name("0123456789abcdef"));
 }
 
@@ -34,8 +39,8 @@ fn a_name_that_looks_like_a_partial_lands_beside_it() {
 fn a_peer_s_partial_name_lands_under_another_also_as_a_folder() {
     let temp = tempfile::tempdir().unwrap();
     let mut landing = Landing::open(temp.path(), OnClash::Overwrite, false).unwrap();
-    assert_eq!(landing.enter(".p2pchat-x", Meta::default()).unwrap(), "_.p2pchat-x");
-    let partial = landing.create(".p2pchat-y", Meta::default()).unwrap();
+    assert_eq!(landing.enter(".p2pchat-x", Meta::default(), drop_name).unwrap(), "_.p2pchat-x");
+    let partial = landing.create(partial_name(&SEED, 0), ".p2pchat-y", Meta::default()).unwrap();
     let path = landing.publish(&partial, ".p2pchat-y", Meta::default()).unwrap();
     assert_eq!(path, temp.path().join("_.p2pchat-x/_.p2pchat-y"));
     assert!(path.is_file());
@@ -48,7 +53,7 @@ fn a_time_out_of_range_does_not_fail_a_file() {
     for (i, seconds) in [i64::MIN, i64::MAX, -1, 0].into_iter().enumerate() {
         let meta = Meta { mode: 0o600, seconds, nanos: 1 };
         let name = format!("f{i}");
-        let partial = landing.create(&name, meta).unwrap();
+        let partial = landing.create(partial_name(&SEED, i), &name, meta).unwrap();
         landing.publish(&partial, &name, meta).unwrap();
         assert!(temp.path().join(name).is_file());
     }
@@ -61,7 +66,7 @@ fn a_full_disk_ends_all_and_a_bad_name_only_its_file() {
     assert_eq!(error(io::ErrorKind::PermissionDenied).ends_all(), None);
     let temp = tempfile::tempdir().unwrap();
     let landing = Landing::open(temp.path(), OnClash::Rename, false).unwrap();
-    let partial = landing.create("x", Meta::default()).unwrap();
+    let partial = landing.create(partial_name(&SEED, 0), "x", Meta::default()).unwrap();
     let too_long = "x".repeat(300);
     let error = landing.publish(&partial, &too_long, Meta::default()).unwrap_err();
     assert!(error.ends_all().is_none());

@@ -31,7 +31,7 @@ impl Inbox {
         Self { pieces, cancelled }
     }
 
-    pub(super) fn cancelled(&self) -> &AtomicBool {
+    pub(super) fn cancelled(&self) -> &Arc<AtomicBool> {
         &self.cancelled
     }
 

@@ -6,7 +6,7 @@ use super::{Broken, DownloadReport};
 use crate::frame::{Digest, FileStatus, Position};
 use crate::transfer::landing::{Landing, LandingError, Partial};
 use crate::transfer::list::{List, Step, Walk};
-use crate::transfer::resume::{Journal, Past};
+use crate::transfer::resume::{Journal, Open, Past};
 use crate::transfer::window::Piece;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A file over this is written down in the journal as soon as it is begun; a smaller one only if it outlasts its batch.
+/// That a file over this is begun stands in the journal, so that a partial that is gone can be told from one that never was.
 const LARGE: u64 = 1 << 20;
 /// Bytes read at a time to hash what an earlier run left.
 const HASH_READ: usize = 256 * 1024;
@@ -27,7 +27,6 @@ enum Current {
         partial: Partial,
         hasher: Box<blake3::Hasher>,
         len: u64,
-        written_down: bool,
     },
     /// It could not be made; its data is let go.
     Failed(String),
@@ -43,6 +42,8 @@ pub(super) struct Writer {
     walk: Walk,
     /// The folders of an earlier run that this one may meet again.
     folders: BTreeMap<usize, String>,
+    /// The one of them that the earlier run may not have made.
+    unproven: Option<usize>,
     current: Option<Current>,
     position: Position,
     first: Option<PathBuf>,
@@ -60,6 +61,7 @@ impl Writer {
             journal,
             walk: Walk::default(),
             folders: BTreeMap::new(),
+            unproven: None,
             current: None,
             position,
             first: None,
@@ -128,21 +130,20 @@ impl Writer {
         let outcome = match (status, current) {
             (FileStatus::Whole, Some(Current::Writing { partial, hasher, .. })) => {
                 if hasher.finalize() == blake3::Hash::from(*digest) {
+                    self.journal.whole(index);
                     match self.landing.publish(&partial, file.name, file.meta) {
                         Ok(path) => Ok(path),
                         Err(error) if error.ends_all().is_some() => {
-                            self.current =
-                                Some(Current::Writing { partial, hasher, len: file.size, written_down: false });
-                            self.write_down_partial();
+                            self.current = Some(Current::Writing { partial, hasher, len: file.size });
                             return Err(error.into());
                         }
                         Err(error) => {
-                            self.landing.discard(partial);
+                            self.discard(partial);
                             Err(error.to_string())
                         }
                     }
                 } else {
-                    self.landing.discard(partial);
+                    self.discard(partial);
                     Err("what arrived differs from what was sent".to_owned())
                 }
             }
@@ -150,7 +151,7 @@ impl Writer {
             (FileStatus::Whole, None) => return Err(unexpected()),
             (FileStatus::Changed | FileStatus::Unreadable, current) => {
                 if let Some(Current::Writing { partial, .. }) = current {
-                    self.landing.discard(partial);
+                    self.discard(partial);
                 }
                 Err(match status {
                     FileStatus::Unreadable => "the peer could not read it".to_owned(),
@@ -162,7 +163,6 @@ impl Writer {
         self.position = file.next();
         Ok(match outcome {
             Ok(path) => {
-                self.journal.done(index);
                 self.files += 1;
                 self.bytes += file.size;
                 if file.folder.is_none() {
@@ -178,12 +178,25 @@ impl Writer {
         })
     }
 
-    /// Writes down where the data of the present file is, so that a later run finds it.
-    pub(super) fn write_down_partial(&mut self) {
-        if let Some(Current::Writing { partial, written_down: written_down @ false, .. }) = &mut self.current {
-            self.journal.partial(self.walk.next_file(), &partial.name);
-            *written_down = true;
+    /// What cannot be removed stays as a hidden file; the download itself has its answer already.
+    fn discard(&self, partial: Partial) {
+        let _ = self.landing.discard(partial);
+    }
+
+    /// Ends before all is there: what a later run can go on with stays.
+    pub(super) fn leave(mut self) {
+        let partial = match self.current.take() {
+            Some(Current::Writing { partial, len, .. }) => Some((partial, len)),
+            _ => None,
+        };
+        let has_data = partial.as_ref().is_some_and(|(_, len)| *len > 0);
+        if self.journal.is_kept() && (has_data || self.journal.is_useful()) {
+            return;
         }
+        if let Some((partial, _)) = partial {
+            self.discard(partial);
+        }
+        self.journal.finish();
     }
 
     /// All data is there: what is left of the folders, and the end.
@@ -223,28 +236,42 @@ impl Writer {
     fn enter(&mut self, index: usize) -> Result<(), Broken> {
         let Some(folder) = self.list.folder(index) else { return Ok(()) };
         if let Some(name) = self.folders.remove(&index)
+            && (self.unproven != Some(index) || self.landing.is_fresh(&name))
             && self.landing.enter_again(&name, folder.meta).is_ok()
         {
+            self.set_first(folder.parent.is_none(), &name);
             return Ok(());
         }
-        let top = folder.parent.is_none().then(|| self.landing.path_of(folder.name));
-        match self.landing.enter(folder.name, folder.meta) {
+        let journal = &mut self.journal;
+        match self.landing.enter(folder.name, folder.meta, |name| journal.folder(index, folder.parent, name)) {
             Ok(name) => {
-                self.journal.folder(index, &name);
-                if let Some(top) = top {
-                    self.first.get_or_insert_with(|| top.with_file_name(name));
-                }
+                self.set_first(folder.parent.is_none(), &name);
                 Ok(())
             }
             // The files in it fail, each for itself.
-            Err(error) if error.ends_all().is_none() => Ok(()),
+            Err(error) if error.ends_all().is_none() => {
+                self.journal.no_folder(index);
+                Ok(())
+            }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The download is shown by the first name that it made at the top.
+    fn set_first(&mut self, top: bool, name: &str) {
+        if top {
+            let path = self.landing.root_path().join(name);
+            self.first.get_or_insert(path);
         }
     }
 
     /// Takes up what an earlier run left; the text says what of it does not hold, which is then begun anew.
     pub(super) fn take_up(&mut self, past: Past, cancelled: &AtomicBool) -> Result<(), String> {
-        let Past { folders, next, failed, partial } = past;
+        let Past { folders, next, failed, open, .. } = past;
+        let (next, unnamed) = match open {
+            Open::Name(index) => (index, true),
+            _ => (next, false),
+        };
         while self.walk.next_file() < next {
             self.walk.next(&self.list);
         }
@@ -252,45 +279,83 @@ impl Writer {
             let entered = folders
                 .get(&index)
                 .zip(self.list.folder(index))
-                .is_some_and(|(name, folder)| self.landing.enter_again(name, folder.meta).is_ok());
+                .is_some_and(|(made, folder)| self.landing.enter_again(&made.name, folder.meta).is_ok());
             if !entered {
                 self.begin_anew();
                 return Err("the folder of an earlier download is gone; it starts anew".to_owned());
             }
         }
-        if Walk::default().peek(&self.list) == Some(Step::Enter(0)) {
-            self.first = folders.get(&0).map(|name| self.landing.root_path().join(name));
+        if Walk::default().peek(&self.list) == Some(Step::Enter(0))
+            && next > 0
+            && let Some(made) = folders.get(&0)
+        {
+            self.set_first(true, &made.name);
         }
-        self.folders = folders;
+        self.folders = folders.into_iter().map(|(index, made)| (index, made.name)).collect();
+        self.unproven = if let Open::Folder(index) = open { Some(index) } else { None };
         self.failed = u32::try_from(failed.len()).unwrap_or(u32::MAX);
         self.files = u32::try_from(next - failed.len()).unwrap_or(u32::MAX);
         let lost: u64 = failed.iter().filter_map(|index| self.list.file(*index)).map(|file| file.size).sum();
         self.position = self.list.file(next).map_or(self.list.end(), |file| file.start);
         self.bytes = self.list.progress(self.position).0 - lost;
-        match partial {
-            Some(partial) => self.take_up_partial(&partial, cancelled),
-            None => Ok(()),
+        if unnamed {
+            if self.take_up_partial(open, cancelled)? {
+                return Ok(());
+            }
+            // It has its name; the run ended before it wrote another line.
+            self.pass_published(next);
         }
+        self.take_up_partial(open, cancelled).map(drop)
     }
 
-    fn take_up_partial(&mut self, partial: &str, cancelled: &AtomicBool) -> Result<(), String> {
+    fn pass_published(&mut self, index: usize) {
+        let Some((next, size)) = self.list.file(index).map(|file| (file.next(), file.size)) else { return };
+        self.walk.next(&self.list);
+        self.position = next;
+        self.files += 1;
+        self.bytes += size;
+    }
+
+    /// Takes up the partial of the next file; false when there is none. The text says why one that should be there is of no use.
+    fn take_up_partial(&mut self, open: Open, cancelled: &AtomicBool) -> Result<bool, String> {
+        if self.is_complete() {
+            return Ok(false);
+        }
         let index = self.reach_file().map_err(|broken| broken.text)?;
         let list = Arc::clone(&self.list);
-        let Some(file) = list.file(index) else { return Ok(()) };
+        let Some(file) = list.file(index) else { return Ok(false) };
         let anew = |why: &str| format!("{}: {why}; it starts anew", list.path(index));
-        let partial = self.landing.reopen(partial, file.name).map_err(|_| anew("the partial is gone"))?;
-        match hash(&partial.file, file.size, cancelled) {
+        let found = match self.landing.reopen(&self.journal.partial(index), file.name) {
+            Ok(Some(partial)) if partial.is_linked() => {
+                self.discard(partial);
+                Ok(None)
+            }
+            found => found,
+        };
+        match (&found, open) {
+            (Ok(None), Open::Partial) => return Err(anew("the partial is gone")),
+            (Ok(None), _) => return Ok(false),
+            (_, Open::Name(whole)) if whole == index => self.journal.again(index),
+            _ => {}
+        }
+        let Ok(Some(partial)) = found else {
+            self.journal.new_names();
+            return Err(anew("the partial is gone"));
+        };
+        let spoiled = match hash(&partial.file, file.size, cancelled) {
             Ok(Some((hasher, len))) => {
                 self.position = file.start + len;
-                self.current = Some(Current::Writing { partial, hasher: Box::new(hasher), len, written_down: true });
-                Ok(())
+                self.current = Some(Current::Writing { partial, hasher: Box::new(hasher), len });
+                return Ok(true);
             }
-            Ok(None) => {
-                self.landing.discard(partial);
-                Err(anew("the partial is longer than the file"))
-            }
-            Err(error) => Err(anew(&crate::transfer::why(&error))),
-        }
+            // The partial stays for a run that is not cancelled.
+            Err(_) if cancelled.load(Ordering::Acquire) => return Ok(true),
+            Ok(None) => anew("the partial is longer than the file"),
+            Err(error) => anew(&crate::transfer::why(&error)),
+        };
+        self.discard(partial);
+        self.journal.new_names();
+        Err(spoiled)
     }
 
     fn begin_anew(&mut self) {
@@ -303,14 +368,11 @@ impl Writer {
 /// Makes the partial of a file; one that cannot be made is let go, unless that ends all.
 fn begin(landing: &Landing, journal: &mut Journal, list: &List, index: usize) -> Result<Current, Broken> {
     let Some(file) = list.file(index) else { return Err(unexpected()) };
-    match landing.create(file.name, file.meta) {
-        Ok(partial) => {
-            let large = file.size > LARGE;
-            if large {
-                journal.partial(index, &partial.name);
-            }
-            Ok(Current::Writing { partial, hasher: Box::default(), len: 0, written_down: large })
-        }
+    if file.size > LARGE {
+        journal.begun(index);
+    }
+    match landing.create(journal.partial(index), file.name, file.meta) {
+        Ok(partial) => Ok(Current::Writing { partial, hasher: Box::default(), len: 0 }),
         Err(error) if error.ends_all().is_none() => Ok(Current::Failed(error.to_string())),
         Err(error) => Err(error.into()),
     }

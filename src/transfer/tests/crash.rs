@@ -4,6 +4,8 @@
 
 use super::whole::{Rooms, finished, noise};
 use super::wire::{Outcome, Run};
+use crate::transfer::landing::partial_name;
+use crate::transfer::resume::Journals;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,22 @@ fn partial(folder: &Path) -> PathBuf {
     entries
         .find(|path| path.file_name().unwrap().to_string_lossy().starts_with(".p2pchat-"))
         .expect("a partial is there")
+}
+
+fn journal(rooms: &Rooms) -> PathBuf {
+    fs::read_dir(rooms.state.path()).unwrap().next().unwrap().unwrap().path()
+}
+
+/// Takes back what was written after this line, as if the program had been killed there; gives the name of a file's partial.
+fn killed_after(rooms: &Rooms, line: &str) -> impl Fn(usize) -> PathBuf {
+    let path = journal(rooms);
+    let text = fs::read_to_string(&path).unwrap();
+    let end = text.find(line).unwrap() + line.len();
+    fs::write(&path, &text[..end]).unwrap();
+    let seed = text.split_once("\nseed ").unwrap().1.get(..32).unwrap();
+    let seed = u128::from_str_radix(seed, 16).unwrap().to_be_bytes();
+    let folder = rooms.to.path().join("t");
+    move |index| folder.join(partial_name(&seed, index))
 }
 
 fn assert_whole(rooms: &Rooms, outcome: &Outcome) {
@@ -177,16 +195,16 @@ fn another_peer_never_goes_on_with_a_partial() {
 #[test]
 fn a_journal_that_does_not_hold_is_said_and_everything_starts_anew() {
     let spoil: [fn(String) -> String; 6] = [
-        |text| text + "done 99\n",
-        |text| text + "partial 1 ../../etc/passwd\n",
-        |text| text + "folder 0 ../x\n",
+        |text| text + "whole 99\n",
+        |text| text + "folder 7 - not-in-the-list\n",
+        |text| text + "folder 0 - ../x\n",
         |text| text + "rubbish\n",
-        |text| text.replace("done 0", "done 1"),
+        |text| text.replace("whole 0", "whole 1"),
         |text| text.replace("p2pchat download 1", "p2pchat download 2"),
     ];
     for spoil in spoil {
         let rooms = crashed();
-        let path = fs::read_dir(rooms.state.path()).unwrap().next().unwrap().unwrap().path();
+        let path = journal(&rooms);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, spoil(text.clone())).unwrap();
         let outcome = rooms.run(&["t"]).go();
@@ -200,13 +218,93 @@ fn a_journal_that_does_not_hold_is_said_and_everything_starts_anew() {
 #[test]
 fn a_last_line_that_is_cut_does_not_count() {
     let rooms = crashed();
-    let path = fs::read_dir(rooms.state.path()).unwrap().next().unwrap().unwrap().path();
+    let path = journal(&rooms);
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text + "don").unwrap();
+    fs::write(&path, text + "who").unwrap();
     let outcome = rooms.run(&["t"]).go();
     assert!(outcome.warnings.is_empty());
     assert!(outcome.ready[0].1 > 5);
     assert_whole(&rooms, &outcome);
+}
+
+#[test]
+fn a_whole_file_gets_its_name_once_wherever_the_program_was_killed() {
+    type Prepare = fn(&Path, &Path);
+    let moments: [(&str, Prepare); 3] = [
+        ("before the file got its name", |named, partial| fs::rename(named, partial).unwrap()),
+        ("between link and unlink", |named, partial| fs::hard_link(named, partial).unwrap()),
+        ("after it", |_, _| {}),
+    ];
+    for (moment, prepare) in moments {
+        let rooms = crashed();
+        let name_of = killed_after(&rooms, "whole 0\n");
+        prepare(&rooms.to.path().join("t/a"), &name_of(0));
+        let next = fs::metadata(name_of(1)).unwrap().len();
+        if moment.starts_with("before") {
+            fs::remove_file(name_of(1)).unwrap();
+        }
+        let outcome = rooms.run(&["t"]).go();
+        let resumed = if moment.starts_with("before") { 5 } else { 5 + next };
+        assert_eq!(outcome.ready[0].1, resumed, "{moment}");
+        assert!(outcome.warnings.is_empty(), "{moment}: {outcome:?}");
+        assert_whole(&rooms, &outcome);
+    }
+}
+
+#[test]
+fn a_whole_file_without_its_name_is_not_believed_either() {
+    let rooms = crashed();
+    let name_of = killed_after(&rooms, "whole 0\n");
+    fs::remove_file(rooms.to.path().join("t/a")).unwrap();
+    fs::remove_file(name_of(1)).unwrap();
+    fs::write(name_of(0), b"smell").unwrap();
+    assert_whole(&rooms, &rooms.run(&["t"]).go());
+
+    let rooms = crashed();
+    let name_of = killed_after(&rooms, "whole 0\n");
+    fs::remove_file(rooms.to.path().join("t/a")).unwrap();
+    fs::remove_file(name_of(1)).unwrap();
+    fs::write(name_of(0), b"too long").unwrap();
+    let outcome = rooms.run(&["t"]).go();
+    assert_eq!(outcome.warnings, ["t/a: the partial is longer than the file; it starts anew"]);
+    assert_whole(&rooms, &outcome);
+}
+
+#[test]
+fn a_folder_is_made_once_wherever_the_program_was_killed() {
+    for made in [true, false] {
+        let rooms = crashed();
+        drop(killed_after(&rooms, "folder 0 - t\n"));
+        fs::remove_dir_all(rooms.to.path().join("t")).unwrap();
+        if made {
+            fs::create_dir(rooms.to.path().join("t")).unwrap();
+        }
+        assert_whole(&rooms, &rooms.run(&["t"]).go());
+    }
+}
+
+#[test]
+fn a_folder_of_the_user_is_not_taken_for_one_that_was_about_to_be_made() {
+    let rooms = crashed();
+    drop(killed_after(&rooms, "folder 0 - t\n"));
+    fs::remove_dir_all(rooms.to.path().join("t")).unwrap();
+    fs::create_dir(rooms.to.path().join("t")).unwrap();
+    fs::write(rooms.to.path().join("t/mine"), "mine").unwrap();
+    let outcome = rooms.run(&["t"]).go();
+    assert_eq!(outcome.finished.as_ref().unwrap().0, rooms.to.path().join("t (1)"));
+    assert_eq!(fs::read_dir(rooms.to.path().join("t")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(rooms.to.path().join("t (1)")).unwrap().count(), 3);
+}
+
+#[test]
+fn without_a_journal_a_partial_that_nobody_will_find_is_not_left() {
+    let rooms = Rooms::new();
+    rooms.put("big", &noise(BIG));
+    let blocked = rooms.put("file", b"");
+    let mut run = rooms.run(&["big"]);
+    run.settings.journals = Journals::new(blocked.join("state"));
+    crash(run);
+    assert_eq!(fs::read_dir(rooms.to.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -215,7 +313,7 @@ fn a_state_directory_that_cannot_be_made_costs_only_a_warning() {
     rooms.put("a", b"a");
     let blocked = rooms.put("file", b"");
     let mut run = rooms.run(&["a"]);
-    run.settings.state = blocked.join("state");
+    run.settings.journals = Journals::new(blocked.join("state"));
     let outcome = run.go();
     assert_eq!(outcome.warnings.len(), 1);
     assert_eq!(finished(&outcome), (1, 0, 1));

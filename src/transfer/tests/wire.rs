@@ -4,6 +4,7 @@ use crate::buffer::{LENGTH, OutChunk, Pool, Record, TAG};
 use crate::frame::{ChunkHeader, Frame, Offer, Position};
 use crate::outbox::{Bulk, Outbox};
 use crate::transfer::receive::{Download, DownloadReport, OnClash, Settings};
+use crate::transfer::resume::Journals;
 use crate::transfer::send::{Upload, UploadReport};
 use crate::transfer::window::{Admission, Delivered, Fault, Window};
 use std::path::{Path, PathBuf};
@@ -65,7 +66,8 @@ pub(super) struct Outcome {
 
 impl Run {
     pub(super) fn new(paths: &[&Path], dir: &Path, state: &Path) -> Self {
-        let settings = Settings { dir: dir.into(), state: state.into(), fsync: false, peer: "PEER".into() };
+        let journals = Journals::new(state.into());
+        let settings = Settings { dir: dir.into(), journals, fsync: false, peer: "PEER".into() };
         Self {
             paths: paths.iter().map(|path| path.to_path_buf()).collect(),
             settings,

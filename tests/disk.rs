@@ -1,0 +1,393 @@
+//! Disks that are full, slow or gone, and sources that change under the sender: both sides are told in clear words, what is there of
+//! a file is kept, the rest goes on, and so does the conversation.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say, and which tests this machine does not allow")]
+
+mod support;
+
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::files::content;
+use support::home::names;
+use support::{Home, Peer, Relay, is, text};
+
+const MIB: usize = 1 << 20;
+
+/// A line each way, as if nothing had happened.
+#[track_caller]
+fn they_talk(ana: &Peer, ben: &Peer, word: &str) {
+    ana.send(&format!("{word} from ana"));
+    ben.message(&format!("{word} from ana"));
+    ben.send(&format!("{word} from ben"));
+    ana.message(&format!("{word} from ben"));
+}
+
+/// The transfer as a whole failed, or a file of it.
+fn failed(event: &Value) -> bool {
+    is(event, "failed") || is(event, "cancelled")
+}
+
+mod full {
+    use super::*;
+
+    /// Both are told that there is no room, what came is kept, and they talk on.
+    #[track_caller]
+    fn both_are_told(ana: &Peer, ben: &Peer, why: &str) {
+        let (here, there) = (ana.wait_for(failed), ben.wait_for(failed));
+        for said in [&here, &there].map(|event| text(event, "reason")) {
+            assert!(said.contains("data") && said.contains(why), "{said}");
+        }
+        assert!(text(&there, "reason").contains("not enough space"), "{there}");
+        they_talk(ana, ben, "still here");
+        let left = ana.home().received();
+        assert!(
+            left.iter().any(|name| name.starts_with(".p2pchat-")) && !left.contains(&"data".to_owned()),
+            "{left:?}"
+        );
+    }
+
+    /// Goes on where it stopped: less than all of it is sent again.
+    #[track_caller]
+    fn a_second_try_completes(ana: &Peer, ben: &Peer, data: &[u8]) {
+        ben.send("/send data");
+        ben.event("done");
+        ana.event("done");
+        assert!(fs::read(ana.home().inbox().join("data")).unwrap() == data, "it differs");
+        let left = ana.home().received();
+        assert!(!left.iter().any(|name| name.starts_with(".p2pchat-")), "{left:?}");
+        assert!(names(&ana.home().data().join("partials")).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_may_not_grow_so_large_is_told_and_goes_on_when_it_may() {
+        let home = Home::new();
+        let inbox = home.inbox();
+        let arguments = ["listen", "127.0.0.1:0", "--json", "-n", "ana", "--accept", "always", "--dir"];
+        let arguments = [&arguments[..], &[inbox.to_str().unwrap()]].concat();
+        // Without a word of its own, a program that exceeds the limit is killed by a signal.
+        let mut ana = home.start_by("ana", r#"ulimit -S -f 4096; exec "$@""#, &arguments);
+        ana.event("listening");
+        let sender = Home::new();
+        let data = content("too large", 16 * MIB);
+        sender.file("data", &data);
+        let mut ben = sender.connect("ben", ana.addr(), &[]);
+        ben.send("/send data");
+        both_are_told(&ana, &ben, "too large");
+        ben.send("/quit");
+        ben.ends_with(6);
+        ana.ends_with(0);
+        let kept = fs::metadata(inbox.join(&home.received()[0])).unwrap().len();
+        assert!(kept >= 2 * MIB as u64, "{kept} bytes are kept");
+
+        let ana = home.listen("ana", &["--accept", "always"]);
+        let relay = Relay::to(ana.addr());
+        let ben = sender.connect("ben", relay.addr(), &[]);
+        a_second_try_completes(&ana, &ben, &data);
+        let sent = relay.tape().len() as u64;
+        assert!(sent < data.len() as u64 - kept + MIB as u64, "{sent} bytes were sent again");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_goes_on_when_there_is_room() {
+        let home = Home::new();
+        let Some(_mounted) = Mounted::tmpfs(&home.inbox(), "4m") else { return };
+        fs::write(home.inbox().join("ballast"), vec![1; 2 * MIB]).unwrap();
+        let ana = home.listen("ana", &["--accept", "always"]);
+        let ben = Home::new().connect("ben", ana.addr(), &[]);
+        let data = content("no room", 3 * MIB);
+        ben.home().file("data", &data);
+        ben.send("/send data");
+        both_are_told(&ana, &ben, "no space left on device");
+        fs::remove_file(home.inbox().join("ballast")).unwrap();
+        a_second_try_completes(&ana, &ben, &data);
+    }
+
+    #[test]
+    fn small_files_fill_a_disk_as_well() {
+        let home = Home::new();
+        let Some(_mounted) = Mounted::tmpfs(&home.inbox(), "1m") else { return };
+        let ana = home.listen("ana", &["--accept", "always"]);
+        let ben = Home::new().connect("ben", ana.addr(), &[]);
+        let folder = ben.home().work().join("folder");
+        fs::create_dir(&folder).unwrap();
+        for number in 0..400 {
+            fs::write(folder.join(format!("{number:03}")), content(&number.to_string(), 4_000)).unwrap();
+        }
+        ben.send("/send folder");
+        let said = ana.wait_for(failed);
+        assert!(text(&said, "reason").contains("no space left on device"), "{said}");
+        ben.wait_for(failed);
+        they_talk(&ana, &ben, "still here");
+        // What was whole has its name, and the room is used to the last page.
+        let whole = names(&home.inbox().join("folder"));
+        assert!(whole.len() > 200, "{}", whole.len());
+        remount(&home.inbox(), "4m");
+        ben.send("/send folder");
+        ben.event("done");
+        ana.event("done");
+        assert_eq!(home.received(), ["folder"]);
+        for number in 0..400 {
+            let landed = fs::read(home.inbox().join("folder").join(format!("{number:03}"))).unwrap();
+            assert!(landed == content(&number.to_string(), 4_000), "{number}");
+        }
+        assert_eq!(names(&home.inbox().join("folder")).len(), 400);
+    }
+}
+
+mod sources {
+    use super::*;
+
+    /// `first` is on its way over a slow line, `second` is yet to come; then something happens to them.
+    fn meanwhile(happens: impl FnOnce(&Path)) -> (Peer, Peer) {
+        let ana = Home::new().listen("ana", &["--accept", "always"]);
+        let relay = Relay::slow(ana.addr(), 16 * MIB as u64);
+        let ben = Home::new().connect("ben", relay.addr(), &[]);
+        let folder = ben.home().work().join("folder");
+        fs::create_dir(&folder).unwrap();
+        for name in ["first", "second"] {
+            fs::write(folder.join(name), content(name, 8 * MIB)).unwrap();
+        }
+        ben.send("/send folder");
+        ana.event("progress");
+        happens(&folder);
+        ana.wait_for(|event| is(event, "done") || (is(event, "failed") && event.get("path").is_none()));
+        ben.wait_for(|event| is(event, "done") || (is(event, "failed") && event.get("path").is_none()));
+        they_talk(&ana, &ben, "still here");
+        // The line may go now that nothing is on it.
+        drop(relay);
+        (ana, ben)
+    }
+
+    /// That file failed on both sides, in these words on the sender's; the other arrived.
+    #[track_caller]
+    fn fails(name: &str, here: &str, there: &str, happens: impl FnOnce(&Path)) {
+        let (ana, ben) = meanwhile(happens);
+        for (peer, why) in [(&ben, here), (&ana, there)] {
+            let files: Vec<_> = peer.all("failed").into_iter().filter(|event| event.get("path").is_some()).collect();
+            assert_eq!(files.len(), 1, "{files:?}");
+            assert!(text(&files[0], "path").ends_with(&format!("folder/{name}")), "{files:?}");
+            assert!(text(&files[0], "reason").contains(why), "{files:?}");
+        }
+        let other = if name == "first" { "second" } else { "first" };
+        arrived(&ana, &[other]);
+    }
+
+    /// These and nothing else stand in the folder, as they were when they were offered.
+    #[track_caller]
+    fn arrived(ana: &Peer, wanted: &[&str]) {
+        let folder = ana.home().inbox().join("folder");
+        assert_eq!(names(&folder), wanted);
+        for name in wanted {
+            assert!(fs::read(folder.join(name)).unwrap() == content(name, 8 * MIB), "{name} differs");
+        }
+    }
+
+    fn open(path: PathBuf) -> File {
+        File::options().write(true).open(path).unwrap()
+    }
+
+    #[test]
+    fn one_that_shrinks_fails_alone() {
+        fails("first", "it shrank while it was sent", "it changed while the peer read it", |folder| {
+            open(folder.join("first")).set_len(1).unwrap();
+        });
+    }
+
+    #[test]
+    fn one_that_grows_fails_alone() {
+        fails("first", "it grew while it was sent", "it changed while the peer read it", |folder| {
+            File::options().append(true).open(folder.join("first")).unwrap().write_all(b"more").unwrap();
+        });
+    }
+
+    #[test]
+    fn one_that_is_written_over_fails_alone() {
+        fails("first", "it changed while it was sent", "it changed while the peer read it", |folder| {
+            open(folder.join("first")).write_all(b"other bytes").unwrap();
+        });
+    }
+
+    #[test]
+    fn one_that_is_replaced_or_removed_while_it_is_open_arrives_as_it_was_offered() {
+        let replaced = |folder: &Path| {
+            fs::write(folder.join("other"), content("other", 8 * MIB)).unwrap();
+            fs::rename(folder.join("other"), folder.join("first")).unwrap();
+        };
+        let removed = |folder: &Path| fs::remove_file(folder.join("first")).unwrap();
+        for happens in [&replaced as &dyn Fn(&Path), &removed] {
+            let (ana, _ben) = meanwhile(happens);
+            arrived(&ana, &["first", "second"]);
+        }
+    }
+
+    #[test]
+    fn one_that_is_replaced_before_its_turn_fails_alone() {
+        fails("second", "it changed while it was sent", "it changed while the peer read it", |folder| {
+            fs::write(folder.join("other"), content("other", 8 * MIB)).unwrap();
+            fs::rename(folder.join("other"), folder.join("second")).unwrap();
+        });
+    }
+
+    #[test]
+    fn one_that_is_gone_before_its_turn_fails_alone() {
+        fails("second", "no such file", "the peer could not read it", |folder| {
+            fs::remove_file(folder.join("second")).unwrap();
+        });
+    }
+
+    #[test]
+    fn one_that_becomes_a_folder_or_a_pipe_before_its_turn_fails_alone() {
+        fails("second", "ceased to be a file", "it changed while the peer read it", |folder| {
+            fs::remove_file(folder.join("second")).unwrap();
+            fs::create_dir(folder.join("second")).unwrap();
+        });
+        fails("second", "ceased to be a file", "it changed while the peer read it", |folder| {
+            fs::remove_file(folder.join("second")).unwrap();
+            // Opened in earnest, it would wait for somebody who writes.
+            nix::unistd::mkfifo(&folder.join("second"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_link_that_takes_the_place_of_a_file_is_not_followed() {
+        fails("second", "symbolic link", "the peer could not read it", |folder| {
+            fs::remove_file(folder.join("second")).unwrap();
+            std::os::unix::fs::symlink("/etc/passwd", folder.join("second")).unwrap();
+        });
+    }
+}
+
+mod gone {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
+        let ana = Home::new().listen("ana", &["--accept", "always"]);
+        let relay = Relay::slow(ana.addr(), 16 * MIB as u64);
+        let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+        ben.home().file("data", content("data", 8 * MIB));
+        ben.send("/send data");
+        ana.event("progress");
+        fs::remove_dir_all(ana.home().inbox()).unwrap();
+        for peer in [&ana, &ben] {
+            peer.wait_for(failed);
+        }
+        assert!(text(&ana.event("failed"), "reason").contains("no such file or directory"));
+        they_talk(&ana, &ben, "still here");
+        // And what is offered next finds no folder at all.
+        ben.home().file("more", "more");
+        ben.send("/send more");
+        let declined = ben.event("declined");
+        assert!(text(&declined, "reason").contains("no such file or directory"), "{declined}");
+        they_talk(&ana, &ben, "and here");
+        assert!(!ana.home().inbox().exists());
+        ben.send("/quit");
+        ben.ends_with(6);
+    }
+}
+
+/// A disk that stops in the middle of a write and goes on later.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_stands_still_delays_no_line_and_fills_no_memory() {
+    /// What a stalled receiver may hold, in KiB: the window of 24 MiB, and the program itself, unoptimised.
+    const BOUND_KIB: u64 = 64 << 10;
+    const SIZE: usize = 128 * MIB;
+    let home = Home::new();
+    let image = home.work().join("image");
+    File::create(&image).unwrap().set_len(192 * MIB as u64).unwrap();
+    let Some(mounted) = Mounted::image(&image, &home.inbox()) else { return };
+    let ana = home.listen("ana", &["--accept", "always"]);
+    let ben = Home::new().connect("ben", ana.addr(), &[]);
+    let data = content("stands still", SIZE);
+    ben.home().file("data", &data);
+    ben.home().file("small", "small");
+    ben.send("/send data");
+    ana.event("accepted");
+    let frozen = mounted.freeze();
+    // The line is full and the disk takes nothing: still every line comes, and so does the answer to another offer.
+    for n in 0..50 {
+        they_talk(&ana, &ben, &format!("line {n}"));
+    }
+    ben.send("/send small");
+    ana.wait_for_nth(2, |event| is(event, "offer"));
+    ana.send("/transfers");
+    let bytes = ana.event("info")["transfers"][0]["bytes"].as_u64().unwrap();
+    assert!(bytes < SIZE as u64, "the disk did not stand still");
+    for peer in [&ana, &ben] {
+        assert!(peer.peak_memory() < BOUND_KIB, "{} KiB at the peak", peer.peak_memory());
+    }
+    drop(frozen);
+    ana.event_nth(2, "done");
+    assert!(fs::read(home.inbox().join("data")).unwrap() == data, "it differs");
+    assert_eq!(fs::read(home.inbox().join("small")).unwrap(), b"small");
+}
+
+/// A file system of a test's own, for as long as the value lives.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// A small one in memory; none, and why, where this user may not mount.
+    fn tmpfs(at: &Path, size: &str) -> Option<Self> {
+        Self::mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], at)
+    }
+
+    /// One in a file.
+    fn image(image: &Path, at: &Path) -> Option<Self> {
+        let made = Command::new("mkfs.ext4").args(["-q", "-E", "root_owner"]).arg(image).output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            eprintln!("skipped: there is no mkfs.ext4 here");
+            return None;
+        }
+        Self::mount(&["-o", "loop", image.to_str().unwrap()], at)
+    }
+
+    fn mount(arguments: &[&str], at: &Path) -> Option<Self> {
+        let output = Command::new("mount").args(arguments).arg(at).output();
+        match output {
+            Ok(output) if output.status.success() => Some(Self(at.to_owned())),
+            Ok(output) => {
+                eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: mount: {error}");
+                None
+            }
+        }
+    }
+
+    /// From now on nothing can be written to it.
+    #[cfg(target_os = "linux")]
+    fn freeze(&self) -> Frozen {
+        let frozen = Command::new("fsfreeze").arg("-f").arg(&self.0).status().unwrap();
+        assert!(frozen.success());
+        Frozen(self.0.clone())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn remount(at: &Path, size: &str) {
+    let done = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(at).status().unwrap();
+    assert!(done.success());
+}
+
+/// Until dropped.
+#[cfg(target_os = "linux")]
+struct Frozen(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze").arg("-u").arg(&self.0).status();
+    }
+}

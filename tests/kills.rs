@@ -1,0 +1,266 @@
+//! Programs that are killed in the middle of a transfer: the same `/send` again always ends with the same tree, whole, once, and
+//! with nothing beside it.
+//!
+//! A dozen kills by default. The long run:
+//!
+//! ```text
+//! P2PCHAT_KILLS=200 cargo test --test kills -- --nocapture
+//! ```
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+use support::files::content;
+use support::home::names;
+use support::{Dice, Home, Peer};
+
+/// How many kills; documented above.
+const KILLS: &str = "P2PCHAT_KILLS";
+const KILLS_BY_DEFAULT: usize = 12;
+const LARGE: usize = 64 << 20;
+const SMALL: u64 = 200;
+
+/// What the sender has and the receiver shall get: modes, times and contents by path.
+struct Tree {
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Entry {
+    mode: u32,
+    modified: i64,
+    /// None for a folder.
+    digest: Option<blake3::Hash>,
+}
+
+impl Tree {
+    /// Makes `tree` in a folder: small files before and after a large one, empty ones, an empty folder, modes of all kinds.
+    fn make(folder: &Path, dice: &mut Dice) -> Self {
+        let root = folder.join("tree");
+        for sub in ["a/b", "hollow", "z"] {
+            fs::create_dir_all(root.join(sub)).unwrap();
+        }
+        for number in 0..SMALL {
+            let sub = dice.pick(&["a", "a/b", "z"]);
+            let size = if number % 10 == 0 { 0 } else { dice.within(1..16_384) };
+            let path = root.join(sub).join(format!("small-{number}"));
+            fs::write(&path, content(&number.to_string(), size as usize)).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(dice.pick(&[0o644, 0o755, 0o600, 0o400]))).unwrap();
+        }
+        fs::write(root.join("large"), content("large", LARGE)).unwrap();
+        fs::set_permissions(root.join("hollow"), Permissions::from_mode(0o555)).unwrap();
+        let mut tree = Self { entries: BTreeMap::new() };
+        read(&root, "", &mut |path, full| tree.entries.extend([(path, Entry::of(full))]));
+        tree.entries.insert(String::new(), Entry::of(&root));
+        tree
+    }
+
+    /// Fails when a file has its name and is not whole; `known` are those that were looked at before.
+    fn nothing_early(&self, inbox: &Path, known: &mut BTreeSet<(String, u64)>) {
+        read(inbox, "", &mut |path, full| {
+            // A survivor still works on its partials.
+            let Ok(metadata) = full.symlink_metadata() else { return };
+            if metadata.is_dir() || is_partial(&path) || !known.insert((path.clone(), metadata.ino())) {
+                return;
+            }
+            let within = path.split_once('/').map_or("", |(_, within)| within);
+            let Some(entry) = self.entries.get(within) else { panic!("{path} was not sent") };
+            assert_eq!(entry.digest, digest(full), "{path} has its name and is not whole");
+        });
+    }
+
+    /// What of a tree that arrived differs from what was sent; nothing when all of it is there, whole, and nothing else.
+    fn differs(&self, root: &Path) -> Option<String> {
+        let mut there = BTreeMap::from([(String::new(), Entry::of(root))]);
+        read(root, "", &mut |path, full| there.extend([(path, Entry::of(full))]));
+        let missing = self.entries.keys().find(|path| !there.contains_key(*path));
+        let beyond = there.keys().find(|path| !self.entries.contains_key(*path));
+        let other = self.entries.iter().find(|(path, entry)| there.get(*path).is_some_and(|landed| landed != *entry));
+        let found = [("missing", missing), ("not sent", beyond), ("different", other.map(|(path, _)| path))];
+        found.into_iter().find_map(|(what, path)| path.map(|path| format!("{what}: {path}")))
+    }
+}
+
+impl Entry {
+    fn of(path: &Path) -> Self {
+        let metadata = path.symlink_metadata().unwrap();
+        let digest = if metadata.is_dir() { None } else { digest(path) };
+        Self { mode: metadata.mode(), modified: metadata.mtime(), digest }
+    }
+}
+
+fn digest(path: &Path) -> Option<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path).unwrap()).unwrap();
+    Some(hasher.finalize())
+}
+
+fn is_partial(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with(".p2pchat-"))
+}
+
+/// Everything below a folder, which may change meanwhile.
+fn read(folder: &Path, prefix: &str, with: &mut impl FnMut(String, &Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            read(&entry.path(), &path, with);
+        }
+        with(path, &entry.path());
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Sender,
+    Receiver,
+}
+
+/// Two users whose programs die and are started again. The listener of the two has always the same address.
+struct Couple {
+    sender: Home,
+    receiver: Home,
+    listens: Who,
+    addr: Option<SocketAddr>,
+    running: BTreeMap<bool, Peer>,
+}
+
+impl Couple {
+    fn new(sender: &Home, listens: Who) -> Self {
+        let (sender, receiver) = (sender.clone(), Home::new());
+        Self { sender, receiver, listens, addr: None, running: BTreeMap::new() }
+    }
+
+    fn peer(&self, who: Who) -> &Peer {
+        &self.running[&(who == Who::Sender)]
+    }
+
+    /// Starts whoever does not run, and waits until they are connected.
+    fn meet(&mut self, dialler_waits: bool) {
+        let listens_as_sender = self.listens == Who::Sender;
+        let before = self.running.get(&listens_as_sender).map_or(0, |listener| listener.all("connected").len());
+        if !self.running.contains_key(&listens_as_sender) {
+            let addr = self.addr.map_or("127.0.0.1:0".to_owned(), |addr| addr.to_string());
+            let listener = self.start(self.listens, &["listen", &addr], &["--keep"]);
+            self.addr = Some(listener.addr());
+            self.running.insert(listens_as_sender, listener);
+        }
+        // A dialler that waits for its peer does not find it again: that is another program now, which knows no session.
+        if let Some(mut dialler) = self.running.remove(&!listens_as_sender) {
+            dialler.ends_with(5);
+        }
+        let addr = self.addr.unwrap().to_string();
+        let patience: &[&str] = if dialler_waits { &[] } else { &["--reconnect", "0"] };
+        let dials = if listens_as_sender { Who::Receiver } else { Who::Sender };
+        let dialler = self.start(dials, &["connect", &addr], patience);
+        dialler.event("connected");
+        self.running.insert(!listens_as_sender, dialler);
+        self.peer(self.listens).event_nth(before + 1, "connected");
+    }
+
+    fn start(&self, who: Who, role: &[&str], options: &[&str]) -> Peer {
+        match who {
+            Who::Sender => self.sender.json("ben", role, options, None),
+            Who::Receiver => self.receiver.json("ana", role, &[options, &["--accept", "always"]].concat(), None),
+        }
+    }
+
+    /// Sends the tree, and kills after the delay if that is still going on; whether it was.
+    fn kill_while_sending(&mut self, victim: Who, delay: Duration) -> bool {
+        let done = self.peer(Who::Sender).all("done").len();
+        let accepted = self.peer(Who::Receiver).all("accepted").len();
+        self.peer(Who::Sender).send("/send tree");
+        self.peer(Who::Receiver).event_nth(accepted + 1, "accepted");
+        // Nothing is ordered by this: any moment will do.
+        thread::sleep(delay);
+        if self.peer(Who::Sender).all("done").len() > done {
+            return false;
+        }
+        let survivor = if victim == Who::Sender { Who::Receiver } else { Who::Sender };
+        let lost = self.peer(survivor).all("lost").len();
+        self.running.remove(&(victim == Who::Sender)).unwrap().kill();
+        // A listener that has not noticed yet is busy for whoever comes back.
+        self.peer(survivor).event_nth(lost + 1, "lost");
+        true
+    }
+
+    /// Sends the tree and waits for its end.
+    fn send(&self) {
+        let done = self.peer(Who::Sender).all("done").len();
+        self.peer(Who::Sender).send("/send tree");
+        self.peer(Who::Sender).event_nth(done + 1, "done");
+    }
+
+    fn is_journal_left(&self) -> bool {
+        !names(&self.receiver.data().join("partials")).is_empty()
+    }
+}
+
+#[test]
+fn the_same_send_again_always_ends_with_the_same_tree() {
+    let wanted = std::env::var(KILLS).ok().map(|kills| kills.parse().unwrap());
+    let mut dice = if wanted.is_some() { Dice::fresh() } else { Dice::new(20_260_117) };
+    let wanted = wanted.unwrap_or(KILLS_BY_DEFAULT);
+    let sender = Home::new();
+    let tree = Tree::make(&sender.work(), &mut dice);
+    let begun = Instant::now();
+    let mut couple = Couple::new(&sender, Who::Receiver);
+    couple.meet(true);
+    let sending = Instant::now();
+    couple.send();
+    // As long as it takes without a kill, so that kills fall everywhere.
+    let whole = sending.elapsed().as_micros() as u64;
+    assert_eq!(tree.differs(&couple.receiver.inbox().join("tree")), None);
+
+    let (mut kills, mut trees, mut twice) = (0, 0, 0);
+    while kills < wanted {
+        let listens = dice.pick(&[Who::Sender, Who::Receiver]);
+        couple = Couple::new(&sender, listens);
+        let inbox = couple.receiver.inbox();
+        let mut known = BTreeSet::new();
+        let mut in_this_tree = 0;
+        loop {
+            couple.meet(dice.pick(&[true, false]));
+            let victim = dice.pick(&[Who::Sender, Who::Receiver]);
+            // Early ones more often: what is taken up again is shorter.
+            let latest = dice.within(1..whole);
+            let delay = Duration::from_micros(dice.within(0..latest));
+            if kills == wanted {
+                couple.send();
+                break;
+            }
+            if !couple.kill_while_sending(victim, delay) {
+                break;
+            }
+            kills += 1;
+            in_this_tree += 1;
+            tree.nothing_early(&inbox, &mut known);
+        }
+        trees += 1;
+        // Where the receiver had it all before a kill, and the sender did not know, all of it is there twice.
+        let roots = names(&inbox);
+        assert!(roots == ["tree"] || roots == ["tree", "tree (1)"], "{roots:?}");
+        twice += roots.len() - 1;
+        for root in roots {
+            if let Some(differs) = tree.differs(&inbox.join(&root)) {
+                panic!("{root} after {in_this_tree} kills, {listens:?} listening: {differs}");
+            }
+        }
+        assert!(!couple.is_journal_left(), "a journal is left");
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!(
+        "{kills} kills, {trees} trees, {twice} twice, {seconds:.1} s; without a kill a tree takes {} ms",
+        whole / 1_000
+    );
+}

@@ -1,0 +1,112 @@
+//! What unfinished downloads leave is shown, goes on, or is removed, and nothing else is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+use support::home::names;
+use support::peer::Stream;
+use support::{Home, Peer, Relay};
+
+/// So much passes in a second: a file of [`SIZE`] takes longer than any test waits.
+const RATE: u64 = 2 << 20;
+const SIZE: usize = 256 << 20;
+
+/// `ben` sends `big.bin` to `ana` over a slow line, and part of it is on her disk.
+fn half_way() -> (Peer, Relay, Peer) {
+    let ana = Home::new().listen("ana", &["--accept", "always"]);
+    let relay = Relay::slow(ana.addr(), RATE);
+    let home = Home::new();
+    fs::File::create(home.work().join("big.bin")).unwrap().set_len(SIZE as u64).unwrap();
+    let ben = home.connect("ben", relay.addr(), &[]);
+    ben.send("/send big.bin");
+    ben.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(0));
+    (ana, relay, ben)
+}
+
+/// Runs `p2pchat partials` and gives the exit code and what it prints.
+fn partials(home: &Home, arguments: &[&str]) -> (i32, String) {
+    let output = home.program(&[&["partials"], arguments].concat()).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn there_is_nothing_to_show_before_anything_happened() {
+    let home = Home::new();
+    assert_eq!(partials(&home, &[]), (0, "no download is unfinished\n".to_owned()));
+    assert_eq!(partials(&home, &["remove", "--all"]).0, 0);
+    assert_eq!(partials(&home, &["remove"]).0, 2);
+    assert_eq!(partials(&home, &["remove", "--all", "x"]).0, 2);
+    let (code, said) = partials(&home, &["remove", "0\u{1b}[2J"]);
+    assert!(code == 1 && said.contains("no unfinished download") && !said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
+    let (mut ana, _relay, ben) = half_way();
+    let home = ana.home().clone();
+    let partial = home.received();
+    assert!(partial.len() == 1 && partial[0].starts_with(".p2pchat-"), "{partial:?}");
+    let row = |list: &str| list.lines().nth(1).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (_, list) = partials(&home, &["list"]);
+    let running = row(&list);
+    assert_eq!(running[1..5], ["now", "ben", "-", "big.bin"], "{list}");
+    let (code, said) = partials(&home, &["remove", &running[0]]);
+    assert!(code == 1 && said.contains("being received right now"), "{said}");
+    let (code, said) = partials(&home, &["remove", "--all"]);
+    assert!(code == 0 && said.contains("stays"), "{said}");
+    assert_eq!(home.received(), partial);
+
+    ana.kill();
+    drop(ben);
+    let (_, list) = partials(&home, &[]);
+    let left = row(&list);
+    assert_eq!((&left[0], left[3].as_str(), left[6].as_str()), (&running[0], "ben", "big.bin"), "{list}");
+    assert!(left[4].parse::<f64>().unwrap() > 0.0 && list.contains(home.inbox().to_str().unwrap()), "{list}");
+    fs::write(home.inbox().join("mine"), "mine").unwrap();
+    let (code, said) = partials(&home, &["remove", &left[0][..6]]);
+    assert!(code == 0 && said.contains("is removed with"), "{said}");
+    assert_eq!(home.received(), ["mine"]);
+    assert!(names(&home.data().join("partials")).is_empty());
+}
+
+#[test]
+fn a_folder_that_is_gone_is_said() {
+    let (mut ana, _relay, ben) = half_way();
+    ana.kill();
+    drop(ben);
+    let home = ana.home();
+    fs::remove_dir_all(home.inbox()).unwrap();
+    assert!(partials(home, &[]).1.contains("(gone)"));
+    let (code, said) = partials(home, &["remove", "--all"]);
+    assert!(code == 0 && said.contains("the folder that received it is gone"), "{said}");
+    assert_eq!(partials(home, &[]).1, "no download is unfinished\n");
+}
+
+#[test]
+fn one_that_was_left_long_ago_is_mentioned_to_a_person() {
+    let (mut ana, _relay, ben) = half_way();
+    ana.kill();
+    drop(ben);
+    let home = ana.home().clone();
+    let start = |options: &[&str]| home.start("ana", &[&["listen", "127.0.0.1:0"], options].concat());
+    let mentions =
+        |line: &str| line.contains("unfinished download is older than 30 days; to see and remove: p2pchat partials");
+    let young = start(&["--plain"]);
+    young.line(Stream::Err, |line| line.contains("p2pchat connect"));
+    assert!(!young.lines(Stream::Err).iter().any(|line| mentions(line)));
+    let state = home.data().join("partials");
+    let long_ago = SystemTime::now() - Duration::from_secs(40 * 24 * 3_600);
+    for path in [state.join(&names(&state)[0]), home.inbox().join(&home.received()[0])] {
+        fs::File::options().append(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+    start(&["--plain"]).line(Stream::Err, mentions);
+    assert!(partials(&home, &[]).1.contains("40 d "));
+    // For a script nothing changes.
+    let script = start(&["--json"]);
+    script.event("listening");
+    assert_eq!(script.events().len(), 1);
+}
