@@ -7,6 +7,8 @@
 //! 2. Writer: outbox → frames sealed into one buffer, chunks sealed in place → one vectored write.
 //! 3. Five seconds without a byte: the reader asks for a ping. Fifteen: the link is lost. A write that does not move: the same.
 
+mod source;
+
 use crate::buffer::{LENGTH, OutChunk, Pool, Record, TAG};
 use crate::channel::{Opener, Sealer};
 use crate::frame::{ChunkHeader, Control, Frame, FrameError, KIND_CHUNK, Position, TransferId};
@@ -15,12 +17,13 @@ use crate::session::{Fault, Loss};
 use crate::transfer::window::{Admission, Delivered, Window};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use source::Source;
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// After this long without a byte from the peer it is asked for a sign of life.
 const IDLE: Duration = Duration::from_secs(5);
@@ -93,11 +96,10 @@ impl Link {
         let outbox = Arc::new(Outbox::new());
         let reading = Reader {
             stream: Arc::clone(&stream),
+            source: Source::new(Arc::clone(&stream), Arc::clone(&outbox)),
             opener,
             outbox: Arc::clone(&outbox),
             window,
-            heard: Instant::now(),
-            heard_by_the_wall: SystemTime::now(),
         };
         let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&outbox), chunks);
         let tell_reader = tell.clone();
@@ -135,12 +137,10 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 struct Reader {
     stream: Arc<TcpStream>,
+    source: Source,
     opener: Opener,
     outbox: Arc<Outbox>,
     window: Arc<Window>,
-    heard: Instant,
-    /// The same by the wall clock, which goes on while the machine sleeps.
-    heard_by_the_wall: SystemTime,
 }
 
 impl Reader {
@@ -158,56 +158,17 @@ impl Reader {
     /// Reads one record and hands its frame on.
     fn record(&mut self, tell: &dyn Fn(LinkEvent)) -> Result<(), Loss> {
         let mut length = [0; LENGTH];
-        self.fill(&mut length, false)?;
+        self.source.fill(&mut length, false)?;
         let length = usize::from(u16::from_be_bytes(length));
         if length <= TAG {
             return Err(Loss::Tampered);
         }
         let pool = Arc::clone(self.window.records());
         let mut record = pool.take(length);
-        self.fill(record.bytes_mut(), true)?;
+        self.source.fill(record.bytes_mut(), true)?;
         self.opener.open(record.bytes_mut()).map_err(|_| Loss::Tampered)?;
         received(record, &self.outbox, &self.window, tell)?;
         Ok(())
-    }
-
-    /// Fills `buffer`; `inside` a record an end of the stream is a truncation.
-    fn fill(&mut self, mut buffer: &mut [u8], inside: bool) -> Result<(), Loss> {
-        let mut begun = inside;
-        while !buffer.is_empty() {
-            match (&*self.stream).read(buffer) {
-                Ok(0) if begun => return Err(Loss::Truncated),
-                Ok(0) => return Err(Loss::Closed),
-                Ok(read) => {
-                    begun = true;
-                    self.heard = Instant::now();
-                    self.heard_by_the_wall = SystemTime::now();
-                    buffer = buffer.get_mut(read..).unwrap_or_default();
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    if self.heard.elapsed() >= SILENCE {
-                        return Err(Loss::Silent(SILENCE));
-                    }
-                    self.notice_sleep();
-                    self.outbox.ping(0);
-                }
-                Err(error) => return Err(Loss::Network(error)),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Reader {
-    /// After a sleep of this machine the peer has most likely given the connection up: it gets one more ping, not three.
-    fn notice_sleep(&mut self) {
-        // A wall clock that was set back says nothing.
-        let by_the_wall = self.heard_by_the_wall.elapsed().unwrap_or_default();
-        if by_the_wall.saturating_sub(self.heard.elapsed()) >= SILENCE {
-            self.heard_by_the_wall = SystemTime::now();
-            self.heard = self.heard.checked_sub(SILENCE - IDLE).unwrap_or(self.heard);
-        }
     }
 }
 
