@@ -1,6 +1,6 @@
 //! The command line: arguments become valid values here, or never.
 //!
-//! Owner of every option's name, default and range (DESIGN.md section 2; scripts rely on them). What the environment says is
+//! Owner of every option's name, default and range (stable: scripts rely on them). What the environment says is
 //! read here as well, and nowhere else.
 
 use crate::channel::Code;

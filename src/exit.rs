@@ -1,4 +1,4 @@
-//! Exit codes: one table from what happened to what a script sees (DESIGN.md section 2; stable).
+//! Exit codes: one table from what happened to what a script sees (stable: scripts rely on them).
 
 use crate::channel::{HandshakeError, HelloError, Stage};
 use crate::connect::OpenError;

@@ -52,13 +52,23 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
             clap_complete::generate(shell, &mut Cli::command(), "p2pchat", &mut script);
             print(&script)?;
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            print(&page)?;
-        }
+        Command::Man => print(&manual()?)?,
     }
     Ok(Exit::Polite)
+}
+
+/// The manual page: that of the program, then the options of each command that has some.
+fn manual() -> Result<Vec<u8>> {
+    let command = Cli::command();
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_arguments().count() > 2) {
+        let mut options = Vec::new();
+        clap_mangen::Man::new(sub.clone()).render_options_section(&mut options)?;
+        let heading = format!(".SH \"OPTIONS OF {}\"", sub.get_name().to_uppercase());
+        page.extend_from_slice(String::from_utf8_lossy(&options).replacen(".SH OPTIONS", &heading, 1).as_bytes());
+    }
+    Ok(page)
 }
 
 /// Asks the system for what this program needs; where it says no, the program runs all the same.

@@ -1,4 +1,4 @@
-//! Everything put together: the only spawner and joiner of threads, and the way to an exit code.
+//! Everything put together: what starts a conversation, what ends it, and the way to an exit code.
 //!
 //! Invariant: whatever ends a conversation, the face has shown the last notice and given the terminal back before the program ends.
 //!

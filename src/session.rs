@@ -24,7 +24,7 @@ pub use action::Action;
 pub(crate) use delivery::QUEUE_MOST;
 pub use ending::{Ending, Loss};
 pub use fault::Fault;
-pub use transfers::Moved;
+pub use transfers::{Moved, list_names};
 
 /// When incoming offers are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -215,6 +215,15 @@ fn patience_runs_out() {
     ben.kill();
     ana.event("lost");
     ana.ends_with(5);
+    assert_eq!(ana.event("error")["code"], "not-regained");
+}
+
+#[test]
+fn the_manual_has_the_options_of_the_commands() {
+    let manual = Home::new().program(&["man"]).output().unwrap();
+    let page = String::from_utf8(manual.stdout).unwrap();
+    assert!(page.contains("OPTIONS OF LISTEN") && page.contains("OPTIONS OF CONNECT"), "{page}");
+    assert!(page.contains(r"on\-clash"), "{page}");
 }
 
 #[test]

@@ -22,6 +22,19 @@ fn send(ana: &Peer, ben: &Peer, name: &str, data: &[u8]) {
 }
 
 #[test]
+fn both_sides_can_read_the_names_in_a_transfer() {
+    let (ana, ben) = meet(&[], &[]);
+    let file = ben.home().file("read me.txt", "x");
+    ben.send(&format!("/send {}", file.display()));
+    ana.event("offer");
+    for side in [&ana, &ben] {
+        side.send("/transfers 1");
+        let info = side.event("info").to_string();
+        assert!(info.contains("read me.txt"), "{info}");
+    }
+}
+
+#[test]
 fn the_main_job_of_a_script_word_for_word() {
     let (server, client) = (Home::new(), Home::new());
     let lock = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap();

@@ -1,7 +1,7 @@
 //! Listening: who knocks, who gets a handshake, who is handed to the owner.
 //!
 //! Invariant: a stranger ends neither the program nor a session, and cannot keep the expected peer out: places are limited, and the
-//! oldest gives way (DESIGN.md section 5). The number of wrong guesses at a code is bounded over all callers together.
+//! oldest gives way. The number of wrong guesses at a code is bounded over all callers together.
 //!
 //! 1. The door thread accepts, and reads hellos without blocking ([`WaitingRoom`]).
 //! 2. A good hello gets a slot: a thread for the handshake and the peer's greeting, with what is left of the deadline.

@@ -5,7 +5,7 @@ use crate::command::SendArgs;
 use crate::exit::Exit;
 use crate::frame::{Offer, TransferId};
 use crate::notice::{Direction, Info, Notice, TransferInfo, Trust};
-use crate::session::{Action, Ending, Loss, Moved};
+use crate::session::{Action, Ending, Loss, Moved, list_names};
 use crate::transfer::receive::{Download, Settings};
 use crate::transfer::send::{Upload, UploadReport};
 use crate::why::why;
@@ -84,6 +84,10 @@ impl Owner {
             Action::ShowTransfers => {
                 let transfers = self.transfers();
                 self.post(Notice::Info(Info::Transfers(transfers)));
+            }
+            Action::ShowNames(id, transfer) => {
+                let names = self.uploads.get(&id).and_then(Upload::list).map(|list| list_names(&list));
+                self.post(Notice::Info(Info::Names { transfer, names: names.unwrap_or_default() }));
             }
             Action::MarkVerified => self.mark_verified(),
             Action::Clear => {}

@@ -43,6 +43,8 @@ pub enum Action {
     ShowPeer,
     /// Show the transfers with their progress.
     ShowTransfers,
+    /// Show the names in a transfer that goes out, under this local number.
+    ShowNames(TransferId, u32),
     /// The user compared the numbers.
     MarkVerified,
     /// Clear the screen, where there is one.

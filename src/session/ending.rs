@@ -109,6 +109,9 @@ impl Session {
         if self.connected && self.transfers.any_wanted() {
             let words = "leaving when the transfers are done; /quit again leaves at once";
             self.notice(Notice::Status(words.into()));
+        } else if self.lost_since.is_some() {
+            let words = "leaving when the connection is back and all is delivered; /quit again leaves at once";
+            self.notice(Notice::Status(words.into()));
         }
     }
 
@@ -219,6 +222,8 @@ impl Session {
 
     pub(super) fn out_of_time(&mut self) {
         if !matches!(self.farewell, Farewell::Said(_)) {
+            let seconds = self.patience().unwrap_or_default().as_secs();
+            self.error("not-regained", format!("the connection did not come back within {seconds} seconds"));
             return self.end(Ending::Lost);
         }
         if self.peer_bye.is_some() || self.only_bye_is_open() { self.end_politely() } else { self.end(Ending::Lost) }

@@ -123,9 +123,12 @@ impl Session {
     }
 
     fn show_names(&mut self, transfer: u32) {
-        match self.transfers.names(transfer) {
-            Some(names) => self.notice(Notice::Info(Info::Names { transfer, names })),
-            None => self.error("no-such-transfer", format!("there is no transfer {transfer} with a list")),
+        if let Some(names) = self.transfers.names(transfer) {
+            self.notice(Notice::Info(Info::Names { transfer, names }));
+        } else if let Some(id) = self.transfers.outgoing(transfer) {
+            self.actions.push(Action::ShowNames(id, transfer));
+        } else {
+            self.error("no-such-transfer", format!("there is no transfer {transfer} with a list"));
         }
     }
 }

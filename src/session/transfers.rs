@@ -120,10 +120,15 @@ impl Transfers {
         }
     }
 
-    /// The names in a transfer's list, once it is known.
-    pub(in crate::session) fn names(&self, local: u32) -> Option<Vec<(PeerText, Option<u64>)>> {
+    /// The names in the list of a transfer that comes in, once it is known.
+    pub(super) fn names(&self, local: u32) -> Option<Vec<(PeerText, Option<u64>)>> {
         let list = self.incoming.values().find(|entry| entry.local == local)?.list.as_ref()?;
-        Some(list.files().map(|file| (PeerText::new(list.path(file.index)), Some(file.size))).collect())
+        Some(list_names(list))
+    }
+
+    /// The transfer that goes out under this local number.
+    pub(super) fn outgoing(&self, local: u32) -> Option<TransferId> {
+        self.out.iter().find(|(_, out)| out.local == local).map(|(id, _)| *id)
     }
 
     fn local(&mut self) -> u32 {
@@ -131,6 +136,11 @@ impl Transfers {
         self.next_local += 1;
         local
     }
+}
+
+/// The paths and sizes of the files in a list.
+pub fn list_names(list: &List) -> Vec<(PeerText, Option<u64>)> {
+    list.files().map(|file| (PeerText::new(list.path(file.index)), Some(file.size))).collect()
 }
 
 /// What the executor knows of a running transfer, to show it.

@@ -77,7 +77,7 @@ pub struct Terminal {
 
 /// Why the interactive terminal cannot go on. All are of this machine.
 #[derive(Debug, Error)]
-pub enum FaceError {
+pub enum TerminalError {
     /// The terminal refused.
     #[error("cannot use the terminal: {}\n--plain needs none", why(.0))]
     Terminal(#[source] io::Error),
@@ -108,9 +108,14 @@ impl Terminal {
     ///
     /// # Errors
     /// When the terminal or the history cannot be used; the terminal is restored then, too.
-    pub fn run(self, notices: Receiver<Posted>, intake: Intake, settled: impl Fn(u64) + Send) -> Result<(), FaceError> {
+    pub fn run(
+        self,
+        notices: Receiver<Posted>,
+        intake: Intake,
+        settled: impl Fn(u64) + Send,
+    ) -> Result<(), TerminalError> {
         let history = match &self.history {
-            Some(path) => History::open(path).map_err(|error| FaceError::History { path: path.clone(), error })?,
+            Some(path) => History::open(path).map_err(|error| TerminalError::History { path: path.clone(), error })?,
             None => History::default(),
         };
         let setup = Setup {
@@ -121,12 +126,12 @@ impl Terminal {
             history,
         };
         let inbox = Arc::new(Inbox::default());
-        tty::enter().map_err(FaceError::Terminal)?;
+        tty::enter().map_err(TerminalError::Terminal)?;
         let _restored = Restored;
         let _signals = spawn_signals(&inbox)?;
         spawn_notices(&inbox, notices)?;
         spawn_input(&inbox)?;
-        Stage::new(inbox, Face::new(setup, intake)).run(settled).map_err(FaceError::Terminal)
+        Stage::new(inbox, Face::new(setup, intake)).run(settled).map_err(TerminalError::Terminal)
     }
 }
 
@@ -288,7 +293,7 @@ fn read_clocks() -> Now {
     Now { at: Instant::now(), wall: chrono::Local::now().naive_local() }
 }
 
-fn spawn_input(inbox: &Arc<Inbox>) -> Result<(), FaceError> {
+fn spawn_input(inbox: &Arc<Inbox>) -> Result<(), TerminalError> {
     let inbox = Arc::clone(inbox);
     spawn("input", move || {
         while let Ok(reported) = crossterm::event::read() {
@@ -310,7 +315,7 @@ fn or_newline(event: Event) -> Event {
     event
 }
 
-fn spawn_notices(inbox: &Arc<Inbox>, notices: Receiver<Posted>) -> Result<(), FaceError> {
+fn spawn_notices(inbox: &Arc<Inbox>, notices: Receiver<Posted>) -> Result<(), TerminalError> {
     let inbox = Arc::clone(inbox);
     spawn("notices", move || {
         for posted in notices {
@@ -332,10 +337,10 @@ impl Drop for Signals {
 }
 
 #[cfg(unix)]
-fn spawn_signals(inbox: &Arc<Inbox>) -> Result<Signals, FaceError> {
+fn spawn_signals(inbox: &Arc<Inbox>) -> Result<Signals, TerminalError> {
     let inbox = Arc::clone(inbox);
     let mut signals =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGCONT]).map_err(FaceError::Terminal)?;
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGCONT]).map_err(TerminalError::Terminal)?;
     let handle = signals.handle();
     spawn("signals", move || {
         for _ in signals.forever() {
@@ -347,10 +352,10 @@ fn spawn_signals(inbox: &Arc<Inbox>) -> Result<Signals, FaceError> {
 
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps, reason = "the same shape as where there are signals")]
-fn spawn_signals(_inbox: &Arc<Inbox>) -> Result<(), FaceError> {
+fn spawn_signals(_inbox: &Arc<Inbox>) -> Result<(), TerminalError> {
     Ok(())
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), FaceError> {
-    thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(FaceError::Thread)
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), TerminalError> {
+    thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(TerminalError::Thread)
 }

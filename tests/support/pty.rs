@@ -68,9 +68,12 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// The rows, without spaces at their ends.
+    /// The rows as they stand there, of a wrapped line too, without spaces at their ends and empty ones below.
     pub(crate) fn rows(&self) -> Vec<String> {
-        self.emulator.screen().contents().lines().map(|row| row.trim_end().to_owned()).collect()
+        let rows = self.emulator.screen().rows(0, SIZE.cols).map(|row| row.trim_end().to_owned());
+        let mut rows: Vec<String> = rows.collect();
+        rows.truncate(rows.iter().rposition(|row| !row.is_empty()).map_or(0, |last| last + 1));
+        rows
     }
 
     pub(crate) fn has(&self, text: &str) -> bool {

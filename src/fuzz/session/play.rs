@@ -522,6 +522,7 @@ impl<'a> Play<'a> {
             | Action::UploadComplete(_)
             | Action::ShowPeer
             | Action::ShowTransfers
+            | Action::ShowNames(..)
             | Action::Clear
             | Action::Drop => {}
         }

@@ -111,6 +111,9 @@ impl Session {
                 self.notice(Notice::Failed { transfer: local, path: None, reason: text.clone().into() });
                 self.cancel_download(transfer, reason, &text);
             }
+            DownloadReport::Broken { reason: Reason::Rule, text } => {
+                self.decline_download(transfer, Reason::Rule, &text);
+            }
             DownloadReport::Broken { reason, text } => {
                 self.notice(Notice::Failed { transfer: local, path: None, reason: text.clone().into() });
                 self.end_offer(transfer, reason, &text);
