@@ -4,6 +4,12 @@
 //! cargo bench --bench whole_program
 //! ```
 //!
+//! Whether memory and speed depend on size and count, and nothing else:
+//!
+//! ```text
+//! BENCH_SIZES=1 BENCH_MIB=0 BENCH_FILES=0 BENCH_LINES=0 BENCH_DIR=/dev/shm cargo bench --bench whole_program
+//! ```
+//!
 //! Nothing is asserted. Three tables are printed: one large file, many small files, and how long a line of chat takes while a
 //! file fills the link. All ways of a table take turns, so that what the machine does besides hits them alike; the middle run of
 //! each counts. Wall time begins when the sending program is started (the receiving one listens already) and ends when both have
@@ -20,7 +26,7 @@
 //! | `BENCH_FILES` | 10000 | number of small files, of 1 to 16 KiB |
 //! | `BENCH_LINES` | 300 | lines of chat timed in each situation |
 //! | `BENCH_REPEAT` | 5 | runs of each way |
-//!
+//! | `BENCH_SIZES` | 0 | 1 adds a table of one file of 1, 100 and 4,096 MiB, and of 10 and 10,000 files |
 //! | `BENCH_DIR` | `target/tmp` | where files are read and written; four times the large file has to fit there |
 //!
 //! Where the disk is slower than all ways (a large file does not fit into the cache of writes), they differ little; a folder
@@ -42,6 +48,8 @@ mod program;
 #[cfg(unix)]
 mod relay;
 #[cfg(unix)]
+mod sizes;
+#[cfg(unix)]
 mod table;
 
 #[cfg(unix)]
@@ -57,7 +65,7 @@ fn main() {
 #[cfg(unix)]
 mod bench {
     use crate::cost::Cost;
-    use crate::{chat, data, others, program, table};
+    use crate::{chat, data, others, program, sizes, table};
     use anyhow::{Context, Result};
     use std::path::{Path, PathBuf};
     use std::process::Command;
@@ -83,8 +91,9 @@ mod bench {
         let lines = number("BENCH_LINES", 300)?;
         println!("p2pchat {}, {}", env!("CARGO_PKG_VERSION"), machine());
         println!("loopback, {}, the middle of {repeat} runs that took turns\n", place.display());
-        let large = data::large(&place, mib.max(64))?;
+        let large = || data::large(&place, mib.max(64));
         if mib > 0 {
+            let large = large()?;
             let ways =
                 [Some(program::file_way()), Some(others::tcp()), others::nc_file(), others::rsync(), others::scp()];
             let runs = take_turns(ways.into_iter().flatten().collect(), &large, &place, repeat)?;
@@ -96,8 +105,11 @@ mod bench {
             let runs = take_turns(ways.into_iter().flatten().collect(), &folder, &place, repeat)?;
             table::print(&format!("{files} files of 1 to 16 KiB"), bytes, &runs);
         }
+        if number("BENCH_SIZES", 0)? > 0 {
+            sizes::run(&place, repeat)?;
+        }
         if lines > 0 {
-            chat::run(&place, &large, usize::try_from(lines)?)?;
+            chat::run(&place, &large()?, usize::try_from(lines)?)?;
         }
         Ok(())
     }

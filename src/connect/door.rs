@@ -205,8 +205,30 @@ struct Keeper {
     poll: Poll,
     listeners: Vec<TcpListener>,
     waiting: WaitingRoom,
-    slots: VecDeque<(TcpStream, JoinHandle<()>)>,
+    slots: VecDeque<(Hold, JoinHandle<()>)>,
     shared: Arc<Shared>,
+}
+
+/// The door's hold on a socket while its handshake runs, to end it. It is let go with the handshake: as long as the door held
+/// the socket of a session, the session could not close it.
+#[derive(Clone)]
+struct Hold(Arc<Mutex<Option<TcpStream>>>);
+
+impl Hold {
+    fn new(stream: TcpStream) -> Self {
+        Self(Arc::new(Mutex::new(Some(stream))))
+    }
+
+    fn let_go(&self) -> Option<TcpStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Ends the handshake, unless it is over.
+    fn end(&self) {
+        if let Some(stream) = self.let_go() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 impl Keeper {
@@ -236,8 +258,8 @@ impl Keeper {
                 self.shared.tell(Knock::Stranger(addr, error));
             }
         }
-        for (stream, thread) in self.slots {
-            let _ = stream.shutdown(Shutdown::Both);
+        for (hold, thread) in self.slots {
+            hold.end();
             let _ = thread.join();
         }
     }
@@ -282,31 +304,28 @@ impl Keeper {
         if self.slots.len() >= SLOTS
             && let Some((oldest, _)) = self.slots.pop_front()
         {
-            let _ = oldest.shutdown(Shutdown::Both);
+            oldest.end();
         }
-        let Ok(stream) = ready.stream.try_clone() else { return };
-        let shared = Arc::clone(&self.shared);
+        let Ok(hold) = ready.stream.try_clone().map(Hold::new) else { return };
+        let (shared, held) = (Arc::clone(&self.shared), hold.clone());
         let slot = thread::Builder::new().name("handshake".into()).spawn(move || {
             let addr = ready.addr;
-            match welcome(ready, &shared) {
+            let welcomed = welcome(ready, &shared);
+            held.let_go();
+            match welcomed {
                 Ok(opened) => shared.tell(Knock::Greets(Box::new(opened))),
                 Err(error) => shared.tell(Knock::Stranger(addr, error)),
             }
         });
         if let Ok(thread) = slot {
-            self.slots.push_back((stream, thread));
+            self.slots.push_back((hold, thread));
         }
     }
 }
 
 /// The responder's opening, up to the peer's greeting.
 fn welcome(ready: Ready, shared: &Shared) -> Result<Opened, OpenError> {
-    let welcomed = handshake(&ready, shared);
-    if welcomed.is_err() {
-        // The door still has a handle of this socket, so that dropping ours would not close it.
-        let _ = ready.stream.shutdown(Shutdown::Both);
-    }
-    let (channel, greeting) = welcomed?;
+    let (channel, greeting) = handshake(&ready, shared)?;
     Ok(Opened { stream: ready.stream, channel, greeting, addr: ready.addr, by_code: ready.code.is_some() })
 }
 

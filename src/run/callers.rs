@@ -157,7 +157,7 @@ impl Owner {
     }
 }
 
-/// The door still has a handle of this socket, so that dropping ours would not close it.
+/// Ends the connection as one that is over, not as one that broke, whatever of the caller's was not read.
 fn hang_up(opened: &Opened) {
     let _ = opened.stream.shutdown(Shutdown::Both);
 }

@@ -133,8 +133,20 @@ impl Attacker {
 
     /// Reads on until all that was sent is acknowledged; false when the peer hangs up before.
     pub(crate) fn is_acknowledged(&mut self) -> bool {
+        self.is_acknowledged_noting(|_| {})
+    }
+
+    /// The same, with each number that the peer's control frames have meanwhile.
+    pub(crate) fn is_acknowledged_noting(&mut self, mut note: impl FnMut(u64)) -> bool {
         let sent = self.seq;
-        self.read_to(|frame| *frame == Frame::Ack(sent)).is_some()
+        loop {
+            match self.read() {
+                None => return false,
+                Some(Frame::Ack(seq)) if seq == sent => return true,
+                Some(Frame::Control { seq, .. }) => note(seq),
+                Some(_) => {}
+            }
+        }
     }
 
     /// Reads until the peer hangs up.

@@ -1,0 +1,210 @@
+//! A sender that means to fill the receiver's memory: offers without number, lists as long as they may be, sizes beyond all disks.
+//! What it can make the program hold has a bound, and the program goes on.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
+
+mod support;
+
+use p2pchat::frame::{
+    CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, LIST_BYTES, Offer, Reason, UNACKNOWLEDGED_FRAMES,
+};
+use std::fs;
+use support::files::{List, content, tree};
+use support::peer::Watch;
+use support::{Attacker, Home, Peer, is};
+
+/// The program by itself, unoptimised, and what small things it may hold, in KiB.
+const SMALL_KIB: u64 = 48 << 10;
+/// With two lists of [`LIST_BYTES`] in memory, as they came and taken apart: names, rows, and the window.
+const LISTS_KIB: u64 = 160 << 10;
+
+/// A listener that takes everything and stays; events of these names are looked at and forgotten.
+fn listener(forgets: &'static [&'static str]) -> Peer {
+    let watch: Watch = Box::new(|event| !forgets.iter().any(|name| is(event, name)));
+    let options = ["--accept", "always", "--keep", "--reconnect", "0"];
+    let ana = Home::new().json("ana", &["listen", "127.0.0.1:0"], &options, Some(watch));
+    ana.event("listening");
+    ana
+}
+
+fn attacker(ana: &Peer) -> Attacker {
+    let eve = Attacker::meet(ana.addr(), "eve");
+    ana.event("connected");
+    eve
+}
+
+/// It held no more than so much, and the next peer is served.
+#[track_caller]
+fn bounded(mut ana: Peer, kib: u64) {
+    let peak = ana.peak_memory();
+    eprintln!("peak: {peak} KiB");
+    assert!(peak < kib, "{peak} KiB at the peak");
+    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+    ben.send("hello");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.message("hello");
+    ana.send("/quit");
+    ana.ends_with(0);
+}
+
+/// Leaves without a word, and is noticed.
+fn leave(ana: &Peer, eve: Attacker) {
+    drop(eve);
+    ana.wait_for(|event| is(event, "lost") || (is(event, "error") && event["code"] == "protocol"));
+}
+
+/// Reads on until all that was sent is acknowledged, and acknowledges what came; false when the peer hangs up before.
+fn settle(eve: &mut Attacker) -> bool {
+    let mut came = 0;
+    let is_settled = eve.is_acknowledged_noting(|seq| came = seq);
+    let _ = eve.send(&Frame::Ack(came));
+    is_settled
+}
+
+fn cancel(eve: &mut Attacker, transfer: u32) {
+    let (reason, text) = (Reason::User, String::new());
+    eve.control(Control::Cancel { transfer, reason, text, by_offerer: true }).unwrap();
+}
+
+/// So many files of no bytes with names as short as can be; the longest list that fits has some 290,000 of them.
+fn crowd(files: u32) -> List {
+    (0..files).fold(List::default(), |list, number| list.file(&format!("{number:x}"), 0))
+}
+
+/// The most that a list can hold.
+fn longest() -> List {
+    let list = crowd(286_000);
+    assert!(list.bytes.len() as u64 <= LIST_BYTES.into() && list.bytes.len() as u64 > u64::from(LIST_BYTES) * 9 / 10);
+    list
+}
+
+#[test]
+fn a_hundred_thousand_offers_leave_nothing_behind() {
+    const OFFERS: u32 = 100_000;
+    // Two frames for each; as many of them as may be unacknowledged go at a time.
+    const AT_ONCE: u32 = UNACKNOWLEDGED_FRAMES as u32 / 2;
+    let ana = listener(&["cancelled", "offer", "accepted", "declined"]);
+    let mut eve = attacker(&ana);
+    let list = List::default().file("one of many", 1);
+    for transfer in 1..=OFFERS {
+        let offer = list.offer();
+        eve.control(Control::Offer { transfer, offer }).unwrap();
+        // Every other is offered in earnest and accepted, if the program is quick.
+        if transfer % 2 == 0 {
+            eve.data(transfer, 0, &list.bytes);
+        }
+        cancel(&mut eve, transfer);
+        if transfer % AT_ONCE == 0 {
+            assert!(settle(&mut eve), "it hung up");
+        }
+    }
+    assert!(settle(&mut eve));
+    assert!(ana.home().received().is_empty());
+    leave(&ana, eve);
+    bounded(ana, SMALL_KIB);
+}
+
+#[test]
+fn offers_that_are_never_confirmed_end_the_session() {
+    let ana = listener(&["declined", "offer"]);
+    let mut eve = attacker(&ana);
+    for transfer in 1..=100_000 {
+        let offer = List::default().file("x", 1).offer();
+        if eve.control(Control::Offer { transfer, offer }).is_err() {
+            break;
+        }
+    }
+    leave(&ana, eve);
+    bounded(ana, SMALL_KIB);
+}
+
+#[test]
+fn sizes_that_nobody_has_are_refused_or_only_numbers() {
+    let ana = listener(&[]);
+    let mut eve = attacker(&ana);
+    let honest = List::default().file("x", 1);
+    let absurd = [
+        Offer { bytes: 1 << 62, ..honest.offer() },
+        Offer { files: u32::MAX, ..honest.offer() },
+        Offer { folders: u32::MAX, ..honest.offer() },
+    ];
+    for (transfer, offer) in (1..).zip(absurd) {
+        eve.offer_as(transfer, offer, &honest.bytes);
+        assert_eq!(eve.answer(transfer), Some(false));
+        cancel(&mut eve, transfer);
+    }
+    // A file as large as positions reach is offered in earnest; what comes of it is written, no more.
+    let list = List::default().file("vast", 1 << 62);
+    eve.offer(4, &list);
+    assert_eq!(eve.answer(4), Some(true));
+    eve.read_to(|frame| matches!(frame, Frame::Credit { .. })).unwrap();
+    eve.data(4, list.end(), &content("vast", 4 * CHUNK_DATA));
+    let progress = ana.wait_for(|event| is(event, "progress") && event["bytes"] == 4 * CHUNK_DATA);
+    assert_eq!(progress["total"], 1_u64 << 62);
+    let there: usize = tree(&ana.home().inbox()).into_values().flatten().map(|data| data.len()).sum();
+    assert_eq!(there, 4 * CHUNK_DATA);
+    leave(&ana, eve);
+    bounded(ana, SMALL_KIB);
+}
+
+#[test]
+fn the_longest_lists_are_held_two_at_a_time() {
+    let ana = listener(&[]);
+    let mut eve = attacker(&ana);
+    let list = longest();
+    for transfer in 1..=8 {
+        eve.offer(transfer, &list);
+        // Two are taken; for more there is no room till one of them ends.
+        assert_eq!(eve.answer(transfer), Some(transfer <= 2), "{transfer}");
+    }
+    for transfer in 1..=8 {
+        cancel(&mut eve, transfer);
+    }
+    assert!(eve.is_acknowledged());
+    assert!(ana.home().received().is_empty());
+    leave(&ana, eve);
+    bounded(ana, LISTS_KIB);
+}
+
+#[test]
+fn the_longest_lists_with_a_fault_at_their_end_are_refused() {
+    let ana = listener(&[]);
+    let mut eve = attacker(&ana);
+    for (transfer, last) in (1..).zip(["..", "0"]) {
+        eve.offer(transfer, &crowd(285_000).file(last, 0));
+        assert_eq!(eve.answer(transfer), Some(false));
+        cancel(&mut eve, transfer);
+    }
+    assert!(eve.is_acknowledged());
+    leave(&ana, eve);
+    bounded(ana, LISTS_KIB);
+}
+
+#[test]
+fn ends_of_files_without_number_are_bounded_by_credit() {
+    const FILES: u32 = 20_000;
+    let ana = listener(&["failed", "progress"]);
+    let mut eve = attacker(&ana);
+    let list = crowd(FILES);
+    eve.offer(1, &list);
+    assert_eq!(eve.answer(1), Some(true));
+    let mut limit = 0;
+    for number in 0..u64::from(FILES) {
+        let position = list.end() + number * FILE_END_WEIGHT;
+        while position + FILE_END_WEIGHT > limit {
+            let credit = eve.read_to(|frame| matches!(frame, Frame::Credit { .. }));
+            let Some(Frame::Credit { limit: told, .. }) = credit else { panic!("{credit:?}") };
+            limit = told;
+        }
+        eve.send(&Frame::FileEnd { transfer: 1, position, status: FileStatus::Unreadable, digest: [0; 32] }).unwrap();
+    }
+    let completed = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Complete { .. }, .. });
+    let Some(Frame::Control { control, .. }) = eve.read_to(completed) else { panic!("it hung up") };
+    assert_eq!(control, Control::Complete { transfer: 1, files: 0, failed: FILES });
+    assert!(ana.home().received().is_empty());
+    assert!(fs::read_dir(ana.home().data().join("partials")).unwrap().next().is_none());
+    leave(&ana, eve);
+    bounded(ana, SMALL_KIB);
+}
