@@ -302,7 +302,9 @@ fn data_for_what_was_declined_or_is_finished_goes_nowhere() {
     let mut eve = keeper.eve();
     let start = keeper.take(&mut eve, 1, &List::default().file("finished", 4));
     send(&mut eve, 1, start, b"data");
-    keeper.ana.event("done");
+    // Until the receiver has said that it is complete, more is a fault.
+    let complete = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Complete { .. }, .. });
+    eve.read_to(complete).unwrap();
     for position in [start, start + 4, start + 4 + FILE_END_WEIGHT, 0] {
         send(&mut eve, 1, position, b"more");
     }
