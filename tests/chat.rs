@@ -45,6 +45,7 @@ fn a_line_is_sent_and_then_delivered_under_one_id() {
         assert_eq!(sent["text"], said);
         assert_eq!(ben.event_nth(n + 1, "delivered")["id"], sent["id"]);
     }
+    ana.message("two");
     assert_eq!(ana.texts(), ["one", "two"]);
     let ids: Vec<Value> = ana.all("message").iter().map(|event| event["id"].clone()).collect();
     assert_ne!(ids[0], ids[1]);

