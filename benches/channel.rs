@@ -8,10 +8,10 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use p2pchat::buffer::{LENGTH, OutChunk, Record};
 use p2pchat::channel::{Channel, HELLO, Hello, Mode, Role, Terms, establish};
-use p2pchat::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
 use p2pchat::identity::Identity;
+use p2pchat::net::buffer::{LENGTH, OutChunk, Record};
+use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
 use std::cell::RefCell;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::thread;

@@ -1,6 +1,6 @@
 //! The secure channel: from two hellos over a stream to a [`Sealer`] for the writer and an [`Opener`] for the reader.
 //!
-//! Owner of PROTOCOL.md sections 1 to 4, the verification number of 6, and 10. Invariant: a [`Channel`] exists only when both
+//! EventLoop of PROTOCOL.md sections 1 to 4, the verification number of 6, and 10. Invariant: a [`Channel`] exists only when both
 //! sides hold the same two keys, each knows the static key the other proved, and that key was wanted; whatever goes wrong
 //! before that is a [`HandshakeError`] and leaves nothing behind. Nothing here knows a socket or a clock: the caller puts
 //! its deadline on the stream, whose `WouldBlock` and `TimedOut` are taken for silence past it.
@@ -14,18 +14,17 @@
 mod code;
 mod handshake;
 mod hello;
-mod key;
 mod record;
 
+pub use crate::keys::{KeyTextError, PublicKey};
+pub(crate) use crate::keys::{hex, unhex};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
 pub use hello::{HELLO, Hello, HelloError, Mode};
-pub use key::{KeyTextError, PublicKey};
-pub(crate) use key::{hex, unhex};
 pub use record::{OpenError, Opener, ReadError, SealError, Sealer, WriteError, read_frame, write_frame};
 
+use crate::error_text::io_error_text;
 use crate::identity::Identity;
-use crate::why::why;
 use std::{fmt, io};
 use thiserror::Error;
 
@@ -86,7 +85,7 @@ impl fmt::Display for Verification {
 
 /// What a side of a handshake was waiting for, or sending, when it went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum HandshakeStep {
     /// The SPAKE2 messages.
     Code,
     /// Noise message 1, initiator to responder.
@@ -99,7 +98,7 @@ pub enum Stage {
     Verification,
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for HandshakeStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Code => "at the exchange of the code",
@@ -116,14 +115,14 @@ impl fmt::Display for Stage {
 pub enum HandshakeError {
     /// The peer or the network: the stream ended.
     #[error("the peer closed the connection {0}")]
-    Closed(Stage),
+    Closed(HandshakeStep),
     /// The peer or the network: the stream ended right after this initiator showed that it has a code. That is how a
     /// responder with another code behaves.
     #[error("wrong code, or the peer closed the connection")]
     CodeUnanswered,
     /// The peer or the network: nothing came before the deadline on the stream.
     #[error("the peer fell silent {0}")]
-    Silent(Stage),
+    Silent(HandshakeStep),
     /// The peer: it has another code.
     #[error("wrong code\neither side may have mistyped it, or somebody else tried to connect")]
     WrongCode,
@@ -132,9 +131,9 @@ pub enum HandshakeError {
     NoTriesLeft,
     /// The peer: a message of another length than the protocol's.
     #[error("the peer sent {1} bytes {0}, where another length is due")]
-    BadLength(Stage, u16),
+    BadLength(HandshakeStep, u16),
     /// The peer: a SPAKE2 message that is none.
-    #[error("the peer sent a malformed message {}", Stage::Code)]
+    #[error("the peer sent a malformed message {}", HandshakeStep::Code)]
     Malformed,
     /// The peer: a static key for which every secret is zero.
     #[error("the peer's key is of low order; it is broken, or somebody tries to weaken the encryption")]
@@ -146,20 +145,20 @@ pub enum HandshakeError {
     #[error(
         "tampering noticed {0}: a message does not open\nthe network may have damaged it, or somebody changes what passes"
     )]
-    Tampered(Stage),
+    Tampered(HandshakeStep),
     /// The peer or somebody in the middle: the revealed nonce is not the one committed to.
     #[error(
         "tampering noticed {}: the peer revealed another value than it promised\nthe other side is broken, or somebody \
          tries to forge the number",
-        Stage::Verification
+        HandshakeStep::Verification
     )]
     Commitment,
     /// The peer: a frame that is not due, or no frame at all.
-    #[error("the peer sent something else {}", Stage::Verification)]
+    #[error("the peer sent something else {}", HandshakeStep::Verification)]
     UnexpectedFrame,
     /// The network or the system: the stream failed.
-    #[error("input or output failed {0}: {cause}", cause = why(.1))]
-    Io(Stage, #[source] io::Error),
+    #[error("input or output failed {0}: {cause}", cause = io_error_text(.1))]
+    Io(HandshakeStep, #[source] io::Error),
     /// This program: the cryptography refused what it was given.
     #[error("the handshake cannot be carried out here: {0}")]
     Internal(&'static str),
@@ -173,7 +172,7 @@ impl HandshakeError {
             && match self {
                 Self::CodeUnanswered | Self::WrongCode => true,
                 Self::Closed(stage) | Self::Silent(stage) | Self::BadLength(stage, _) | Self::Io(stage, _) => {
-                    *stage == Stage::Message2
+                    *stage == HandshakeStep::Message2
                 }
                 _ => false,
             }
@@ -190,7 +189,7 @@ pub enum StreamError {
     #[error("the peer fell silent")]
     Silent,
     /// Something else.
-    #[error("input or output failed: {}", why(.0))]
+    #[error("input or output failed: {}", io_error_text(.0))]
     Io(#[source] io::Error),
 }
 

@@ -1,13 +1,13 @@
 //! The command line: arguments become valid values here, or never.
 //!
-//! Owner of every option's name, default and range (stable: scripts rely on them). What the environment says is
+//! EventLoop of every option's name, default and range (stable: scripts rely on them). What the environment says is
 //! read here as well, and nowhere else.
 
 use crate::channel::Code;
-use crate::connect::address::{DialAddress, ListenAddress};
-use crate::frame::{NAME, PATIENCE_FOREVER};
+use crate::net::address::{DialAddress, ListenAddress};
+use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
-use crate::transfer::receive::OnClash;
+use crate::transfer::download::OnClash;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -121,7 +121,7 @@ pub struct Common {
     /// Meet by the code in the first line of this file descriptor (Unix), as in --code-fd 3 3<FILE
     #[arg(long, value_name = "N", conflicts_with = "code")]
     pub code_fd: Option<u32>,
-    /// Demand the key of this known peer
+    /// KeyRequirement the key of this known peer
     #[arg(long, value_name = "NAME")]
     pub peer: Option<String>,
     /// One JSON object a line on standard output
@@ -137,7 +137,7 @@ pub struct Common {
     #[arg(long)]
     pub stay: bool,
     /// How long to wait for a lost connection: SECONDS or forever; 0 is not at all [default: forever in a terminal, else 300]
-    #[arg(long, value_name = "SECONDS", value_parser = patience)]
+    #[arg(long, value_name = "SECONDS", value_parser = reconnect_timeout)]
     pub reconnect: Option<u32>,
     /// For connecting and the handshake together
     #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MOST))]
@@ -295,9 +295,9 @@ impl Common {
         Duration::from_secs(self.timeout)
     }
 
-    /// Seconds to keep a lost session; [`PATIENCE_FOREVER`] for ever.
-    pub fn patience(&self, interactive: bool) -> u32 {
-        self.reconnect.unwrap_or(if interactive { PATIENCE_FOREVER } else { RECONNECT })
+    /// Seconds to keep a lost session; [`RECONNECT_FOREVER`] for ever.
+    pub fn reconnect_timeout(&self, interactive: bool) -> u32 {
+        self.reconnect.unwrap_or(if interactive { RECONNECT_FOREVER } else { RECONNECT })
     }
 
     /// The name to use: option, environment or login name.
@@ -317,12 +317,12 @@ fn own_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn patience(text: &str) -> Result<u32, String> {
+fn reconnect_timeout(text: &str) -> Result<u32, String> {
     if text == "forever" {
-        return Ok(PATIENCE_FOREVER);
+        return Ok(RECONNECT_FOREVER);
     }
     let seconds = u32::from_str(text).map_err(|_| "a number of seconds, or forever".to_owned())?;
-    Ok(seconds.min(PATIENCE_FOREVER - 1))
+    Ok(seconds.min(RECONNECT_FOREVER - 1))
 }
 
 #[cfg(test)]
@@ -361,10 +361,10 @@ mod tests {
 
     #[test]
     fn patience_is_seconds_or_forever() {
-        assert_eq!(common(&["--reconnect", "forever"]).patience(false), PATIENCE_FOREVER);
-        assert_eq!(common(&["--reconnect", "0"]).patience(true), 0);
-        assert_eq!(common(&[]).patience(true), PATIENCE_FOREVER);
-        assert_eq!(common(&[]).patience(false), RECONNECT);
+        assert_eq!(common(&["--reconnect", "forever"]).reconnect_timeout(false), RECONNECT_FOREVER);
+        assert_eq!(common(&["--reconnect", "0"]).reconnect_timeout(true), 0);
+        assert_eq!(common(&[]).reconnect_timeout(true), RECONNECT_FOREVER);
+        assert_eq!(common(&[]).reconnect_timeout(false), RECONNECT);
         assert!(Cli::try_parse_from(["p2pchat", "connect", "host", "--reconnect", "-1"]).is_err());
     }
 

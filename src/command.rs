@@ -1,13 +1,13 @@
 //! What a typed line means: text for the peer, or a command to this program.
 //!
-//! Owner of the commands, their arguments and their help. Only lines of this side's own input come here; text of the peer
+//! EventLoop of the commands, their arguments and their help. Only lines of this side's own input come here; text of the peer
 //! never does. What begins like a command and is none is an error and never goes out: a mistyped `/send` shall not be chat.
 
 mod paths;
 
 pub use paths::{SendArgs, SplitError};
 
-use crate::frame::LINE_TEXT;
+use crate::protocol::frame::LINE_TEXT;
 use std::path::PathBuf;
 use thiserror::Error;
 

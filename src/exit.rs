@@ -1,10 +1,10 @@
 //! Exit codes: one table from what happened to what a script sees (stable: scripts rely on them).
 
-use crate::channel::{HandshakeError, HelloError, Stage};
-use crate::connect::OpenError;
-use crate::connect::dial::DialError;
-use crate::frame::Refusal;
-use crate::session::Ending;
+use crate::channel::{HandshakeError, HandshakeStep, HelloError};
+use crate::net::dial::DialError;
+use crate::net::opening::ConnectError;
+use crate::protocol::frame::Refusal;
+use crate::session::SessionEnd;
 use std::process::ExitCode;
 
 /// What a script sees.
@@ -51,13 +51,13 @@ impl Exit {
     }
 
     /// For a session that ended; `signal` is what asked for it, if one did.
-    pub fn of_ending(ending: &Ending, signal: Option<Exit>) -> Self {
+    pub fn of_ending(ending: &SessionEnd, signal: Option<Exit>) -> Self {
         match ending {
-            Ending::Signal => signal.unwrap_or(Self::Interrupt),
-            Ending::Polite { failed: true, .. } => Self::Transfer,
-            Ending::Polite { failed: false, .. } => Self::Polite,
-            Ending::Lost => Self::Lost,
-            Ending::Tampered | Ending::Fault => Self::Failure,
+            SessionEnd::Signal => signal.unwrap_or(Self::Interrupt),
+            SessionEnd::Polite { failed: true, .. } => Self::Transfer,
+            SessionEnd::Polite { failed: false, .. } => Self::Polite,
+            SessionEnd::Lost => Self::Lost,
+            SessionEnd::Tampered | SessionEnd::ProtocolError => Self::Failure,
         }
     }
 
@@ -69,17 +69,17 @@ impl Exit {
         }
     }
 
-    fn of_opening(error: &OpenError) -> Self {
+    fn of_opening(error: &ConnectError) -> Self {
         match error {
-            OpenError::Hello(HelloError::TheyUseACode | HelloError::WeUseACode) => Self::Refused,
-            OpenError::Handshake(error) => Self::of_handshake(error),
-            OpenError::Tampered => Self::Failure,
-            OpenError::Refused(Refusal::Busy | Refusal::NoSuchSession)
-            | OpenError::Hello(_)
-            | OpenError::SilentHello
-            | OpenError::ClosedHello
-            | OpenError::NoGreeting(_)
-            | OpenError::Io(_) => Self::Unreachable,
+            ConnectError::Hello(HelloError::TheyUseACode | HelloError::WeUseACode) => Self::Refused,
+            ConnectError::Handshake(error) => Self::of_handshake(error),
+            ConnectError::Tampered => Self::Failure,
+            ConnectError::Refused(Refusal::Busy | Refusal::NoSuchSession)
+            | ConnectError::Hello(_)
+            | ConnectError::SilentHello
+            | ConnectError::ClosedHello
+            | ConnectError::NoGreeting(_)
+            | ConnectError::Io(_) => Self::Unreachable,
         }
     }
 
@@ -90,7 +90,7 @@ impl Exit {
             | HandshakeError::NoTriesLeft
             | HandshakeError::Unwanted(_)
             | HandshakeError::LowOrderKey => Self::Refused,
-            HandshakeError::Closed(Stage::Message1 | Stage::Message2) => Self::Unreachable,
+            HandshakeError::Closed(HandshakeStep::Message1 | HandshakeStep::Message2) => Self::Unreachable,
             HandshakeError::Tampered(_) | HandshakeError::Commitment | HandshakeError::Internal(_) => Self::Failure,
             HandshakeError::Closed(_)
             | HandshakeError::Silent(_)

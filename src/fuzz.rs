@@ -1,6 +1,6 @@
 //! Targets for hostile input: each takes any bytes and panics when a promise about them is broken.
 //!
-//! Owner of what "whatever a stranger sends" means: no panic, no hang, no memory beyond the named limits, and for each target an
+//! EventLoop of what "whatever a stranger sends" means: no panic, no hang, no memory beyond the named limits, and for each target an
 //! invariant of its own, such as that whatever a decoder accepts encodes to the same bytes. They are ordinary functions of the
 //! library, hidden from its documentation, so that every driver can call them:
 //!

@@ -1,11 +1,11 @@
 //! The own static key: made at first use, kept in one private file.
 //!
-//! Owner of the file `identity` in the data directory. Invariants: a file that is there is never written again, whatever
+//! EventLoop of the file `identity` in the data directory. Invariants: a file that is there is never written again, whatever
 //! is in it; a key that others could have read or changed is refused; processes that make the first key at once end
 //! up with the same one.
 
 use crate::channel::{PublicKey, hex, unhex};
-use crate::why::why;
+use crate::error_text::io_error_text;
 use etcetera::BaseStrategy;
 use snow::params::DHChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -41,7 +41,7 @@ pub enum IdentityError {
     #[error("there is no home directory\nname a data directory in {DATA_VARIABLE}")]
     NoHome,
     /// The data directory cannot be made.
-    #[error("cannot make the data directory {}: {}", path.display(), why(source))]
+    #[error("cannot make the data directory {}: {}", path.display(), io_error_text(source))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file cannot be read.
-    #[error("cannot read the own key {}: {}", path.display(), why(source))]
+    #[error("cannot read the own key {}: {}", path.display(), io_error_text(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The file cannot be made.
-    #[error("cannot keep the own key {}: {}", path.display(), why(source))]
+    #[error("cannot keep the own key {}: {}", path.display(), io_error_text(source))]
     Write {
         /// The file.
         path: PathBuf,

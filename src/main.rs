@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
+use p2pchat::app;
 use p2pchat::cli::{Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
-use p2pchat::peers::Refusal;
-use p2pchat::run;
+use p2pchat::known_peers::Refusal;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
 
 fn carry_out(arguments: Cli) -> Result<Exit> {
     match arguments.command {
-        Command::Listen(listen) => return run::listen(listen),
-        Command::Connect(connect) => return run::connect(connect),
-        Command::Id => print(format!("{}\n", run::fingerprint()?).as_bytes())?,
+        Command::Listen(listen) => return app::listen(listen),
+        Command::Connect(connect) => return app::connect(connect),
+        Command::Id => print(format!("{}\n", app::fingerprint()?).as_bytes())?,
         Command::Peers(peers) => {
-            print(run::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
+            print(app::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
         }
         Command::Partials(partials) => {
-            let (text, exit) = run::partials(partials.command.unwrap_or(PartialsCommand::List))?;
+            let (text, exit) = app::partials(partials.command.unwrap_or(PartialsCommand::List))?;
             print(text.as_bytes())?;
             return Ok(exit);
         }
@@ -88,7 +88,7 @@ fn set_limits() {
 #[cfg(not(unix))]
 fn set_limits() {}
 
-/// Descriptors that are asked for: those who wait at the door, and as much again for files.
+/// Descriptors that are asked for: those who wait at the listener, and as much again for files.
 #[cfg(unix)]
 const DESCRIPTORS: u64 = 1_024;
 
@@ -102,5 +102,5 @@ fn print(bytes: &[u8]) -> io::Result<()> {
 
 /// What keeps the program from starting is a failure, unless the command line is at fault.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<Refusal>() || error.is::<run::Misuse>() { Exit::Usage } else { Exit::Failure }
+    if error.is::<Refusal>() || error.is::<app::Misuse>() { Exit::Usage } else { Exit::Failure }
 }

@@ -1,9 +1,9 @@
 //! What passes between a person and the session: notices out, input in.
 //!
-//! Owner of [`Notice`] and [`Input`], the vocabulary that the session speaks to whatever face there is, and the faces to the
+//! EventLoop of [`Notice`] and [`Input`], the vocabulary that the session speaks to whatever face there is, and the faces to the
 //! session. It knows neither the wire nor a screen. What came from the peer is [`PeerText`] and cannot be printed as it is.
 
-use crate::safe::{PeerText, SafeText};
+use crate::text::{PeerText, SafeText};
 
 /// Which way a transfer goes, seen from this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,20 +1,20 @@
 //! The session: what was said, what is acknowledged, what is on its way, and how it ends.
 //!
-//! Owner of all state that outlives a connection. It does no I/O and knows no clock: an event comes in by a method, time is told
+//! EventLoop of all state that outlives a connection. It does no I/O and knows no clock: an event comes in by a method, time is told
 //! with it ([`Session::at`]), and what has to be done comes out of [`Session::actions`] in order. So a test can play any
 //! interleaving of frames, losses and returns without a socket.
 
 mod action;
 mod delivery;
-mod ending;
-mod fault;
+mod end;
 mod input;
+mod protocol_error;
 mod transfers;
 
-use crate::frame::{ByeReason, Control, PATIENCE_FOREVER};
 use crate::notice::{Notice, Posted, Trust};
-use crate::safe::{PeerText, SafeText};
-use crate::transfer::receive::OnClash;
+use crate::protocol::frame::{ByeReason, Control, RECONNECT_FOREVER};
+use crate::text::{PeerText, SafeText};
+use crate::transfer::download::OnClash;
 use delivery::{Arrival, Incoming, Outgoing};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use transfers::Transfers;
 
 pub use action::Action;
 pub(crate) use delivery::QUEUE_MOST;
-pub use ending::{Ending, Loss};
-pub use fault::Fault;
+pub use end::{DisconnectReason, SessionEnd};
+pub use protocol_error::ProtocolError;
 pub use transfers::{Moved, list_names};
 
 /// When incoming offers are taken.
@@ -50,24 +50,24 @@ pub struct Rules {
     pub stay: bool,
     /// A person sits at a terminal: a failed transfer is no failure of the program.
     pub interactive: bool,
-    /// Seconds to keep a session whose connection is lost; [`PATIENCE_FOREVER`] for ever.
-    pub patience: u32,
+    /// Seconds to keep a session whose connection is lost; [`RECONNECT_FOREVER`] for ever.
+    pub reconnect_timeout: u32,
 }
 
 /// Who the session is with, for its words.
 #[derive(Debug, Clone)]
-pub struct With {
+pub struct PeerContext {
     /// The peer's label.
     pub label: PeerText,
     /// What is known of its key.
     pub trust: Trust,
-    /// The peer's patience; the smaller counts.
-    pub patience: u32,
+    /// The peer's reconnect_timeout; the smaller counts.
+    pub reconnect_timeout: u32,
 }
 
 /// How far the farewell has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Farewell {
+enum Shutdown {
     /// Nobody leaves.
     None,
     /// This side leaves once what was asked for is done.
@@ -94,16 +94,16 @@ pub(crate) struct Held {
 pub struct Session {
     rules: Rules,
     now: Duration,
-    with: Option<With>,
+    with: Option<PeerContext>,
     connected: bool,
     outgoing: Outgoing,
     incoming: Incoming,
     transfers: Transfers,
     /// Input from before the first peer.
-    early: VecDeque<input::Early>,
+    early: VecDeque<input::PendingInput>,
     input_ended: bool,
     gate_shut: bool,
-    farewell: Farewell,
+    farewell: Shutdown,
     peer_bye: Option<ByeReason>,
     /// The own goodbye was said before the peer's came.
     left_first: bool,
@@ -136,7 +136,7 @@ impl Session {
             early: VecDeque::new(),
             input_ended: false,
             gate_shut: false,
-            farewell: Farewell::None,
+            farewell: Shutdown::None,
             peer_bye: None,
             left_first: false,
             own_wish: false,
@@ -161,7 +161,7 @@ impl Session {
         let mut next = Self::new(self.rules.clone(), self.transfers.next_local());
         next.at(self.now);
         if self.input_ended {
-            next.early.push_back(input::Early::Ended);
+            next.early.push_back(input::PendingInput::Ended);
         }
         next
     }
@@ -197,7 +197,7 @@ impl Session {
     }
 
     /// The first connection is there, and its opening done. `notice` tells the user.
-    pub fn connected(&mut self, with: With, notice: Notice) {
+    pub fn connected(&mut self, with: PeerContext, notice: Notice) {
         self.with = Some(with);
         self.connected = true;
         self.notice(notice);
@@ -209,7 +209,7 @@ impl Session {
     ///
     /// # Errors
     /// When `received` cannot be; the caller then calls [`Session::lost`] with the fault.
-    pub fn resumed(&mut self, received: u64) -> Result<(), Fault> {
+    pub fn resumed(&mut self, received: u64) -> Result<(), ProtocolError> {
         self.connected = true;
         self.lost_since = None;
         let again = self.outgoing.again(received)?;
@@ -226,15 +226,15 @@ impl Session {
     ///
     /// # Errors
     /// When it breaks a rule; the caller then calls [`Session::lost`] with the fault.
-    pub fn control(&mut self, seq: u64, control: Control) -> Result<(), Fault> {
+    pub fn control(&mut self, seq: u64, control: Control) -> Result<(), ProtocolError> {
         if self.incoming.take(seq, &control)? == Arrival::Known {
             return Ok(());
         }
         if self.peer_bye.is_some() {
-            return Err(Fault::Unexpected("control"));
+            return Err(ProtocolError::Unexpected("control"));
         }
         if self.outgoing.is_flooded() {
-            return Err(Fault::AnswersIgnored);
+            return Err(ProtocolError::AnswersIgnored);
         }
         let before = self.actions.len();
         let mut handed_on = true;
@@ -279,7 +279,7 @@ impl Session {
     ///
     /// # Errors
     /// When that cannot be.
-    pub fn acknowledged(&mut self, seq: u64) -> Result<(), Fault> {
+    pub fn acknowledged(&mut self, seq: u64) -> Result<(), ProtocolError> {
         let settled = self.outgoing.acknowledge(seq)?;
         let line = settled.iter().rev().find(|(_, control)| matches!(control, Control::Line { .. }));
         if let Some((id, _)) = line {
@@ -309,8 +309,8 @@ impl Session {
             return None;
         }
         match (self.farewell, self.lost_since) {
-            (Farewell::Said(until), _) => Some(until),
-            (_, Some(since)) => self.patience().map(|patience| since + patience),
+            (Shutdown::Said(until), _) => Some(until),
+            (_, Some(since)) => self.reconnect_timeout().map(|reconnect_timeout| since + reconnect_timeout),
             _ => None,
         }
     }
@@ -340,11 +340,11 @@ impl Session {
         let shut = self.outgoing.is_crowded() || self.early.len() >= input::EARLY;
         if shut != self.gate_shut {
             self.gate_shut = shut;
-            self.actions.push(Action::ShutGate(shut));
+            self.actions.push(Action::PauseInput(shut));
         }
     }
 
-    /// One control frame to the outbox, and what follows from its being on the way.
+    /// One control frame to the send_queue, and what follows from its being on the way.
     fn send(&mut self, seq: u64, control: Control) {
         let follows = match &control {
             Control::Offer { transfer, .. } => Some(Action::BeginUpload(*transfer)),
@@ -359,7 +359,7 @@ impl Session {
 
     /// Queues a control frame, unless the own goodbye was said: nothing may follow that, and nothing needs to.
     fn tell(&mut self, control: Control) {
-        if !matches!(self.farewell, Farewell::Said(_)) {
+        if !matches!(self.farewell, Shutdown::Said(_)) {
             self.outgoing.push(control);
         }
     }
@@ -378,10 +378,10 @@ impl Session {
     }
 
     /// How long a lost connection is waited for; none is for ever.
-    fn patience(&self) -> Option<Duration> {
-        let theirs = self.with.as_ref().map_or(PATIENCE_FOREVER, |with| with.patience);
-        let seconds = self.rules.patience.min(theirs);
-        (seconds != PATIENCE_FOREVER).then(|| Duration::from_secs(u64::from(seconds)))
+    fn reconnect_timeout(&self) -> Option<Duration> {
+        let theirs = self.with.as_ref().map_or(RECONNECT_FOREVER, |with| with.reconnect_timeout);
+        let seconds = self.rules.reconnect_timeout.min(theirs);
+        (seconds != RECONNECT_FOREVER).then(|| Duration::from_secs(u64::from(seconds)))
     }
 }
 

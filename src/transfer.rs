@@ -1,30 +1,29 @@
 //! Files on their way: lists, positions, and the workers that read and write them.
 //!
-//! Owner of everything between a path and a chunk (PROTOCOL.md section 8). One worker thread an upload, one a download;
+//! EventLoop of everything between a path and a chunk (PROTOCOL.md section 8). One worker thread an upload, one a download;
 //! each is told what to do through its handle, and reports to the owner thread. Nothing here decides whether a transfer
 //! is wanted: the session does.
 //!
 //! ```text
-//! paths ─► tree ─► list ─► send ─► outbox, bulk lane ═══ wire ═══► window ─► receive ─► landing ─► files
+//! paths ─► tree ─► list ─► send ─► send_queue, bulk lane ═══ wire ═══► window ─► receive ─► landing ─► files
 //!                                         ◄── credit, restart ─────┘            └► resume (what a crash leaves)
 //! ```
 
+pub mod download;
+mod file_name;
+pub mod flow_control;
 mod landing;
-pub mod list;
-mod name;
-pub mod receive;
+pub mod manifest;
 pub mod resume;
-pub mod send;
-pub mod tree;
-pub mod window;
+pub mod scan;
+pub mod upload;
 
 #[cfg(test)]
 mod tests;
 
-pub use name::{Name, NameFault};
+pub use file_name::{FileNameError, Name};
 
-use crate::frame::TransferId;
-use crate::why::why;
+use crate::protocol::frame::TransferId;
 use std::sync::Arc;
 
 /// How a worker tells the owner thread what happened; called on the worker's thread, and must not wait.

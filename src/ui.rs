@@ -1,10 +1,10 @@
 //! The faces: a terminal, plain lines, JSON; each turns notices into output and owns stdout alone.
 //!
-//! Owner of the way from and to the session: who posts, who settles, and the gate that keeps input from running ahead.
+//! EventLoop of the way from and to the session: who posts, who settles, and the gate that keeps input from running ahead.
 //!
 //! 1. The owner thread posts [`Posted`] to the face's channel and never waits for it.
 //! 2. The face's thread writes, flushes, and reports the settled sequence number: only then is it acknowledged.
-//! 3. The input thread hands [`Input`] to the owner through [`Intake`], and stops reading while the [`Gate`] is shut.
+//! 3. The input thread hands [`Input`] to the owner through [`InputSender`], and stops reading while the [`InputBackpressure`] is shut.
 
 pub mod json;
 pub mod lines;
@@ -14,18 +14,18 @@ pub mod terminal;
 pub mod words;
 
 pub use crate::notice::{Direction, Info, Input, Notice, Posted, TransferInfo, Trust};
-pub use crate::safe::{PeerText, SafeText};
+pub use crate::text::{PeerText, SafeText};
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Open while the session takes input; shut while too much of it waits to be sent.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct InputBackpressure {
     shut: Mutex<bool>,
     opened: Condvar,
 }
 
-impl Gate {
+impl InputBackpressure {
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.shut.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,14 +54,14 @@ impl Gate {
 
 /// The way of input into the session; cheap to clone.
 #[derive(Clone)]
-pub struct Intake {
+pub struct InputSender {
     sink: Arc<dyn Fn(Input) -> bool + Send + Sync>,
-    gate: Arc<Gate>,
+    gate: Arc<InputBackpressure>,
 }
 
-impl Intake {
+impl InputSender {
     /// `sink` delivers to the owner thread and says false when that is gone.
-    pub fn new(gate: Arc<Gate>, sink: impl Fn(Input) -> bool + Send + Sync + 'static) -> Self {
+    pub fn new(gate: Arc<InputBackpressure>, sink: impl Fn(Input) -> bool + Send + Sync + 'static) -> Self {
         Self { sink: Arc::new(sink), gate }
     }
 

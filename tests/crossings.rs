@@ -5,7 +5,7 @@
 mod support;
 
 use p2pchat::channel::Role;
-use p2pchat::frame::{ByeReason, Control, Frame, Greeting, Intent, PATIENCE_FOREVER};
+use p2pchat::protocol::frame::{ByeReason, Control, Frame, Greeting, Intent, RECONNECT_FOREVER};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::attacker::identity;
@@ -14,7 +14,7 @@ use support::{Attacker, Cut, Home, Relay, meet, serve};
 /// Greets with a chosen count of what is held; gives the answer.
 fn greet(eve: &mut Attacker, intent: Intent, session: [u8; 16], received: u64) -> Option<Frame> {
     let name = "eve".into();
-    let greeting = Greeting { intent, session, received, patience: PATIENCE_FOREVER, name };
+    let greeting = Greeting { intent, session, received, reconnect_timeout: RECONNECT_FOREVER, name };
     eve.send(&Frame::Greeting(greeting)).ok()?;
     eve.read()
 }
@@ -24,7 +24,7 @@ fn who_shook_hands_while_the_door_was_open_still_needs_the_code_for_the_next_ses
     let ana = Home::new().listen("ana", &["--keep", "--code=right"]);
     let ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
     ana.event("connected");
-    // During the session the door is open, for the one who may come back; the greeting is held back until it is over.
+    // During the session the listener is open, for the one who may come back; the greeting is held back until it is over.
     let mut eve = Attacker::dial(ana.addr(), &identity(), None).unwrap();
     ben.send("/quit");
     ana.event("bye");

@@ -247,7 +247,7 @@ mod sources {
         });
         fails("second", "ceased to be a file", "it changed while the peer read it", |folder| {
             fs::remove_file(folder.join("second")).unwrap();
-            // Opened in earnest, it would wait for somebody who writes.
+            // Established in earnest, it would wait for somebody who writes.
             nix::unistd::mkfifo(&folder.join("second"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         });
     }

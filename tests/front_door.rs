@@ -5,7 +5,7 @@
 mod support;
 
 use p2pchat::channel::{Mode, Role};
-use p2pchat::frame::{Frame, Intent, Refusal};
+use p2pchat::protocol::frame::{Frame, Intent, Refusal};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;

@@ -6,7 +6,7 @@
 
 mod support;
 
-use p2pchat::frame::{
+use p2pchat::protocol::frame::{
     CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, LIST_BYTES, Offer, Reason, UNACKNOWLEDGED_FRAMES,
 };
 use std::fs;

@@ -5,14 +5,14 @@
 
 mod support;
 
-use p2pchat::frame::{CHUNK_DATA, Control, FileStatus, Frame, Reason};
+use p2pchat::protocol::frame::{CHUNK_DATA, Control, FileStatus, Frame, Reason};
 use std::collections::BTreeMap;
 use std::fs;
 use support::files::{List, content, tree};
 use support::{Attacker, Home, Peer, text};
 
 /// What a position gains by the end of a file.
-const END: u64 = p2pchat::frame::FILE_END_WEIGHT;
+const END: u64 = p2pchat::protocol::frame::FILE_END_WEIGHT;
 
 /// A receiver that takes everything, and whoever sends to it.
 struct Scene {
@@ -206,11 +206,11 @@ fn offers_that_lie_about_their_list_are_refused() {
     let list = List::default().enter("folder").file("file", 5).leave();
     let honest = list.offer();
     let lies = [
-        p2pchat::frame::Offer { files: 2, ..honest.clone() },
-        p2pchat::frame::Offer { folders: 0, ..honest.clone() },
-        p2pchat::frame::Offer { bytes: 4, ..honest.clone() },
-        p2pchat::frame::Offer { digest: [1; 32], ..honest.clone() },
-        p2pchat::frame::Offer { list: honest.list - 1, ..honest.clone() },
+        p2pchat::protocol::frame::Offer { files: 2, ..honest.clone() },
+        p2pchat::protocol::frame::Offer { folders: 0, ..honest.clone() },
+        p2pchat::protocol::frame::Offer { bytes: 4, ..honest.clone() },
+        p2pchat::protocol::frame::Offer { digest: [1; 32], ..honest.clone() },
+        p2pchat::protocol::frame::Offer { list: honest.list - 1, ..honest.clone() },
     ];
     for offer in lies {
         let mut scene = Scene::new();
@@ -223,7 +223,7 @@ fn offers_that_lie_about_their_list_are_refused() {
 #[test]
 fn a_list_of_eight_megabytes_is_the_most() {
     let mut scene = Scene::new();
-    let offer = p2pchat::frame::Offer { list: (8 << 20) + 1, ..List::default().file("x", 1).offer() };
+    let offer = p2pchat::protocol::frame::Offer { list: (8 << 20) + 1, ..List::default().file("x", 1).offer() };
     scene.eve.control(Control::Offer { transfer: 1, offer }).unwrap();
     scene.ends_as_a_fault();
 }
@@ -468,7 +468,7 @@ fn words_of_the_sender_cannot_imitate_the_program() {
     eve.offer(1, &List::default().file("data", 400_000));
     assert_eq!(eve.answer(1), Some(true));
     eve.control(Control::Cancel { transfer: 1, reason: Reason::User, text, by_offerer: true }).unwrap();
-    eve.control(Control::Bye { reason: p2pchat::frame::ByeReason::Quit }).unwrap();
+    eve.control(Control::Bye { reason: p2pchat::protocol::frame::ByeReason::Quit }).unwrap();
     eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Bye { .. }, .. }));
     eve.send(&Frame::Ack(u64::MAX)).unwrap_or_default();
     drop(eve);

@@ -5,7 +5,7 @@
 
 mod support;
 
-use p2pchat::frame::{
+use p2pchat::protocol::frame::{
     ByeReason, CHUNK_DATA, Control, FileStatus, Frame, LINE_TEXT, NAME, Offer, REASON_TEXT, Reason, at_most,
 };
 use std::net::SocketAddr;
@@ -93,7 +93,7 @@ fn obeys_nothing(shown: &Shown) {
 /// of declines and cancels for what the program offers. `types` types a line into the program.
 fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &str) {
     let mut eve = Attacker::dial(addr, &identity(), None).unwrap();
-    let answer = eve.greet(p2pchat::frame::Intent::New, [7; 16], at_most(name, NAME));
+    let answer = eve.greet(p2pchat::protocol::frame::Intent::New, [7; 16], at_most(name, NAME));
     assert!(matches!(answer, Some(Frame::Greeting(_))), "{answer:?}");
     let line = |text: &str| Control::Line { action: false, text: at_most(text, LINE_TEXT).to_owned() };
     for trouble in troubles() {

@@ -6,7 +6,7 @@
 
 mod support;
 
-use p2pchat::frame::{CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, Reason};
+use p2pchat::protocol::frame::{CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, Reason};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,13 +19,13 @@ use support::{Attacker, Home, Peer, is, text};
 type Files = BTreeMap<String, Option<Vec<u8>>>;
 
 /// A listener that takes everything, from one peer after the other.
-struct Keeper {
+struct AcceptLoop {
     ana: Peer,
     met: usize,
     before: Files,
 }
 
-impl Keeper {
+impl AcceptLoop {
     fn new() -> Self {
         Self::with(&["--accept", "always"])
     }
@@ -145,7 +145,7 @@ fn paths_depths_and_cut_names_are_refused_one_peer_after_the_other() {
         ("a file, then a folder of its name", List::default().file("a", 1).enter("a").file("b", 1).leave()),
         ("a folder that is left twice", List::default().enter("a").leave().leave()),
     ];
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     for (number, (what, list)) in (1..).zip(lists) {
         let mut eve = keeper.eve();
         eve.offer(1, &list);
@@ -161,7 +161,7 @@ fn paths_depths_and_cut_names_are_refused_one_peer_after_the_other() {
 #[test]
 fn names_that_only_some_systems_take_for_the_same_land_beside_each_other() {
     let names = ["a", "A", "file.txt", "FILE.TXT", "\u{e9}", "e\u{301}", "\u{212b}", "\u{c5}", "a:stream", "ﬁ", "fi"];
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     let mut eve = keeper.eve();
     let list = names.iter().fold(List::default(), |list, name| list.file(name, name.len() as u64));
     let mut position = keeper.take(&mut eve, 1, &list);
@@ -181,7 +181,7 @@ fn names_that_only_some_systems_take_for_the_same_land_beside_each_other() {
 fn names_of_the_program_s_own_files_are_names_like_others() {
     let partials = [".p2pchat-0123456789abcdef", ".P2PCHAT-0123456789ABCDEF", ".p2pchat-"];
     let own = ["download-0123456789abcdef0123456789abcdef", "known_peers", "identity", "history", "partials"];
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     let home = keeper.ana.home().clone();
     // But for the empty folder of journals, which is made when it is needed.
     let data = || {
@@ -208,7 +208,7 @@ fn names_of_the_program_s_own_files_are_names_like_others() {
 #[test]
 fn folders_that_are_swapped_for_links_meanwhile_lead_nowhere() {
     const FOLDERS: usize = 400;
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     let inbox = keeper.ana.home().inbox();
     let outside = keeper.ana.home().work();
     let mut eve = keeper.eve();
@@ -262,7 +262,7 @@ fn swap_all(folder: &Path, outside: &Path) -> usize {
 
 #[test]
 fn a_link_in_place_of_the_partial_s_folder_or_the_name_changes_nothing_outside() {
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     let home = keeper.ana.home().clone();
     let mut eve = keeper.eve();
     let data = content("x", 3 * CHUNK_DATA);
@@ -286,7 +286,7 @@ fn a_link_in_place_of_the_partial_s_folder_or_the_name_changes_nothing_outside()
 
 #[test]
 fn data_for_what_was_declined_or_is_finished_goes_nowhere() {
-    let mut keeper = Keeper::with(&["--accept", "never"]);
+    let mut keeper = AcceptLoop::with(&["--accept", "never"]);
     let mut eve = keeper.eve();
     let list = List::default().file("declined", 4);
     eve.offer(1, &list);
@@ -298,7 +298,7 @@ fn data_for_what_was_declined_or_is_finished_goes_nowhere() {
     assert!(eve.is_answered());
     keeper.has_only(&[]);
 
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     let mut eve = keeper.eve();
     let start = keeper.take(&mut eve, 1, &List::default().file("finished", 4));
     send(&mut eve, 1, start, b"data");
@@ -318,7 +318,7 @@ fn data_for_what_was_declined_or_is_finished_goes_nowhere() {
 
 #[test]
 fn positions_beyond_all_numbers_are_a_fault() {
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     let far = [u64::MAX, u64::MAX - CHUNK_DATA as u64 + 1, 1 << 63, u64::MAX - FILE_END_WEIGHT + 1];
     let mut faults = 0;
     for position in far {
@@ -340,7 +340,7 @@ fn positions_beyond_all_numbers_are_a_fault() {
 
 #[test]
 fn a_sender_that_falls_silent_half_way_holds_nobody() {
-    let mut keeper = Keeper::new();
+    let mut keeper = AcceptLoop::new();
     let mut eve = keeper.eve();
     let start = keeper.take(&mut eve, 1, &List::default().file("half", 10 * CHUNK_DATA as u64));
     eve.data(1, start, &content("half", 3 * CHUNK_DATA));

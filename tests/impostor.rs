@@ -5,7 +5,7 @@
 mod support;
 
 use p2pchat::channel::{HELLO, Opener, Role, Sealer};
-use p2pchat::frame::{Control, Frame};
+use p2pchat::protocol::frame::{Control, Frame};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -137,7 +137,7 @@ fn he_is_refused_where_a_key_is_demanded() {
         assert!(text(&error, "text").contains(words), "{error}");
     }
     assert!(listening.all("connected").is_empty());
-    // The side that listens may demand a key as well.
+    // The side that listens may key_requirement a key as well.
     let demanding = ana.listen("ana", &["--peer", "ben"]);
     let middle = Middle::anywhere(demanding.addr(), None);
     let mut dialling = ben.connect("ben", middle.addr, &[]);

@@ -160,9 +160,9 @@ impl Couple {
             dialler.ends_with(5);
         }
         let addr = self.addr.unwrap().to_string();
-        let patience: &[&str] = if dialler_waits { &[] } else { &["--reconnect", "0"] };
+        let reconnect_timeout: &[&str] = if dialler_waits { &[] } else { &["--reconnect", "0"] };
         let dials = if listens_as_sender { Who::Receiver } else { Who::Sender };
-        let dialler = self.start(dials, &["connect", &addr], patience);
+        let dialler = self.start(dials, &["connect", &addr], reconnect_timeout);
         dialler.event("connected");
         self.running.insert(!listens_as_sender, dialler);
         self.peer(self.listens).event_nth(before + 1, "connected");

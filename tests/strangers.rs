@@ -1,4 +1,4 @@
-//! Thousands of strangers at the door while two talk and a file moves: nobody inside notices, and nothing grows.
+//! Thousands of strangers at the listener while two talk and a file moves: nobody inside notices, and nothing grows.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
 #![allow(clippy::print_stderr, reason = "what a failing test has to say, and a long run measured")]
@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use support::attacker::hello;
 use support::{Dice, Home, Relay, is, text};
 
-/// Sockets that strangers hold open at a time, all together: more than the door has room for.
+/// Sockets that strangers hold open at a time, all together: more than the listener has room for.
 const HELD: usize = 320;
 /// Threads that strangers come from.
 const CROWD: usize = 4;
-/// Descriptors that the door may hold beyond its usual ones: 256 that wait, 8 handshakes with two handles each, one at the accept.
+/// Descriptors that the listener may hold beyond its usual ones: 256 that wait, 8 handshakes with two handles each, one at the accept.
 const DESCRIPTORS: usize = 256 + 2 * 8 + 8;
 /// Memory that all that may cost, in KiB: sockets and stacks of handshakes in use, not what strangers send.
 const MEMORY: usize = 24 << 10;
@@ -42,7 +42,7 @@ fn usage(pid: u32) -> Usage {
     Usage { descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(), memory }
 }
 
-/// What passes the door in a whole honest opening, for replays.
+/// What passes the listener in a whole honest opening, for replays.
 fn recorded() -> Vec<u8> {
     let mut ana = Home::new().listen("ana", &[]);
     let relay = Relay::to(ana.addr());
@@ -219,7 +219,7 @@ fn besiege(count: usize, span: Duration, megabytes: usize, rate: Option<u64>) ->
     Report { strangers, span, before, most, after, latencies, rate }
 }
 
-/// Usage once the door has let go of those that left: at the latest when their time is up.
+/// Usage once the listener has let go of those that left: at the latest when their time is up.
 fn settled(pid: u32, before: Usage) -> Usage {
     let until = Instant::now() + support::DEADLINE;
     loop {

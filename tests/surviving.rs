@@ -4,7 +4,7 @@
 
 mod support;
 
-use p2pchat::frame::{Intent, Refusal};
+use p2pchat::protocol::frame::{Intent, Refusal};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

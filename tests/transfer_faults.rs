@@ -65,8 +65,8 @@ fn two_large_files_survive_a_hundred_cuts() {
     ben.home().file("ben", content("ben", size));
     ana.send("/send ana");
     ben.send("/send ben");
-    let patience = Instant::now() + Duration::from_secs(600);
-    while [&ana, &ben].iter().any(|peer| peer.all("done").len() < 2) && Instant::now() < patience {
+    let reconnect_timeout = Instant::now() + Duration::from_secs(600);
+    while [&ana, &ben].iter().any(|peer| peer.all("done").len() < 2) && Instant::now() < reconnect_timeout {
         std::thread::sleep(Duration::from_millis(100));
     }
     ben.send("/quit");

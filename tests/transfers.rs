@@ -79,7 +79,7 @@ fn the_events_of_a_transfer_tell_its_whole_course() {
 #[test]
 fn files_of_every_awkward_size_arrive_whole() {
     let (ana, ben) = meet(&["--accept", "always"], &[]);
-    let chunk = p2pchat::frame::CHUNK_DATA;
+    let chunk = p2pchat::protocol::frame::CHUNK_DATA;
     let sizes = [0, 1, 1_023, 1_024, chunk - 1, chunk, chunk + 1, 3 * chunk, MIB];
     for size in sizes {
         let name = format!("{size}.bin");

@@ -8,8 +8,8 @@
 )]
 
 use p2pchat::channel::{Code, CodeError, HELLO, Hello, HelloError, Mode, PublicKey};
-use p2pchat::frame::{
-    ByeReason, Control, FileStatus, Frame, FrameError, Greeting, Intent, Offer, PATIENCE_FOREVER, Reason, Refusal,
+use p2pchat::protocol::frame::{
+    ByeReason, Control, FileStatus, Frame, FrameError, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         intent: Intent::Resume,
         session: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
         received: 258,
-        patience: PATIENCE_FOREVER,
+        reconnect_timeout: RECONNECT_FOREVER,
         name: "Zoë".to_owned(),
     };
     vec![

@@ -1,13 +1,13 @@
 //! From two checked hellos to a channel.
 //!
-//! Owner of the handshake's messages: SPAKE2, Noise, the verification number. Each step either goes on or drops everything; no
+//! EventLoop of the handshake's messages: SPAKE2, Noise, the verification number. Each step either goes on or drops everything; no
 //! state of a handshake outlives [`establish`].
 
 use super::{
-    Channel, Code, HandshakeError, Hello, Mode, Opener, PublicKey, ReadError, Role, Sealer, Stage, StreamError, Terms,
-    Verification, WriteError, read_frame, write_frame,
+    Channel, Code, HandshakeError, HandshakeStep, Hello, Mode, Opener, PublicKey, ReadError, Role, Sealer, StreamError,
+    Terms, Verification, WriteError, read_frame, write_frame,
 };
-use crate::frame::Frame;
+use crate::protocol::frame::Frame;
 use snow::HandshakeState;
 use spake2::{Ed25519Group, Identity as Side, Password, Spake2};
 use std::io::{Read, Write};
@@ -32,7 +32,7 @@ const MESSAGE_2: usize = 96;
 /// Bytes of message 3.
 const MESSAGE_3: usize = 64;
 /// Room for the longest message and the tag that snow wants room for after each, needed or not.
-const ROOM: usize = MESSAGE_2 + crate::buffer::TAG;
+const ROOM: usize = MESSAGE_2 + crate::net::buffer::TAG;
 
 /// Makes a channel from a stream on which both hellos have passed.
 ///
@@ -47,12 +47,12 @@ pub fn establish<S: Read + Write>(
     theirs: &Hello,
     terms: &Terms<'_>,
 ) -> Result<Channel, HandshakeError> {
-    establish_with(stream, own, theirs, terms, &Draws::default())
+    establish_with(stream, own, theirs, terms, &FixedRandomness::default())
 }
 
 /// The random choices of one side, `None` for fresh ones. Only the test vectors fix them.
 #[derive(Default)]
-pub(super) struct Draws {
+pub(super) struct FixedRandomness {
     /// The bytes that give the SPAKE2 scalar.
     pub(super) spake: Option<[u8; 64]>,
     /// The private key of `e`.
@@ -66,7 +66,7 @@ pub(super) fn establish_with<S: Read + Write>(
     own: &Hello,
     theirs: &Hello,
     terms: &Terms<'_>,
-    draws: &Draws,
+    draws: &FixedRandomness,
 ) -> Result<Channel, HandshakeError> {
     let mut wire = Wire { stream };
     let agreed = match (own.mode(), terms.code) {
@@ -101,11 +101,11 @@ fn agree<S: Read + Write>(
     wire: &mut Wire<'_, S>,
     role: Role,
     code: &Code,
-    draws: &Draws,
+    draws: &FixedRandomness,
 ) -> Result<Agreed, HandshakeError> {
     let (state, ours) = start_spake(role, code, draws);
-    wire.send(Stage::Code, &ours)?;
-    let theirs = wire.receive::<SPAKE>(Stage::Code)?;
+    wire.send(HandshakeStep::Code, &ours)?;
+    let theirs = wire.receive::<SPAKE>(HandshakeStep::Code)?;
     let key = Zeroizing::new(state.finish(&theirs).map_err(|_| HandshakeError::Malformed)?);
     let psk = Zeroizing::new(blake3::derive_key(PSK_CONTEXT, &key));
     let theirs = theirs.to_vec();
@@ -116,7 +116,7 @@ fn agree<S: Read + Write>(
     Ok(Agreed { message_i, message_r, psk })
 }
 
-fn start_spake(role: Role, code: &Code, draws: &Draws) -> (Spake2<Ed25519Group>, Vec<u8>) {
+fn start_spake(role: Role, code: &Code, draws: &FixedRandomness) -> (Spake2<Ed25519Group>, Vec<u8>) {
     let password = Password::new(code.secret());
     let (a, b) = (Side::new(SIDE_INITIATOR), Side::new(SIDE_RESPONDER));
     #[cfg(test)]
@@ -139,7 +139,7 @@ fn begin(
     theirs: &Hello,
     terms: &Terms<'_>,
     agreed: Option<&Agreed>,
-    draws: &Draws,
+    draws: &FixedRandomness,
 ) -> Result<HandshakeState, HandshakeError> {
     let internal = |_| HandshakeError::Internal("the cryptography does not start");
     let (hello_i, hello_r) = match terms.role {
@@ -170,14 +170,14 @@ fn initiate<S: Read + Write>(
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
 ) -> Result<PublicKey, HandshakeError> {
-    wire.write(Stage::Message1, noise)?;
-    let message = wire.receive::<MESSAGE_2>(Stage::Message2).map_err(|error| match error {
+    wire.write(HandshakeStep::Message1, noise)?;
+    let message = wire.receive::<MESSAGE_2>(HandshakeStep::Message2).map_err(|error| match error {
         HandshakeError::Closed(_) if terms.code.is_some() => HandshakeError::CodeUnanswered,
         other => other,
     })?;
-    read(Stage::Message2, noise, terms, &message)?;
+    read(HandshakeStep::Message2, noise, terms, &message)?;
     let peer = check_key(noise, terms)?;
-    wire.write(Stage::Message3, noise)?;
+    wire.write(HandshakeStep::Message3, noise)?;
     Ok(peer)
 }
 
@@ -187,26 +187,31 @@ fn respond<S: Read + Write>(
     terms: &Terms<'_>,
 ) -> Result<PublicKey, HandshakeError> {
     if terms.code.is_some() {
-        let message = wire.receive::<MESSAGE_1_CODE>(Stage::Message1)?;
+        let message = wire.receive::<MESSAGE_1_CODE>(HandshakeStep::Message1)?;
         if !(terms.reserve_try)() {
             return Err(HandshakeError::NoTriesLeft);
         }
-        read(Stage::Message1, noise, terms, &message)?;
+        read(HandshakeStep::Message1, noise, terms, &message)?;
     } else {
-        let message = wire.receive::<MESSAGE_1_OPEN>(Stage::Message1)?;
-        read(Stage::Message1, noise, terms, &message)?;
+        let message = wire.receive::<MESSAGE_1_OPEN>(HandshakeStep::Message1)?;
+        read(HandshakeStep::Message1, noise, terms, &message)?;
     }
-    wire.write(Stage::Message2, noise)?;
-    let message = wire.receive::<MESSAGE_3>(Stage::Message3)?;
-    read(Stage::Message3, noise, terms, &message)?;
+    wire.write(HandshakeStep::Message2, noise)?;
+    let message = wire.receive::<MESSAGE_3>(HandshakeStep::Message3)?;
+    read(HandshakeStep::Message3, noise, terms, &message)?;
     check_key(noise, terms)
 }
 
-fn read(stage: Stage, noise: &mut HandshakeState, terms: &Terms<'_>, message: &[u8]) -> Result<(), HandshakeError> {
+fn read(
+    stage: HandshakeStep,
+    noise: &mut HandshakeState,
+    terms: &Terms<'_>,
+    message: &[u8],
+) -> Result<(), HandshakeError> {
     let opened = noise.read_message(message, &mut []);
     opened.map(drop).map_err(|_| match stage {
         // The first message that a side gets under the psk shows whether the codes are the same.
-        Stage::Message1 | Stage::Message2 if terms.code.is_some() => HandshakeError::WrongCode,
+        HandshakeStep::Message1 | HandshakeStep::Message2 if terms.code.is_some() => HandshakeError::WrongCode,
         _ => HandshakeError::Tampered(stage),
     })
 }
@@ -239,7 +244,7 @@ fn number<S: Read + Write>(
     opener: &mut Opener,
     role: Role,
     hash: &[u8],
-    draws: &Draws,
+    draws: &FixedRandomness,
 ) -> Result<Verification, HandshakeError> {
     let ours = match draws.nonce {
         Some(fixed) => fixed,
@@ -290,21 +295,21 @@ struct Wire<'s, S> {
 }
 
 impl<S: Read + Write> Wire<'_, S> {
-    fn send(&mut self, stage: Stage, message: &[u8]) -> Result<(), HandshakeError> {
+    fn send(&mut self, stage: HandshakeStep, message: &[u8]) -> Result<(), HandshakeError> {
         let length = u16::try_from(message.len()).map_err(|_| HandshakeError::Internal("a message is too long"))?;
         let bytes = [&length.to_be_bytes(), message].concat();
         self.stream.write_all(&bytes).and_then(|()| self.stream.flush()).map_err(|error| at(stage, error.into()))
     }
 
     /// Writes and sends the next Noise message.
-    fn write(&mut self, stage: Stage, noise: &mut HandshakeState) -> Result<(), HandshakeError> {
+    fn write(&mut self, stage: HandshakeStep, noise: &mut HandshakeState) -> Result<(), HandshakeError> {
         let mut room = [0; ROOM];
         let length = noise.write_message(&[], &mut room).map_err(|_| HandshakeError::Internal("a message fails"))?;
         self.send(stage, room.get(..length).unwrap_or_default())
     }
 
     /// Receives a message of exactly `N` bytes; another length is refused before anything more is read.
-    fn receive<const N: usize>(&mut self, stage: Stage) -> Result<[u8; N], HandshakeError> {
+    fn receive<const N: usize>(&mut self, stage: HandshakeStep) -> Result<[u8; N], HandshakeError> {
         let mut length = [0; 2];
         self.stream.read_exact(&mut length).map_err(|error| at(stage, error.into()))?;
         let length = u16::from_be_bytes(length);
@@ -317,7 +322,7 @@ impl<S: Read + Write> Wire<'_, S> {
     }
 }
 
-fn at(stage: Stage, error: StreamError) -> HandshakeError {
+fn at(stage: HandshakeStep, error: StreamError) -> HandshakeError {
     match error {
         StreamError::Closed => HandshakeError::Closed(stage),
         StreamError::Silent => HandshakeError::Silent(stage),
@@ -329,9 +334,9 @@ fn at(stage: Stage, error: StreamError) -> HandshakeError {
 impl From<ReadError> for HandshakeError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Stream(error) => at(Stage::Verification, error),
-            ReadError::Length(length) => Self::BadLength(Stage::Verification, length),
-            ReadError::Open(_) => Self::Tampered(Stage::Verification),
+            ReadError::Stream(error) => at(HandshakeStep::Verification, error),
+            ReadError::Length(length) => Self::BadLength(HandshakeStep::Verification, length),
+            ReadError::Open(_) => Self::Tampered(HandshakeStep::Verification),
             ReadError::Frame(_) => Self::UnexpectedFrame,
         }
     }
@@ -340,7 +345,7 @@ impl From<ReadError> for HandshakeError {
 impl From<WriteError> for HandshakeError {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Stream(error) => at(Stage::Verification, error),
+            WriteError::Stream(error) => at(HandshakeStep::Verification, error),
             WriteError::Seal(_) => Self::Internal("a frame cannot be sealed"),
         }
     }

@@ -1,12 +1,12 @@
 //! Records: one frame each, sealed in place (PROTOCOL.md section 4).
 //!
-//! Owner of the two transport keys after the handshake. Invariant: a direction uses each nonce once, under a key that exists
+//! EventLoop of the two transport keys after the handshake. Invariant: a direction uses each nonce once, under a key that exists
 //! in one [`Sealer`] here and one [`Opener`] there; neither can be cloned, and no nonce leaves this file. What fails to open
 //! takes the key with it, so nothing later can be tried on it. The bytes are those of Noise's transport messages.
 
 use super::StreamError;
-use crate::buffer::{LENGTH, TAG};
-use crate::frame::{Frame, FrameError, NAME};
+use crate::net::buffer::{LENGTH, TAG};
+use crate::protocol::frame::{Frame, FrameError, NAME};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
 use std::io::{Read, Write};

@@ -5,9 +5,9 @@ mod records;
 mod stream;
 pub(super) mod vectors;
 
-use super::handshake::{Draws, establish_with};
+use super::handshake::{FixedRandomness, establish_with};
 use super::*;
-use crate::frame::Frame;
+use crate::protocol::frame::Frame;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -22,7 +22,7 @@ struct Person {
     tries_left: AtomicUsize,
     /// What it says first; a fresh hello when it does not care.
     hello: Option<Hello>,
-    draws: Draws,
+    draws: FixedRandomness,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Person {
             wants: None,
             tries_left: AtomicUsize::new(3),
             hello: None,
-            draws: Draws::default(),
+            draws: FixedRandomness::default(),
         }
     }
 
@@ -196,14 +196,14 @@ fn an_unwanted_key_is_refused_before_anything_more_is_sent() {
     let meeting = meet(&i, &r);
     let Err(Failure::Handshake(HandshakeError::Unwanted(key))) = meeting.initiator else { panic!("it was wanted") };
     assert_eq!(key, r.identity.public());
-    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Closed(Stage::Message3)))));
+    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Closed(HandshakeStep::Message3)))));
     assert_eq!(meeting.sent.0.len(), HELLO + 34, "message 3 would have told who the initiator is");
 
     let (i, mut r) = (Person::new(None), Person::new(None));
     r.wants = Some(stranger);
     let meeting = meet(&i, &r);
     assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Unwanted(_)))));
-    assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Closed(Stage::Verification)))));
+    assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Closed(HandshakeStep::Verification)))));
 }
 
 #[test]

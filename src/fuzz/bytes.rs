@@ -59,7 +59,7 @@ impl<'a> Bytes<'a> {
     pub(super) fn text(&mut self, most: usize) -> String {
         let length = usize::from(self.byte()).min(most);
         let text = String::from_utf8_lossy(self.slice(length)).into_owned();
-        crate::frame::at_most(&text, most).to_owned()
+        crate::protocol::frame::at_most(&text, most).to_owned()
     }
 
     pub(super) fn rest(&mut self) -> &'a [u8] {

@@ -3,7 +3,7 @@
 use super::Bytes;
 use super::parsers::{assert_safe, safe_text_seeds};
 use crate::notice::{Direction, Info, Notice, Posted, TransferInfo, Trust};
-use crate::safe::{PeerText, SafeText};
+use crate::text::{PeerText, SafeText};
 use crate::ui::pump::Verbosity;
 use crate::ui::{json as json_face, plain as plain_face};
 use serde_json::Value;

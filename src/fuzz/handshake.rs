@@ -8,8 +8,8 @@ use super::Bytes;
 use crate::channel::{
     Channel, Code, HELLO, HandshakeError, Hello, Mode, OpenError, Role, Terms, establish, write_frame,
 };
-use crate::frame::Frame;
 use crate::identity::Identity;
+use crate::protocol::frame::Frame;
 use snow::{HandshakeState, TransportState};
 use spake2::{Ed25519Group, Identity as Side, Password, Spake2};
 use std::cell::Cell;

@@ -3,17 +3,17 @@
 use crate::channel::{Code, HELLO, Hello, Mode, PublicKey};
 use crate::cli::Cli;
 use crate::command::{self, Entry};
-use crate::connect::address::Address;
-use crate::frame::{
+use crate::known_peers::file::Book;
+use crate::net::address::Address;
+use crate::notice::{Input, Notice};
+use crate::protocol::frame::{
     ByeReason, ChunkHeader, Control, FileStatus, Frame, Greeting, Intent, KIND_CHUNK, LINE_TEXT, Offer, Reason,
 };
-use crate::notice::{Input, Notice};
-use crate::peers::file::Book;
-use crate::safe::{PeerText, SafeText};
+use crate::text::{PeerText, SafeText};
 use crate::transfer::Name;
-use crate::transfer::list::{self, Builder, List, Meta, POSITIONS, Place};
+use crate::transfer::manifest::{self, Builder, Manifest, Meta, POSITIONS, Place};
 use crate::ui::lines::read_lines;
-use crate::ui::{Gate, Intake};
+use crate::ui::{InputBackpressure, InputSender};
 use clap::Parser;
 use std::cell::RefCell;
 use std::io::BufReader;
@@ -45,7 +45,8 @@ pub fn frame(data: &[u8]) {
 pub fn frame_seeds() -> Vec<Vec<u8>> {
     let offer = Offer { files: 1, folders: 0, bytes: 5, list: 30, digest: [7; 32] };
     let text = || "why".to_owned();
-    let greeting = Greeting { intent: Intent::New, session: [1; 16], received: 2, patience: 3, name: "ana".into() };
+    let greeting =
+        Greeting { intent: Intent::New, session: [1; 16], received: 2, reconnect_timeout: 3, name: "ana".into() };
     let control = [
         Control::Line { action: true, text: "hello \u{1f600}".into() },
         Control::Offer { transfer: 1, offer },
@@ -58,7 +59,7 @@ pub fn frame_seeds() -> Vec<Vec<u8>> {
     let plain = [
         Frame::Commit([1; 32]),
         Frame::Greeting(greeting),
-        Frame::Refusal(crate::frame::Refusal::Busy),
+        Frame::Refusal(crate::protocol::frame::Refusal::Busy),
         Frame::Ping(1),
         Frame::Ack(1),
         Frame::Credit { transfer: 1, durable: 30, limit: 60 },
@@ -104,9 +105,9 @@ pub fn hello_seeds() -> Vec<Vec<u8>> {
 
 /// A list that is accepted encodes to the same bytes, and every file has its place below 2^63 and a name that is one.
 pub fn list(data: &[u8]) {
-    let Ok(list) = list::read(data) else { return };
+    let Ok(list) = manifest::read(data) else { return };
     assert_eq!(list.encode(), data);
-    assert_eq!(List::decode(data, &list.offer(data)).as_ref(), Ok(&list));
+    assert_eq!(Manifest::decode(data, &list.offer(data)).as_ref(), Ok(&list));
     assert!(list.end() < POSITIONS);
     for file in list.files() {
         assert!(Name::new(file.name).is_ok());
@@ -128,7 +129,7 @@ pub fn list_seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn forest(depth: usize, meta: Meta) -> Option<List> {
+fn forest(depth: usize, meta: Meta) -> Option<Manifest> {
     let mut builder = Builder::default();
     for level in 0..depth {
         builder.enter(Name::new(&format!("folder{level}")).ok()?, meta).ok()?;
@@ -158,7 +159,7 @@ pub fn known_peers(data: &[u8]) {
     let again = Book::from_bytes(&rewritten);
     assert_eq!(again.problems(), book.problems(), "{}", String::from_utf8_lossy(&rewritten));
     // Dates are written to the second.
-    let whole = |mut peer: crate::peers::Peer| {
+    let whole = |mut peer: crate::known_peers::Peer| {
         for date in [&mut peer.first_seen, &mut peer.last_seen] {
             *date = chrono::DateTime::from_timestamp(date.timestamp(), 0).unwrap_or(*date);
         }
@@ -311,7 +312,7 @@ pub fn lines(data: &[u8]) {
     let (bite, data) = data.split_first().map_or((1, data), |(bite, rest)| (usize::from(*bite) + 1, rest));
     let taken = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&taken);
-    let intake = Intake::new(Arc::new(Gate::default()), move |input| {
+    let intake = InputSender::new(Arc::new(InputBackpressure::default()), move |input| {
         sink.lock().unwrap_or_else(PoisonError::into_inner).push(input);
         true
     });

@@ -1,11 +1,11 @@
 //! What the session wants done; the owner does it (`run/actions.rs`).
 
-use super::Ending;
+use super::SessionEnd;
 use crate::command::SendArgs;
-use crate::frame::{Control, Digest, Offer, Position, TransferId};
 use crate::notice::Posted;
-use crate::transfer::receive::OnClash;
-use crate::transfer::window::Opening;
+use crate::protocol::frame::{Control, Digest, Offer, Position, TransferId};
+use crate::transfer::download::OnClash;
+use crate::transfer::flow_control::Opening;
 use std::path::PathBuf;
 
 /// What the session wants done, in order.
@@ -18,9 +18,9 @@ pub enum Action {
     /// Tell the user.
     Notice(Posted),
     /// Let input wait, or come.
-    ShutGate(bool),
+    PauseInput(bool),
     /// Look at what the user wants to send, and report.
-    Survey(TransferId, SendArgs),
+    Scan(TransferId, SendArgs),
     /// The offer is on its way: send its list.
     BeginUpload(TransferId),
     /// The peer accepted.
@@ -54,5 +54,5 @@ pub enum Action {
     /// End this connection now; the peer is at fault or the session is over.
     Drop,
     /// The session is over.
-    Over(Ending),
+    Over(SessionEnd),
 }

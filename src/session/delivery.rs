@@ -3,8 +3,8 @@
 //! Invariant: a frame leaves [`Outgoing`] only when the peer acknowledged it, and [`Incoming`] acknowledges nothing that was not
 //! handed on. Both outlive connections and know none. The numbers are those of PROTOCOL.md section 7.
 
-use super::Fault;
-use crate::frame::{Control, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES};
+use super::ProtocolError;
+use crate::protocol::frame::{Control, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES};
 use std::collections::VecDeque;
 
 /// Control frames that may wait for the window before input has to wait: a screen or two of typing.
@@ -63,9 +63,9 @@ impl Outgoing {
     ///
     /// # Errors
     /// When the peer acknowledges what was never sent.
-    pub(super) fn acknowledge(&mut self, seq: u64) -> Result<Vec<(u64, Control)>, Fault> {
+    pub(super) fn acknowledge(&mut self, seq: u64) -> Result<Vec<(u64, Control)>, ProtocolError> {
         if seq > self.last {
-            return Err(Fault::FalseAck { acknowledged: seq, sent: self.last });
+            return Err(ProtocolError::FalseAck { acknowledged: seq, sent: self.last });
         }
         let mut settled = Vec::new();
         while self.unacknowledged.front().is_some_and(|held| held.seq <= seq) {
@@ -81,9 +81,9 @@ impl Outgoing {
     ///
     /// # Errors
     /// When the peer claims to hold what was never sent, or to have lost what it acknowledged.
-    pub(super) fn again(&self, received: u64) -> Result<Vec<(u64, Control)>, Fault> {
+    pub(super) fn again(&self, received: u64) -> Result<Vec<(u64, Control)>, ProtocolError> {
         if received > self.last || received < self.acknowledged {
-            return Err(Fault::FalseAck { acknowledged: received, sent: self.last });
+            return Err(ProtocolError::FalseAck { acknowledged: received, sent: self.last });
         }
         let missing = self.unacknowledged.iter().filter(|held| held.seq > received);
         Ok(missing.map(|held| (held.seq, held.control.clone())).collect())
@@ -143,15 +143,15 @@ impl Incoming {
     ///
     /// # Errors
     /// When its number leaves a gap, or the peer has more unacknowledged than the wire allows.
-    pub(super) fn take(&mut self, seq: u64, control: &Control) -> Result<Arrival, Fault> {
+    pub(super) fn take(&mut self, seq: u64, control: &Control) -> Result<Arrival, ProtocolError> {
         if seq <= self.received {
             return Ok(Arrival::Known);
         }
         if seq != self.received + 1 {
-            return Err(Fault::Gap { expected: self.received + 1, came: seq });
+            return Err(ProtocolError::Gap { expected: self.received + 1, came: seq });
         }
         if self.pending.len() >= UNACKNOWLEDGED_FRAMES || self.pending_bytes >= UNACKNOWLEDGED_BYTES {
-            return Err(Fault::TooMuchUnacknowledged);
+            return Err(ProtocolError::TooMuchUnacknowledged);
         }
         self.received = seq;
         let bytes = control.encoded_len();

@@ -4,13 +4,13 @@
 
 use super::{Action, Session};
 use crate::command::{self, Command, Entry};
-use crate::frame::{Control, Reason};
 use crate::notice::{Info, Input, Notice, Trust};
+use crate::protocol::frame::{Control, Reason};
 use std::path::PathBuf;
 
 /// What was typed before the peer came, in order.
 #[derive(Debug)]
-pub(super) enum Early {
+pub(super) enum PendingInput {
     Entry(Entry),
     Ended,
 }
@@ -28,7 +28,7 @@ impl Session {
                 Ok(entry) => self.enter(entry),
                 Err(error) => self.error(error.code(), error.to_string()),
             },
-            Input::Ended if self.with.is_none() => self.early.push_back(Early::Ended),
+            Input::Ended if self.with.is_none() => self.early.push_back(PendingInput::Ended),
             Input::Ended => self.input_ends(),
             Input::Interrupt => self.signal(),
         }
@@ -37,11 +37,11 @@ impl Session {
 
     /// Nobody is there yet: what needs a peer waits for one, and what follows it waits too.
     fn early(&mut self, entry: Entry) {
-        let leaves = |early: &Early| matches!(early, Early::Entry(Entry::Command(Command::Quit)));
+        let leaves = |early: &PendingInput| matches!(early, PendingInput::Entry(Entry::Command(Command::Quit)));
         match &entry {
             Entry::Command(Command::Help | Command::Clear) => self.enter(entry),
             Entry::Command(Command::Quit) if self.early.is_empty() || self.early.iter().any(leaves) => self.quit(),
-            _ => self.early.push_back(Early::Entry(entry)),
+            _ => self.early.push_back(PendingInput::Entry(entry)),
         }
     }
 
@@ -49,15 +49,15 @@ impl Session {
     pub(super) fn catch_up(&mut self) {
         for early in std::mem::take(&mut self.early) {
             match early {
-                Early::Entry(entry) => self.enter(entry),
-                Early::Ended => self.input_ends(),
+                PendingInput::Entry(entry) => self.enter(entry),
+                PendingInput::Ended => self.input_ends(),
             }
         }
     }
 
     /// Lines that never met a peer.
     pub(super) fn early_lines(&self) -> usize {
-        self.early.iter().filter(|early| matches!(early, Early::Entry(Entry::Say { .. }))).count()
+        self.early.iter().filter(|early| matches!(early, PendingInput::Entry(Entry::Say { .. }))).count()
     }
 
     fn enter(&mut self, entry: Entry) {

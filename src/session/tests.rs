@@ -1,9 +1,9 @@
 //! The session core against itself: two sessions, a network that loses whatever it likes, no socket and no clock.
 
 use super::*;
-use crate::frame::Offer;
 use crate::notice::Input;
-use crate::safe::PeerText;
+use crate::protocol::frame::Offer;
+use crate::text::PeerText;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -24,17 +24,17 @@ struct Side {
     on_the_way: VecDeque<Wire>,
     /// Own lines that the other side is known to have; the only control frames here, so numbers count them.
     delivered: usize,
-    ended: Option<Ending>,
+    ended: Option<SessionEnd>,
     warnings: Vec<String>,
     hung_up: bool,
 }
 
-fn rules(patience: u32) -> Rules {
-    Rules { accept: AcceptRule::Ask, on_clash: OnClash::Rename, stay: false, interactive: false, patience }
+fn rules(reconnect_timeout: u32) -> Rules {
+    Rules { accept: AcceptRule::Ask, on_clash: OnClash::Rename, stay: false, interactive: false, reconnect_timeout }
 }
 
-fn with() -> With {
-    With { label: PeerText::new("peer"), trust: Trust::New, patience: PATIENCE_FOREVER }
+fn with() -> PeerContext {
+    PeerContext { label: PeerText::new("peer"), trust: Trust::New, reconnect_timeout: RECONNECT_FOREVER }
 }
 
 fn connected_notice() -> Notice {
@@ -42,9 +42,9 @@ fn connected_notice() -> Notice {
 }
 
 impl Side {
-    fn new(patience: u32) -> Self {
+    fn new(reconnect_timeout: u32) -> Self {
         Self {
-            session: Session::new(rules(patience), 1),
+            session: Session::new(rules(reconnect_timeout), 1),
             said: Vec::new(),
             shown: Vec::new(),
             unsettled: VecDeque::new(),
@@ -112,8 +112,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn connected(patience: u32) -> Self {
-        let mut pair = Self { sides: [Side::new(patience), Side::new(patience)], up: true };
+    fn connected(reconnect_timeout: u32) -> Self {
+        let mut pair = Self { sides: [Side::new(reconnect_timeout), Side::new(reconnect_timeout)], up: true };
         for side in &mut pair.sides {
             side.session.connected(with(), connected_notice());
             side.perform();
@@ -136,7 +136,7 @@ impl Pair {
         self.up = false;
         for side in &mut self.sides {
             side.on_the_way.clear();
-            side.session.lost(Loss::Closed);
+            side.session.lost(DisconnectReason::Closed);
             side.perform();
         }
     }
@@ -193,7 +193,7 @@ proptest! {
 
     #[test]
     fn every_line_arrives_once_and_in_order_whatever_is_lost(history in steps()) {
-        let mut pair = Pair::connected(PATIENCE_FOREVER);
+        let mut pair = Pair::connected(RECONNECT_FOREVER);
         for (count, step) in history.into_iter().enumerate() {
             match step {
                 Step::Say(side) => pair.sides[side].say(&format!("line {count}")),
@@ -219,7 +219,7 @@ proptest! {
 
     #[test]
     fn a_quit_after_any_history_ends_both_politely(history in steps(), leaver in 0..2_usize) {
-        let mut pair = Pair::connected(PATIENCE_FOREVER);
+        let mut pair = Pair::connected(RECONNECT_FOREVER);
         for step in history {
             match step {
                 Step::Say(side) => pair.sides[side].say("text"),
@@ -235,8 +235,8 @@ proptest! {
         pair.cut();
         let other = 1 - leaver;
         prop_assert_eq!(&pair.sides[other].shown, &pair.sides[leaver].said);
-        prop_assert_eq!(pair.sides[leaver].ended.clone(), Some(Ending::Polite { by_peer: false, failed: false }));
-        prop_assert_eq!(pair.sides[other].ended.clone(), Some(Ending::Polite { by_peer: true, failed: false }));
+        prop_assert_eq!(pair.sides[leaver].ended.clone(), Some(SessionEnd::Polite { by_peer: false, failed: false }));
+        prop_assert_eq!(pair.sides[other].ended.clone(), Some(SessionEnd::Polite { by_peer: true, failed: false }));
     }
 }
 
@@ -247,7 +247,7 @@ fn a_flood_stops_at_the_window_and_shuts_the_gate() {
     for count in 0..2_000 {
         side.say(&count.to_string());
     }
-    assert_eq!(side.on_the_way.len(), crate::frame::UNACKNOWLEDGED_FRAMES);
+    assert_eq!(side.on_the_way.len(), crate::protocol::frame::UNACKNOWLEDGED_FRAMES);
     assert!(side.session.gate_shut);
     side.session.acknowledged(1_000).unwrap();
     side.perform();
@@ -263,7 +263,7 @@ fn a_peer_that_ignores_the_window_is_at_fault() {
     for seq in 1..=1_024 {
         side.session.control(seq, line()).unwrap();
     }
-    assert!(matches!(side.session.control(1_025, line()), Err(Fault::TooMuchUnacknowledged)));
+    assert!(matches!(side.session.control(1_025, line()), Err(ProtocolError::TooMuchUnacknowledged)));
 }
 
 #[test]
@@ -271,20 +271,20 @@ fn gaps_and_false_acknowledgements_are_faults() {
     let mut side = Side::new(0);
     side.session.connected(with(), connected_notice());
     let line = || Control::Line { action: false, text: "x".into() };
-    assert!(matches!(side.session.control(2, line()), Err(Fault::Gap { expected: 1, came: 2 })));
-    assert!(matches!(side.session.acknowledged(1), Err(Fault::FalseAck { acknowledged: 1, sent: 0 })));
+    assert!(matches!(side.session.control(2, line()), Err(ProtocolError::Gap { expected: 1, came: 2 })));
+    assert!(matches!(side.session.acknowledged(1), Err(ProtocolError::FalseAck { acknowledged: 1, sent: 0 })));
 }
 
 #[test]
 fn a_peer_that_comes_back_with_a_false_count_is_at_fault_and_the_session_over() {
-    let mut side = Side::new(PATIENCE_FOREVER);
+    let mut side = Side::new(RECONNECT_FOREVER);
     side.session.connected(with(), connected_notice());
-    side.session.lost(Loss::Closed);
+    side.session.lost(DisconnectReason::Closed);
     let fault = side.session.resumed(1).unwrap_err();
-    assert!(matches!(fault, Fault::FalseAck { acknowledged: 1, sent: 0 }));
-    side.session.lost(Loss::Fault(fault));
+    assert!(matches!(fault, ProtocolError::FalseAck { acknowledged: 1, sent: 0 }));
+    side.session.lost(DisconnectReason::ProtocolError(fault));
     side.perform();
-    assert_eq!(side.ended, Some(Ending::Fault));
+    assert_eq!(side.ended, Some(SessionEnd::ProtocolError));
 }
 
 #[test]
@@ -297,13 +297,13 @@ fn a_peer_that_asks_on_and_acknowledges_no_answer_is_at_fault() {
         let seq = u64::from(transfer) * 2 - 1;
         let asked = side.session.control(seq, Control::Offer { transfer, offer: offer.clone() });
         side.session.too_much(transfer);
-        let (reason, text) = (crate::frame::Reason::Confirmed, String::new());
+        let (reason, text) = (crate::protocol::frame::Reason::Confirmed, String::new());
         let confirmed = side.session.control(seq + 1, Control::Cancel { transfer, reason, text, by_offerer: true });
         // The face keeps pace.
         side.session.settled(seq + 1);
         side.perform();
         if let Err(fault) = asked.and(confirmed) {
-            assert!(matches!(fault, Fault::AnswersIgnored));
+            assert!(matches!(fault, ProtocolError::AnswersIgnored));
             break;
         }
         held = side.session.held().queued;
@@ -317,7 +317,7 @@ fn what_the_user_is_told_of_a_frame_is_written_before_the_frame_is_acknowledged(
     side.session.connected(with(), connected_notice());
     let offer = Offer { files: 1, folders: 0, bytes: 0, list: 1, digest: [0; 32] };
     side.session.control(1, Control::Offer { transfer: 1, offer }).unwrap();
-    let (reason, text) = (crate::frame::Reason::User, String::new());
+    let (reason, text) = (crate::protocol::frame::Reason::User, String::new());
     side.session.control(2, Control::Cancel { transfer: 1, reason, text, by_offerer: true }).unwrap();
     let acks = |session: &mut Session| -> Vec<u64> {
         session
@@ -337,7 +337,7 @@ fn nothing_may_follow_a_goodbye() {
     side.session.connected(with(), connected_notice());
     side.session.control(1, Control::Bye { reason: ByeReason::Quit }).unwrap();
     let line = Control::Line { action: false, text: "x".into() };
-    assert!(matches!(side.session.control(2, line), Err(Fault::Unexpected("control"))));
+    assert!(matches!(side.session.control(2, line), Err(ProtocolError::Unexpected("control"))));
 }
 
 #[test]
@@ -346,9 +346,9 @@ fn a_loss_without_patience_ends_the_session_and_counts_what_was_not_delivered() 
     pair.sides[0].say("one");
     pair.sides[0].say("two");
     pair.cut();
-    assert_eq!(pair.sides[0].ended, Some(Ending::Lost));
+    assert_eq!(pair.sides[0].ended, Some(SessionEnd::Lost));
     assert_eq!(pair.sides[0].warnings, ["2 lines were not delivered"]);
-    assert_eq!(pair.sides[1].ended, Some(Ending::Lost));
+    assert_eq!(pair.sides[1].ended, Some(SessionEnd::Lost));
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn patience_ends_at_its_second_and_not_before() {
     let mut pair = Pair::connected(60);
     let side = &mut pair.sides[0];
     side.session.at(Duration::from_secs(100));
-    side.session.lost(Loss::Closed);
+    side.session.lost(DisconnectReason::Closed);
     assert_eq!(side.session.deadline(), Some(Duration::from_secs(160)));
     side.session.at(Duration::from_millis(159_999));
     side.session.tick();
@@ -365,22 +365,22 @@ fn patience_ends_at_its_second_and_not_before() {
     side.session.at(Duration::from_secs(160));
     side.session.tick();
     side.perform();
-    assert_eq!(side.ended, Some(Ending::Lost));
+    assert_eq!(side.ended, Some(SessionEnd::Lost));
 }
 
 #[test]
 fn the_third_tampering_ends_it() {
-    let mut side = Side::new(PATIENCE_FOREVER);
+    let mut side = Side::new(RECONNECT_FOREVER);
     side.session.connected(with(), connected_notice());
     for _ in 0..2 {
-        side.session.lost(Loss::Tampered);
+        side.session.lost(DisconnectReason::Tampered);
         side.perform();
         assert_eq!(side.ended, None);
         side.session.resumed(0).unwrap();
     }
-    side.session.lost(Loss::Tampered);
+    side.session.lost(DisconnectReason::Tampered);
     side.perform();
-    assert_eq!(side.ended, Some(Ending::Tampered));
+    assert_eq!(side.ended, Some(SessionEnd::Tampered));
 }
 
 #[test]
@@ -410,12 +410,12 @@ fn input_before_the_peer_waits_for_it_in_order() {
 fn a_quit_with_nothing_before_it_needs_no_peer() {
     let mut side = Side::new(0);
     side.say("/quit");
-    assert_eq!(side.ended, Some(Ending::Polite { by_peer: false, failed: false }));
+    assert_eq!(side.ended, Some(SessionEnd::Polite { by_peer: false, failed: false }));
 }
 
 #[test]
 fn two_hours_of_idle_leave_nothing_behind() {
-    let mut pair = Pair::connected(PATIENCE_FOREVER);
+    let mut pair = Pair::connected(RECONNECT_FOREVER);
     for second in 0..7_200 {
         for side in &mut pair.sides {
             side.session.at(Duration::from_secs(second));
@@ -433,12 +433,12 @@ fn an_offer() -> Offer {
 
 /// A side with an upload that the peer accepted.
 fn uploading() -> Side {
-    use crate::transfer::send::UploadReport;
+    use crate::transfer::upload::UploadReport;
     let mut side = Side::new(300);
     side.session.connected(with(), connected_notice());
     side.session.input(Input::Line("/send file".into()));
-    let surveyed = UploadReport::Surveyed { offer: an_offer(), name: "file".into(), more: 0, skipped: Vec::new() };
-    side.session.upload(1, surveyed);
+    let scanned = UploadReport::Scanned { offer: an_offer(), name: "file".into(), more: 0, skipped: Vec::new() };
+    side.session.upload(1, scanned);
     side.perform();
     side.session.acknowledged(1).unwrap();
     side.session.control(1, Control::Accept { transfer: 1, position: 40, digest: [0; 32] }).unwrap();
@@ -453,15 +453,15 @@ fn a_goodbye_right_after_the_completion_is_no_failure() {
     side.session.control(3, Control::Bye { reason: ByeReason::Quit }).unwrap();
     side.session.settled(3);
     side.session.acknowledged(2).unwrap();
-    side.session.lost(Loss::Closed);
+    side.session.lost(DisconnectReason::Closed);
     side.perform();
-    assert_eq!(side.ended, Some(Ending::Polite { by_peer: true, failed: false }));
+    assert_eq!(side.ended, Some(SessionEnd::Polite { by_peer: true, failed: false }));
 }
 
 #[test]
 fn more_files_than_were_offered_are_a_fault() {
     let completed = uploading().session.control(2, Control::Complete { transfer: 1, files: 77, failed: 0 });
-    assert!(matches!(completed, Err(Fault::Count(1))));
+    assert!(matches!(completed, Err(ProtocolError::Count(1))));
 }
 
 #[test]

@@ -4,23 +4,23 @@
 //! passes here: workers move them, and report. This file has the table and what concerns both directions; the course of each
 //! direction is in `outgoing.rs` and `incoming.rs`.
 
-mod incoming;
-mod outgoing;
+mod downloads;
+mod uploads;
 
 use super::{Action, Session};
-use crate::frame::{Digest, Offer, Reason, TransferId};
 use crate::notice::{Direction, Notice, TransferInfo};
-use crate::safe::{PeerText, SafeText};
-use crate::transfer::list::List;
-use crate::transfer::window::Opening;
+use crate::protocol::frame::{Digest, Offer, Reason, TransferId};
+use crate::text::{PeerText, SafeText};
+use crate::transfer::flow_control::Opening;
+use crate::transfer::manifest::Manifest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OutState {
-    Surveying,
-    /// Surveyed; an earlier survey is still going on, and offers go out in the order they were asked for.
+    Scanning,
+    /// Scanned; an earlier scan is still going on, and offers go out in the order they were asked for.
     Held,
     Offered,
     Running,
@@ -54,7 +54,7 @@ struct In {
     local: u32,
     state: InState,
     offer: Offer,
-    list: Option<Arc<List>>,
+    list: Option<Arc<Manifest>>,
     /// The way for its data, from the worker's being ready until ACCEPT is on its way.
     opening: Option<Opening>,
     begun: Duration,
@@ -139,7 +139,7 @@ impl Transfers {
 }
 
 /// The paths and sizes of the files in a list.
-pub fn list_names(list: &List) -> Vec<(PeerText, Option<u64>)> {
+pub fn list_names(list: &Manifest) -> Vec<(PeerText, Option<u64>)> {
     list.files().map(|file| (PeerText::new(list.path(file.index)), Some(file.size))).collect()
 }
 
@@ -162,7 +162,7 @@ impl Session {
                 direction: Direction::Out,
                 name: out.name.clone(),
                 state: match out.state {
-                    OutState::Surveying | OutState::Held => "preparing",
+                    OutState::Scanning | OutState::Held => "preparing",
                     OutState::Offered => "offered",
                     OutState::Running | OutState::Completing(..) => "running",
                 },

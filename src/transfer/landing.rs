@@ -14,10 +14,10 @@ mod tests;
 
 pub(super) use names::{Seed, is_partial_name, partial_name};
 
-use super::list::{List, Meta};
-use super::receive::OnClash;
-use super::why;
-use crate::frame::Reason;
+use super::download::OnClash;
+use super::manifest::{Manifest, Meta};
+use crate::error_text::io_error_text;
+use crate::protocol::frame::Reason;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, OpenOptions};
 use names::{landed, numbered};
@@ -34,7 +34,7 @@ const CLASHES: u32 = 10_000;
 #[derive(Debug, Error)]
 pub(super) enum LandingError {
     /// The file system said no.
-    #[error("{}: {}", path.display(), why(source))]
+    #[error("{}: {}", path.display(), io_error_text(source))]
     Io { path: PathBuf, source: io::Error },
     /// Taken, and the user wants no other name.
     #[error("{}: exists already", .0.display())]
@@ -123,13 +123,13 @@ impl Landing {
     }
 
     /// How many of the names at the top of a list exist already.
-    pub(super) fn clashes(&self, list: &List) -> u32 {
+    pub(super) fn clashes(&self, list: &Manifest) -> u32 {
         let taken = list.tops().filter(|(name, _)| self.root.symlink_metadata(landed(name).as_ref()).is_ok());
         u32::try_from(taken.count()).unwrap_or(u32::MAX)
     }
 
     /// What makes it pointless to begin under [`OnClash::Refuse`]: a folder at the top that exists, or all that is there.
-    pub(super) fn refused(&self, list: &List) -> Option<LandingError> {
+    pub(super) fn refused(&self, list: &Manifest) -> Option<LandingError> {
         if self.on_clash != OnClash::Refuse {
             return None;
         }

@@ -1,20 +1,20 @@
 //! What a crash leaves, and how it is taken up again: a journal of each download that runs.
 //!
-//! Owner of the journals. They stand in the state directory, under names made from the peer's fingerprint, the list's
+//! EventLoop of the journals. They stand in the state directory, under names made from the peer's fingerprint, the list's
 //! digest and the folder, so that the same offer of the same peer into the same folder finds its own, and no name of the
 //! peer's gets there. Only this user writes them, but they are read with distrust all the same: what does not fit makes
 //! the download start anew, and a partial is used only if the sender finds its digest right.
 //!
-//! A journal is text ([`text`]). Its lines are appended as things happen, so that a process that is killed loses nothing of
+//! A journal is text ([`text`]). Its lines are appended as things events_in, so that a process that is killed loses nothing of
 //! it. It is locked while its download runs, and removed at the end; what stays is shown and removed by [`stale`].
 
 pub mod stale;
 mod text;
 
 use super::landing::{Seed, partial_name};
-use super::list::List;
-use super::why;
-use crate::frame::Digest;
+use super::manifest::Manifest;
+use crate::error_text::io_error_text;
+use crate::protocol::frame::Digest;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write as _};
@@ -114,7 +114,7 @@ impl Journal {
     pub(super) fn open(
         journals: &Arc<Journals>,
         key: Key<'_>,
-        list: &List,
+        list: &Manifest,
         cancelled: &Arc<AtomicBool>,
     ) -> io::Result<(Self, Result<Option<Past>, String>)> {
         let mut seed = Seed::default();
@@ -140,13 +140,13 @@ impl Journal {
         Ok((journal, past))
     }
 
-    fn read(&mut self, dir: &Path, list: &List) -> Result<Option<Past>, String> {
+    fn read(&mut self, dir: &Path, list: &Manifest) -> Result<Option<Past>, String> {
         let (file, text) = match open(dir, &self.path) {
             // Another process receives the same: this one does without.
             Ok(None) => return Ok(None),
             Ok(Some(opened)) => opened,
             Err(error) => {
-                let (path, why) = (self.path.display(), why(&error));
+                let (path, why) = (self.path.display(), io_error_text(&error));
                 return Err(format!("{path}: {why}; after a crash this download starts anew"));
             }
         };
@@ -308,10 +308,10 @@ fn is_at(_: &File, _: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transfer::list::{Builder, Meta};
-    use crate::transfer::name::Name;
+    use crate::transfer::file_name::Name;
+    use crate::transfer::manifest::{Builder, Meta};
 
-    fn list() -> List {
+    fn list() -> Manifest {
         let mut builder = Builder::default();
         for name in ["a", "b"] {
             builder.file(Name::new(name).unwrap(), Meta::default(), 1).unwrap();

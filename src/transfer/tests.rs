@@ -1,4 +1,4 @@
-//! An upload and a download, wired to each other through an outbox and a window, over real folders.
+//! An upload and a download, wired to each other through an send_queue and a window, over real folders.
 
 mod crash;
 mod hostile;

@@ -1,12 +1,12 @@
 //! The face for scripts: one JSON object a line on standard output.
 //!
-//! Owner of the events, which are stable: members may be added, never renamed. Their first member is `event`. Text of the
+//! EventLoop of the events, which are stable: members may be added, never renamed. Their first member is `event`. Text of the
 //! peer goes out whole, but escaped wherever a terminal could obey it or hide it; who decodes it must look after that.
 
 use super::pump::{Face, FaceError, pump};
 use super::{Direction, Info, Notice, PeerText, Posted, TransferInfo};
 use crate::command;
-use crate::safe::is_harmful;
+use crate::text::is_harmful;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};

@@ -3,9 +3,9 @@
 //! Invariant: a line goes to the session exactly as it was given, or it is reported and does not go at all; and what is held
 //! in memory is bounded by [`LINE`], whatever comes in.
 
-use super::{Input, Intake, Notice, SafeText};
+use super::{Input, InputSender, Notice, SafeText};
 use crate::command::CommandError;
-use crate::why::why;
+use crate::error_text::io_error_text;
 use std::io::{self, BufRead};
 use std::str::Utf8Error;
 use thiserror::Error;
@@ -21,7 +21,7 @@ enum LineError {
     TooLong(#[from] CommandError),
     #[error("line {number} of the input is not valid UTF-8 (byte {}) and was not sent", source.valid_up_to().saturating_add(1))]
     NotUtf8 { number: u64, source: Utf8Error },
-    #[error("could not read the input after line {number}: {}\nit counts as ended", why(source))]
+    #[error("could not read the input after line {number}: {}\nit counts as ended", io_error_text(source))]
     Unreadable { number: u64, source: io::Error },
 }
 
@@ -39,7 +39,7 @@ impl LineError {
 /// is LF or CRLF and may be missing from the last. Returns early when the session is gone.
 ///
 /// A line that cannot go is told to `report` as a [`Notice::Error`], and the next one is read.
-pub fn read_lines(mut input: impl BufRead, intake: &Intake, report: &dyn Fn(Notice)) {
+pub fn read_lines(mut input: impl BufRead, intake: &InputSender, report: &dyn Fn(Notice)) {
     let report = |error: LineError| {
         report(Notice::Error { code: error.code(), text: SafeText::with_hint(&error.to_string()) });
     };
@@ -104,7 +104,7 @@ fn next_line(input: &mut impl BufRead, number: u64) -> Result<Option<String>, Li
 
 #[cfg(test)]
 mod tests {
-    use super::super::Gate;
+    use super::super::InputBackpressure;
     use super::*;
     use proptest::prelude::*;
     use std::cell::RefCell;
@@ -116,7 +116,7 @@ mod tests {
     fn read(input: impl BufRead) -> (Vec<Input>, Vec<(&'static str, String)>) {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&taken);
-        let intake = Intake::new(Arc::new(Gate::default()), move |input| {
+        let intake = InputSender::new(Arc::new(InputBackpressure::default()), move |input| {
             sink.lock().unwrap().push(input);
             true
         });
@@ -182,7 +182,7 @@ mod tests {
     fn reading_stops_when_the_session_is_gone() {
         let calls = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&calls);
-        let intake = Intake::new(Arc::new(Gate::default()), move |_| {
+        let intake = InputSender::new(Arc::new(InputBackpressure::default()), move |_| {
             seen.fetch_add(1, Ordering::Relaxed);
             false
         });

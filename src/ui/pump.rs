@@ -6,7 +6,7 @@
 //! 4. Report the highest number settled: only now may the peer be told that its lines are handed on.
 
 use super::{Notice, Posted};
-use crate::why::why;
+use crate::error_text::io_error_text;
 use std::io;
 use std::sync::mpsc::Receiver;
 use thiserror::Error;
@@ -21,7 +21,7 @@ pub enum FaceError {
     #[error("standard output was closed")]
     Closed,
     /// Standard output cannot be written.
-    #[error("could not write to standard output: {}", why(.0))]
+    #[error("could not write to standard output: {}", io_error_text(.0))]
     Output(#[source] io::Error),
 }
 

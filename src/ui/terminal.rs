@@ -1,6 +1,6 @@
 //! The interactive terminal: a chat screen that never loses a line.
 //!
-//! Owner of stdin and stdout while it runs. Three threads, and the caller's, which is the screen:
+//! EventLoop of stdin and stdout while it runs. Three threads, and the caller's, which is the screen:
 //!
 //! 1. The input thread blocks in crossterm's `read`, and the signal thread in the wait for SIGCONT; both leave events in
 //!    the [`Inbox`]. Neither can be ended; they end with the process.
@@ -31,8 +31,8 @@ mod tty;
 
 pub use tty::restore;
 
-use super::{Intake, Posted};
-use crate::why::why;
+use super::{InputSender, Posted};
+use crate::error_text::io_error_text;
 use face::{Face, Now, Setup};
 use history::History;
 use inbox::{Attention, Event, Inbox};
@@ -79,10 +79,10 @@ pub struct Terminal {
 #[derive(Debug, Error)]
 pub enum TerminalError {
     /// The terminal refused.
-    #[error("cannot use the terminal: {}\n--plain needs none", why(.0))]
+    #[error("cannot use the terminal: {}\n--plain needs none", io_error_text(.0))]
     Terminal(#[source] io::Error),
     /// The history file is unusable.
-    #[error("cannot use the history {}: {}", path.display(), why(error))]
+    #[error("cannot use the history {}: {}", path.display(), io_error_text(error))]
     History {
         /// The file.
         path: PathBuf,
@@ -91,7 +91,7 @@ pub enum TerminalError {
         error: io::Error,
     },
     /// The system gives no more threads.
-    #[error("cannot start a thread: {}", why(.0))]
+    #[error("cannot start a thread: {}", io_error_text(.0))]
     Thread(#[source] io::Error),
 }
 
@@ -111,7 +111,7 @@ impl Terminal {
     pub fn run(
         self,
         notices: Receiver<Posted>,
-        intake: Intake,
+        intake: InputSender,
         settled: impl Fn(u64) + Send,
     ) -> Result<(), TerminalError> {
         let history = match &self.history {

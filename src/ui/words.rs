@@ -1,6 +1,6 @@
 //! Numbers as a person reads them: sizes, rates, durations, counts. Shared by the faces for people.
 
-use crate::safe::SafeText;
+use crate::text::SafeText;
 use std::time::Duration;
 
 /// Units of 1,024; a `u64` ends within EiB.

@@ -3,8 +3,8 @@
 use p2pchat::channel::{
     Channel, Code, HELLO, Hello, Mode, PublicKey, ReadError, Role, Terms, establish, read_frame, write_frame,
 };
-use p2pchat::frame::{ChunkHeader, Control, Frame, Greeting, Intent, PATIENCE_FOREVER, Refusal};
 use p2pchat::identity::Identity;
+use p2pchat::protocol::frame::{ChunkHeader, Control, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use tempfile::TempDir;
@@ -114,7 +114,7 @@ impl Attacker {
         self.channel.opener.open(&mut body).expect("the program seals well");
         body.truncate(body.len() - 16);
         if let Ok((ChunkHeader { transfer, position }, data)) = ChunkHeader::decode(&body)
-            && body[0] == p2pchat::frame::KIND_CHUNK
+            && body[0] == p2pchat::protocol::frame::KIND_CHUNK
         {
             return Some(Frame::Chunk { transfer, position, data: data.to_vec() });
         }
@@ -155,9 +155,9 @@ impl Attacker {
     }
 }
 
-/// A greeting with boundless patience.
+/// A greeting with boundless reconnect_timeout.
 pub(crate) fn greeting(intent: Intent, session: [u8; 16], name: &str) -> Frame {
-    Frame::Greeting(Greeting { intent, session, received: 0, patience: PATIENCE_FOREVER, name: name.into() })
+    Frame::Greeting(Greeting { intent, session, received: 0, reconnect_timeout: RECONNECT_FOREVER, name: name.into() })
 }
 
 /// Whether a greeting was turned down for this.

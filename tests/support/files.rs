@@ -1,7 +1,7 @@
 //! Files to send, lists as they stand on the wire, and what a folder holds afterwards.
 
 use super::Attacker;
-use p2pchat::frame::{CHUNK_DATA, Control, Frame, Offer, TransferId};
+use p2pchat::protocol::frame::{CHUNK_DATA, Control, Frame, Offer, TransferId};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

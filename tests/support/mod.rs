@@ -1,6 +1,6 @@
 //! Two real programs, the network between them, and the seat of an attacker.
 //!
-//! [`Peer`] runs the built binary; [`Relay`] stands between two of them and misbehaves on demand; [`Attacker`] speaks the protocol
+//! [`Peer`] runs the built binary; [`Relay`] stands between two of them and misbehaves on key_requirement; [`Attacker`] speaks the protocol
 //! by itself. Nothing here waits for a time to pass: everything waits for an event, with a deadline that only a defect reaches.
 
 #![allow(dead_code, unused_imports, reason = "each test file takes what it needs")]
@@ -29,7 +29,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-/// So long a test waits for what should happen soon; only a defect, or a machine that stands still, uses it up.
+/// So long a test waits for what should events_in soon; only a defect, or a machine that stands still, uses it up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A listener that `ana` runs and a dialler that `ben` runs, connected.

@@ -18,7 +18,7 @@ const SIZE: PtySize = PtySize { rows: 3_000, cols: 100, pixel_width: 0, pixel_he
 /// What the program asked of the terminal beside drawing.
 #[derive(Default)]
 pub(crate) struct Requests {
-    /// Window titles and icon names.
+    /// ReceiveWindow titles and icon names.
     pub(crate) titles: Vec<String>,
     /// Reads and writes of the clipboard.
     pub(crate) clipboard: usize,

@@ -63,7 +63,8 @@ fn a_cut_anywhere_is_a_close_at_its_stage() {
         let failed = if from_initiator { &meeting.responder } else { &meeting.initiator };
         match (failed, stage_at(place, from_initiator, code)) {
             (Err(Failure::Stream), None) => {}
-            (Err(Failure::Handshake(HandshakeError::CodeUnanswered)), Some(Stage::Message2)) if code.is_some() => {}
+            (Err(Failure::Handshake(HandshakeError::CodeUnanswered)), Some(HandshakeStep::Message2))
+                if code.is_some() => {}
             (Err(Failure::Handshake(HandshakeError::Closed(stage))), Some(expected)) if *stage == expected => {}
             (other, expected) => panic!("cut at {place}: {other:?} where {expected:?} is due"),
         }
@@ -80,7 +81,7 @@ fn silence_anywhere_is_told_from_a_close() {
             (Err(Failure::Handshake(error)), Some(expected)) => {
                 let HandshakeError::Silent(stage) = error else { panic!("silence at {place}: {error:?}") };
                 assert_eq!(stage, expected);
-                let guess = code.is_some() && stage == Stage::Message2 && !from_initiator;
+                let guess = code.is_some() && stage == HandshakeStep::Message2 && !from_initiator;
                 assert_eq!(error.spent_our_code(if code.is_some() { Mode::Code } else { Mode::Open }), guess);
             }
             other => panic!("silence at {place}: {other:?}"),
@@ -89,12 +90,12 @@ fn silence_anywhere_is_told_from_a_close() {
 }
 
 /// What the receiver of this byte was waiting for; `None` in the hello.
-fn stage_at(place: usize, from_initiator: bool, code: Option<&str>) -> Option<Stage> {
-    let messages: &[(usize, Stage)] = match (from_initiator, code) {
-        (true, None) => &[(34, Stage::Message1), (66, Stage::Message3)],
-        (true, Some(_)) => &[(35, Stage::Code), (50, Stage::Message1), (66, Stage::Message3)],
-        (false, None) => &[(98, Stage::Message2)],
-        (false, Some(_)) => &[(35, Stage::Code), (98, Stage::Message2)],
+fn stage_at(place: usize, from_initiator: bool, code: Option<&str>) -> Option<HandshakeStep> {
+    let messages: &[(usize, HandshakeStep)] = match (from_initiator, code) {
+        (true, None) => &[(34, HandshakeStep::Message1), (66, HandshakeStep::Message3)],
+        (true, Some(_)) => &[(35, HandshakeStep::Code), (50, HandshakeStep::Message1), (66, HandshakeStep::Message3)],
+        (false, None) => &[(98, HandshakeStep::Message2)],
+        (false, Some(_)) => &[(35, HandshakeStep::Code), (98, HandshakeStep::Message2)],
     };
     let mut end = HELLO;
     if place < end {
@@ -106,17 +107,17 @@ fn stage_at(place: usize, from_initiator: bool, code: Option<&str>) -> Option<St
             return Some(*stage);
         }
     }
-    Some(Stage::Verification)
+    Some(HandshakeStep::Verification)
 }
 
 #[test]
 fn the_wrong_length_is_refused_before_its_bytes_are_read() {
     // The peer says only a hello and a length; a side that waited for the message would hear silence.
     for (role, code, stage, right) in [
-        (Role::Responder, None, Stage::Message1, 32),
-        (Role::Initiator, None, Stage::Message2, 96),
-        (Role::Initiator, Some("1-a-b"), Stage::Code, 33),
-        (Role::Responder, Some("1-a-b"), Stage::Code, 33),
+        (Role::Responder, None, HandshakeStep::Message1, 32),
+        (Role::Initiator, None, HandshakeStep::Message2, 96),
+        (Role::Initiator, Some("1-a-b"), HandshakeStep::Code, 33),
+        (Role::Responder, Some("1-a-b"), HandshakeStep::Code, 33),
     ] {
         for length in [0, 1, right - 1, right + 1, 48, u16::MAX] {
             let person = Person::new(code);
@@ -181,7 +182,10 @@ fn a_nonce_changed_in_the_hello_shows_at_message_2() {
     let (i, r) = (Person::new(None), Person::new(None));
     for place in 12..HELLO {
         let meeting = meet_over(&i, &r, line((None, Some(Fault::Flip(place, 0x80))), usize::MAX));
-        assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Tampered(Stage::Message2)))));
+        assert!(matches!(
+            meeting.initiator,
+            Err(Failure::Handshake(HandshakeError::Tampered(HandshakeStep::Message2)))
+        ));
     }
 }
 

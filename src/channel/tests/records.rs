@@ -1,8 +1,8 @@
 //! Records against snow's own transport, and against somebody who touches them.
 
 use super::*;
-use crate::buffer::{LENGTH, TAG};
 use crate::channel::record::skip_to;
+use crate::net::buffer::{LENGTH, TAG};
 use proptest::prelude::*;
 use snow::StatelessTransportState;
 
@@ -203,12 +203,12 @@ fn an_opening_frame_of_the_wrong_length_is_refused_before_it_is_read() {
 
 #[test]
 fn the_longest_greeting_passes_as_an_opening_frame() {
-    let greeting = Frame::Greeting(crate::frame::Greeting {
-        intent: crate::frame::Intent::New,
+    let greeting = Frame::Greeting(crate::protocol::frame::Greeting {
+        intent: crate::protocol::frame::Intent::New,
         session: [5; 16],
         received: u64::MAX,
-        patience: u32::MAX,
-        name: "n".repeat(crate::frame::NAME),
+        reconnect_timeout: u32::MAX,
+        name: "n".repeat(crate::protocol::frame::NAME),
     });
     let mut pair = pair();
     let mut wire = Vec::new();

@@ -6,7 +6,7 @@
 use super::records::{INTERVAL, opened, sealed};
 use super::*;
 use crate::channel::record::skip_to;
-use crate::frame::{ByeReason, Control, Greeting, Intent};
+use crate::protocol::frame::{ByeReason, Control, Greeting, Intent};
 use rand_core_06::{CryptoRng, Error, RngCore};
 use serde_json::{Map, Value, json};
 use spake2::{Ed25519Group, Password, Spake2};
@@ -194,7 +194,7 @@ fn person(inputs: &Value, name: &str) -> Person {
     let mut hello = any.encode();
     hello[HELLO - 16..].copy_from_slice(&get("hello_nonce").unwrap());
     person.hello = Some(Hello::decode(&hello, &any).unwrap());
-    person.draws = Draws {
+    person.draws = FixedRandomness {
         spake: get("spake2_random").map(|bytes| bytes.try_into().unwrap()),
         ephemeral: get("ephemeral_private").map(|bytes| bytes.try_into().unwrap()),
         nonce: get("verification_nonce").map(|bytes| bytes.try_into().unwrap()),
@@ -214,7 +214,13 @@ fn number_frames(i: &Person, r: &Person) -> Vec<(&'static str, Vec<u8>)> {
 fn session_frames(first_i: u64, first_r: u64) -> Vec<(&'static str, u64, Vec<u8>)> {
     let greeting = |name: &str| {
         let name = name.to_owned();
-        Frame::Greeting(Greeting { intent: Intent::New, session: [0x5e; 16], received: 0, patience: 300, name })
+        Frame::Greeting(Greeting {
+            intent: Intent::New,
+            session: [0x5e; 16],
+            received: 0,
+            reconnect_timeout: 300,
+            name,
+        })
     };
     let line =
         |seq, text: &str| Frame::Control { seq, control: Control::Line { action: false, text: text.to_owned() } };

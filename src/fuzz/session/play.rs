@@ -1,29 +1,29 @@
 //! The stage: session, window and the peer's side of the story.
 
 use super::worker::Worker;
-use crate::buffer::TAG;
-use crate::frame::{
-    ByeReason, CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, LIST_BYTES, OPEN_TRANSFERS, Offer,
-    PATIENCE_FOREVER, Position, Reason, TransferId, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES,
-};
 use crate::fuzz::Bytes;
 use crate::fuzz::parsers::{encoded, list_seeds};
-use crate::link::{self, LinkEvent};
+use crate::net::buffer::TAG;
+use crate::net::connection::{self, ConnectionEvent};
+use crate::net::send_queue::SendQueue;
 use crate::notice::{Input, Notice, Posted, Trust};
-use crate::outbox::Outbox;
-use crate::safe::PeerText;
-use crate::session::{AcceptRule, Action, Fault, Loss, QUEUE_MOST, Rules, Session, With};
-use crate::transfer::list::{self, List};
-use crate::transfer::receive::OnClash;
-use crate::transfer::send::UploadReport;
-use crate::transfer::window::Window;
+use crate::protocol::frame::{
+    ByeReason, CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, LIST_BYTES, OPEN_TRANSFERS, Offer, Position,
+    RECONNECT_FOREVER, Reason, TransferId, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES,
+};
+use crate::session::{AcceptRule, Action, DisconnectReason, PeerContext, ProtocolError, QUEUE_MOST, Rules, Session};
+use crate::text::PeerText;
+use crate::transfer::download::OnClash;
+use crate::transfer::flow_control::ReceiveWindow;
+use crate::transfer::manifest::{self, Manifest};
+use crate::transfer::upload::UploadReport;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What may happen next, by its byte modulo [`op::COUNT`]; 1 is a frame of any bytes.
+/// What may events_in next, by its byte modulo [`op::COUNT`]; 1 is a frame of any bytes.
 pub(super) mod op {
     pub(in crate::fuzz) const LINE: u8 = 0;
     pub(in crate::fuzz) const OFFER: u8 = 2;
@@ -64,7 +64,7 @@ const TYPED: [&str; 14] = [
 /// What the peer sends for a transfer of its own.
 struct Offered {
     list: Vec<u8>,
-    files: Option<List>,
+    files: Option<Manifest>,
     /// What an honest peer would send next.
     position: Position,
     file: usize,
@@ -74,8 +74,8 @@ pub(super) struct Play<'a> {
     bytes: Bytes<'a>,
     rule: AcceptRule,
     session: Session,
-    window: Arc<Window>,
-    outbox: Arc<Outbox>,
+    window: Arc<ReceiveWindow>,
+    send_queue: Arc<SendQueue>,
     now: Duration,
     up: bool,
     over: bool,
@@ -116,19 +116,20 @@ impl<'a> Play<'a> {
             on_clash: OnClash::Rename,
             stay: choice & 4 != 0,
             interactive: choice & 8 != 0,
-            patience: if choice & 16 != 0 { 3 } else { PATIENCE_FOREVER },
+            reconnect_timeout: if choice & 16 != 0 { 3 } else { RECONNECT_FOREVER },
         };
         let mut session = Session::new(rules, 1);
-        let with = With { label: PeerText::new("peer"), trust: Trust::New, patience: PATIENCE_FOREVER };
+        let with =
+            PeerContext { label: PeerText::new("peer"), trust: Trust::New, reconnect_timeout: RECONNECT_FOREVER };
         session.connected(with, Notice::Status("connected".into()));
-        let (window, outbox) = (Arc::new(Window::new()), Arc::new(Outbox::new()));
-        window.connected(Arc::clone(&outbox));
+        let (window, send_queue) = (Arc::new(ReceiveWindow::new()), Arc::new(SendQueue::new()));
+        window.connected(Arc::clone(&send_queue));
         let mut play = Self {
             bytes,
             rule,
             session,
             window,
-            outbox,
+            send_queue,
             now: Duration::ZERO,
             up: true,
             over: false,
@@ -184,7 +185,7 @@ impl<'a> Play<'a> {
             op::LINE => {
                 let text = self.bytes.text(64);
                 // Now and then the longest, so that bytes count as well as frames.
-                let text = if text.len() == 63 { "x".repeat(crate::frame::LINE_TEXT) } else { text };
+                let text = if text.len() == 63 { "x".repeat(crate::protocol::frame::LINE_TEXT) } else { text };
                 self.control(Control::Line { action: false, text })
             }
             op::OFFER => self.offer(),
@@ -251,10 +252,10 @@ impl<'a> Play<'a> {
             }
             op::LOSE if self.up => {
                 let loss = match self.bytes.pick(4) {
-                    0 => Loss::Closed,
-                    1 => Loss::Truncated,
-                    2 => Loss::Tampered,
-                    _ => Loss::Replaced,
+                    0 => DisconnectReason::Closed,
+                    1 => DisconnectReason::Truncated,
+                    2 => DisconnectReason::Tampered,
+                    _ => DisconnectReason::Replaced,
                 };
                 self.lose(loss);
             }
@@ -285,7 +286,7 @@ impl<'a> Play<'a> {
             Some(bytes) => bytes.clone(),
             None => self.bytes.slice(usize::from(choice)).to_vec(),
         };
-        let files = list::read(&bytes).ok();
+        let files = manifest::read(&bytes).ok();
         let mut offer = files.as_ref().map(|list| list.offer(&bytes)).unwrap_or(Offer {
             files: 1,
             folders: 0,
@@ -377,35 +378,36 @@ impl<'a> Play<'a> {
             room.copy_from_slice(frame);
         }
         let events = RefCell::new(Vec::new());
-        let received = link::received(record, &self.outbox, &self.window, &|event| events.borrow_mut().push(event));
+        let received =
+            connection::received(record, &self.send_queue, &self.window, &|event| events.borrow_mut().push(event));
         for event in events.into_inner() {
             let handled = match event {
-                LinkEvent::Control(seq, control) => self.session.control(seq, control),
-                LinkEvent::Ack(seq) => self.session.acknowledged(seq),
-                LinkEvent::TooMuch(transfer) => {
+                ConnectionEvent::Control(seq, control) => self.session.control(seq, control),
+                ConnectionEvent::Ack(seq) => self.session.acknowledged(seq),
+                ConnectionEvent::TooMuch(transfer) => {
                     self.session.too_much(transfer);
                     Ok(())
                 }
-                LinkEvent::Listed(transfer, list) => {
+                ConnectionEvent::Listed(transfer, list) => {
                     self.session.listed(transfer, list);
                     Ok(())
                 }
-                LinkEvent::Credit(..) | LinkEvent::Restart(..) => Ok(()),
-                LinkEvent::Ended(_) => panic!("the reader ends by its result"),
+                ConnectionEvent::Credit(..) | ConnectionEvent::Restart(..) => Ok(()),
+                ConnectionEvent::Ended(_) => panic!("the reader ends by its result"),
             };
             if let Err(fault) = handled {
-                return self.lose(Loss::Fault(fault));
+                return self.lose(DisconnectReason::ProtocolError(fault));
             }
             self.perform();
         }
         if let Err(fault) = received {
-            self.lose(Loss::Fault(fault));
+            self.lose(DisconnectReason::ProtocolError(fault));
         }
     }
 
-    fn lose(&mut self, loss: Loss) {
-        let is_fault = matches!(loss, Loss::Fault(_));
-        assert!(!matches!(loss, Loss::Fault(Fault::Position(_))));
+    fn lose(&mut self, loss: DisconnectReason) {
+        let is_fault = matches!(loss, DisconnectReason::ProtocolError(_));
+        assert!(!matches!(loss, DisconnectReason::ProtocolError(ProtocolError::Position(_))));
         self.up = false;
         self.window.disconnected();
         self.session.lost(loss);
@@ -416,14 +418,14 @@ impl<'a> Play<'a> {
     fn resume(&mut self) {
         // The peer may say anything; an honest one would say what it has.
         let claimed = if self.bytes.flag() { self.own_seq } else { u64::from(self.bytes.byte()) };
-        self.outbox = Arc::new(Outbox::new());
+        self.send_queue = Arc::new(SendQueue::new());
         self.up = true;
         match self.session.resumed(claimed) {
             Ok(()) => {
                 self.perform();
-                self.window.resumed(Arc::clone(&self.outbox));
+                self.window.resumed(Arc::clone(&self.send_queue));
             }
-            Err(fault) => self.lose(Loss::Fault(fault)),
+            Err(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
         }
     }
 
@@ -445,7 +447,7 @@ impl<'a> Play<'a> {
             return;
         };
         let report = match kind {
-            0..=2 => UploadReport::Surveyed {
+            0..=2 => UploadReport::Scanned {
                 offer: Offer { files: 1, folders: 0, bytes: 1, list: 40, digest: [0; 32] },
                 name: "a".into(),
                 more: 0,
@@ -475,16 +477,16 @@ impl<'a> Play<'a> {
             Action::Control(seq, control) => {
                 assert!(seq <= self.own_seq + 1, "numbers have no gap");
                 self.own_seq = self.own_seq.max(seq);
-                self.outbox.control(seq, control);
+                self.send_queue.control(seq, control);
             }
             Action::Ack(seq) => {
                 assert!(seq <= self.peer_seq && seq >= self.acknowledged);
                 assert!(self.unsettled.front().is_none_or(|first| seq < *first), "acknowledged and not written");
                 self.acknowledged = seq;
-                self.outbox.ack(seq);
+                self.send_queue.ack(seq);
             }
             Action::Notice(posted) => self.notice(posted),
-            Action::Survey(transfer, _) => assert!(self.uploads.insert(transfer)),
+            Action::Scan(transfer, _) => assert!(self.uploads.insert(transfer)),
             Action::DropUpload(transfer) => {
                 self.uploads.remove(&transfer);
             }
@@ -511,7 +513,7 @@ impl<'a> Play<'a> {
                 self.verified = true;
                 self.session.marked(Trust::Verified);
             }
-            Action::ShutGate(shut) => self.gate_shut = shut,
+            Action::PauseInput(shut) => self.gate_shut = shut,
             Action::Hangup => {
                 assert!(!self.hung_up, "it hangs up once");
                 self.hung_up = true;
@@ -544,7 +546,7 @@ impl<'a> Play<'a> {
         let held = self.session.held();
         assert!(held.unacknowledged <= UNACKNOWLEDGED_FRAMES);
         assert!(held.pending <= UNACKNOWLEDGED_FRAMES);
-        assert!(held.pending_bytes < UNACKNOWLEDGED_BYTES + crate::frame::FRAME);
+        assert!(held.pending_bytes < UNACKNOWLEDGED_BYTES + crate::protocol::frame::FRAME);
         // A worker has a few answers left when the peer is already told to wait.
         assert!(held.queued <= QUEUE_MOST + 4 * OPEN_TRANSFERS, "{} frames wait", held.queued);
         assert!(self.unsettled.len() <= UNACKNOWLEDGED_FRAMES);
@@ -555,12 +557,12 @@ impl<'a> Play<'a> {
             AcceptRule::Always => {}
         }
         // What a writer would take; the ping is there so that this never waits.
-        self.outbox.ping(0);
-        while let Some(batch) = self.outbox.take(0) {
+        self.send_queue.ping(0);
+        while let Some(batch) = self.send_queue.take(0) {
             if batch.frames.iter().all(|frame| matches!(frame, Frame::Ping(_))) {
                 break;
             }
-            self.outbox.ping(0);
+            self.send_queue.ping(0);
         }
     }
 }

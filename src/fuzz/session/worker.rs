@@ -1,9 +1,9 @@
 //! A download worker that touches no disk: it believes a digest, and checks that pieces come as it may expect them.
 
-use crate::frame::{FileStatus, Offer, Position, TransferId};
-use crate::transfer::list::List;
-use crate::transfer::receive::DownloadReport;
-use crate::transfer::window::{Opening, Piece, Seat, Window};
+use crate::protocol::frame::{FileStatus, Offer, Position, TransferId};
+use crate::transfer::download::DownloadReport;
+use crate::transfer::flow_control::{Opening, Piece, ReceiveWindow, Seat};
+use crate::transfer::manifest::Manifest;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -20,7 +20,7 @@ pub(super) struct Worker {
     transfer: TransferId,
     bytes: Vec<u8>,
     offer: Offer,
-    list: Option<Arc<List>>,
+    list: Option<Arc<Manifest>>,
     state: State,
     to_me: Sender<Piece>,
     pieces: Receiver<Piece>,
@@ -33,7 +33,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(transfer: TransferId, offer: Offer, bytes: Vec<u8>, window: &Arc<Window>) -> Self {
+    pub(super) fn new(transfer: TransferId, offer: Offer, bytes: Vec<u8>, window: &Arc<ReceiveWindow>) -> Self {
         let (to_me, pieces) = mpsc::channel();
         let seat = window.seat(transfer, offer.list);
         let (list, state) = (None, State::Looking);
@@ -59,10 +59,10 @@ impl Worker {
     }
 
     /// Does a piece of work, and says what it reports. `choice` is its luck: 0 is good.
-    pub(super) fn work(&mut self, choice: u8, window: &Window) -> Option<DownloadReport> {
-        let bad = crate::frame::Reason::Io;
+    pub(super) fn work(&mut self, choice: u8, window: &ReceiveWindow) -> Option<DownloadReport> {
+        let bad = crate::protocol::frame::Reason::Io;
         match self.state {
-            State::Looking => match List::decode(&self.bytes, &self.offer) {
+            State::Looking => match Manifest::decode(&self.bytes, &self.offer) {
                 Err(error) => {
                     self.state = State::Ended;
                     Some(DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() })
@@ -99,7 +99,7 @@ impl Worker {
         }
     }
 
-    fn write(&mut self, window: &Window) -> Option<DownloadReport> {
+    fn write(&mut self, window: &ReceiveWindow) -> Option<DownloadReport> {
         let list = Arc::clone(self.list.as_ref()?);
         while let Ok(piece) = self.pieces.try_recv() {
             match piece {

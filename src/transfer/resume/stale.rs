@@ -5,10 +5,10 @@
 
 use super::text::{Head, Past, parse};
 use super::{PREFIX, is_at, lock, read};
+use crate::error_text::io_error_text;
+use crate::transfer::download::OnClash;
 use crate::transfer::landing::{Landing, LandingError, Partial, partial_name};
-use crate::transfer::list::Meta;
-use crate::transfer::receive::OnClash;
-use crate::transfer::why;
+use crate::transfer::manifest::Meta;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ pub enum StaleError {
     #[error("{0} is being received right now and stays")]
     Running(String),
     /// The file system said no.
-    #[error("could not {action} {}: {}", path.display(), why(source))]
+    #[error("could not {action} {}: {}", path.display(), io_error_text(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -173,7 +173,7 @@ fn look(path: &Path) -> Option<Unfinished> {
     let parsed = parse(&text);
     let rest = match (locked, &parsed) {
         (Ok(true), _) => Rest::Running,
-        (Err(error), _) => Rest::Unknown(why(&error)),
+        (Err(error), _) => Rest::Unknown(io_error_text(&error)),
         (Ok(false), None) => Rest::Unknown("its journal cannot be read".to_owned()),
         (Ok(false), Some((head, lines))) => match Past::read(lines) {
             None => Rest::Unknown("its journal cannot be read".to_owned()),
@@ -183,7 +183,7 @@ fn look(path: &Path) -> Option<Unfinished> {
                     touched = modified.map_or(touched, |modified| touched.max(modified));
                     Ok(())
                 };
-                each_partial(head, &past, see).unwrap_or_else(|error| Rest::Unknown(why(&error)))
+                each_partial(head, &past, see).unwrap_or_else(|error| Rest::Unknown(io_error_text(&error)))
             }
         },
     };

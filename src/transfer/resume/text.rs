@@ -18,10 +18,10 @@
 //! A line is written before what it tells of is done, and what follows it proves that it was done; so of a run that was
 //! killed only the last line leaves a question ([`Open`]), which a look at the folder answers.
 
-use crate::frame::Digest;
+use crate::protocol::frame::Digest;
+use crate::transfer::file_name::Name;
 use crate::transfer::landing::Seed;
-use crate::transfer::list::List;
-use crate::transfer::name::Name;
+use crate::transfer::manifest::Manifest;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -174,7 +174,7 @@ impl Past {
     }
 
     /// Whether a download of this list can have come so far.
-    pub(super) fn fits(&self, list: &List) -> bool {
+    pub(super) fn fits(&self, list: &Manifest) -> bool {
         let is_listed =
             |(&index, made): (&usize, &Made)| list.folder(index).is_some_and(|folder| folder.parent == made.parent);
         self.next <= list.file_count() && self.folders.iter().all(is_listed)

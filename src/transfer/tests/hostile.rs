@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use super::whole::{Rooms, finished};
-use crate::transfer::receive::OnClash;
+use crate::transfer::download::OnClash;
 use std::fs;
 use std::os::unix::fs::symlink;
 use tempfile::tempdir;

@@ -3,7 +3,7 @@
 #![expect(clippy::as_conversions, reason = "the numbers of these tests are small constants")]
 
 use super::wire::{Outcome, Run};
-use crate::transfer::receive::OnClash;
+use crate::transfer::download::OnClash;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

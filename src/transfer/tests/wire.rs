@@ -1,12 +1,12 @@
 //! The wire between the two workers: what the reader, the writer and the session do in the program, in a page.
 
-use crate::buffer::{LENGTH, OutChunk, Pool, Record, TAG};
-use crate::frame::{ChunkHeader, Frame, Offer, Position};
-use crate::outbox::{Bulk, Outbox};
-use crate::transfer::receive::{Download, DownloadReport, OnClash, Settings};
+use crate::net::buffer::{LENGTH, OutChunk, Pool, Record, TAG};
+use crate::net::send_queue::{Bulk, SendQueue};
+use crate::protocol::frame::{ChunkHeader, Frame, Offer, Position};
+use crate::transfer::download::{Download, DownloadReport, OnClash, Settings};
+use crate::transfer::flow_control::{Admission, Delivered, Fault, ReceiveWindow};
 use crate::transfer::resume::Journals;
-use crate::transfer::send::{Upload, UploadReport};
-use crate::transfer::window::{Admission, Delivered, Fault, Window};
+use crate::transfer::upload::{Upload, UploadReport};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -40,7 +40,7 @@ pub(super) struct Run {
     pub(super) cuts: Vec<usize>,
     /// After so many pieces nothing more comes, and when so many bytes are durable, both programs end.
     pub(super) crash: Option<(usize, u64)>,
-    /// Called between the survey and the first data.
+    /// Called between the scan and the first data.
     pub(super) between: Box<dyn FnMut()>,
     pub(super) meddle: Meddle,
 }
@@ -91,7 +91,7 @@ impl Run {
             Arc::new(move |_, report| drop(up.send(Event::Up(report)))),
         );
         let line = Line::new(
-            Arc::new(Window::new()),
+            Arc::new(ReceiveWindow::new()),
             events.clone(),
             self.crash.map(|(pieces, _)| pieces).or(self.cuts.first().copied()),
             self.meddle,
@@ -150,7 +150,7 @@ impl Session {
 
     fn up(&mut self, report: UploadReport) -> bool {
         match report {
-            UploadReport::Surveyed { offer, skipped, .. } => {
+            UploadReport::Scanned { offer, skipped, .. } => {
                 self.outcome.skipped = skipped;
                 self.outcome.data_start = u64::from(offer.list);
                 assert_eq!(self.line.window.offered(ID, &offer), Ok(Admission::Listing));
@@ -239,15 +239,15 @@ impl Session {
 
 /// One connection: bulk one way, credit the other.
 struct Line {
-    window: Arc<Window>,
-    out: Arc<Outbox>,
-    back: Arc<Outbox>,
+    window: Arc<ReceiveWindow>,
+    out: Arc<SendQueue>,
+    back: Arc<SendQueue>,
     pumps: Vec<JoinHandle<()>>,
 }
 
 impl Line {
-    fn new(window: Arc<Window>, events: Sender<Event>, cut: Option<usize>, meddle: Meddle) -> Self {
-        let (out, back) = (Arc::new(Outbox::new()), Arc::new(Outbox::new()));
+    fn new(window: Arc<ReceiveWindow>, events: Sender<Event>, cut: Option<usize>, meddle: Meddle) -> Self {
+        let (out, back) = (Arc::new(SendQueue::new()), Arc::new(SendQueue::new()));
         let credits = {
             let (back, events) = (Arc::clone(&back), events.clone());
             thread::spawn(move || {
@@ -288,7 +288,7 @@ impl Line {
 }
 
 /// What the reader does with a piece, as if it had come over the wire.
-pub(super) fn deliver(window: &Window, piece: Bulk, meddle: impl FnOnce(&mut [u8])) -> Result<Delivered, Fault> {
+pub(super) fn deliver(window: &ReceiveWindow, piece: Bulk, meddle: impl FnOnce(&mut [u8])) -> Result<Delivered, Fault> {
     match piece {
         Bulk::Chunk(mut chunk) => {
             let record = chunk.record_mut();

@@ -1,6 +1,6 @@
 //! The transfers that are open, and a row of the block for each.
 //!
-//! Owner of what the face knows of transfers: it learns all of it from notices, and asks nobody.
+//! EventLoop of what the face knows of transfers: it learns all of it from notices, and asks nobody.
 
 use super::style::{Paint, Row, Style, cut};
 use crate::ui::words;

@@ -1,7 +1,7 @@
 //! What the person sees and can do: the state behind the screen, without the terminal.
 //!
 //! Invariant: everything that is shown comes from here, as text for above the block or as the block itself; nothing here
-//! waits, reads a clock or writes to a terminal. Lines go to the session through [`Intake`] and are shown when they
+//! waits, reads a clock or writes to a terminal. Lines go to the session through [`InputSender`] and are shown when they
 //! come back as [`Notice::Sent`], so what stands in the chat is what went out.
 
 mod lines;
@@ -16,7 +16,7 @@ use super::keys::Key;
 use super::layout;
 use super::screen::{Above, Block, Size};
 use super::style::{Paint, Row, Style, cut};
-use crate::ui::{Input, Intake, Notice, SafeText, Trust};
+use crate::ui::{Input, InputSender, Notice, SafeText, Trust};
 use chrono::NaiveDateTime;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ enum Question {
 pub(super) struct Face {
     style: Style,
     home: Option<PathBuf>,
-    intake: Intake,
+    intake: InputSender,
     chat: Chat,
     editor: Editor,
     history: History,
@@ -97,7 +97,7 @@ pub(super) struct Face {
 }
 
 impl Face {
-    pub(super) fn new(setup: Setup, intake: Intake) -> Self {
+    pub(super) fn new(setup: Setup, intake: InputSender) -> Self {
         Self {
             chat: Chat::new(setup.style, &setup.own, setup.verbose),
             style: setup.style,

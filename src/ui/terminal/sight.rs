@@ -6,7 +6,7 @@ use super::inbox::Event;
 use super::keys::Key;
 use super::screen::{Screen, Size};
 use super::style::Style;
-use crate::ui::{Gate, Input, Intake, Notice, PeerText, Trust};
+use crate::ui::{Input, InputBackpressure, InputSender, Notice, PeerText, Trust};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub(super) struct Sight {
     pub(super) screen: Screen,
     pub(super) terminal: vt100::Parser,
     pub(super) now: Now,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<InputBackpressure>,
     /// What went to the session.
     given: Arc<Mutex<Vec<Input>>>,
     /// Everything that was written to the terminal.
@@ -30,8 +30,8 @@ impl Sight {
     pub(super) fn new(columns: u16, rows: u16) -> Self {
         let given = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&given);
-        let gate = Arc::new(Gate::default());
-        let intake = Intake::new(Arc::clone(&gate), move |input| {
+        let gate = Arc::new(InputBackpressure::default());
+        let intake = InputSender::new(Arc::clone(&gate), move |input| {
             sink.lock().unwrap().push(input);
             true
         });

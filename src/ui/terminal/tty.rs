@@ -1,6 +1,6 @@
 //! The terminal as the system sees it: raw mode, modes, size, and the way back.
 //!
-//! Owner of stdout while the interactive face runs. Invariant: [`HELD`] says whether the terminal is ours; every byte goes
+//! EventLoop of stdout while the interactive face runs. Invariant: [`HELD`] says whether the terminal is ours; every byte goes
 //! through [`write()`], every exit path through [`restore`], and after that nothing is written any more.
 
 use super::screen::Size;
@@ -69,7 +69,7 @@ pub fn restore() {
         let above = held.above;
         if let Some(mut out) = held.out.take() {
             // Nothing can be done about an error here: the terminal is gone or stuck.
-            let _ = write_whole(&mut out, Farewell::new(above).bytes());
+            let _ = write_whole(&mut out, Shutdown::new(above).bytes());
         }
     }
     let _ = terminal::disable_raw_mode();
@@ -146,12 +146,12 @@ fn write_whole(out: &mut Out, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The last bytes, built without allocating.
-struct Farewell {
+struct Shutdown {
     buffer: [u8; 32 + 16 * ERASED_ROWS],
     len: usize,
 }
 
-impl Farewell {
+impl Shutdown {
     fn new(above: usize) -> Self {
         let mut bytes = Self { buffer: [0; 32 + 16 * ERASED_ROWS], len: 0 };
         bytes.push(b"\r");
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn the_farewell_always_ends_with_all_modes_off() {
         for above in [0, 1, 3, ERASED_ROWS, 10 * ERASED_ROWS] {
-            assert!(Farewell::new(above).bytes().ends_with(LEAVE), "{above}");
+            assert!(Shutdown::new(above).bytes().ends_with(LEAVE), "{above}");
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
     fn the_farewell_removes_the_block_and_stays_below_the_chat() {
         let mut terminal = vt100::Parser::new(8, 20, 100);
         terminal.process(b"chat\r\n> typed\r\n  more\r\nhint\r\nstatus\x1b[2A");
-        terminal.process(Farewell::new(1).bytes());
+        terminal.process(Shutdown::new(1).bytes());
         assert_eq!(terminal.screen().contents(), "chat");
         assert_eq!(terminal.screen().cursor_position(), (1, 0));
     }

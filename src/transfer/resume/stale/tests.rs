@@ -1,6 +1,6 @@
 use super::*;
-use crate::transfer::list::{Builder, List};
-use crate::transfer::name::Name;
+use crate::transfer::file_name::Name;
+use crate::transfer::manifest::{Builder, Manifest};
 use crate::transfer::resume::{Journal, Journals, Key};
 use std::sync::Arc;
 use tempfile::{TempDir, tempdir};
@@ -14,7 +14,7 @@ struct Rooms {
 }
 
 /// `t` with `sub` in it, and in that the files `a` and `b`.
-fn sample() -> List {
+fn sample() -> Manifest {
     let mut builder = Builder::default();
     for folder in ["t", "sub"] {
         builder.enter(Name::new(folder).unwrap(), Meta::default()).unwrap();

@@ -1,11 +1,11 @@
 //! Keys and lines: what each key does, and which lines the face does by itself.
 
 use super::{Face, Input, Key, Now, Paint, Question, Search, TWICE, completion};
-use crate::frame::LINE_TEXT;
+use crate::error_text::io_error_text;
+use crate::protocol::frame::LINE_TEXT;
 use crate::ui::terminal::kept;
 use crate::ui::terminal::style::cut;
 use crate::ui::words;
-use crate::why::why;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ impl Face {
         }
         self.editor.take();
         if let Err(error) = self.history.add(&line) {
-            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", why(&error)));
+            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", io_error_text(&error)));
         }
     }
 
@@ -179,7 +179,7 @@ impl Face {
                 let path = self.expanded(file);
                 match write_new(&path, text) {
                     Ok(()) => (Paint::Dim, format!("message {number} saved as {}", path.display())),
-                    Err(error) => (Paint::Alarm, format!("cannot save {}: {}", path.display(), why(&error))),
+                    Err(error) => (Paint::Alarm, format!("cannot save {}: {}", path.display(), io_error_text(&error))),
                 }
             }
         };

@@ -78,7 +78,7 @@ fn a_line_that_is_too_long_stays() {
     sight.key(Key::Enter);
     assert_eq!(sight.given(), [line(&"x".repeat(LONGEST_LINE))]);
 }
-const LONGEST_LINE: usize = crate::frame::LINE_TEXT;
+const LONGEST_LINE: usize = crate::protocol::frame::LINE_TEXT;
 
 #[test]
 fn a_paste_of_many_lines_is_one_message() {

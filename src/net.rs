@@ -1,0 +1,10 @@
+//! From an address to a running connection: dialling, listening, the opening, then reader and writer.
+
+pub mod address;
+pub mod buffer;
+pub mod connection;
+pub mod dial;
+pub mod listen;
+pub mod opening;
+pub mod send_queue;
+mod waiting;

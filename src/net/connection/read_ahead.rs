@@ -1,0 +1,120 @@
+//! Bytes from the socket, in the pieces that the reader asks for, and the watch over a silent peer.
+//!
+//! Invariant: large records are read straight to where they are opened; small ones many at a time, so that neither a copy of bulk
+//! nor a system call for every line is paid for. An end of the stream is told as what it is: between records or inside one.
+
+use super::{IDLE, SILENCE};
+use crate::net::send_queue::SendQueue;
+use crate::session::DisconnectReason;
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// Bytes read ahead where records are small: a few dozen of them.
+const AHEAD: usize = 64 * 1024;
+/// A record of this size or more is bulk: what follows it is most likely bulk too, and is not read ahead.
+const BULK: usize = 32 * 1024;
+
+/// The receiving side of the socket.
+pub(super) struct Source {
+    stream: Arc<TcpStream>,
+    send_queue: Arc<SendQueue>,
+    /// Read ahead; `ahead` is the part that was not asked for yet.
+    buffer: Vec<u8>,
+    ahead: Range<usize>,
+    /// Whether the last record was bulk.
+    bulk: bool,
+    heard: Instant,
+    /// The same by the wall clock, which goes on while the machine sleeps.
+    heard_by_the_wall: SystemTime,
+}
+
+impl Source {
+    pub(super) fn new(stream: Arc<TcpStream>, send_queue: Arc<SendQueue>) -> Self {
+        Self {
+            stream,
+            send_queue,
+            buffer: vec![0; AHEAD],
+            ahead: 0..0,
+            bulk: false,
+            heard: Instant::now(),
+            heard_by_the_wall: SystemTime::now(),
+        }
+    }
+
+    /// Fills `wanted`. `inside` a record an end of the stream is a truncation.
+    pub(super) fn fill(&mut self, mut wanted: &mut [u8], inside: bool) -> Result<(), DisconnectReason> {
+        if inside {
+            self.bulk = wanted.len() >= BULK;
+        }
+        let mut begun = inside;
+        while !wanted.is_empty() {
+            let taken = self.take_ahead(wanted);
+            begun |= taken > 0;
+            wanted = wanted.get_mut(taken..).unwrap_or_default();
+            if wanted.is_empty() {
+                break;
+            }
+            if self.bulk {
+                let read = self.read(|stream, _| stream.read(wanted), begun)?;
+                begun = true;
+                wanted = wanted.get_mut(read..).unwrap_or_default();
+            } else {
+                let read = self.read(|stream, buffer| stream.read(buffer), begun)?;
+                self.ahead = 0..read;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what was read ahead to where it is wanted.
+    fn take_ahead(&mut self, wanted: &mut [u8]) -> usize {
+        let there = self.buffer.get(self.ahead.clone()).unwrap_or_default();
+        let count = there.len().min(wanted.len());
+        if let (Some(to), Some(from)) = (wanted.get_mut(..count), there.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.ahead.start += count;
+        count
+    }
+
+    /// One read that brings something, however long it takes, while the peer is alive.
+    fn read(
+        &mut self,
+        mut read: impl FnMut(&mut &TcpStream, &mut [u8]) -> std::io::Result<usize>,
+        begun: bool,
+    ) -> Result<usize, DisconnectReason> {
+        loop {
+            match read(&mut &*self.stream, &mut self.buffer) {
+                Ok(0) if begun => return Err(DisconnectReason::Truncated),
+                Ok(0) => return Err(DisconnectReason::Closed),
+                Ok(read) => {
+                    self.heard = Instant::now();
+                    self.heard_by_the_wall = SystemTime::now();
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    if self.heard.elapsed() >= SILENCE {
+                        return Err(DisconnectReason::Silent(SILENCE));
+                    }
+                    self.notice_sleep();
+                    self.send_queue.ping(0);
+                }
+                Err(error) => return Err(DisconnectReason::Network(error)),
+            }
+        }
+    }
+
+    /// After a sleep of this machine the peer has most likely given the connection up: it gets one more ping, not three.
+    fn notice_sleep(&mut self) {
+        // A wall clock that was set back says nothing.
+        let by_the_wall = self.heard_by_the_wall.elapsed().unwrap_or_default();
+        if by_the_wall.saturating_sub(self.heard.elapsed()) >= SILENCE {
+            self.heard_by_the_wall = SystemTime::now();
+            self.heard = self.heard.checked_sub(SILENCE - IDLE).unwrap_or(self.heard);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! From a socket to a session's first frame: dialling, listening, the opening.
+//!
+//! Invariant: nothing that a stranger sends, or does not send, occupies this side for longer than the deadline of one opening, and
+//! no key is trusted here: who the peer is, the owner decides from the key that it proved to have.
+
+use crate::channel::{
+    Channel, Code, HELLO, HandshakeError, Hello, HelloError, Mode, PublicKey, ReadError, Role, StreamError, Terms,
+    WriteError, establish, read_frame, write_frame,
+};
+use crate::error_text::io_error_text;
+use crate::identity::Identity;
+use crate::protocol::frame::{Frame, Greeting, Refusal};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// A connection whose handshake is done, before or after the greetings.
+#[derive(Debug)]
+pub struct Established {
+    /// The socket, blocking again.
+    pub stream: TcpStream,
+    /// Both directions, and who the peer is.
+    pub channel: Channel,
+    /// What the peer said first.
+    pub greeting: Greeting,
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// Whether a code brought the two together.
+    pub by_code: bool,
+}
+
+/// Why a connection came to nothing.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The other side's hello.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// Nothing like a hello came in time.
+    #[error("the other side says nothing\neither it is no p2pchat, or it is stuck")]
+    SilentHello,
+    /// It closed before its hello was complete.
+    #[error(
+        "the other side closed the connection before it said anything\ncheck the address and the port, or try again"
+    )]
+    ClosedHello,
+    /// The handshake.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The greeting was changed on its way.
+    #[error(
+        "tampering noticed: the peer's greeting does not open\nthe network may have damaged it, or somebody changes what passes"
+    )]
+    Tampered,
+    /// The greeting did not come or could not be sent.
+    #[error("the peer did not greet: {0}")]
+    NoGreeting(String),
+    /// The peer does not want this session.
+    #[error("{}", refusal_words(*.0))]
+    Refused(Refusal),
+    /// The network or the system.
+    #[error("the connection broke: {}", io_error_text(.0))]
+    Io(#[from] io::Error),
+}
+
+fn refusal_words(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Busy => "the peer is busy with another conversation\ntry again later",
+        Refusal::NoSuchSession => "the peer does not know this session any more",
+    }
+}
+
+impl From<ReadError> for ConnectError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Open(_) => Self::Tampered,
+            other => Self::NoGreeting(other.to_string()),
+        }
+    }
+}
+
+impl ConnectError {
+    /// Whether a redialled peer says by this that it does not have the session any more.
+    pub fn is_forgotten(&self) -> bool {
+        // A listener that asks for a code again waits for somebody new.
+        matches!(self, Self::Refused(Refusal::NoSuchSession) | Self::Hello(HelloError::TheyUseACode))
+    }
+}
+
+impl From<WriteError> for ConnectError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Stream(StreamError::Io(error)) => Self::Io(error),
+            other => Self::NoGreeting(other.to_string()),
+        }
+    }
+}
+
+/// A socket with one deadline for everything that happens on it.
+pub(crate) struct DeadlineStream<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl<'a> DeadlineStream<'a> {
+    pub(crate) fn new(stream: &'a TcpStream, deadline: Instant) -> Self {
+        Self { stream, deadline }
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for DeadlineStream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for DeadlineStream<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// What the initiator brings to an opening.
+#[derive(Clone)]
+pub struct Caller {
+    /// The own key.
+    pub identity: Arc<Identity>,
+    /// The code, in code mode.
+    pub code: Option<Arc<Code>>,
+    /// Which keys are wanted; told as soon as the key is known.
+    pub wanted: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
+}
+
+/// The initiator's whole opening on a connected socket.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub fn call(
+    stream: TcpStream,
+    addr: SocketAddr,
+    deadline: Instant,
+    caller: &Caller,
+    greeting: Greeting,
+) -> Result<Established, ConnectError> {
+    stream.set_nodelay(true)?;
+    let mode = if caller.code.is_some() { Mode::Code } else { Mode::Open };
+    let own = Hello::new(mode).map_err(io::Error::other)?;
+    let mut timed = DeadlineStream::new(&stream, deadline);
+    timed.write_all(&own.encode())?;
+    let theirs = read_hello(&mut timed, &own)?;
+    let terms = Terms {
+        role: Role::Initiator,
+        code: caller.code.as_deref(),
+        identity: &caller.identity,
+        wanted: &*caller.wanted,
+        reserve_try: &|| true,
+    };
+    let mut channel = establish(&mut timed, &own, &theirs, &terms)?;
+    let asked = (greeting.intent, greeting.session);
+    write_frame(&mut timed, &mut channel.sealer, &Frame::Greeting(greeting))?;
+    let greeting = match read_frame(&mut timed, &mut channel.opener)? {
+        Frame::Greeting(greeting) if (greeting.intent, greeting.session) == asked => greeting,
+        Frame::Refusal(refusal) => return Err(ConnectError::Refused(refusal)),
+        _ => return Err(ConnectError::NoGreeting("it sent something else".into())),
+    };
+    Ok(Established { stream, channel, greeting, addr, by_code: mode == Mode::Code })
+}
+
+fn read_hello(stream: &mut DeadlineStream<'_>, own: &Hello) -> Result<Hello, ConnectError> {
+    let mut bytes = [0; HELLO];
+    let mut read = 0;
+    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match stream.read(rest) {
+            Ok(0) => return Err(ConnectError::ClosedHello),
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(match StreamError::from(error) {
+                    StreamError::Closed => ConnectError::ClosedHello,
+                    StreamError::Silent => ConnectError::SilentHello,
+                    StreamError::Io(error) => ConnectError::Io(error),
+                });
+            }
+        }
+        if !Hello::may_begin_with(bytes.get(..read).unwrap_or_default()) {
+            return Err(HelloError::NotP2pchat.into());
+        }
+    }
+    Ok(Hello::decode(&bytes, own)?)
+}

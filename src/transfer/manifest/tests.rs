@@ -1,0 +1,223 @@
+use super::*;
+use crate::protocol::frame::Offer;
+use proptest::prelude::*;
+
+const META: Meta = Meta { mode: 0o644, seconds: 1_700_000_000, nanos: 5 };
+
+fn name(text: &str) -> Name<'_> {
+    Name::new(text).unwrap()
+}
+
+/// photos/{a (10 bytes), sub/, b (empty)}, notes (100 bytes).
+fn sample() -> Manifest {
+    let mut builder = Builder::default();
+    builder.enter(name("photos"), META).unwrap();
+    builder.file(name("a"), META, 10).unwrap();
+    builder.enter(name("sub"), META).unwrap();
+    builder.leave().unwrap();
+    builder.file(name("b"), META, 0).unwrap();
+    builder.leave().unwrap();
+    builder.file(name("notes"), META, 100).unwrap();
+    builder.finish().unwrap()
+}
+
+fn offer_for(bytes: &[u8], files: u32, folders: u32, sizes: u64) -> Offer {
+    let list = u32::try_from(bytes.len()).unwrap();
+    Offer { files, folders, bytes: sizes, list, digest: *blake3::hash(bytes).as_bytes() }
+}
+
+fn file(name: &[u8], mode: u16, nanos: u32, size: u64) -> Vec<u8> {
+    let len = u8::try_from(name.len()).unwrap();
+    [&[1], &mode.to_be_bytes()[..], &[0; 8], &nanos.to_be_bytes(), &size.to_be_bytes(), &[len], name].concat()
+}
+
+fn enter(name: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(name.len()).unwrap();
+    [&[2][..], &[0; 14], &[len], name].concat()
+}
+
+/// Decodes against an offer that agrees with whatever counts the error is not about.
+fn decode(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+    Manifest::decode(bytes, &offer_for(bytes, 1, 0, 1))
+}
+
+#[test]
+fn positions_and_places_are_inverse() {
+    let list = sample();
+    let base = list.data_start();
+    assert_eq!(base, u64::try_from(list.encode().len()).unwrap());
+    let starts: Vec<_> = list.files().map(|file| file.start - base).collect();
+    assert_eq!(starts, [0, 10 + 1024, 10 + 2 * 1024]);
+    assert_eq!(list.end() - base, 110 + 3 * 1024);
+    assert_eq!(list.place(0), Place::List(0));
+    assert_eq!(list.place(base - 1), Place::List(base - 1));
+    assert_eq!(list.place(base), Place::File { index: 0, offset: 0 });
+    assert_eq!(list.place(base + 10), Place::File { index: 0, offset: 10 });
+    assert_eq!(list.place(base + 11), Place::Nowhere);
+    assert_eq!(list.place(base + 1034), Place::File { index: 1, offset: 0 });
+    assert_eq!(list.place(base + 1035), Place::Nowhere);
+    assert_eq!(list.place(list.end() - 1), Place::Nowhere);
+    assert_eq!(list.place(list.end()), Place::Done);
+    assert_eq!(list.place(list.end() + 1), Place::Nowhere);
+    assert_eq!(list.place(u64::MAX), Place::Nowhere);
+}
+
+#[test]
+fn progress_counts_data_without_list_and_weights() {
+    let list = sample();
+    let base = list.data_start();
+    assert_eq!(list.progress(0), (0, 0));
+    assert_eq!(list.progress(base + 7), (7, 0));
+    assert_eq!(list.progress(base + 500), (10, 0));
+    assert_eq!(list.progress(base + 1034), (10, 1));
+    assert_eq!(list.progress(base + 10 + 2 * 1024 + 40), (50, 2));
+    assert_eq!(list.progress(list.end()), (110, 3));
+    assert_eq!(list.progress(u64::MAX), (110, 3));
+}
+
+#[test]
+fn a_walk_enters_and_leaves_every_folder_in_order() {
+    let list = sample();
+    let mut walk = Walk::default();
+    let steps: Vec<_> = std::iter::from_fn(|| walk.next(&list)).collect();
+    let expected =
+        [Step::Enter(0), Step::File(0), Step::Enter(1), Step::Leave(1), Step::File(1), Step::Leave(0), Step::File(2)];
+    assert_eq!(steps, expected);
+    assert_eq!(list.first_name(), "photos");
+    assert_eq!(list.path(1), "photos/b");
+    assert_eq!(list.tops().count(), 2);
+}
+
+#[test]
+fn hostile_lists_are_refused_for_the_rule_they_break() {
+    let cut = ManifestError::Malformed("it ends inside an entry");
+    let whole = file(b"a", 0o644, 0, 1);
+    assert!(decode(&whole).is_ok());
+    for end in 1..whole.len() {
+        assert_eq!(decode(&whole[..end]), Err(cut.clone()), "cut at {end}");
+    }
+    let table: Vec<(Vec<u8>, ManifestError)> = vec![
+        (vec![], ManifestError::Malformed("it has no entry")),
+        (vec![9], ManifestError::Malformed("an entry is of unknown kind")),
+        (vec![3], ManifestError::Malformed("it leaves a folder that it did not enter")),
+        (enter(b"d"), ManifestError::Malformed("a folder is not closed")),
+        (file(b"a", 0o1644, 0, 1), ManifestError::Malformed("a mode has more than its nine bits")),
+        (file(b"a", 0, 1_000_000_000, 1), ManifestError::Malformed("a time has more than 10^9 nanoseconds")),
+        (file(b"\xff", 0, 0, 1), ManifestError::Malformed("a name is not valid UTF-8")),
+        (file(b"", 0, 0, 1), ManifestError::Name(String::new(), FileNameError::Empty)),
+        (file(b"../x", 0, 0, 1), ManifestError::Name("../x".into(), FileNameError::Separator)),
+        ([enter(b".."), vec![3]].concat(), ManifestError::Name("..".into(), FileNameError::Dots)),
+        (file(b"a", 0, 0, u64::MAX), ManifestError::Large),
+        (file(b"a", 0, 0, 1 << 63), ManifestError::Large),
+        ([file(b"a", 0, 0, 1 << 62), file(b"b", 0, 0, 1 << 62)].concat(), ManifestError::Large),
+        ([enter(b"d").repeat(65), vec![3; 65]].concat(), ManifestError::Deep),
+        ([file(b"a", 0, 0, 1), file(b"a", 0, 0, 0)].concat(), ManifestError::Twice("a".into())),
+        ([file(b"a", 0, 0, 1), enter(b"a"), vec![3]].concat(), ManifestError::Twice("a".into())),
+        ([enter(b"d"), file(b"a", 0, 0, 1), file(b"a", 0, 0, 0), vec![3]].concat(), ManifestError::Twice("d/a".into())),
+        ([file(b"a", 0, 0, 1), file(b"b", 0, 0, 0)].concat(), ManifestError::Counts("files")),
+        ([file(b"a", 0, 0, 1), enter(b"b"), vec![3]].concat(), ManifestError::Counts("folders")),
+        (file(b"a", 0, 0, 2), ManifestError::Counts("sizes")),
+    ];
+    for (bytes, error) in table {
+        assert_eq!(decode(&bytes), Err(error), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn a_list_that_was_not_offered_is_refused() {
+    let bytes = file(b"a", 0, 0, 1);
+    let right = offer_for(&bytes, 1, 0, 1);
+    let other = file(b"b", 0, 0, 1);
+    assert_eq!(Manifest::decode(&other, &right), Err(ManifestError::NotAsOffered));
+    assert_eq!(Manifest::decode(&bytes, &Offer { list: 1, ..right }), Err(ManifestError::NotAsOffered));
+}
+
+#[test]
+fn the_same_name_in_two_folders_is_fine_and_64_deep_too() {
+    let bytes = [enter(b"d"), file(b"a", 0, 0, 1), vec![3], file(b"a", 0, 0, 1)].concat();
+    assert!(Manifest::decode(&bytes, &offer_for(&bytes, 2, 1, 2)).is_ok());
+    let deep = [enter(b"d").repeat(64), vec![3; 64]].concat();
+    let list = Manifest::decode(&deep, &offer_for(&deep, 0, 64, 0)).unwrap();
+    assert_eq!(list.encode(), deep);
+    assert_eq!(list.end(), list.data_start());
+}
+
+#[test]
+fn a_list_never_grows_over_its_limit() {
+    let mut builder = Builder::default();
+    let folder = "x".repeat(255);
+    builder.enter(name(&folder), META).unwrap();
+    let error = (0..).map(|i: u32| builder.file(name(&format!("{i:0>255}")), META, 0)).find(Result::is_err);
+    assert_eq!(error, Some(Err(ManifestError::Large)));
+    builder.leave().unwrap();
+    let encoded = builder.finish().unwrap().encode();
+    assert!(encoded.len() <= list_limit() && encoded.len() > list_limit() - 300);
+}
+
+#[derive(Debug, Clone)]
+enum Tree {
+    File(String, Meta, u64),
+    Folder(String, Meta, Vec<Tree>),
+}
+
+fn metas() -> impl Strategy<Value = Meta> {
+    (0..=0o777u16, any::<i64>(), 0..1_000_000_000u32).prop_map(|(mode, seconds, nanos)| Meta { mode, seconds, nanos })
+}
+
+fn trees() -> impl Strategy<Value = Vec<Tree>> {
+    let leaf = ("[a-zé日]{1,8}", metas(), 0..1u64 << 40).prop_map(|(name, meta, size)| Tree::File(name, meta, size));
+    let tree = leaf.prop_recursive(5, 60, 6, |inner| {
+        ("[a-zé日]{1,8}", metas(), prop::collection::vec(inner, 0..6))
+            .prop_map(|(name, meta, inside)| Tree::Folder(name, meta, inside))
+    });
+    prop::collection::vec(tree, 1..6)
+}
+
+fn build(builder: &mut Builder, trees: &[Tree]) {
+    for tree in trees {
+        match tree {
+            Tree::File(text, meta, size) => builder.file(name(text), *meta, *size).unwrap(),
+            Tree::Folder(text, meta, inside) => {
+                builder.enter(name(text), *meta).unwrap();
+                build(builder, inside);
+                builder.leave().unwrap();
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn decoding_what_was_encoded_gives_the_same_list(trees in trees()) {
+        let mut builder = Builder::default();
+        build(&mut builder, &trees);
+        // Two equal names in a folder are the only rule that such trees can break.
+        if let Ok(list) = builder.finish() {
+            let bytes = list.encode();
+            prop_assert_eq!(list.data_start(), u64::try_from(bytes.len()).unwrap());
+            prop_assert_eq!(Manifest::decode(&bytes, &list.offer(&bytes)), Ok(list.clone()));
+            for file in list.files() {
+                prop_assert_eq!(list.place(file.start), Place::File { index: file.index, offset: 0 });
+                prop_assert_eq!(list.place(file.end()), Place::File { index: file.index, offset: file.size });
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_decodes_encodes_to_the_same_bytes(entries in prop::collection::vec(0..7u8, 0..12), junk in any::<u8>()) {
+        let mut bytes = Vec::new();
+        for (i, entry) in entries.iter().enumerate() {
+            let name = format!("n{i}");
+            match entry {
+                0 => bytes.push(3),
+                1 | 2 => bytes.extend(enter(name.as_bytes())),
+                3 => bytes.extend([enter(name.as_bytes()), vec![3]].concat()),
+                4 => bytes.push(junk),
+                _ => bytes.extend(file(name.as_bytes(), u16::from(junk), u32::from(junk), u64::from(junk))),
+            }
+        }
+        if let Ok(list) = read(&bytes) {
+            prop_assert_eq!(list.encode(), bytes);
+        }
+    }
+}
