@@ -4,7 +4,7 @@
 //!
 //! 1. Read what the command line means; load the own key; choose the face and start it.
 //! 2. Listen, or dial on a thread of its own; signals and input arrive on theirs.
-//! 3. The owner ([`owner::EventLoop`]) takes events one by one until the conversation is over.
+//! 3. The event loop ([`event_loop::EventLoop`]) takes events one by one until the conversation is over.
 //! 4. Close the face's channel, join its thread, give the exit code.
 
 mod accept;
