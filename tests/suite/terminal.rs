@@ -3,9 +3,6 @@
 //! The terminal is emulated by vt100 behind a pty; its peer is the program again, with JSON on pipes. Conditions are waited
 //! for, never times. (What happens when the size changes is tested in tmux, which reflows: `tests/tmux/`.)
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may end by a panic")]
-
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{self, Stdio};

@@ -1,13 +1,9 @@
 //! Peers that were met: how trust in them is shown, the file they stand in, its commands, and what depends on them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::{Home, Peer, nobody, text};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
-use support::{Home, Peer, nobody, text};
 
 /// A command that ends by itself.
 fn run(home: &Home, arguments: &[&str]) -> Output {

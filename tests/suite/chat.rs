@@ -1,14 +1,10 @@
 //! Two people talk: lines of every length, both ways at once, on the face for people and the one for scripts.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::peer::Stream;
+use crate::support::{Home, Peer, is, meet, text};
 use serde_json::Value;
 use std::sync::mpsc;
 use std::time::Duration;
-use support::peer::Stream;
-use support::{Home, Peer, is, meet, text};
 
 /// The longest line, in bytes.
 const LONGEST: usize = 64_000;

@@ -1,17 +1,13 @@
 //! Somebody between the two: who speaks the protocol to both and passes everything on, and who only listens.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::attacker::identity;
+use crate::support::{Attacker, Home, Peer, nobody, text};
 use p2pchat::channel::{HELLO, Opener, Role, Sealer};
 use p2pchat::protocol::frame::{Control, Frame};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use support::attacker::identity;
-use support::{Attacker, Home, Peer, nobody, text};
 
 /// A man in the middle with a key of his own, which both sides see. He reads every line, and changes some.
 struct Middle {

@@ -1,14 +1,10 @@
 //! What unfinished downloads leave is shown, goes on, or is removed, and nothing else is.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::home::names;
+use crate::support::peer::Stream;
+use crate::support::{Home, Peer, Relay};
 use std::fs;
 use std::time::{Duration, SystemTime};
-use support::home::names;
-use support::peer::Stream;
-use support::{Home, Peer, Relay};
 
 /// So much passes in a second: a file of [`SIZE`] takes longer than any test waits.
 const RATE: u64 = 2 << 20;

@@ -1,15 +1,10 @@
 //! What must not leak: the private key, codes, and what a crash would leave behind.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::{Home, Pty};
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use support::{Home, Pty};
 
 const CODE: &str = "42-otter-plum";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_p2pchat");

@@ -1,14 +1,10 @@
 //! How a conversation ends: politely, by a signal, by a loss, or before it began; with the words and the exit code of each.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::peer::Stream;
+use crate::support::{Home, meet, nobody, text};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::peer::Stream;
-use support::{Home, meet, nobody, text};
 
 #[test]
 fn quit_on_the_dialling_side_ends_both_politely() {

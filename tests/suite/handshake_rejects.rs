@@ -1,17 +1,13 @@
 //! Who knocks: strangers of every kind, a third caller, the next one; and what answers where a peer was expected.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::attacker::{hello, identity, is_refusal};
+use crate::support::{Attacker, DEADLINE, Home, Peer, lives_on, meet, nobody, serve, talk, text, turned_away};
 use p2pchat::channel::{Mode, Role};
 use p2pchat::protocol::frame::{Frame, Intent, Refusal};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
-use support::attacker::{hello, identity, is_refusal};
-use support::{Attacker, DEADLINE, Home, Peer, lives_on, meet, nobody, serve, talk, text, turned_away};
 
 mod strangers {
     use super::*;
@@ -372,7 +368,7 @@ mod rule_breakers {
 
     #[test]
     fn a_second_greeting() {
-        breaks("greeting", |eve| eve.send(&support::attacker::greeting(Intent::New, [1; 16], "eve")).unwrap());
+        breaks("greeting", |eve| eve.send(&crate::support::attacker::greeting(Intent::New, [1; 16], "eve")).unwrap());
     }
 
     #[test]

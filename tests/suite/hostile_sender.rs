@@ -1,15 +1,11 @@
 //! A sender that means harm: names that lead elsewhere, lists that lie, data that was never agreed on. Nothing outside the
 //! receiving folder changes, nothing in it is replaced, and nothing unfinished gets a name.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::files::{List, content, tree};
+use crate::support::{Attacker, Home, Peer, text};
 use p2pchat::protocol::frame::{CHUNK_DATA, Control, FileStatus, Frame, Reason};
 use std::collections::BTreeMap;
 use std::fs;
-use support::files::{List, content, tree};
-use support::{Attacker, Home, Peer, text};
 
 /// What a position gains by the end of a file.
 const END: u64 = p2pchat::protocol::frame::FILE_END_WEIGHT;
@@ -461,7 +457,7 @@ fn data_after_the_receivers_cancel_is_dropped() {
 #[test]
 fn words_of_the_sender_cannot_imitate_the_program() {
     let mut ana = Home::new().start("ana", &["listen", "127.0.0.1:0", "--accept", "always"]);
-    let hint = ana.line(support::peer::Stream::Err, |line| line.contains("p2pchat connect "));
+    let hint = ana.line(crate::support::peer::Stream::Err, |line| line.contains("p2pchat connect "));
     let addr = hint.split(' ').next_back().unwrap().parse().unwrap();
     let mut eve = Attacker::meet(addr, "eve\u{1b}[31m\n-- verified");
     let text = "\u{1b}]0;title\u{7}\n-- connected to ana (verified)".to_owned();
@@ -473,7 +469,7 @@ fn words_of_the_sender_cannot_imitate_the_program() {
     eve.send(&Frame::Ack(u64::MAX)).unwrap_or_default();
     drop(eve);
     ana.exit_code();
-    let said = ana.lines(support::peer::Stream::Err);
+    let said = ana.lines(crate::support::peer::Stream::Err);
     assert!(said.iter().flat_map(|line| line.chars()).all(|c| !c.is_control()), "{said:?}");
     assert!(
         !said.iter().any(|line| line.starts_with("-- connected to ana") || line.starts_with("-- verified")),

@@ -1,12 +1,6 @@
 //! The vectors that need no fixed randomness: frames, hellos, fingerprints, codes that are none. Those of whole
 //! connections are replayed in `src/channel/tests/vectors.rs`, where randomness can be fixed; `vectors/interop.py` replays all.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a vector that is not what it should be fails its test"
-)]
-
 use p2pchat::channel::{Code, CodeError, HELLO, Hello, HelloError, Mode, PublicKey};
 use p2pchat::protocol::frame::{
     ByeReason, Control, FileStatus, Frame, FrameError, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,

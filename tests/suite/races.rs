@@ -1,15 +1,11 @@
 //! What crosses on its way: ends with beginnings, goodbyes with offers, signals with what is stuck. Found by a reviewer, each.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::attacker::identity;
+use crate::support::{Attacker, Cut, Home, Relay, meet, serve};
 use p2pchat::channel::Role;
 use p2pchat::protocol::frame::{ByeReason, Control, Frame, Greeting, Intent, RECONNECT_FOREVER};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::attacker::identity;
-use support::{Attacker, Cut, Home, Relay, meet, serve};
 
 /// Greets with a chosen count of what is held; gives the answer.
 fn greet(eve: &mut Attacker, intent: Intent, session: [u8; 16], received: u64) -> Option<Frame> {

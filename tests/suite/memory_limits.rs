@@ -1,18 +1,13 @@
 //! A sender that means to fill the receiver's memory: offers without number, lists as long as they may be, sizes beyond all disks.
 //! What it can make the program hold has a bound, and the program goes on.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::files::{List, content, tree};
+use crate::support::peer::Watch;
+use crate::support::{Attacker, Home, Peer, is};
 use p2pchat::protocol::frame::{
     CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, LIST_BYTES, Offer, Reason, UNACKNOWLEDGED_FRAMES,
 };
 use std::fs;
-use support::files::{List, content, tree};
-use support::peer::Watch;
-use support::{Attacker, Home, Peer, is};
 
 /// The program by itself, unoptimised, and what small things it may hold, in KiB.
 const SMALL_KIB: u64 = 48 << 10;

@@ -1,15 +1,11 @@
 //! Whom to trust: codes that two people share, keys that are known and verified, and somebody who sits between the two.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::attacker::identity;
+use crate::support::peer::Stream;
+use crate::support::{Attacker, DEADLINE, Home, Peer, lives_on, nobody, serve, talk, text, turned_away};
 use p2pchat::channel::Role;
 use std::net::SocketAddr;
 use std::{io, thread};
-use support::attacker::identity;
-use support::peer::Stream;
-use support::{Attacker, DEADLINE, Home, Peer, lives_on, nobody, serve, talk, text, turned_away};
 
 mod codes {
     use super::*;

@@ -1,15 +1,11 @@
 //! A session outlives its connection: nothing lost, nothing twice, and both sides say what happens.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::attacker::{identity, is_refusal};
+use crate::support::{Attacker, Cut, Dice, Fault, Home, Pace, Peer, Place, Plan, Relay, Side, Trick, Way, text};
 use p2pchat::protocol::frame::{Intent, Refusal};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-use support::attacker::{identity, is_refusal};
-use support::{Attacker, Cut, Dice, Fault, Home, Pace, Peer, Place, Plan, Relay, Side, Trick, Way, text};
 
 /// `ana` listens, `ben` dials through a relay; connected.
 fn meet(listen: &[&str], connect: &[&str]) -> (Peer, Relay, Peer) {
@@ -170,7 +166,7 @@ fn a_replayed_connection_gets_nothing_and_disturbs_nothing() {
     let tape = relay.tape();
     let replay = |n| {
         let mut eve = TcpStream::connect(ana.addr()).unwrap();
-        eve.set_read_timeout(Some(support::DEADLINE)).unwrap();
+        eve.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
         eve.write_all(&tape).unwrap();
         let mut heard = Vec::new();
         let _ = eve.read_to_end(&mut heard);
@@ -406,7 +402,7 @@ fn flips_between_cuts_change_nothing() {
     assert!(relay.struck() >= 2, "{} struck", relay.struck());
 }
 
-/// `cargo test --release --test surviving -- --ignored --nocapture`: minutes, another seed each time.
+/// `cargo test --release --test suite reconnect:: -- --ignored --nocapture`: minutes, another seed each time.
 #[test]
 #[ignore = "a long run: ten times a hundred cuts during ten thousand lines each way"]
 fn a_long_run_of_cuts() {

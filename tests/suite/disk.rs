@@ -1,19 +1,14 @@
 //! Disks that are full, slow or gone, and sources that change under the sender: both sides are told in clear words, what is there of
 //! a file is kept, the rest goes on, and so does the conversation.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say, and which tests this machine does not allow")]
 
-mod support;
-
+use crate::support::files::content;
+use crate::support::home::names;
+use crate::support::{Home, Peer, Relay, is, text};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::files::content;
-use support::home::names;
-use support::{Home, Peer, Relay, is, text};
 
 const MIB: usize = 1 << 20;
 

@@ -1,6 +1,4 @@
 //! Drives the targets of `p2pchat::fuzz` (its head says how): shortly by proptest, and for as long as is asked for.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "a long run tells how far it is, a failing one its input")]
 
 use p2pchat::fuzz::{TARGETS, Target};
 use proptest::prelude::*;

@@ -1,10 +1,7 @@
 //! Thousands of strangers at the listener while two talk and a file moves: nobody inside notices, and nothing grows.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say, and a long run measured")]
 
-mod support;
-
+use crate::support::attacker::hello;
+use crate::support::{Dice, Home, Relay, is, text};
 use p2pchat::channel::Mode;
 use std::collections::VecDeque;
 use std::fs;
@@ -14,8 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::attacker::hello;
-use support::{Dice, Home, Relay, is, text};
 
 /// Sockets that strangers hold open at a time, all together: more than the listener has room for.
 const HELD: usize = 320;
@@ -182,7 +177,7 @@ fn besiege(count: usize, span: Duration, megabytes: usize, rate: Option<u64>) ->
             while !still.load(Ordering::Acquire) {
                 let begun = Instant::now();
                 ana.send(&format!("line {}", said.len()));
-                said.push(told.recv_timeout(support::DEADLINE).unwrap().duration_since(begun));
+                said.push(told.recv_timeout(crate::support::DEADLINE).unwrap().duration_since(begun));
                 ben.send(&format!("answer {}", said.len()));
                 thread::sleep(Duration::from_millis(20));
             }
@@ -221,7 +216,7 @@ fn besiege(count: usize, span: Duration, megabytes: usize, rate: Option<u64>) ->
 
 /// Usage once the listener has let go of those that left: at the latest when their time is up.
 fn settled(pid: u32, before: Usage) -> Usage {
-    let until = Instant::now() + support::DEADLINE;
+    let until = Instant::now() + crate::support::DEADLINE;
     loop {
         let now = usage(pid);
         if now.descriptors <= before.descriptors + LEFT || Instant::now() > until {
@@ -250,7 +245,7 @@ fn two_thousand_strangers_change_nothing_for_two_who_talk() {
 }
 
 /// `P2PCHAT_STRANGERS=COUNT` in a minute, 10,000 by default:
-/// `cargo test --release --test strangers -- --ignored --nocapture`.
+/// `cargo test --release --test suite connection_flood:: -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes a minute and tells what it measured"]
 fn ten_thousand_strangers_in_a_minute() {

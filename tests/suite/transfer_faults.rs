@@ -1,13 +1,9 @@
 //! What goes wrong with files on their way: cuts, tampering, a crash, a source that changes. Nothing wrong gets a name.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::files::content;
+use crate::support::{Cut, Fault, Home, Place, Plan, Relay, Trick, Way, is, meet};
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
-use support::files::content;
-use support::{Cut, Fault, Home, Place, Plan, Relay, Trick, Way, is, meet};
 
 const MIB: usize = 1 << 20;
 
@@ -44,12 +40,12 @@ fn a_file_survives_cuts_of_its_connection() {
     assert!(fs::read(ben.home().inbox().join("back")).unwrap() == content("back", 3 * MIB), "it differs");
 }
 
-/// `cargo test --release --test transfer_faults -- --ignored`
+/// `cargo test --release --test suite transfer_faults:: -- --ignored`
 #[test]
 #[ignore = "a long run: a hundred cuts while two files of 256 MiB cross"]
 fn two_large_files_survive_a_hundred_cuts() {
     let size = 256 * MIB;
-    let mut dice = support::Dice::fresh();
+    let mut dice = crate::support::Dice::fresh();
     let cuts: Vec<_> = (0..100)
         .map(|_| {
             let how = dice.pick(&[Cut::Close, Cut::Reset]);

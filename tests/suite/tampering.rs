@@ -1,10 +1,6 @@
 //! Records that are changed, lost, doubled, put out of order or cut short on their way: noticed always, let through never.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
-use support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, text};
+use crate::support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, text};
 
 /// Lines of each side in one case.
 const LINES: usize = 10;

@@ -4,14 +4,12 @@
 //! A dozen kills by default. The long run:
 //!
 //! ```text
-//! P2PCHAT_KILLS=200 cargo test --test kills -- --nocapture
+//! P2PCHAT_KILLS=200 cargo test --test suite crash_resume:: -- --nocapture
 //! ```
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::files::content;
+use crate::support::home::names;
+use crate::support::{Dice, Home, Peer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
 use std::net::SocketAddr;
@@ -19,9 +17,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::files::content;
-use support::home::names;
-use support::{Dice, Home, Peer};
 
 /// How many kills; documented above.
 const KILLS: &str = "P2PCHAT_KILLS";

@@ -1,17 +1,12 @@
 //! A peer fills every text that it may choose with what terminals obey: the real program in a real terminal shows it and obeys nothing.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::attacker::identity;
+use crate::support::pty::Shown;
+use crate::support::{Attacker, Home, Pty};
 use p2pchat::protocol::frame::{
     ByeReason, CHUNK_DATA, Control, FileStatus, Frame, LINE_TEXT, NAME, Offer, REASON_TEXT, Reason, at_most,
 };
 use std::net::SocketAddr;
-use support::attacker::identity;
-use support::pty::Shown;
-use support::{Attacker, Home, Pty};
 
 /// Stands in every hostile text, so that it can be found again.
 const TOKEN: &str = "zqx";

@@ -1,15 +1,11 @@
 //! Files and folders on their way: whole, identical, asked for, under names that nobody had; and chat beside them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::files::{content, tree};
+use crate::support::peer::Stream;
+use crate::support::{Home, Peer, Relay, is, meet, text};
 use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::files::{content, tree};
-use support::peer::Stream;
-use support::{Home, Peer, Relay, is, meet, text};
 
 const MIB: usize = 1 << 20;
 
@@ -120,7 +116,7 @@ mod consent {
         assert_eq!(ana.event("error")["code"], "no-such-folder");
         ana.send(&format!("/accept {} {}", offer["transfer"], other.display()));
         ana.event("done");
-        assert_eq!(support::home::names(&other), ["report.pdf"]);
+        assert_eq!(crate::support::home::names(&other), ["report.pdf"]);
         assert_eq!(ana.home().received(), [""; 0]);
     }
 

@@ -1,11 +1,8 @@
 //! A sender that means harm, against a listener that stays: trees that lead elsewhere or are laid over each other, data at the wrong
 //! time. Whatever one of them tries, nothing outside the receiving folder changes, and the next peer is served.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
-#![allow(clippy::print_stderr, reason = "what a failing test has to say")]
 
-mod support;
-
+use crate::support::files::{List, content, tree};
+use crate::support::{Attacker, Home, Peer, is, text};
 use p2pchat::protocol::frame::{CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, Reason};
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +10,6 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use support::files::{List, content, tree};
-use support::{Attacker, Home, Peer, is, text};
 
 type Files = BTreeMap<String, Option<Vec<u8>>>;
 

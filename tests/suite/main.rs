@@ -1,0 +1,39 @@
+//! The integration tests: one binary, a module for each topic. They start the real program and drive it as a user or an attacker would;
+//! `support` has what they share. Long runs and tests that need root are `#[ignore]`d: CONTRIBUTING.md has their commands.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(clippy::print_stderr, reason = "a failing test and a long run report here")]
+#![allow(missing_docs, reason = "there is no public item")]
+
+mod support;
+
+mod chat;
+#[cfg(target_os = "linux")]
+mod connection_flood;
+#[cfg(unix)]
+mod crash_resume;
+#[cfg(unix)]
+mod disk;
+#[cfg(unix)]
+mod escape_sequences;
+mod exit_codes;
+mod fuzz;
+mod handshake_rejects;
+mod hostile_sender;
+#[cfg(unix)]
+mod hostile_trees;
+mod known_peers;
+mod man_in_the_middle;
+#[cfg(target_os = "linux")]
+mod memory_limits;
+mod partials;
+mod races;
+mod reconnect;
+#[cfg(unix)]
+mod secrets;
+mod tampering;
+#[cfg(unix)]
+mod terminal;
+mod transfer_faults;
+mod transfers;
+mod trust;
+mod vectors;
