@@ -1,7 +1,7 @@
 //! Thousands of strangers at the listener while two talk and a file moves: nobody inside notices, and nothing grows.
 
 use crate::support::attacker::hello;
-use crate::support::{Dice, Home, Relay, is, text};
+use crate::support::{Home, Relay, Rng, is, text};
 use p2pchat::channel::Mode;
 use std::collections::VecDeque;
 use std::fs;
@@ -53,18 +53,18 @@ fn recorded() -> Vec<u8> {
 /// One stranger; gives its socket when it stays.
 fn stranger(number: usize, addr: SocketAddr, replay: &[u8]) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(addr).ok()?;
-    let mut dice = Dice::new(number as u64);
+    let mut rng = Rng::new(number as u64);
     match number % 6 {
         // Silent.
         0 => {}
         // Garbage, of which the first byte may be right.
         1 => {
-            let garbage: Vec<u8> = (0..dice.within(1..400)).map(|_| dice.next() as u8).collect();
+            let garbage: Vec<u8> = (0..rng.within(1..400)).map(|_| rng.next() as u8).collect();
             let _ = stream.write_all(&garbage);
         }
         // Slow: a hello whose last bytes never come.
         2 => {
-            let _ = stream.write_all(&hello(Mode::Open)[..dice.within(1..28) as usize]);
+            let _ = stream.write_all(&hello(Mode::Open)[..rng.within(1..28) as usize]);
         }
         // A hello and then nothing.
         3 => {
@@ -72,7 +72,7 @@ fn stranger(number: usize, addr: SocketAddr, replay: &[u8]) -> Option<TcpStream>
         }
         // A replayed opening, whole or a part of it.
         4 => {
-            let part = dice.within(28..replay.len() as u64) as usize;
+            let part = rng.within(28..replay.len() as u64) as usize;
             let _ = stream.write_all(&replay[..part]);
         }
         // A hello, an own message 1, and an answer that is read and not continued.
@@ -148,8 +148,8 @@ fn besiege(count: usize, span: Duration, megabytes: usize, rate: Option<u64>) ->
     let dialled = line.as_ref().map_or(addr, Relay::addr).to_string();
     let mut ben = theirs.json("ben", &["connect", &dialled], &[], Some(watch));
     ben.event("connected");
-    let mut dice = Dice::new(1);
-    let content: Vec<u8> = (0..megabytes * 131_072).flat_map(|_| dice.next().to_le_bytes()).collect();
+    let mut rng = Rng::new(1);
+    let content: Vec<u8> = (0..megabytes * 131_072).flat_map(|_| rng.next().to_le_bytes()).collect();
     let file = theirs.file("big.bin", &content);
     // One line each way first, so that everything that is made once is made.
     ana.send("begin");

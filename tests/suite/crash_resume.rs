@@ -9,7 +9,7 @@
 
 use crate::support::files::content;
 use crate::support::home::names;
-use crate::support::{Dice, Home, Peer};
+use crate::support::{Home, Peer, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
 use std::net::SocketAddr;
@@ -39,17 +39,17 @@ struct Entry {
 
 impl Tree {
     /// Makes `tree` in a folder: small files before and after a large one, empty ones, an empty folder, modes of all kinds.
-    fn make(folder: &Path, dice: &mut Dice) -> Self {
+    fn make(folder: &Path, rng: &mut Rng) -> Self {
         let root = folder.join("tree");
         for sub in ["a/b", "hollow", "z"] {
             fs::create_dir_all(root.join(sub)).unwrap();
         }
         for number in 0..SMALL {
-            let sub = dice.pick(&["a", "a/b", "z"]);
-            let size = if number % 10 == 0 { 0 } else { dice.within(1..16_384) };
+            let sub = rng.pick(&["a", "a/b", "z"]);
+            let size = if number % 10 == 0 { 0 } else { rng.within(1..16_384) };
             let path = root.join(sub).join(format!("small-{number}"));
             fs::write(&path, content(&number.to_string(), size as usize)).unwrap();
-            fs::set_permissions(path, Permissions::from_mode(dice.pick(&[0o644, 0o755, 0o600, 0o400]))).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(rng.pick(&[0o644, 0o755, 0o600, 0o400]))).unwrap();
         }
         fs::write(root.join("large"), content("large", LARGE)).unwrap();
         fs::set_permissions(root.join("hollow"), Permissions::from_mode(0o555)).unwrap();
@@ -204,10 +204,10 @@ impl Couple {
 #[test]
 fn the_same_send_again_always_ends_with_the_same_tree() {
     let wanted = std::env::var(KILLS).ok().map(|kills| kills.parse().unwrap());
-    let mut dice = if wanted.is_some() { Dice::fresh() } else { Dice::new(20_260_117) };
+    let mut rng = if wanted.is_some() { Rng::fresh() } else { Rng::new(20_260_117) };
     let wanted = wanted.unwrap_or(KILLS_BY_DEFAULT);
     let sender = Home::new();
-    let tree = Tree::make(&sender.work(), &mut dice);
+    let tree = Tree::make(&sender.work(), &mut rng);
     let begun = Instant::now();
     let mut couple = Couple::new(&sender, Who::Receiver);
     couple.meet(true);
@@ -219,17 +219,17 @@ fn the_same_send_again_always_ends_with_the_same_tree() {
 
     let (mut kills, mut trees, mut twice) = (0, 0, 0);
     while kills < wanted {
-        let listens = dice.pick(&[Who::Sender, Who::Receiver]);
+        let listens = rng.pick(&[Who::Sender, Who::Receiver]);
         couple = Couple::new(&sender, listens);
         let inbox = couple.receiver.inbox();
         let mut known = BTreeSet::new();
         let mut in_this_tree = 0;
         loop {
-            couple.meet(dice.pick(&[true, false]));
-            let victim = dice.pick(&[Who::Sender, Who::Receiver]);
+            couple.meet(rng.pick(&[true, false]));
+            let victim = rng.pick(&[Who::Sender, Who::Receiver]);
             // Early ones more often: what is taken up again is shorter.
-            let latest = dice.within(1..whole);
-            let delay = Duration::from_micros(dice.within(0..latest));
+            let latest = rng.within(1..whole);
+            let delay = Duration::from_micros(rng.within(0..latest));
             if kills == wanted {
                 couple.send();
                 break;

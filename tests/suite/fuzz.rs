@@ -56,8 +56,8 @@ fn by_proptest(name: &str) {
     let cases = if target.cost > 10 { 64 } else { 512 };
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let changed = (0..seeds.len(), any::<u64>()).prop_map(move |(place, chance)| {
-        let mut dice = Dice(chance);
-        dice.change(seeds[place].clone(), &seeds)
+        let mut rng = Rng(chance);
+        rng.change(seeds[place].clone(), &seeds)
     });
     let inputs = prop_oneof![prop::collection::vec(any::<u8>(), 0..300), changed];
     proptest!(config, |(input in inputs)| (target.run)(&input));
@@ -122,11 +122,11 @@ fn drive(target: Target, seed: u64, next: &AtomicU64, count: u64, running: &Runn
             return;
         }
         for index in first..(first + BATCH).min(count) {
-            let mut dice = Dice(seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut rng = Rng(seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             input.clear();
-            match dice.within(4) {
-                0 => dice.fill(&mut input),
-                _ => input = dice.change(std::mem::take(&mut input), &seeds),
+            match rng.within(4) {
+                0 => rng.fill(&mut input),
+                _ => input = rng.change(std::mem::take(&mut input), &seeds),
             }
             running.index.store(index, Ordering::Relaxed);
             running.input.lock().unwrap().clone_from(&input);
@@ -182,9 +182,9 @@ fn fresh_seed() -> u64 {
 }
 
 /// SplitMix64.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -1,7 +1,7 @@
 //! A session outlives its connection: nothing lost, nothing twice, and both sides say what happens.
 
 use crate::support::attacker::{identity, is_refusal};
-use crate::support::{Attacker, Cut, Dice, Fault, Home, Pace, Peer, Place, Plan, Relay, Side, Trick, Way, text};
+use crate::support::{Attacker, Cut, Fault, Home, Pace, Peer, Place, Plan, Relay, Rng, Side, Trick, Way, text};
 use p2pchat::protocol::frame::{Intent, Refusal};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -324,30 +324,30 @@ fn a_line_that_passes_byte_after_byte_is_only_slow() {
 }
 
 /// Chooses what befalls each connection, the first of which always gets through its opening; spread over so many bytes.
-fn misfortunes(dice: &mut Dice, connections: usize, bytes: u64) -> Vec<Plan> {
+fn misfortunes(rng: &mut Rng, connections: usize, bytes: u64) -> Vec<Plan> {
     /// Bytes of an opening, each way, with some to spare.
     const OPENING: u64 = 500;
     let mut plan = |first: bool| {
-        let cut = dice.pick(&[Cut::Close, Cut::Reset]);
+        let cut = rng.pick(&[Cut::Close, Cut::Reset]);
         // One in eight falls into the opening itself.
-        let least = if first || dice.within(0..8) > 0 { OPENING } else { 1 };
-        let after = dice.within(least..least + bytes / connections as u64);
-        let pace = dice.pick(&[Pace::Free, Pace::Free, Pace::ByteByByte, Pace::Delay(Duration::from_millis(2))]);
+        let least = if first || rng.within(0..8) > 0 { OPENING } else { 1 };
+        let after = rng.within(least..least + bytes / connections as u64);
+        let pace = rng.pick(&[Pace::Free, Pace::Free, Pace::ByteByByte, Pace::Delay(Duration::from_millis(2))]);
         let pace = if pace == Pace::ByteByByte && after > 5_000 { Pace::Free } else { pace };
         let struck = Way { cut_after: Some((after, cut)), pace, ..Way::default() };
         let spared = Way { pace, ..Way::default() };
-        if dice.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
+        if rng.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
     };
     (0..connections).map(|n| plan(n == 0)).collect()
 }
 
 /// Lines go both ways, at least so many, until every planned cut has struck; then both leave.
-fn through_misfortunes(dice: &mut Dice, lines: usize, cuts: usize) {
+fn through_misfortunes(rng: &mut Rng, lines: usize, cuts: usize) {
     /// Bytes of a line and what is around it, on average.
     const LINE: u64 = 140;
     const LAST: &str = "the end";
     let mut ana = Home::new().listen("ana", &[]);
-    let plans = misfortunes(dice, cuts, lines as u64 * LINE);
+    let plans = misfortunes(rng, cuts, lines as u64 * LINE);
     let relay = Relay::planned(ana.addr(), move |n| plans.get(n).copied().unwrap_or_default());
     let mut ben = Home::new().connect("ben", relay.addr(), &[]);
     let line = |name: &'static str, n: usize| format!("{name} {n} {}", "x".repeat(n * 31 % 200));
@@ -372,7 +372,7 @@ fn through_misfortunes(dice: &mut Dice, lines: usize, cuts: usize) {
 #[test]
 fn lines_survive_cuts_of_every_kind() {
     for seed in 1..=3 {
-        through_misfortunes(&mut Dice::new(seed), 3_000, 6);
+        through_misfortunes(&mut Rng::new(seed), 3_000, 6);
     }
 }
 
@@ -407,7 +407,7 @@ fn flips_between_cuts_change_nothing() {
 #[ignore = "a long run: ten times a hundred cuts during ten thousand lines each way"]
 fn a_long_run_of_cuts() {
     for _ in 0..10 {
-        through_misfortunes(&mut Dice::fresh(), 10_000, 100);
+        through_misfortunes(&mut Rng::fresh(), 10_000, 100);
     }
 }
 

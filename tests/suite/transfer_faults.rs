@@ -45,13 +45,13 @@ fn a_file_survives_cuts_of_its_connection() {
 #[ignore = "a long run: a hundred cuts while two files of 256 MiB cross"]
 fn two_large_files_survive_a_hundred_cuts() {
     let size = 256 * MIB;
-    let mut dice = crate::support::Dice::fresh();
+    let mut rng = crate::support::Rng::fresh();
     let cuts: Vec<_> = (0..100)
         .map(|_| {
-            let how = dice.pick(&[Cut::Close, Cut::Reset]);
-            let struck = Way { cut_after: Some((dice.within(500..size as u64 / 60), how)), ..Way::default() };
+            let how = rng.pick(&[Cut::Close, Cut::Reset]);
+            let struck = Way { cut_after: Some((rng.within(500..size as u64 / 60), how)), ..Way::default() };
             let spared = Way::default();
-            if dice.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
+            if rng.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
         })
         .collect();
     let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
@@ -72,7 +72,7 @@ fn two_large_files_survive_a_hundred_cuts() {
         assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == content(theirs, size), "it differs");
     }
     assert!(relay.struck() >= 90, "{} cuts struck", relay.struck());
-    drop(dice);
+    drop(rng);
 }
 
 #[test]

@@ -6,21 +6,21 @@
 #![allow(dead_code, unused_imports, reason = "each test file takes what it needs")]
 
 pub(crate) mod attacker;
-pub(crate) mod dice;
 pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod peer;
 #[cfg(unix)]
 pub(crate) mod pty;
 pub(crate) mod relay;
+pub(crate) mod rng;
 
 pub(crate) use attacker::Attacker;
-pub(crate) use dice::Dice;
 pub(crate) use home::Home;
 pub(crate) use peer::Peer;
 #[cfg(unix)]
 pub(crate) use pty::Pty;
 pub(crate) use relay::{Cut, Fault, Pace, Place, Plan, Relay, Side, Trick, Way};
+pub(crate) use rng::Rng;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};

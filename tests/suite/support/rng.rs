@@ -7,12 +7,12 @@ use std::thread;
 const SEED: &str = "P2PCHAT_SEED";
 
 /// SplitMix64, which is short and good enough to choose faults.
-pub(crate) struct Dice {
+pub(crate) struct Rng {
     seed: u64,
     state: u64,
 }
 
-impl Dice {
+impl Rng {
     /// The seed in `P2PCHAT_SEED`, else `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(seed);
@@ -43,7 +43,7 @@ impl Dice {
     }
 }
 
-impl Drop for Dice {
+impl Drop for Rng {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("to replay: {SEED}={}", self.seed);
