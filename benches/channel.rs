@@ -8,7 +8,7 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use p2pchat::channel::{Channel, HELLO, Hello, Mode, Role, Terms, establish};
+use p2pchat::channel::{Channel, HELLO, Hello, KeyVerdict, Mode, Role, Terms, establish};
 use p2pchat::identity::Identity;
 use p2pchat::net::buffer::{LENGTH, OutChunk, Record};
 use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
@@ -123,7 +123,8 @@ fn connect(role: Role, identity: &Identity, end: &mut End) -> Channel {
     let mut theirs = [0; HELLO];
     end.read_exact(&mut theirs).unwrap();
     let theirs = Hello::decode(&theirs, &own).unwrap();
-    let terms = Terms { role, code: None, identity, wanted: &|_| true, reserve_try: &|| false };
+    let terms =
+        Terms { role, code: None, identity, accept_key: &|_| Ok(KeyVerdict::default()), reserve_try: &|| false };
     establish(end, &own, &theirs, &terms).unwrap()
 }
 

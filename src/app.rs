@@ -82,9 +82,9 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let tell = move |knock| {
         let _ = events_in.send(Event::ListenEvent(knock));
     };
-    let wanted = Arc::new(move |key: &_| key_requirement.allows(key));
+    let accept_key = Arc::new(move |key: &_| key_requirement.check(key));
     let listener =
-        match Listener::open(&addr.0, Arc::clone(&stage.identity), wanted, code.clone(), common.timeout(), tell) {
+        match Listener::open(&addr.0, Arc::clone(&stage.identity), accept_key, code.clone(), common.timeout(), tell) {
             Ok(listener) => listener,
             Err(error) => return Ok(stage.fail("listen", &error, exit_of_bind(&error))),
         };
@@ -126,7 +126,7 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let caller = Caller {
         identity: Arc::clone(&stage.identity),
         code,
-        wanted: Arc::new(move |key| key_requirement.allows(key)),
+        accept_key: Arc::new(move |key: &_| key_requirement.check(key)),
     };
     let dialler = Dialler { address, timeout: common.timeout(), caller };
     stage.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })

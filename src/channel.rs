@@ -1,7 +1,7 @@
 //! The secure channel: from two hellos over a stream to a [`Sealer`] for the writer and an [`Opener`] for the reader.
 //!
 //! EventLoop of PROTOCOL.md sections 1 to 4, the verification number of 6, and 10. Invariant: a [`Channel`] exists only when both
-//! sides hold the same two keys, each knows the static key the other proved, and that key was wanted; whatever goes wrong
+//! sides hold the same two keys, each knows the static key the other proved, and the key check let it through; whatever goes wrong
 //! before that is a [`HandshakeError`] and leaves nothing behind. Nothing here knows a socket or a clock: the caller puts
 //! its deadline on the stream, whose `WouldBlock` and `TimedOut` are taken for silence past it.
 //!
@@ -16,7 +16,7 @@ mod handshake;
 mod hello;
 mod record;
 
-pub use crate::keys::{KeyTextError, PublicKey};
+pub use crate::keys::{KeyRejected, KeyTextError, KeyVerdict, PublicKey};
 pub(crate) use crate::keys::{hex, unhex};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
@@ -37,6 +37,9 @@ pub enum Role {
     Responder,
 }
 
+/// Decides whether the peer's static key may be talked to.
+pub type KeyCheck<'a> = dyn Fn(&PublicKey) -> Result<KeyVerdict, KeyRejected> + Send + Sync + 'a;
+
 /// What this side brings to a handshake and what it demands.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
@@ -46,8 +49,8 @@ pub struct Terms<'a> {
     pub code: Option<&'a Code>,
     /// The own static key.
     pub identity: &'a Identity,
-    /// Whether a static key is wanted; asked once, as soon as the key is known and before anything more is sent.
-    pub wanted: &'a dyn Fn(&PublicKey) -> bool,
+    /// Whether a static key may be talked to; asked once, as soon as the key is known and before anything more is sent.
+    pub accept_key: &'a KeyCheck<'a>,
     /// Takes one of the code's tries, false when there is none left; asked once by a responder with a code, when message 1
     /// is there and before it is checked.
     pub reserve_try: &'a dyn Fn() -> bool,
@@ -62,6 +65,8 @@ pub struct Channel {
     pub opener: Opener,
     /// The static key that the peer proved to have.
     pub peer: PublicKey,
+    /// What the key check said of it.
+    pub verdict: KeyVerdict,
     /// The number for people to compare; present exactly in [`Mode::Open`].
     pub verification: Option<Verification>,
 }
@@ -138,9 +143,9 @@ pub enum HandshakeError {
     /// The peer: a static key for which every secret is zero.
     #[error("the peer's key is of low order; it is broken, or somebody tries to weaken the encryption")]
     LowOrderKey,
-    /// The peer: it has a key other than the one that is wanted.
-    #[error("the peer has another key than expected: {}", .0.fingerprint())]
-    Unwanted(PublicKey),
+    /// The peer: it has a key that this side does not talk to.
+    #[error(transparent)]
+    KeyRejected(#[from] KeyRejected),
     /// The peer or somebody in the middle: a message does not open.
     #[error(
         "tampering noticed {0}: a message does not open\nthe network may have damaged it, or somebody changes what passes"

@@ -88,7 +88,7 @@ impl Exit {
             HandshakeError::CodeUnanswered
             | HandshakeError::WrongCode
             | HandshakeError::NoTriesLeft
-            | HandshakeError::Unwanted(_)
+            | HandshakeError::KeyRejected(_)
             | HandshakeError::LowOrderKey => Self::Refused,
             HandshakeError::Closed(HandshakeStep::Message1 | HandshakeStep::Message2) => Self::Unreachable,
             HandshakeError::Tampered(_) | HandshakeError::Commitment | HandshakeError::Internal(_) => Self::Failure,

@@ -1,5 +1,6 @@
 //! A peer's public key, and how people and files write it.
 
+use crate::text::SafeText;
 use ring::{agreement, rand::SystemRandom};
 use std::fmt;
 use thiserror::Error;
@@ -12,6 +13,18 @@ pub struct PublicKey(pub [u8; 32]);
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 #[error("not a key: 64 digits of 0-9 and a-f are expected")]
 pub struct KeyTextError;
+
+/// A key check lets the key through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyVerdict {
+    /// To be shown before anything else.
+    pub warning: Option<SafeText>,
+}
+
+/// A key check turns the key down: the words for the user.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("{0}")]
+pub struct KeyRejected(pub String);
 
 const FINGERPRINT_CONTEXT: &str = "p2pchat/1 2026 fingerprint";
 const FINGERPRINT_BYTES: usize = 20;

@@ -11,9 +11,10 @@ mod store;
 mod verdict;
 
 pub use file::{LineError, Problem};
-pub use verdict::{KeyVerdict, Refusal};
+pub use verdict::Refusal;
 
 use crate::error_text::io_error_text;
+use crate::keys::KeyVerdict;
 use crate::notice::Trust;
 use crate::text::SafeText;
 use chrono::{DateTime, Utc};
@@ -188,7 +189,7 @@ impl Peers {
         self.iter().filter(|peer| peer.answers_at(address)).cloned().collect()
     }
 
-    /// Whether the key that answered at a dialled address may be talked to, and how far it is trusted. To be asked before
+    /// Whether the key that answered at a dialled address may be talked to. To be asked before
     /// [`Peers::met`], and before anything is sent. `expected` is the name given by `--peer`.
     ///
     /// # Errors

@@ -1,11 +1,10 @@
 //! Who the peer is: what its key is worth, what it is called, what the user is told of it.
 
-use crate::channel::{HandshakeError, PublicKey};
 use crate::cli::PeersCommand;
+use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 use crate::known_peers::{Meeting, Peers, PeersError, Refusal};
 use crate::net::address::Address;
-use crate::net::dial::DialError;
-use crate::net::opening::{ConnectError, Established};
+use crate::net::opening::Established;
 use crate::notice::{Notice, Trust};
 use crate::session::PeerContext;
 use crate::text::{PeerText, SafeText};
@@ -16,10 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct PeerPolicy {
     peers: Mutex<Peers>,
-    /// What was wrong with a key that a handshake turned down, in words for the user.
-    refusal: Mutex<Option<String>>,
-    /// What is odd about a key that was let through.
-    key_warning: Mutex<Option<SafeText>>,
 }
 
 /// Which keys a handshake lets through.
@@ -49,7 +44,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl PeerPolicy {
     pub(super) fn new(peers: Peers) -> Self {
-        Self { peers: Mutex::new(peers), refusal: Mutex::new(None), key_warning: Mutex::new(None) }
+        Self { peers: Mutex::new(peers) }
     }
 
     /// What the command line demands: `--peer`, and who is known at the dialled address.
@@ -91,7 +86,7 @@ impl PeerPolicy {
             verified: opened.by_code,
             now: Utc::now(),
         };
-        let mut warnings: Vec<_> = lock(&self.key_warning).take().into_iter().collect();
+        let mut warnings: Vec<_> = opened.channel.verdict.warning.iter().cloned().collect();
         let mut facts = PeerInfo {
             key,
             trust: if opened.by_code { Trust::Verified } else { Trust::New },
@@ -122,20 +117,18 @@ impl PeerPolicy {
 }
 
 impl KeyRequirement {
-    /// Whether a handshake with this key may go on; what is wrong or odd is kept for the owner.
-    pub(super) fn allows(&self, key: &PublicKey) -> bool {
-        let Some(address) = &self.address else {
-            return self.expected.as_ref().is_none_or(|(_, expected)| *expected == key.0);
-        };
-        let expected = self.expected.as_ref().map(|(name, _)| name.as_str());
-        match lock(&self.peer_policy.peers).check_dialled(address, expected, &key.0) {
-            Ok(judgement) => {
-                *lock(&self.peer_policy.key_warning) = judgement.warning;
-                true
-            }
-            Err(refusal) => {
-                *lock(&self.peer_policy.refusal) = Some(refusal.to_string());
-                false
+    /// Whether a handshake with this key may go on.
+    ///
+    /// # Errors
+    /// Why not, for the user.
+    pub(super) fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+        match (&self.address, &self.expected) {
+            (None, None) => Ok(KeyVerdict::default()),
+            (None, Some((_, expected))) => only(&PublicKey(*expected), key),
+            (Some(address), expected) => {
+                let expected = expected.as_ref().map(|(name, _)| name.as_str());
+                let checked = lock(&self.peer_policy.peers).check_dialled(address, expected, &key.0);
+                checked.map_err(|refusal| KeyRejected(refusal.to_string()))
             }
         }
     }
@@ -179,13 +172,12 @@ impl PeerInfo {
     }
 }
 
-/// Why dialling failed, for the user; a key that was turned down in the words of its refusal.
-pub(super) fn explain_dial(peer_policy: &PeerPolicy, error: &DialError) -> String {
-    let refusal = lock(&peer_policy.refusal).take();
-    match (error, refusal) {
-        (DialError::Open(_, ConnectError::Handshake(HandshakeError::Unwanted(_))), Some(refusal)) => refusal,
-        _ => error.to_string(),
+/// Lets one key through.
+pub(super) fn only(expected: &PublicKey, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+    if key == expected {
+        return Ok(KeyVerdict::default());
     }
+    Err(KeyRejected(format!("the peer has another key than expected: {}", key.fingerprint())))
 }
 
 /// `p2pchat peers`: what to print.

@@ -25,7 +25,7 @@ impl EventLoop {
             // A session is resumed in open mode, and only with the key it began with.
             let key = peer.key;
             dialler.caller.code = None;
-            dialler.caller.wanted = Arc::new(move |other| *other == key);
+            dialler.caller.accept_key = Arc::new(move |other: &_| peer_policy::only(&key, other));
         }
         if !again {
             if let Err(error) = getrandom::fill(&mut self.id) {
@@ -64,8 +64,7 @@ impl EventLoop {
                 self.session.lost_for_good(&DisconnectReason::Forgotten);
             }
             Err(error) => {
-                let words = peer_policy::explain_dial(&self.setup.peer_policy, &error);
-                self.fail("connect", &words, Exit::of_dialling(&error));
+                self.fail("connect", &error.to_string(), Exit::of_dialling(&error));
             }
         }
     }

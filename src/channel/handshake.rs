@@ -4,8 +4,8 @@
 //! state of a handshake outlives [`establish`].
 
 use super::{
-    Channel, Code, HandshakeError, HandshakeStep, Hello, Mode, Opener, PublicKey, ReadError, Role, Sealer, StreamError,
-    Terms, Verification, WriteError, read_frame, write_frame,
+    Channel, Code, HandshakeError, HandshakeStep, Hello, KeyVerdict, Mode, Opener, PublicKey, ReadError, Role, Sealer,
+    StreamError, Terms, Verification, WriteError, read_frame, write_frame,
 };
 use crate::protocol::frame::Frame;
 use snow::HandshakeState;
@@ -75,7 +75,7 @@ pub(super) fn establish_with<S: Read + Write>(
         _ => return Err(HandshakeError::Internal("the mode and the code do not belong together")),
     };
     let mut noise = begin(own, theirs, terms, agreed.as_ref(), draws)?;
-    let peer = match terms.role {
+    let (peer, verdict) = match terms.role {
         Role::Initiator => initiate(&mut wire, &mut noise, terms)?,
         Role::Responder => respond(&mut wire, &mut noise, terms)?,
     };
@@ -87,7 +87,7 @@ pub(super) fn establish_with<S: Read + Write>(
         }
         Mode::Code => None,
     };
-    Ok(Channel { sealer, opener, peer, verification })
+    Ok(Channel { sealer, opener, peer, verdict, verification })
 }
 
 /// What the two SPAKE2 messages gave.
@@ -169,23 +169,23 @@ fn initiate<S: Read + Write>(
     wire: &mut Wire<'_, S>,
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
-) -> Result<PublicKey, HandshakeError> {
+) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
     wire.write(HandshakeStep::Message1, noise)?;
     let message = wire.receive::<MESSAGE_2>(HandshakeStep::Message2).map_err(|error| match error {
         HandshakeError::Closed(_) if terms.code.is_some() => HandshakeError::CodeUnanswered,
         other => other,
     })?;
     read(HandshakeStep::Message2, noise, terms, &message)?;
-    let peer = check_key(noise, terms)?;
+    let accepted = check_key(noise, terms)?;
     wire.write(HandshakeStep::Message3, noise)?;
-    Ok(peer)
+    Ok(accepted)
 }
 
 fn respond<S: Read + Write>(
     wire: &mut Wire<'_, S>,
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
-) -> Result<PublicKey, HandshakeError> {
+) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
     if terms.code.is_some() {
         let message = wire.receive::<MESSAGE_1_CODE>(HandshakeStep::Message1)?;
         if !(terms.reserve_try)() {
@@ -216,13 +216,14 @@ fn read(
     })
 }
 
-fn check_key(noise: &HandshakeState, terms: &Terms<'_>) -> Result<PublicKey, HandshakeError> {
+fn check_key(noise: &HandshakeState, terms: &Terms<'_>) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
     let key = noise.get_remote_static().and_then(|key| key.try_into().ok()).map(PublicKey);
     let key = key.ok_or(HandshakeError::Internal("the peer's key is missing"))?;
     if key.is_low_order().map_err(|_| HandshakeError::Internal("this system gives no randomness"))? {
         return Err(HandshakeError::LowOrderKey);
     }
-    if (terms.wanted)(&key) { Ok(key) } else { Err(HandshakeError::Unwanted(key)) }
+    let verdict = (terms.accept_key)(&key)?;
+    Ok((key, verdict))
 }
 
 fn split(noise: &mut HandshakeState, role: Role) -> Result<(Sealer, Opener), HandshakeError> {

@@ -17,8 +17,8 @@ use stream::{End, Fault, line};
 struct Person {
     identity: Identity,
     code: Option<Code>,
-    /// The only key it wants, if it is choosy.
-    wants: Option<PublicKey>,
+    /// The only key it accepts, if it is choosy.
+    accepts: Option<PublicKey>,
     tries_left: AtomicUsize,
     /// What it says first; a fresh hello when it does not care.
     hello: Option<Hello>,
@@ -38,7 +38,7 @@ impl Person {
         Self {
             identity: Identity::generate().unwrap(),
             code: code.map(|text| Code::new(text).unwrap()),
-            wants: None,
+            accepts: None,
             tries_left: AtomicUsize::new(3),
             hello: None,
             draws: FixedRandomness::default(),
@@ -59,7 +59,10 @@ impl Person {
             role,
             code: self.code.as_ref(),
             identity: &self.identity,
-            wanted: &|key| self.wants.is_none_or(|wanted| wanted == *key),
+            accept_key: &|key| match self.accepts.is_none_or(|accepted| accepted == *key) {
+                true => Ok(KeyVerdict { warning: Some("looked at".into()) }),
+                false => Err(KeyRejected(key.fingerprint())),
+            },
             reserve_try: &|| {
                 self.tries_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
             },
@@ -189,20 +192,20 @@ fn a_code_without_its_mode_is_our_own_fault() {
 }
 
 #[test]
-fn an_unwanted_key_is_refused_before_anything_more_is_sent() {
+fn a_key_that_the_check_rejects_is_refused_before_anything_more_is_sent() {
     let stranger = Identity::generate().unwrap().public();
     let (mut i, r) = (Person::new(None), Person::new(None));
-    i.wants = Some(stranger);
+    i.accepts = Some(stranger);
     let meeting = meet(&i, &r);
-    let Err(Failure::Handshake(HandshakeError::Unwanted(key))) = meeting.initiator else { panic!("it was wanted") };
-    assert_eq!(key, r.identity.public());
+    let Err(Failure::Handshake(HandshakeError::KeyRejected(rejected))) = meeting.initiator else { panic!() };
+    assert_eq!(rejected, KeyRejected(r.identity.public().fingerprint()));
     assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Closed(HandshakeStep::Message3)))));
     assert_eq!(meeting.sent.0.len(), HELLO + 34, "message 3 would have told who the initiator is");
 
     let (i, mut r) = (Person::new(None), Person::new(None));
-    r.wants = Some(stranger);
+    r.accepts = Some(stranger);
     let meeting = meet(&i, &r);
-    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::Unwanted(_)))));
+    assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::KeyRejected(_)))));
     assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Closed(HandshakeStep::Verification)))));
 }
 

@@ -6,7 +6,7 @@
 
 use super::Bytes;
 use crate::channel::{
-    Channel, Code, HELLO, HandshakeError, Hello, Mode, OpenError, Role, Terms, establish, write_frame,
+    Channel, Code, HELLO, HandshakeError, Hello, KeyVerdict, Mode, OpenError, Role, Terms, establish, write_frame,
 };
 use crate::identity::Identity;
 use crate::protocol::frame::Frame;
@@ -45,7 +45,7 @@ pub fn handshake(data: &[u8]) {
         role,
         code: ours.as_ref(),
         identity: &keys.victim,
-        wanted: &|_| true,
+        accept_key: &|_| Ok(KeyVerdict::default()),
         reserve_try: &|| {
             tries.set(tries.get() + 1);
             true

@@ -268,7 +268,7 @@ fn dialled_addresses_are_bounded_and_the_oldest_gives_way() {
 fn another_key_at_a_verified_address_is_refused() {
     let (_dir, mut peers) = peers();
     peers.met(&Meeting { verified: true, now: at(30), ..meeting(&ALICE, "alice") }).unwrap();
-    assert_eq!(peers.check_dialled(HERE, None, &ALICE), Ok(KeyVerdict { trust: Trust::Verified, warning: None }));
+    assert_eq!(peers.check_dialled(HERE, None, &ALICE), Ok(KeyVerdict { warning: None }));
     let refusal = peers.check_dialled(HERE, None, &MALLORY).unwrap_err().to_string();
     for part in ["2026-11-24T13:30:00Z", "new key or device", "sits between", "p2pchat peers forget alice"] {
         assert!(refusal.contains(part), "{refusal}");
@@ -278,7 +278,7 @@ fn another_key_at_a_verified_address_is_refused() {
     assert!(refusal.contains("it is the key of bob"), "{refusal}");
     assert!(peers.check_dialled("host:5001", None, &MALLORY).is_ok());
     peers.forget("alice").unwrap();
-    assert_eq!(peers.check_dialled(HERE, None, &MALLORY), Ok(KeyVerdict { trust: Trust::New, warning: None }));
+    assert_eq!(peers.check_dialled(HERE, None, &MALLORY), Ok(KeyVerdict { warning: None }));
 }
 
 #[test]
@@ -294,9 +294,8 @@ fn a_key_that_once_got_in_at_an_address_does_not_pass_for_the_verified_one() {
 fn another_key_where_one_was_only_known_is_a_loud_warning() {
     let (_dir, mut peers) = peers();
     peers.met(&meeting(&ALICE, "alice")).unwrap();
-    assert_eq!(peers.check_dialled(HERE, None, &ALICE), Ok(KeyVerdict { trust: Trust::Known, warning: None }));
+    assert_eq!(peers.check_dialled(HERE, None, &ALICE), Ok(KeyVerdict { warning: None }));
     let judgement = peers.check_dialled(HERE, None, &MALLORY).unwrap();
-    assert_eq!(judgement.trust, Trust::New);
     let warning = judgement.warning.unwrap();
     assert!(warning.as_str().contains("ANOTHER KEY") && warning.lines().count() == 3, "{warning}");
 }
@@ -307,8 +306,8 @@ fn a_demanded_peer_is_the_only_one_that_will_do() {
     peers.met(&Meeting { verified: true, ..meeting(&ALICE, "alice") }).unwrap();
     peers.met(&Meeting { address: "b:1", ..meeting(&BOB, "bob") }).unwrap();
     let check = |address: &str, name: &str, key: &Key| peers.check_dialled(address, Some(name), key);
-    assert_eq!(check("b:1", "bob", &BOB), Ok(KeyVerdict { trust: Trust::Known, warning: None }));
-    assert_eq!(check(HERE, "bob", &BOB), Ok(KeyVerdict { trust: Trust::Known, warning: None }));
+    assert_eq!(check("b:1", "bob", &BOB), Ok(KeyVerdict { warning: None }));
+    assert_eq!(check(HERE, "bob", &BOB), Ok(KeyVerdict { warning: None }));
     assert!(matches!(check("b:1", "bob", &MALLORY), Err(Refusal::NotExpected { answered: None, .. })));
     assert!(
         matches!(check(HERE, "bob", &ALICE), Err(Refusal::NotExpected { answered: Some(name), .. }) if name == "alice")

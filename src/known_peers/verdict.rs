@@ -4,19 +4,11 @@
 //! once is no promise, so another key there is a loud warning. Every text names an innocent and a hostile cause.
 
 use super::{Key, Peer, Peers};
+use crate::keys::KeyVerdict;
 use crate::notice::Trust;
 use crate::text::SafeText;
 use chrono::{DateTime, SecondsFormat, Utc};
 use thiserror::Error;
-
-/// The key may be talked to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyVerdict {
-    /// What is known of the key.
-    pub trust: Trust,
-    /// To be shown before anything else.
-    pub warning: Option<SafeText>,
-}
 
 /// The key must not be talked to. Who is at fault cannot be told from here: the peer, the network, or who sits in it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -67,7 +59,6 @@ pub enum Refusal {
 pub(super) fn dialled(peers: &Peers, address: &str, expected: Option<&str>, key: &Key) -> Result<KeyVerdict, Refusal> {
     let address_text = SafeText::clean(address).to_string();
     let peer = peers.lookup(key);
-    let trust = peer.as_ref().map_or(Trust::New, |peer| peer.trust);
     if let Some(name) = expected {
         let expected = peers.by_name(name).ok_or_else(|| Refusal::UnknownName { name: name.to_owned() })?;
         if expected.key != *key {
@@ -75,20 +66,20 @@ pub(super) fn dialled(peers: &Peers, address: &str, expected: Option<&str>, key:
             return Err(Refusal::NotExpected { address: address_text, name: expected.name, answered });
         }
         // The user said whom to expect here, which outweighs who was here before.
-        return Ok(KeyVerdict { trust, warning: None });
+        return Ok(KeyVerdict { warning: None });
     }
     let here = peers.at_address(address);
     let is_verified = |peer: &&Peer| peer.trust == Trust::Verified;
     let mut verified = here.iter().filter(is_verified);
     if let Some(first) = verified.next() {
         if first.key == *key || verified.any(|other| other.key == *key) {
-            return Ok(KeyVerdict { trust, warning: None });
+            return Ok(KeyVerdict { warning: None });
         }
         let Peer { name, last_seen, .. } = first.clone();
         return Err(Refusal::OtherKey { address: address_text, name, last_seen, answered: peer.map(|peer| peer.name) });
     }
     let other = here.first().filter(|_| here.iter().all(|peer| peer.key != *key));
-    Ok(KeyVerdict { trust, warning: other.map(|other| changed(&address_text, other, peer.as_ref())) })
+    Ok(KeyVerdict { warning: other.map(|other| changed(&address_text, other, peer.as_ref())) })
 }
 
 fn changed(address: &str, before: &Peer, now: Option<&Peer>) -> SafeText {

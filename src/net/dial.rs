@@ -6,6 +6,7 @@
 
 use super::address::Address;
 use super::opening::{Caller, ConnectError, Established, call};
+use crate::channel::HandshakeError;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::Greeting;
 use std::io;
@@ -34,11 +35,19 @@ pub enum DialError {
     #[error("cannot connect to {0}: {cause}{hint}", cause = io_error_text(.1), hint = hint(.1))]
     Connect(Address, #[source] io::Error),
     /// Somebody answered, and it came to nothing.
-    #[error("{0}: {1}")]
+    #[error("{}", open_words(.0, .1))]
     Open(Address, #[source] ConnectError),
     /// The owner does not want it any more.
     #[error("dialling was stopped")]
     Stopped,
+}
+
+fn open_words(address: &Address, error: &ConnectError) -> String {
+    match error {
+        // These words name the address themselves.
+        ConnectError::Handshake(HandshakeError::KeyRejected(rejected)) => rejected.to_string(),
+        other => format!("{address}: {other}"),
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

@@ -10,7 +10,7 @@
 use super::address::Address;
 use super::opening::{ConnectError, DeadlineStream, Established};
 use super::waiting::{FIRST_TOKEN, Outcome, Ready, WaitingRoom};
-use crate::channel::{Channel, Code, HandshakeError, PublicKey, Role, Terms, establish, read_frame};
+use crate::channel::{Channel, Code, HandshakeError, KeyCheck, Role, Terms, establish, read_frame};
 use crate::error_text::io_error_text;
 use crate::identity::Identity;
 use crate::protocol::frame::{Frame, Greeting};
@@ -86,7 +86,7 @@ struct Tries {
 
 struct Shared {
     identity: Arc<Identity>,
-    wanted: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
+    accept_key: Arc<KeyCheck<'static>>,
     tries: Mutex<Tries>,
     closed: AtomicBool,
     tell: Box<dyn Fn(ListenEvent) + Send + Sync>,
@@ -108,7 +108,7 @@ impl Listener {
     pub fn open(
         address: &Address,
         identity: Arc<Identity>,
-        wanted: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
+        accept_key: Arc<KeyCheck<'static>>,
         code: Option<Arc<Code>>,
         timeout: Duration,
         tell: impl Fn(ListenEvent) + Send + Sync + 'static,
@@ -120,7 +120,7 @@ impl Listener {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(BindError::System)?);
         let shared = Arc::new(Shared {
             identity,
-            wanted,
+            accept_key,
             tries: Mutex::new(Tries { code, left: TRIES, in_flight: 0 }),
             closed: AtomicBool::new(false),
             tell: Box::new(tell),
@@ -342,7 +342,7 @@ fn handshake(ready: &Ready, shared: &Shared) -> Result<(Channel, Greeting), Conn
         role: Role::Responder,
         code: code.as_deref(),
         identity: &shared.identity,
-        wanted: &*shared.wanted,
+        accept_key: &*shared.accept_key,
         reserve_try: &reserve_try,
     };
     let established = establish(&mut timed, own, theirs, &terms);

@@ -4,7 +4,7 @@
 //! no key is trusted here: who the peer is, the owner decides from the key that it proved to have.
 
 use crate::channel::{
-    Channel, Code, HELLO, HandshakeError, Hello, HelloError, Mode, PublicKey, ReadError, Role, StreamError, Terms,
+    Channel, Code, HELLO, HandshakeError, Hello, HelloError, KeyCheck, Mode, ReadError, Role, StreamError, Terms,
     WriteError, establish, read_frame, write_frame,
 };
 use crate::error_text::io_error_text;
@@ -139,8 +139,8 @@ pub struct Caller {
     pub identity: Arc<Identity>,
     /// The code, in code mode.
     pub code: Option<Arc<Code>>,
-    /// Which keys are wanted; told as soon as the key is known.
-    pub wanted: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
+    /// Which keys may be talked to.
+    pub accept_key: Arc<KeyCheck<'static>>,
 }
 
 /// The initiator's whole opening on a connected socket.
@@ -164,7 +164,7 @@ pub fn call(
         role: Role::Initiator,
         code: caller.code.as_deref(),
         identity: &caller.identity,
-        wanted: &*caller.wanted,
+        accept_key: &*caller.accept_key,
         reserve_try: &|| true,
     };
     let mut channel = establish(&mut timed, &own, &theirs, &terms)?;

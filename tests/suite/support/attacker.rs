@@ -1,7 +1,8 @@
 //! Whoever speaks the protocol without being this program: it has the channel and the frames, and obeys no session.
 
 use p2pchat::channel::{
-    Channel, Code, HELLO, Hello, Mode, PublicKey, ReadError, Role, Terms, establish, read_frame, write_frame,
+    Channel, Code, HELLO, Hello, KeyVerdict, Mode, PublicKey, ReadError, Role, Terms, establish, read_frame,
+    write_frame,
 };
 use p2pchat::identity::Identity;
 use p2pchat::protocol::frame::{ChunkHeader, Control, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal};
@@ -52,8 +53,13 @@ impl Attacker {
         let mut bytes = [0; HELLO];
         stream.read_exact(&mut bytes).map_err(words)?;
         let theirs = Hello::decode(&bytes, &own).map_err(words)?;
-        let wanted = |_: &PublicKey| true;
-        let terms = Terms { role, code: code.as_ref(), identity: key, wanted: &wanted, reserve_try: &|| true };
+        let terms = Terms {
+            role,
+            code: code.as_ref(),
+            identity: key,
+            accept_key: &|_| Ok(KeyVerdict::default()),
+            reserve_try: &|| true,
+        };
         let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
         Ok(Self { stream, channel, seq: 0 })
     }
