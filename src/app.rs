@@ -25,8 +25,8 @@ use crate::identity::{self, Identity};
 use crate::known_peers::Peers;
 use crate::net::address::Address;
 use crate::net::dial::{Dialler, Wake};
-use crate::net::listen::{BindError, Listener};
-use crate::net::opening::Caller;
+use crate::net::listen::{BindError, ListenCredentials, Listener};
+use crate::net::opening::DialCredentials;
 use crate::notice::{Input, Notice, Posted};
 use crate::session::Rules;
 use crate::transfer::resume::Journals;
@@ -79,15 +79,19 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     };
     let key_requirement = stage.peer_policy.key_requirement(None, common.peer.as_deref())?;
     let events_in = stage.events_in.clone();
-    let tell = move |knock| {
-        let _ = events_in.send(Event::ListenEvent(knock));
+    let on_event = move |event| {
+        let _ = events_in.send(Event::ListenEvent(event));
     };
-    let accept_key = Arc::new(move |key: &_| key_requirement.check(key));
-    let listener =
-        match Listener::open(&addr.0, Arc::clone(&stage.identity), accept_key, code.clone(), common.timeout(), tell) {
-            Ok(listener) => listener,
-            Err(error) => return Ok(stage.fail("listen", &error, exit_of_bind(&error))),
-        };
+    let credentials = ListenCredentials {
+        identity: Arc::clone(&stage.identity),
+        accept_key: Arc::new(move |key: &_| key_requirement.check(key)),
+        code: code.clone(),
+        timeout: common.timeout(),
+    };
+    let listener = match Listener::start(&addr.0, credentials, on_event) {
+        Ok(listener) => listener,
+        Err(error) => return Ok(stage.fail("listen", &error, exit_of_bind(&error))),
+    };
     let addrs = listener.addrs().to_vec();
     let hint = code.as_ref().map(|code| code.display().to_owned());
     stage.post(Notice::Listening { addrs: accept::addresses(&addrs), code: hint });
@@ -123,12 +127,12 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let stage = Stage::set(&common)?;
     let address: Address = addr.0;
     let key_requirement = stage.peer_policy.key_requirement(Some(&address), common.peer.as_deref())?;
-    let caller = Caller {
+    let credentials = DialCredentials {
         identity: Arc::clone(&stage.identity),
         code,
         accept_key: Arc::new(move |key: &_| key_requirement.check(key)),
     };
-    let dialler = Dialler { address, timeout: common.timeout(), caller };
+    let dialler = Dialler { address, timeout: common.timeout(), credentials };
     stage.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })
 }
 

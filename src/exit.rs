@@ -78,6 +78,7 @@ impl Exit {
             | ConnectError::Hello(_)
             | ConnectError::SilentHello
             | ConnectError::ClosedHello
+            | ConnectError::Evicted
             | ConnectError::NoGreeting(_)
             | ConnectError::Io(_) => Self::Unreachable,
         }

@@ -7,4 +7,3 @@ pub mod dial;
 pub mod listen;
 pub mod opening;
 pub mod send_queue;
-mod waiting;

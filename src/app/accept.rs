@@ -2,6 +2,7 @@
 
 use super::event_loop::{EventLoop, Role};
 use crate::channel::write_frame;
+use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::{ConnectError, DeadlineStream, Established};
@@ -14,33 +15,33 @@ use std::time::{Duration, Instant};
 
 /// For the answer to a greeting: it fits into an empty socket buffer, so this is never used up by an honest caller.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Strangers that are named in one [`STRANGERS_SPAN`]; more are counted.
-const STRANGERS_NAMED: u32 = 5;
-/// The span for it.
-const STRANGERS_SPAN: Duration = Duration::from_secs(60);
+/// Callers that are named in one [`REJECTIONS_SPAN`]; more are counted.
+const REJECTIONS_NAMED: u32 = 5;
+/// The span over which they are limited.
+const REJECTIONS_SPAN: Duration = Duration::from_secs(60);
 
-/// Words about strangers, limited, since any number of them may come.
+/// Limits what is said about callers that were turned away, since any number of them may come.
 #[derive(Debug, Default)]
-pub(super) struct Strangers {
+pub(super) struct RejectionLog {
     since: Option<Instant>,
     named: u32,
     silent: u32,
 }
 
-impl Strangers {
-    /// What to say about one more.
-    fn words(&mut self, addr: SocketAddr, error: &ConnectError) -> Option<String> {
-        if self.since.is_none_or(|since| since.elapsed() > STRANGERS_SPAN) {
+impl RejectionLog {
+    /// Counts one more; gives its words, with those before that were only counted.
+    fn log(&mut self, words: &str) -> Option<String> {
+        if self.since.is_none_or(|since| since.elapsed() > REJECTIONS_SPAN) {
             *self = Self { since: Some(Instant::now()), named: 0, silent: self.silent };
         }
-        if self.named >= STRANGERS_NAMED {
+        if self.named >= REJECTIONS_NAMED {
             self.silent += 1;
             return None;
         }
         self.named += 1;
         let silent = std::mem::take(&mut self.silent);
         let before = if silent > 0 { format!("{silent} more callers were turned away; ") } else { String::new() };
-        Some(format!("{before}a caller from {} was turned away: {error}", addr.ip()))
+        Some(format!("{before}{words}"))
     }
 }
 
@@ -65,14 +66,28 @@ pub(super) fn addresses(bound: &[SocketAddr]) -> Vec<String> {
 }
 
 impl EventLoop {
-    /// The listener has something.
-    pub(super) fn knock(&mut self, knock: ListenEvent) {
-        match knock {
+    pub(super) fn listen_event(&mut self, event: ListenEvent) {
+        match event {
             ListenEvent::PeerGreeted(opened) => self.greeted(*opened),
             ListenEvent::Rejected(addr, error) => {
-                if let Some(words) = self.strangers.words(addr, &error) {
-                    self.post(Notice::Warning(SafeText::with_hint(&words)));
+                let words = format!("a caller from {} was turned away: {error}", addr.ip());
+                self.warn_of_callers(words);
+            }
+            ListenEvent::Failed { error, ended: false } => {
+                let words =
+                    format!("callers cannot be taken: {}\nthis is tried again all the time", io_error_text(&error));
+                self.warn_of_callers(words);
+            }
+            ListenEvent::Failed { error, ended: true } => {
+                let words = format!("callers cannot be taken any more: {}", io_error_text(&error));
+                if self.connection.is_none() {
+                    return self.fail("listen", &words, Exit::Failure);
                 }
+                if let Role::Listen { keep, .. } = &mut self.role {
+                    // The next session could not begin.
+                    *keep = false;
+                }
+                self.post(Notice::Warning(words.into()));
             }
             ListenEvent::CodeExhausted if !self.session.has_peer() => {
                 let words = "the code was tried wrongly three times and is dead\nlisten again with a new code, and tell it to the peer";
@@ -151,8 +166,15 @@ impl EventLoop {
     fn refuse(&mut self, mut opened: Established, refusal: Refusal) {
         let refused = answer(&mut opened, Frame::Refusal(refusal));
         hang_up(&opened);
-        if refused && let Some(words) = self.strangers.words(opened.addr, &ConnectError::Refused(refusal)) {
+        let words = format!("a caller from {} was turned away: {}", opened.addr.ip(), ConnectError::Refused(refusal));
+        if refused && let Some(words) = self.rejections.log(&words) {
             self.post(Notice::Status(words));
+        }
+    }
+
+    fn warn_of_callers(&mut self, words: String) {
+        if let Some(words) = self.rejections.log(&words) {
+            self.post(Notice::Warning(SafeText::with_hint(&words)));
         }
     }
 }

@@ -8,7 +8,7 @@
 //! 3. The session's actions are carried out in order (`actions.rs`), until there are none.
 
 use super::Setup;
-use super::accept::Strangers;
+use super::accept::RejectionLog;
 use super::peer_policy::PeerInfo;
 use crate::channel::Code;
 use crate::exit::Exit;
@@ -99,7 +99,7 @@ pub(crate) struct EventLoop {
     ticket_base: u64,
     told: HashMap<u32, u64>,
     told_at: Instant,
-    pub(super) strangers: Strangers,
+    pub(super) rejections: RejectionLog,
     pub(super) signal: Option<Exit>,
     pub(super) exit: Option<Exit>,
     /// Why the face broke.
@@ -132,7 +132,7 @@ impl EventLoop {
             ticket_base: 0,
             told: HashMap::new(),
             told_at: Instant::now(),
-            strangers: Strangers::default(),
+            rejections: RejectionLog::default(),
             signal: None,
             exit: None,
             broken: None,
@@ -203,7 +203,7 @@ impl EventLoop {
                     self.session.settled(seq);
                 }
             }
-            Event::ListenEvent(knock) => self.knock(knock),
+            Event::ListenEvent(event) => self.listen_event(event),
             Event::Dialled(number, result) if number == self.number => self.dialled(result),
             Event::Redialling(number, words) if number == self.number && self.session.is_lost() => {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));

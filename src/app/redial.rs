@@ -24,8 +24,8 @@ impl EventLoop {
         if let (true, Some(peer)) = (again, &self.peer) {
             // A session is resumed in open mode, and only with the key it began with.
             let key = peer.key;
-            dialler.caller.code = None;
-            dialler.caller.accept_key = Arc::new(move |other: &_| peer_policy::only(&key, other));
+            dialler.credentials.code = None;
+            dialler.credentials.accept_key = Arc::new(move |other: &_| peer_policy::only(&key, other));
         }
         if !again {
             if let Err(error) = getrandom::fill(&mut self.id) {

@@ -5,7 +5,7 @@
 //! 3. Both look at a flag that the owner sets, so that nothing dials on after the session ended.
 
 use super::address::Address;
-use super::opening::{Caller, ConnectError, Established, call};
+use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use crate::channel::HandshakeError;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::Greeting;
@@ -107,8 +107,7 @@ pub struct Dialler {
     pub address: Address,
     /// For connecting and the opening together.
     pub timeout: Duration,
-    /// The own part in the opening.
-    pub caller: Caller,
+    pub credentials: DialCredentials,
 }
 
 impl Dialler {
@@ -185,7 +184,7 @@ impl Dialler {
             }
             match TcpStream::connect_timeout(&addr, share) {
                 Ok(stream) => {
-                    let opened = call(stream, addr, deadline, &self.caller, greeting.clone());
+                    let opened = initiate(stream, addr, deadline, &self.credentials, greeting.clone());
                     return opened.map_err(|error| DialError::Open(address(), error));
                 }
                 Err(error) => last = error,

@@ -10,11 +10,15 @@ use crate::channel::{
 use crate::error_text::io_error_text;
 use crate::identity::Identity;
 use crate::protocol::frame::{Frame, Greeting, Refusal};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// The longest single wait of a read. Where shutting a socket down does not end a read of another thread (Windows), the thread
+/// finds it shut down after this.
+const READ_STEP: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake is done, before or after the greetings.
 #[derive(Debug)]
@@ -59,6 +63,9 @@ pub enum ConnectError {
     /// The peer does not want this session.
     #[error("{}", refusal_words(*.0))]
     Refused(Refusal),
+    /// This side: it had too many callers at once.
+    #[error("too many callers from its address at once")]
+    Evicted,
     /// The network or the system.
     #[error("the connection broke: {}", io_error_text(.0))]
     Io(#[from] io::Error),
@@ -108,22 +115,27 @@ impl<'a> DeadlineStream<'a> {
         Self { stream, deadline }
     }
 
-    fn left(&self) -> io::Result<Option<Duration>> {
+    fn left(&self) -> io::Result<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
 impl Read for DeadlineStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(buffer)
+        loop {
+            self.stream.set_read_timeout(Some(self.left()?.min(READ_STEP)))?;
+            match self.stream.read(buffer) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                other => return other,
+            }
+        }
     }
 }
 
 impl Write for DeadlineStream<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.set_write_timeout(Some(self.left()?))?;
         self.stream.write(buffer)
     }
 
@@ -132,10 +144,9 @@ impl Write for DeadlineStream<'_> {
     }
 }
 
-/// What the initiator brings to an opening.
+/// What a dialler brings to an opening.
 #[derive(Clone)]
-pub struct Caller {
-    /// The own key.
+pub struct DialCredentials {
     pub identity: Arc<Identity>,
     /// The code, in code mode.
     pub code: Option<Arc<Code>>,
@@ -143,34 +154,34 @@ pub struct Caller {
     pub accept_key: Arc<KeyCheck<'static>>,
 }
 
-/// The initiator's whole opening on a connected socket.
+/// The initiator's whole opening on a connected socket, the answer to its greeting included.
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub fn call(
+pub(super) fn initiate(
     stream: TcpStream,
     addr: SocketAddr,
     deadline: Instant,
-    caller: &Caller,
+    credentials: &DialCredentials,
     greeting: Greeting,
 ) -> Result<Established, ConnectError> {
     stream.set_nodelay(true)?;
-    let mode = if caller.code.is_some() { Mode::Code } else { Mode::Open };
+    let mode = if credentials.code.is_some() { Mode::Code } else { Mode::Open };
     let own = Hello::new(mode).map_err(io::Error::other)?;
-    let mut timed = DeadlineStream::new(&stream, deadline);
-    timed.write_all(&own.encode())?;
-    let theirs = read_hello(&mut timed, &own)?;
+    let mut deadline_stream = DeadlineStream::new(&stream, deadline);
+    deadline_stream.write_all(&own.encode())?;
+    let theirs = read_hello(&mut deadline_stream, &own)?;
     let terms = Terms {
         role: Role::Initiator,
-        code: caller.code.as_deref(),
-        identity: &caller.identity,
-        accept_key: &*caller.accept_key,
+        code: credentials.code.as_deref(),
+        identity: &credentials.identity,
+        accept_key: &*credentials.accept_key,
         reserve_try: &|| true,
     };
-    let mut channel = establish(&mut timed, &own, &theirs, &terms)?;
+    let mut channel = establish(&mut deadline_stream, &own, &theirs, &terms)?;
     let asked = (greeting.intent, greeting.session);
-    write_frame(&mut timed, &mut channel.sealer, &Frame::Greeting(greeting))?;
-    let greeting = match read_frame(&mut timed, &mut channel.opener)? {
+    write_frame(&mut deadline_stream, &mut channel.sealer, &Frame::Greeting(greeting))?;
+    let greeting = match read_frame(&mut deadline_stream, &mut channel.opener)? {
         Frame::Greeting(greeting) if (greeting.intent, greeting.session) == asked => greeting,
         Frame::Refusal(refusal) => return Err(ConnectError::Refused(refusal)),
         _ => return Err(ConnectError::NoGreeting("it sent something else".into())),
@@ -178,14 +189,15 @@ pub fn call(
     Ok(Established { stream, channel, greeting, addr, by_code: mode == Mode::Code })
 }
 
-fn read_hello(stream: &mut DeadlineStream<'_>, own: &Hello) -> Result<Hello, ConnectError> {
+/// Reads the other side's hello, and gives up at the first byte that no hello has.
+pub(super) fn read_hello(stream: &mut DeadlineStream<'_>, own: &Hello) -> Result<Hello, ConnectError> {
     let mut bytes = [0; HELLO];
     let mut read = 0;
     while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
         match stream.read(rest) {
             Ok(0) => return Err(ConnectError::ClosedHello),
             Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
                 return Err(match StreamError::from(error) {
                     StreamError::Closed => ConnectError::ClosedHello,
