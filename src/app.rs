@@ -1,14 +1,15 @@
-//! Everything put together: what starts a conversation, what ends it, and the way to an exit code.
+//! Puts everything together: what starts a conversation, what ends it, and the way to an exit code.
 //!
-//! Invariant: whatever ends a conversation, the face has shown the last notice and given the terminal back before the program ends.
+//! Invariant: whatever ends a conversation, the frontend has shown the last notice and given the terminal back before the program ends.
 //!
-//! 1. Read what the command line means; load the own key; choose the face and start it.
-//! 2. Listen, or dial on a thread of its own; signals and input arrive on theirs.
-//! 3. The event loop ([`event_loop::EventLoop`]) takes events one by one until the conversation is over.
-//! 4. Close the face's channel, join its thread, give the exit code.
+//! 1. [`Config`] checks the command line and the environment, and loads the own key.
+//! 2. Start the signal handler and the frontend; listen, or dial on a thread.
+//! 3. The event loop ([`event_loop::EventLoop`]) handles events one by one until the conversation is over.
+//! 4. Close the frontend's channel, join its thread, give the exit code.
 
 mod accept;
 mod code_prompt;
+mod config;
 mod event_loop;
 mod executor;
 mod frontend;
@@ -17,42 +18,35 @@ mod peer_policy;
 mod redial;
 mod signals;
 
+pub use config::UsageError;
+
 use crate::channel::Code;
-use crate::cli::{CodeSource, Common, Connect, Listen, PartialsCommand, PeersCommand};
-use crate::error_text::io_error_text;
+use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand};
 use crate::exit::Exit;
 use crate::identity::{self, Identity};
 use crate::known_peers::Peers;
-use crate::net::address::Address;
 use crate::net::dial::{Dialler, Wake};
 use crate::net::listen::{BindError, ListenCredentials, Listener};
 use crate::net::opening::DialCredentials;
-use crate::notice::{Input, Notice, Posted};
-use crate::session::Rules;
+use crate::notice::{Notice, Posted};
+use crate::session::{AcceptRule, Rules};
 use crate::transfer::resume::Journals;
-use crate::ui::pump::Verbosity;
-use crate::ui::terminal::{Terminal, wants_colour};
-use crate::ui::{InputBackpressure, InputSender};
+use crate::ui::{InputBackpressure, SafeText};
 use anyhow::Context;
-use code_prompt::Asked;
+use code_prompt::{PromptOutcome, prompt_for_code};
+use config::{CodeSource, Config};
 use event_loop::{Event, EventLoop, Role};
-use frontend::{Ends, Face, FaceKind};
+use frontend::Frontend;
 use peer_policy::PeerPolicy;
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use signals::PendingSignal;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
-use thiserror::Error;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 
-/// Happenings that may wait for the owner; it never waits for those who send them.
+/// Events that may wait for the event loop; it never waits for those who send them.
 const EVENTS: usize = 1_024;
 
-/// The command line asks for what cannot be: exit code 2.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct Misuse(String);
-
-/// What both roles need, made from the command line.
+/// What the event loop works with.
 pub(crate) struct Setup {
     pub(crate) own_name: String,
     pub(crate) rules: Rules,
@@ -61,7 +55,8 @@ pub(crate) struct Setup {
     pub(crate) fsync: bool,
     pub(crate) peer_policy: Arc<PeerPolicy>,
     pub(crate) events_in: SyncSender<Event>,
-    pub(crate) gate: Arc<InputBackpressure>,
+    pub(crate) backpressure: Arc<InputBackpressure>,
+    pub(crate) pending_signal: PendingSignal,
 }
 
 /// `p2pchat listen`.
@@ -70,43 +65,33 @@ pub(crate) struct Setup {
 /// What keeps it from listening at all; main shows it.
 pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let Listen { addr, keep, common, .. } = arguments;
-    let stage = Stage::set(&common)?;
-    let code = match code(&common)? {
+    let config = Config::load(&common, None)?;
+    let code = match &config.code {
         CodeSource::None => None,
-        CodeSource::Given(code) => Some(Arc::new(code)),
-        CodeSource::Descriptor(number) => Some(Arc::new(code_from(number)?)),
+        CodeSource::Given(code) => Some(Arc::clone(code)),
         CodeSource::Wanted => Some(Arc::new(Code::generate().context("cannot make a code")?)),
     };
-    let key_requirement = stage.peer_policy.key_requirement(None, common.peer.as_deref())?;
-    let events_in = stage.events_in.clone();
-    let on_event = move |event| {
-        let _ = events_in.send(Event::ListenEvent(event));
-    };
+    let key_requirement = config.key_requirement.clone();
     let credentials = ListenCredentials {
-        identity: Arc::clone(&stage.identity),
+        identity: Arc::clone(&config.identity),
         accept_key: Arc::new(move |key: &_| key_requirement.check(key)),
         code: code.clone(),
-        timeout: common.timeout(),
+        timeout: config.timeout,
     };
+    let running = Running::start(config)?;
+    let events = running.setup.events_in.clone();
+    let on_event = move |event| drop(events.send(Event::ListenEvent(event)));
     let listener = match Listener::start(&addr.0, credentials, on_event) {
         Ok(listener) => listener,
-        Err(error) => return Ok(stage.fail("listen", &error, exit_of_bind(&error))),
+        Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
     };
-    let addrs = listener.addrs().to_vec();
-    let hint = code.as_ref().map(|code| code.display().to_owned());
-    stage.post(Notice::Listening { addrs: accept::addresses(&addrs), code: hint });
-    if code.is_none() && common.peer.is_none() && common.accept.rule() == crate::session::AcceptRule::Always {
-        let words = "anyone who connects first may send files here; --code or --peer keeps others out";
-        stage.post(Notice::Warning(words.into()));
+    let addrs = accept::addresses(listener.addrs());
+    running.post(Notice::Listening { addrs, code: code.as_ref().map(|code| code.display().to_owned()) });
+    if code.is_none() && common.peer.is_none() && common.accept.rule() == AcceptRule::Always {
+        let text = "anyone who connects first may send files here; --code or --peer keeps others out";
+        running.post(Notice::Warning(text.into()));
     }
-    stage.converse(Role::Listen { listener, code, keep })
-}
-
-fn exit_of_bind(error: &BindError) -> Exit {
-    match error {
-        BindError::Resolve(..) | BindError::Bind { .. } => Exit::Unreachable,
-        BindError::System(_) => Exit::Failure,
-    }
+    running.converse(Role::Listen { listener, code, keep })
 }
 
 /// `p2pchat connect`.
@@ -115,25 +100,20 @@ fn exit_of_bind(error: &BindError) -> Exit {
 /// What keeps it from dialling at all; main shows it.
 pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let Connect { addr, wait, common } = arguments;
-    let code = match code(&common)? {
+    let config = Config::load(&common, Some(&addr.0))?;
+    let code = match &config.code {
         CodeSource::None => None,
-        CodeSource::Given(code) => Some(Arc::new(code)),
-        CodeSource::Descriptor(number) => Some(Arc::new(code_from(number)?)),
-        CodeSource::Wanted => match code_prompt::at_the_terminal()? {
-            Asked::Code(code) => Some(Arc::new(code)),
-            Asked::Left(exit) => return Ok(exit),
+        CodeSource::Given(code) => Some(Arc::clone(code)),
+        CodeSource::Wanted => match prompt_for_code()? {
+            PromptOutcome::Code(code) => Some(Arc::new(code)),
+            PromptOutcome::Aborted(exit) => return Ok(exit),
         },
     };
-    let stage = Stage::set(&common)?;
-    let address: Address = addr.0;
-    let key_requirement = stage.peer_policy.key_requirement(Some(&address), common.peer.as_deref())?;
-    let credentials = DialCredentials {
-        identity: Arc::clone(&stage.identity),
-        code,
-        accept_key: Arc::new(move |key: &_| key_requirement.check(key)),
-    };
-    let dialler = Dialler { address, timeout: common.timeout(), credentials };
-    stage.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })
+    let key_requirement = config.key_requirement.clone();
+    let accept_key = Arc::new(move |key: &_| key_requirement.check(key));
+    let credentials = DialCredentials { identity: Arc::clone(&config.identity), code, accept_key };
+    let dialler = Dialler { address: addr.0, timeout: config.timeout, credentials };
+    Running::start(config)?.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })
 }
 
 /// `p2pchat id`.
@@ -162,115 +142,53 @@ pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
     partials::carry_out(&partials::dir(&data), &peers, command)
 }
 
-fn code(common: &Common) -> anyhow::Result<CodeSource> {
-    common.code().map_err(|text| Misuse(text).into())
+/// The frontend and the signal handler run; no peer yet. (Fields are dropped in this order: the output ends with the sender.)
+struct Running {
+    setup: Setup,
+    events: Receiver<Event>,
+    notices: Sender<Posted>,
+    frontend: Frontend,
 }
 
-fn code_from(descriptor: u32) -> Result<Code, Misuse> {
-    code_prompt::from_descriptor(descriptor).map_err(|error| Misuse(error.to_string()))
-}
-
-/// What stands before a role is played: key, face, channels.
-struct Stage {
-    setup_parts: SetupParts,
-    identity: Arc<Identity>,
-    peer_policy: Arc<PeerPolicy>,
-    events_in: SyncSender<Event>,
-    events: mpsc::Receiver<Event>,
-    notices: mpsc::Sender<Posted>,
-    face: Face,
-    gate: Arc<InputBackpressure>,
-}
-
-struct SetupParts {
-    own_name: String,
-    rules: Rules,
-    dir: PathBuf,
-    journals: Arc<Journals>,
-    fsync: bool,
-}
-
-impl Stage {
-    fn set(common: &Common) -> anyhow::Result<Self> {
-        let dir = receiving_dir(&common.dir)?;
-        let data = identity::data_dir()?;
-        let identity = Arc::new(Identity::load_or_create(&data)?);
-        let peer_policy = Arc::new(PeerPolicy::new(Peers::open(&data)?));
-        let kind = FaceKind::choose(common, std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
-        let own_name = common.own_name();
-        let interactive = kind == FaceKind::Terminal;
-        let rules = Rules {
-            accept: common.accept.rule(),
-            on_clash: common.on_clash.rule(),
-            stay: common.stay,
-            interactive,
-            reconnect_timeout: common.reconnect_timeout(interactive),
-        };
+impl Running {
+    fn start(config: Config) -> anyhow::Result<Self> {
         let (events_in, events) = mpsc::sync_channel(EVENTS);
-        let (notices, for_face) = mpsc::channel();
-        let gate = Arc::new(InputBackpressure::default());
-        signals::watch(events_in.clone())?;
-        let intake = {
-            let events_in = events_in.clone();
-            InputSender::new(Arc::clone(&gate), move |input: Input| events_in.send(Event::Input(input)).is_ok())
+        let pending_signal = signals::watch(events_in.clone())?;
+        let (frontend, notices) = Frontend::start(config.frontend, events_in.clone())?;
+        let setup = Setup {
+            own_name: config.own_name,
+            rules: config.rules,
+            dir: config.dir,
+            journals: Journals::new(partials::dir(&config.data_dir)),
+            fsync: config.fsync,
+            peer_policy: config.peer_policy,
+            events_in,
+            backpressure: Arc::clone(frontend.backpressure()),
+            pending_signal,
         };
-        let verbosity = frontend::verbosity(common);
-        let terminal = Terminal {
-            own: own_name.clone(),
-            history: common.history.then(|| data.join("history")),
-            colour: wants_colour(common.no_color),
-            verbose: verbosity == Verbosity::Verbose,
-        };
-        let ends = Ends { notices: for_face, intake, events_in: events_in.clone() };
-        let face = Face::start(kind, terminal, verbosity, ends)?;
-        let parts =
-            SetupParts { own_name, rules, dir, journals: Journals::new(partials::dir(&data)), fsync: common.fsync };
-        for problem in peer_policy.problems() {
-            let _ = notices.send(Posted { notice: Notice::Warning(problem), settles: None });
+        let running = Self { setup, events, notices, frontend };
+        for warning in config.warnings {
+            running.post(Notice::Warning(warning));
         }
-        // A script has no use for what a person may clean up.
-        if kind != FaceKind::Json
-            && let Some(words) = partials::reminder(&partials::dir(&data))
-        {
-            let _ = notices.send(Posted { notice: Notice::Warning(words.into()), settles: None });
-        }
-        Ok(Self { setup_parts: parts, identity, peer_policy, events_in, events, notices, face, gate })
+        Ok(running)
     }
 
     fn post(&self, notice: Notice) {
         let _ = self.notices.send(Posted { notice, settles: None });
     }
 
-    /// Nothing came of it: says so on the face and ends.
-    fn fail(self, code: &'static str, error: &dyn std::error::Error, exit: Exit) -> Exit {
-        self.post(Notice::Error { code, text: crate::ui::SafeText::with_hint(&error.to_string()) });
+    /// Says what went wrong on the frontend, and ends.
+    fn fail(self, code: &'static str, error: &BindError, exit: Exit) -> Exit {
+        self.post(Notice::Error { code, text: SafeText::with_hint(&error.to_string()) });
         drop(self.notices);
-        self.face.join(false);
+        self.frontend.finish(false);
         exit
     }
 
     fn converse(self, role: Role) -> anyhow::Result<Exit> {
-        let Self { setup_parts, peer_policy, events_in, events, notices, face, gate, .. } = self;
-        let SetupParts { own_name, rules, dir, journals, fsync } = setup_parts;
-        let setup = Setup { own_name, rules, dir, journals, fsync, peer_policy, events_in, gate };
+        let Self { setup, events, notices, frontend } = self;
         let ended = EventLoop::new(setup, role, events, notices).run();
-        let signal = matches!(ended, Ok(Exit::Interrupt | Exit::Terminate | Exit::Hangup));
-        face.join(signal);
+        frontend.finish(matches!(ended, Ok(Exit::Interrupt | Exit::Terminate | Exit::Hangup)));
         ended.map_err(anyhow::Error::msg)
     }
-}
-
-/// The folder that received files go to, absolute, so that it stays what it is.
-fn receiving_dir(dir: &Path) -> anyhow::Result<PathBuf> {
-    let absolute = dir.canonicalize().map_err(|error| {
-        Misuse(format!(
-            "cannot receive into {}: {}\n--dir names an existing folder",
-            dir.display(),
-            io_error_text(&error)
-        ))
-    })?;
-    if !absolute.is_dir() {
-        return Err(Misuse(format!("cannot receive into {}: it is no folder", dir.display())).into());
-    }
-    Ok(absolute)
 }

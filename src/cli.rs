@@ -1,9 +1,7 @@
 //! The command line: arguments become valid values here, or never.
 //!
-//! EventLoop of every option's name, default and range (stable: scripts rely on them). What the environment says is
-//! read here as well, and nowhere else.
+//! Every option's name, default and range are here (stable: scripts rely on them). `app/config.rs` checks what they mean together.
 
-use crate::channel::Code;
 use crate::net::address::{DialAddress, ListenAddress};
 use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
@@ -121,7 +119,7 @@ pub struct Common {
     /// Meet by the code in the first line of this file descriptor (Unix), as in --code-fd 3 3<FILE
     #[arg(long, value_name = "N", conflicts_with = "code")]
     pub code_fd: Option<u32>,
-    /// KeyRequirement the key of this known peer
+    /// Demand the key of this known peer
     #[arg(long, value_name = "NAME")]
     pub peer: Option<String>,
     /// One JSON object a line on standard output
@@ -254,42 +252,7 @@ impl Clash {
     }
 }
 
-/// Where the code comes from, once options and environment are read.
-#[derive(Debug)]
-pub enum CodeSource {
-    /// Open mode.
-    None,
-    /// `--code` alone: `listen` makes one, `connect` asks for it.
-    Wanted,
-    /// To be read from this file descriptor.
-    Descriptor(u32),
-    /// It was given.
-    Given(Code),
-}
-
 impl Common {
-    /// What `--code`, `--code-fd` and `P2PCHAT_CODE` say together.
-    ///
-    /// # Errors
-    /// A text for the user, when what is given has no letter and no digit.
-    pub fn code(&self) -> Result<CodeSource, String> {
-        if let Some(descriptor) = self.code_fd {
-            return Ok(CodeSource::Descriptor(descriptor));
-        }
-        let given = self.code.as_deref();
-        let environment = std::env::var("P2PCHAT_CODE").ok().filter(|code| !code.is_empty());
-        match (given, environment) {
-            (Some(text), _) if !text.is_empty() => {
-                Code::new(text).map(CodeSource::Given).map_err(|error| error.to_string())
-            }
-            (_, Some(text)) => {
-                Code::new(&text).map(CodeSource::Given).map_err(|error| format!("P2PCHAT_CODE: {error}"))
-            }
-            (Some(_), None) => Ok(CodeSource::Wanted),
-            (None, None) => Ok(CodeSource::None),
-        }
-    }
-
     /// For connecting and the handshake.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout)
@@ -356,11 +319,10 @@ mod tests {
         assert_eq!(common(&["--code"]).code.as_deref(), Some(""));
         assert_eq!(common(&["--code=4-a-b"]).code.as_deref(), Some("4-a-b"));
         assert_eq!(common(&[]).code, None);
-        assert!(common(&["--code=---"]).code().is_err());
     }
 
     #[test]
-    fn patience_is_seconds_or_forever() {
+    fn the_reconnect_timeout_is_seconds_or_forever() {
         assert_eq!(common(&["--reconnect", "forever"]).reconnect_timeout(false), RECONNECT_FOREVER);
         assert_eq!(common(&["--reconnect", "0"]).reconnect_timeout(true), 0);
         assert_eq!(common(&[]).reconnect_timeout(true), RECONNECT_FOREVER);

@@ -2,6 +2,7 @@
 
 use crate::channel::{HandshakeError, HandshakeStep, HelloError};
 use crate::net::dial::DialError;
+use crate::net::listen::BindError;
 use crate::net::opening::ConnectError;
 use crate::protocol::frame::Refusal;
 use crate::session::SessionEnd;
@@ -50,6 +51,11 @@ impl Exit {
         }
     }
 
+    /// The signal that has this code.
+    pub fn of_signal(number: u8) -> Option<Self> {
+        [Self::Hangup, Self::Interrupt, Self::Terminate].into_iter().find(|exit| exit.number() == number)
+    }
+
     /// For a session that ended; `signal` is what asked for it, if one did.
     pub fn of_ending(ending: &SessionEnd, signal: Option<Exit>) -> Self {
         match ending {
@@ -58,6 +64,14 @@ impl Exit {
             SessionEnd::Polite { failed: false, .. } => Self::Polite,
             SessionEnd::Lost => Self::Lost,
             SessionEnd::Tampered | SessionEnd::ProtocolError => Self::Failure,
+        }
+    }
+
+    /// For a listener that cannot listen.
+    pub fn of_binding(error: &BindError) -> Self {
+        match error {
+            BindError::Resolve(..) | BindError::Bind { .. } => Self::Unreachable,
+            BindError::System(_) => Self::Failure,
         }
     }
 

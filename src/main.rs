@@ -5,7 +5,6 @@ use clap::{CommandFactory, Parser};
 use p2pchat::app;
 use p2pchat::cli::{Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
-use p2pchat::known_peers::Refusal;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -102,5 +101,5 @@ fn print(bytes: &[u8]) -> io::Result<()> {
 
 /// What keeps the program from starting is a failure, unless the command line is at fault.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<Refusal>() || error.is::<app::Misuse>() { Exit::Usage } else { Exit::Failure }
+    if error.is::<app::UsageError>() { Exit::Usage } else { Exit::Failure }
 }

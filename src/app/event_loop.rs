@@ -41,8 +41,8 @@ pub(crate) enum Event {
     Connection(u64, ConnectionEvent),
     /// From the user.
     Input(Input),
-    /// The face has written what settles this.
-    Settled(u64),
+    /// The frontend has written what settles this.
+    Shown(u64),
     /// From an upload of the session of this number.
     Upload(u64, TransferId, UploadReport),
     /// From a download of the session of this number.
@@ -53,12 +53,12 @@ pub(crate) enum Event {
     Dialled(u64, Result<Box<Established>, DialError>),
     /// Why dialling again goes on without success, when that is news.
     Redialling(u64, String),
-    /// SIGINT, SIGTERM or SIGHUP.
-    Signal(Exit),
+    /// There is a pending signal.
+    Signal,
     /// The input has something to say itself.
-    Report(Notice),
+    InputNotice(Notice),
     /// The face cannot show anything any more, and why, if that is worth a word.
-    FaceBroke(Option<String>),
+    FrontendFailed(Option<String>),
 }
 
 /// Which side this is.
@@ -154,6 +154,10 @@ impl EventLoop {
             if let Some(event) = event {
                 self.events_in(event);
             }
+            if let Some(signal) = self.setup.pending_signal.take() {
+                self.signal = Some(signal);
+                self.session.signal();
+            }
             self.session.tick();
             self.perform();
             self.tell_progress();
@@ -198,7 +202,7 @@ impl EventLoop {
                 }
                 self.session.input(input);
             }
-            Event::Settled(ticket) => {
+            Event::Shown(ticket) => {
                 if let Some(seq) = ticket.checked_sub(self.ticket_base).filter(|seq| *seq > 0) {
                     self.session.settled(seq);
                 }
@@ -209,12 +213,9 @@ impl EventLoop {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
             Event::Dialled(..) | Event::Redialling(..) => {}
-            Event::Signal(signal) => {
-                self.signal = Some(signal);
-                self.session.signal();
-            }
-            Event::Report(notice) => self.post(notice),
-            Event::FaceBroke(words) => {
+            Event::Signal => {}
+            Event::InputNotice(notice) => self.post(notice),
+            Event::FrontendFailed(words) => {
                 self.broken = words;
                 self.session.leave_now();
             }
@@ -354,7 +355,7 @@ impl EventLoop {
         self.downloads.clear();
         self.told.clear();
         self.window = Arc::new(ReceiveWindow::new());
-        self.setup.gate.set_shut(false);
+        self.setup.backpressure.set_shut(false);
     }
 
     /// Tells the user; `settles` becomes a ticket that tells sessions apart.

@@ -38,7 +38,7 @@ impl EventLoop {
                 }
             }
             Action::Notice(posted) => self.post_settling(posted),
-            Action::PauseInput(shut) => self.setup.gate.set_shut(shut),
+            Action::PauseInput(shut) => self.setup.backpressure.set_shut(shut),
             Action::Scan(transfer, args) => self.scan(transfer, &args),
             Action::BeginUpload(transfer) => {
                 if let (Some(upload), Some(connection)) = (self.uploads.get(&transfer), &self.connection) {

@@ -1,145 +1,190 @@
-//! Which face the program shows, and the threads of it.
+//! Which frontend runs, on which threads, and how it ends.
+//!
+//! Invariant: the terminal is given back on every way out, also when the conversation never begins ([`Frontend`] is a guard).
 
 use super::event_loop::Event;
 use crate::cli::Common;
-use crate::notice::{Notice, Posted};
+use crate::notice::{Input, Notice, Posted};
 use crate::ui::pump::{FaceError, Verbosity};
-use crate::ui::terminal::{self, Terminal};
-use crate::ui::{InputSender, json, lines, plain};
+use crate::ui::terminal::{self, Terminal, wants_colour};
+use crate::ui::{InputBackpressure, InputSender, json, lines, plain};
 use std::io::{self, IsTerminal};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long the last words may take after a signal.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a stuck output is waited for after a signal.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
-/// The three faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FaceKind {
-    /// A person at a terminal.
+enum Kind {
     Terminal,
-    /// Lines that only append.
     Plain,
-    /// One JSON object a line.
     Json,
 }
 
-impl FaceKind {
-    /// By the options, and by what input and output are.
-    pub(super) fn choose(common: &Common, input_is_terminal: bool, output_is_terminal: bool) -> Self {
+/// Which frontend, and how it shows things.
+pub(super) struct FrontendConfig {
+    kind: Kind,
+    verbosity: Verbosity,
+    terminal: Terminal,
+}
+
+impl FrontendConfig {
+    /// By the options, and by what standard input and output are.
+    pub(super) fn new(common: &Common, own_name: &str, data_dir: &Path) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if common.json {
-            Self::Json
-        } else if common.plain || dumb || !input_is_terminal || !output_is_terminal {
-            Self::Plain
+        let kind = if common.json {
+            Kind::Json
+        } else if common.plain || dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            Kind::Plain
         } else {
-            Self::Terminal
-        }
-    }
-}
-
-/// The running face.
-pub(super) struct Face {
-    output: JoinHandle<()>,
-}
-
-/// What a face is connected to.
-pub(super) struct Ends {
-    /// From the owner.
-    pub(super) notices: Receiver<Posted>,
-    /// To the owner, for input.
-    pub(super) intake: InputSender,
-    /// To the owner, for all else.
-    pub(super) events_in: SyncSender<Event>,
-}
-
-impl Face {
-    /// Starts output and input. `terminal` is how to use a terminal, when `kind` is one.
-    pub(super) fn start(kind: FaceKind, terminal: Terminal, verbosity: Verbosity, ends: Ends) -> io::Result<Self> {
-        let Ends { notices, intake, events_in } = ends;
-        let settle = events_in.clone();
-        let settled = move |ticket| {
-            let _ = settle.send(Event::Settled(ticket));
+            Kind::Terminal
         };
-        if kind == FaceKind::Terminal {
-            return Self::spawn(events_in, move || {
-                terminal.run(notices, intake, settled).map_err(|error| Some(error.to_string()))
-            });
-        }
-        let report = events_in.clone();
-        // Blocked in a read, this thread cannot be joined; it ends with the program.
-        thread::Builder::new().name("input".into()).spawn(move || {
-            lines::read_lines(io::stdin().lock(), &intake, &|notice: Notice| {
-                let _ = report.send(Event::Report(notice));
-            });
-        })?;
-        Self::spawn(events_in, move || {
-            let shown = match kind {
-                FaceKind::Json => json::run(&notices, io::stdout(), settled),
-                FaceKind::Terminal | FaceKind::Plain => {
-                    plain::run(&notices, io::stdout(), io::stderr(), manner(verbosity), plain::local_time, settled)
-                }
-            };
-            shown.map_err(|error| match error {
-                // Who reads the output has all it wants; nothing is wrong.
-                FaceError::Closed => None,
-                FaceError::Output(_) => Some(error.to_string()),
-            })
-        })
+        let verbosity = match (common.verbose, common.quiet) {
+            (verbose, quiet) if verbose > quiet => Verbosity::Verbose,
+            (verbose, quiet) if verbose < quiet => Verbosity::Quiet,
+            _ => Verbosity::Normal,
+        };
+        let terminal = Terminal {
+            own: own_name.to_owned(),
+            history: common.history.then(|| data_dir.join("history")),
+            colour: wants_colour(common.no_color),
+            verbose: verbosity == Verbosity::Verbose,
+        };
+        Self { kind, verbosity, terminal }
     }
 
-    /// Runs a face on its thread; what breaks it is told to the owner.
-    fn spawn(
-        events_in: SyncSender<Event>,
-        show: impl FnOnce() -> Result<(), Option<String>> + Send + 'static,
-    ) -> io::Result<Self> {
-        let output = thread::Builder::new().name("face".into()).spawn(move || {
-            if let Err(words) = show() {
-                let _ = events_in.send(Event::FaceBroke(words));
-            }
-        })?;
-        Ok(Self { output })
+    /// Whether a person sits at a terminal.
+    pub(super) fn is_interactive(&self) -> bool {
+        self.kind == Kind::Terminal
+    }
+}
+
+/// The running frontend.
+pub(super) struct Frontend {
+    output: Option<JoinHandle<()>>,
+    backpressure: Arc<InputBackpressure>,
+}
+
+impl Frontend {
+    /// Starts output and input. The output ends once the sender is dropped.
+    pub(super) fn start(config: FrontendConfig, events: SyncSender<Event>) -> io::Result<(Self, Sender<Posted>)> {
+        let (notices, posted) = mpsc::channel();
+        let backpressure = Arc::new(InputBackpressure::default());
+        let inputs = events.clone();
+        let input =
+            InputSender::new(Arc::clone(&backpressure), move |input: Input| inputs.send(Event::Input(input)).is_ok());
+        let output = match config.kind {
+            Kind::Terminal => start_terminal(config.terminal, posted, input, events)?,
+            kind => start_lines(kind, config.verbosity, posted, input, events)?,
+        };
+        Ok((Self { output: Some(output), backpressure }, notices))
     }
 
-    /// Waits until everything is shown. The channel of notices must be closed by then. An output that takes nothing is waited
-    /// for, since a slow reader shall get all; after a `signal` not for long.
-    pub(super) fn join(self, signal: bool) {
+    /// Holds input back while the session can take none.
+    pub(super) fn backpressure(&self) -> &Arc<InputBackpressure> {
+        &self.backpressure
+    }
+
+    /// Waits until everything is shown. An output that takes nothing is waited for, since a slow reader must get all; after a
+    /// `signal` not for long.
+    pub(super) fn finish(mut self, signal: bool) {
+        self.end(signal);
+    }
+
+    fn end(&mut self, signal: bool) {
+        let Some(output) = self.output.take() else { return };
         let begun = Instant::now();
-        while signal && !self.output.is_finished() {
-            if begun.elapsed() > LAST_WORDS {
+        while signal && !output.is_finished() {
+            if begun.elapsed() > LAST_OUTPUT {
                 return give_terminal_back();
             }
-            thread::sleep(LAST_WORDS / 100);
+            thread::sleep(LAST_OUTPUT / 100);
         }
-        let _ = self.output.join();
+        let _ = output.join();
     }
 }
 
-/// Gives the terminal back where a face may be stuck that would do it; a terminal that takes nothing is not waited for.
+impl Drop for Frontend {
+    fn drop(&mut self) {
+        // Somebody may hold the sender still.
+        self.end(true);
+    }
+}
+
+fn start_terminal(
+    terminal: Terminal,
+    notices: Receiver<Posted>,
+    input: InputSender,
+    events: SyncSender<Event>,
+) -> io::Result<JoinHandle<()>> {
+    let shown = events.clone();
+    spawn_output(events, move || {
+        let shown = move |seq| drop(shown.send(Event::Shown(seq)));
+        terminal.run(notices, input, shown).map_err(|error| Some(error.to_string()))
+    })
+}
+
+fn start_lines(
+    kind: Kind,
+    verbosity: Verbosity,
+    notices: Receiver<Posted>,
+    input: InputSender,
+    events: SyncSender<Event>,
+) -> io::Result<JoinHandle<()>> {
+    let report = events.clone();
+    // Blocked in a read, this thread cannot be joined; it ends with the program.
+    thread::Builder::new().name("input".into()).spawn(move || {
+        lines::read_lines(io::stdin().lock(), &input, &|notice: Notice| {
+            let _ = report.send(Event::InputNotice(notice));
+        });
+    })?;
+    let shown = events.clone();
+    spawn_output(events, move || {
+        let shown = move |seq| drop(shown.send(Event::Shown(seq)));
+        let result = match kind {
+            Kind::Json => json::run(&notices, io::stdout(), shown),
+            Kind::Terminal | Kind::Plain => {
+                plain::run(&notices, io::stdout(), io::stderr(), plain_options(verbosity), plain::local_time, shown)
+            }
+        };
+        result.map_err(|error| match error {
+            // Who reads the output has all it wants; nothing is wrong.
+            FaceError::Closed => None,
+            FaceError::Output(_) => Some(error.to_string()),
+        })
+    })
+}
+
+/// Runs an output on its thread; what breaks it goes to the event loop.
+fn spawn_output(
+    events: SyncSender<Event>,
+    show: impl FnOnce() -> Result<(), Option<String>> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("frontend".into()).spawn(move || {
+        if let Err(text) = show() {
+            let _ = events.send(Event::FrontendFailed(text));
+        }
+    })
+}
+
+/// Gives the terminal back where the frontend may be stuck that would do it; a terminal that takes nothing is not waited for.
 pub(super) fn give_terminal_back() {
     let begun = Instant::now();
     let restoring = thread::spawn(terminal::restore);
-    while !restoring.is_finished() && begun.elapsed() < LAST_WORDS {
-        thread::sleep(LAST_WORDS / 100);
+    while !restoring.is_finished() && begun.elapsed() < LAST_OUTPUT {
+        thread::sleep(LAST_OUTPUT / 100);
     }
 }
 
-/// How the plain face is to be on the streams of this process.
-fn manner(verbosity: Verbosity) -> plain::Manner {
+fn plain_options(verbosity: Verbosity) -> plain::Manner {
     let columns = |is_terminal| if is_terminal { plain::terminal_columns } else { || None };
     plain::Manner {
         verbosity,
         columns_out: columns(io::stdout().is_terminal()),
         columns_err: columns(io::stderr().is_terminal()),
-    }
-}
-
-/// How much to say.
-pub(super) fn verbosity(common: &Common) -> Verbosity {
-    match (common.verbose, common.quiet) {
-        (verbose, quiet) if verbose > quiet => Verbosity::Verbose,
-        (verbose, quiet) if verbose < quiet => Verbosity::Quiet,
-        _ => Verbosity::Normal,
     }
 }

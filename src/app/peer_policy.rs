@@ -18,7 +18,7 @@ pub(crate) struct PeerPolicy {
 }
 
 /// Which keys a handshake lets through.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct KeyRequirement {
     peer_policy: Arc<PeerPolicy>,
     address: Option<String>,

@@ -1,46 +1,71 @@
-//! Signals become events; and where nobody hears them any more, or a second one comes, they end the program.
+//! Signals become events; a second one ends the program.
 //!
-//! Invariant: two signals always end it, also when its output is stuck and so are the threads that write.
+//! Invariant: nothing here waits, so two signals always end the program, also when its output, its queue or a disk is stuck.
 
 use super::event_loop::Event;
-#[cfg(unix)]
 use super::frontend::give_terminal_back;
 use crate::exit::Exit;
 use std::io;
-#[cfg(unix)]
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
 
-/// Turns SIGINT, SIGTERM and SIGHUP into events, on a thread that lives as long as the program.
+/// The signal that came and was not handled, as its exit code; 0 when there is none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PendingSignal(Arc<AtomicU8>);
+
+impl PendingSignal {
+    /// The event loop asks after each event.
+    pub(super) fn take(&self) -> Option<Exit> {
+        Exit::of_signal(self.0.swap(0, Ordering::AcqRel))
+    }
+}
+
+struct Handler {
+    events: SyncSender<Event>,
+    pending: PendingSignal,
+    came: bool,
+}
+
+impl Handler {
+    fn handle(&mut self, exit: Exit) {
+        self.pending.0.store(exit.number(), Ordering::Release);
+        // When the queue is full the loop has events to handle, after which it looks at the signal; this event only wakes it.
+        let ended = matches!(self.events.try_send(Event::Signal), Err(TrySendError::Disconnected(_)));
+        // Without the loop only a stuck output is left.
+        if std::mem::replace(&mut self.came, true) || ended {
+            give_terminal_back();
+            std::process::exit(i32::from(exit.number()));
+        }
+    }
+}
+
+/// Handles SIGINT, SIGTERM and SIGHUP on a thread that lives as long as the program.
 #[cfg(unix)]
-pub(super) fn watch(events_in: SyncSender<Event>) -> io::Result<()> {
+pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    // A file that may not grow on (`ulimit -f`) shall be an error of the write, which is told, not the end of the program.
+    // A file that must not grow on (`ulimit -f`) is an error of the write, which is reported, not the end of the program.
     signal_hook::flag::register(libc::SIGXFSZ, Arc::default())?;
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let pending = PendingSignal::default();
+    let mut handler = Handler { events, pending: pending.clone(), came: false };
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let mut before = false;
         for signal in signals.forever() {
-            let exit = match signal {
+            handler.handle(match signal {
                 SIGTERM => Exit::Terminate,
                 SIGHUP => Exit::Hangup,
                 _ => Exit::Interrupt,
-            };
-            // A second signal while the first goodbye is under way, or one after the owner's end, when only a stuck output is left.
-            if std::mem::replace(&mut before, true) || events_in.send(Event::Signal(exit)).is_err() {
-                give_terminal_back();
-                std::process::exit(i32::from(exit.number()));
-            }
+            });
         }
     })?;
-    Ok(())
+    Ok(pending)
 }
 
-/// Turns Ctrl-C into a event.
+/// Handles Ctrl-C, on a thread of the package's own.
 #[cfg(windows)]
-pub(super) fn watch(events_in: SyncSender<Event>) -> io::Result<()> {
-    ctrlc::set_handler(move || {
-        let _ = events_in.send(Event::Signal(Exit::Interrupt));
-    })
-    .map_err(io::Error::other)
+pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
+    let pending = PendingSignal::default();
+    let mut handler = Handler { events, pending: pending.clone(), came: false };
+    ctrlc::set_handler(move || handler.handle(Exit::Interrupt)).map_err(io::Error::other)?;
+    Ok(pending)
 }

@@ -7,6 +7,8 @@
 mod support;
 
 mod chat;
+#[cfg(unix)]
+mod command_line;
 #[cfg(target_os = "linux")]
 mod connection_flood;
 #[cfg(unix)]

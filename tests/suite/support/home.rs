@@ -88,6 +88,14 @@ impl Home {
         peer
     }
 
+    /// The same, where the program reads input before it listens.
+    pub(crate) fn listen_with_input(&self, name: &str, input: &str, options: &[&str]) -> Peer {
+        let peer = self.json(name, &["listen", "127.0.0.1:0"], options, None);
+        peer.pour(std::iter::once(input.as_bytes().to_vec()));
+        peer.event("listening");
+        peer
+    }
+
     /// `connect` with `--json`.
     pub(crate) fn connect(&self, name: &str, addr: SocketAddr, options: &[&str]) -> Peer {
         self.json(name, &["connect", &addr.to_string()], options, None)

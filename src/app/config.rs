@@ -1,0 +1,222 @@
+//! What the command line and the environment ask for, checked as a whole before a thread starts or the terminal changes.
+//!
+//! Invariant: whatever can be wrong with either is found in [`Config::load`]; only the system can fail after it.
+
+use super::frontend::FrontendConfig;
+use super::partials;
+use super::peer_policy::{KeyRequirement, PeerPolicy};
+use crate::channel::{Code, CodeError};
+use crate::cli::Common;
+use crate::error_text::io_error_text;
+use crate::identity::{self, Identity};
+use crate::known_peers::Peers;
+use crate::net::address::Address;
+use crate::session::Rules;
+use crate::text::SafeText;
+use std::env;
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// The environment variable that stands for `--code=CODE`.
+const CODE_VARIABLE: &str = "P2PCHAT_CODE";
+/// Bytes of a descriptor's first line.
+const LINE: u64 = 1_024;
+/// Where processes find their own descriptors, by system.
+const DESCRIPTORS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
+
+/// The command line or the environment asks for what cannot be: exit code 2.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+/// Why `--code-fd` gives no code.
+#[derive(Debug, Error)]
+enum DescriptorError {
+    #[error("cannot read a code from file descriptor {0}: {cause}\n--code-fd N reads what N<FILE or N<<<CODE gives", cause = io_error_text(.1))]
+    Unreadable(u32, #[source] io::Error),
+    #[error("file descriptor {0}: {1}")]
+    NoCode(u32, #[source] CodeError),
+    #[error("--code-fd works on Unix alone\ngive the code in {CODE_VARIABLE}")]
+    NotOnThisSystem,
+}
+
+/// How the two people meet.
+#[derive(Debug)]
+pub(super) enum CodeSource {
+    /// Open mode.
+    None,
+    /// `--code` alone: `listen` makes one, `connect` asks for it.
+    Wanted,
+    /// By this code.
+    Given(Arc<Code>),
+}
+
+/// See the module.
+pub(crate) struct Config {
+    pub(super) own_name: String,
+    pub(super) rules: Rules,
+    /// Where received files go; absolute, so that it stays what it is.
+    pub(super) dir: PathBuf,
+    pub(super) data_dir: PathBuf,
+    pub(super) fsync: bool,
+    pub(super) timeout: Duration,
+    pub(super) identity: Arc<Identity>,
+    pub(super) peer_policy: Arc<PeerPolicy>,
+    pub(super) key_requirement: KeyRequirement,
+    pub(super) code: CodeSource,
+    pub(super) frontend: FrontendConfig,
+    /// To be shown first.
+    pub(super) warnings: Vec<SafeText>,
+}
+
+impl Config {
+    /// Checks all of it. `dialled` is the address of `connect`.
+    ///
+    /// # Errors
+    /// [`UsageError`] when the command line or the environment is at fault; else what this machine does not give.
+    pub(super) fn load(common: &Common, dialled: Option<&Address>) -> anyhow::Result<Self> {
+        let dir = receiving_dir(&common.dir)?;
+        let environment = code_variable()?;
+        let data_dir = identity::data_dir()?;
+        let peer_policy = Arc::new(PeerPolicy::new(Peers::open(&data_dir)?));
+        let key_requirement = peer_policy
+            .key_requirement(dialled, common.peer.as_deref())
+            .map_err(|error| UsageError(error.to_string()))?;
+        let own_name = common.own_name();
+        let frontend = FrontendConfig::new(common, &own_name, &data_dir);
+        let interactive = frontend.is_interactive();
+        let rules = Rules {
+            accept: common.accept.rule(),
+            on_clash: common.on_clash.rule(),
+            stay: common.stay,
+            interactive,
+            reconnect_timeout: common.reconnect_timeout(interactive),
+        };
+        // What is read from a descriptor is gone from it, so this comes after all else that the user can get wrong.
+        let code = code(common, environment)?;
+        let identity = Arc::new(Identity::load_or_create(&data_dir)?);
+        let mut warnings = peer_policy.problems();
+        // A script has no use for what a person may clean up.
+        if !common.json {
+            warnings.extend(partials::reminder(&partials::dir(&data_dir)).map(SafeText::from));
+        }
+        Ok(Self {
+            own_name,
+            rules,
+            dir,
+            data_dir,
+            fsync: common.fsync,
+            timeout: common.timeout(),
+            identity,
+            peer_policy,
+            key_requirement,
+            code,
+            frontend,
+            warnings,
+        })
+    }
+}
+
+/// The folder that received files go to, absolute.
+fn receiving_dir(dir: &Path) -> Result<PathBuf, UsageError> {
+    let text = |why: &str| format!("cannot receive into {}: {why}\n--dir names an existing folder", dir.display());
+    let absolute = dir.canonicalize().map_err(|error| UsageError(text(&io_error_text(&error))))?;
+    if absolute.is_dir() { Ok(absolute) } else { Err(UsageError(text("it is no folder"))) }
+}
+
+/// The code in the environment; one that is empty or no text is never taken for none.
+fn code_variable() -> Result<Option<Zeroizing<String>>, UsageError> {
+    match env::var(CODE_VARIABLE) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(UsageError(format!("{CODE_VARIABLE}: it is not valid UTF-8"))),
+    }
+}
+
+/// What `--code`, `--code-fd` and the environment say together.
+fn code(common: &Common, environment: Option<Zeroizing<String>>) -> Result<CodeSource, UsageError> {
+    let given = |code: Code| CodeSource::Given(Arc::new(code));
+    if let Some(number) = common.code_fd {
+        return code_from_descriptor(number).map(given).map_err(|error| UsageError(error.to_string()));
+    }
+    match (common.code.as_deref(), environment) {
+        (Some(text), _) if !text.is_empty() => {
+            Code::new(text).map(given).map_err(|error| UsageError(format!("--code: {error}")))
+        }
+        (_, Some(text)) => Code::new(&text).map(given).map_err(|error| UsageError(format!("{CODE_VARIABLE}: {error}"))),
+        (Some(_), None) => Ok(CodeSource::Wanted),
+        (None, None) => Ok(CodeSource::None),
+    }
+}
+
+/// The code in the first line of a file descriptor.
+fn code_from_descriptor(number: u32) -> Result<Code, DescriptorError> {
+    if !cfg!(unix) {
+        return Err(DescriptorError::NotOnThisSystem);
+    }
+    // All the room at once: a buffer that grows leaves unwiped copies behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(LINE).unwrap_or_default()));
+    let read = match number {
+        // What follows the line is chat, and waits in this very buffer.
+        0 => io::stdin().lock().take(LINE).read_until(b'\n', &mut line).map(drop),
+        _ => open(number).and_then(|file| first_line(file, &mut line)),
+    };
+    read.map_err(|error| DescriptorError::Unreadable(number, error))?;
+    let text = str::from_utf8(&line)
+        .map_err(|error| DescriptorError::Unreadable(number, io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Code::new(text).map_err(|error| DescriptorError::NoCode(number, error))
+}
+
+fn open(number: u32) -> io::Result<File> {
+    let folder = DESCRIPTORS.iter().map(Path::new).find(|folder| folder.exists()).unwrap_or(Path::new("/dev/fd"));
+    File::open(folder.join(number.to_string()))
+}
+
+/// Byte by byte, since what follows belongs to others.
+#[allow(clippy::unbuffered_bytes, reason = "a buffer would take what follows")]
+fn first_line(file: File, line: &mut Vec<u8>) -> io::Result<()> {
+    for byte in file.take(LINE).bytes() {
+        match byte? {
+            b'\n' => break,
+            byte => line.push(byte),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    #[allow(clippy::unwrap_used, reason = "part of tests")]
+    fn descriptor(content: &[u8]) -> (File, u32) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let file = file.reopen().unwrap();
+        let number = u32::try_from(file.as_raw_fd()).unwrap();
+        (file, number)
+    }
+
+    #[test]
+    fn the_first_line_of_a_descriptor_is_the_code() {
+        let (_file, number) = descriptor(b" 42-otter-plum\r\nsecond\n");
+        assert_eq!(code_from_descriptor(number).unwrap().display(), "42-otter-plum");
+    }
+
+    #[test]
+    fn a_descriptor_that_is_not_open_or_holds_no_code_is_named() {
+        let text = code_from_descriptor(9_999).unwrap_err().to_string();
+        assert!(text.starts_with("cannot read a code from file descriptor 9999"), "{text}");
+        let (_file, number) = descriptor(b"\n42-otter-plum\n");
+        assert!(matches!(code_from_descriptor(number), Err(DescriptorError::NoCode(_, CodeError::Empty))));
+        let (_file, number) = descriptor(b"\xff\n");
+        assert!(matches!(code_from_descriptor(number), Err(DescriptorError::Unreadable(..))));
+    }
+}
