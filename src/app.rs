@@ -24,7 +24,7 @@ use crate::channel::Code;
 use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand};
 use crate::exit::Exit;
 use crate::identity::{self, Identity};
-use crate::known_peers::Peers;
+use crate::known_peers::KnownPeersFile;
 use crate::net::dial::{Dialler, Wake};
 use crate::net::listen::{BindError, ListenCredentials, Listener};
 use crate::net::opening::DialCredentials;
@@ -53,7 +53,7 @@ pub(crate) struct Setup {
     pub(crate) dir: PathBuf,
     pub(crate) journals: Arc<Journals>,
     pub(crate) fsync: bool,
-    pub(crate) peer_policy: Arc<PeerPolicy>,
+    pub(crate) peer_policy: PeerPolicy,
     pub(crate) events_in: SyncSender<Event>,
     pub(crate) backpressure: Arc<InputBackpressure>,
     pub(crate) pending_signal: PendingSignal,
@@ -71,10 +71,10 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
         CodeSource::Given(code) => Some(Arc::clone(code)),
         CodeSource::Wanted => Some(Arc::new(Code::generate().context("cannot make a code")?)),
     };
-    let key_requirement = config.key_requirement.clone();
+    let policy = config.peer_policy.clone();
     let credentials = ListenCredentials {
         identity: Arc::clone(&config.identity),
-        accept_key: Arc::new(move |key: &_| key_requirement.check(key)),
+        accept_key: Arc::new(move |key: &_| policy.check(key)),
         code: code.clone(),
         timeout: config.timeout,
     };
@@ -109,8 +109,8 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
             PromptOutcome::Aborted(exit) => return Ok(exit),
         },
     };
-    let key_requirement = config.key_requirement.clone();
-    let accept_key = Arc::new(move |key: &_| key_requirement.check(key));
+    let policy = config.peer_policy.clone();
+    let accept_key = Arc::new(move |key: &_| policy.check(key));
     let credentials = DialCredentials { identity: Arc::clone(&config.identity), code, accept_key };
     let dialler = Dialler { address: addr.0, timeout: config.timeout, credentials };
     Running::start(config)?.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })
@@ -129,7 +129,7 @@ pub fn fingerprint() -> anyhow::Result<String> {
 /// # Errors
 /// When the file cannot be read or written, or the name is not in it.
 pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
-    peer_policy::peers(Peers::open(&identity::data_dir()?)?, command)
+    Ok(peer_policy::peers(&KnownPeersFile::new(&identity::data_dir()?), command)?)
 }
 
 /// `p2pchat partials`: what to print, and whether all was done.
@@ -138,7 +138,7 @@ pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
 /// When they cannot be read, or what is to be removed is not there.
 pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
     let data = identity::data_dir()?;
-    let peers = Peers::open(&data)?;
+    let peers = KnownPeersFile::new(&data).read()?;
     partials::carry_out(&partials::dir(&data), &peers, command)
 }
 

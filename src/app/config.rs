@@ -4,12 +4,12 @@
 
 use super::frontend::FrontendConfig;
 use super::partials;
-use super::peer_policy::{KeyRequirement, PeerPolicy};
+use super::peer_policy::{self, PeerPolicy};
 use crate::channel::{Code, CodeError};
 use crate::cli::Common;
 use crate::error_text::io_error_text;
 use crate::identity::{self, Identity};
-use crate::known_peers::Peers;
+use crate::known_peers::KnownPeersFile;
 use crate::net::address::Address;
 use crate::session::Rules;
 use crate::text::SafeText;
@@ -66,8 +66,7 @@ pub(crate) struct Config {
     pub(super) fsync: bool,
     pub(super) timeout: Duration,
     pub(super) identity: Arc<Identity>,
-    pub(super) peer_policy: Arc<PeerPolicy>,
-    pub(super) key_requirement: KeyRequirement,
+    pub(super) peer_policy: PeerPolicy,
     pub(super) code: CodeSource,
     pub(super) frontend: FrontendConfig,
     /// To be shown first.
@@ -83,9 +82,10 @@ impl Config {
         let dir = receiving_dir(&common.dir)?;
         let environment = code_variable()?;
         let data_dir = identity::data_dir()?;
-        let peer_policy = Arc::new(PeerPolicy::new(Peers::open(&data_dir)?));
-        let key_requirement = peer_policy
-            .key_requirement(dialled, common.peer.as_deref())
+        let peers_file = KnownPeersFile::new(&data_dir);
+        let known = peers_file.read()?;
+        let mut warnings = peer_policy::problems(&peers_file, &known);
+        let peer_policy = PeerPolicy::new(peers_file, &known, dialled, common.peer.as_deref())
             .map_err(|error| UsageError(error.to_string()))?;
         let own_name = common.own_name();
         let frontend = FrontendConfig::new(common, &own_name, &data_dir);
@@ -100,7 +100,6 @@ impl Config {
         // What is read from a descriptor is gone from it, so this comes after all else that the user can get wrong.
         let code = code(common, environment)?;
         let identity = Arc::new(Identity::load_or_create(&data_dir)?);
-        let mut warnings = peer_policy.problems();
         // A script has no use for what a person may clean up.
         if !common.json {
             warnings.extend(partials::reminder(&partials::dir(&data_dir)).map(SafeText::from));
@@ -114,7 +113,6 @@ impl Config {
             timeout: common.timeout(),
             identity,
             peer_policy,
-            key_requirement,
             code,
             frontend,
             warnings,

@@ -175,7 +175,7 @@ impl EventLoop {
 
     fn mark_verified(&mut self) {
         let Some(peer) = &mut self.peer else { return };
-        match self.setup.peer_policy.verify(peer) {
+        match self.setup.peer_policy.verify(&peer.key) {
             Ok(()) => {
                 peer.trust = Trust::Verified;
                 self.session.marked(Trust::Verified);
@@ -186,11 +186,7 @@ impl EventLoop {
 
     /// A new session has its first connection.
     pub(super) fn meet(&mut self, opened: crate::net::opening::Established) {
-        let dialled = match &self.role {
-            Role::Dial { dialler, .. } => Some(dialler.address.to_string()),
-            Role::Listen { .. } => None,
-        };
-        let (facts, warnings) = self.setup.peer_policy.meet(&opened, dialled.as_deref());
+        let (facts, warnings) = self.setup.peer_policy.record(&opened);
         let notice = facts.connected(&self.setup.own_name);
         let with = facts.with(opened.greeting.reconnect_timeout);
         if let Err(error) = self.start_link(opened) {

@@ -1,9 +1,8 @@
 //! `p2pchat partials`: what unfinished downloads left, for a person to see and to throw away.
 
-use crate::channel::PublicKey;
 use crate::cli::PartialsCommand;
 use crate::exit::Exit;
-use crate::known_peers::{Peers, table};
+use crate::known_peers::{KnownPeers, table};
 use crate::text::SafeText;
 use crate::transfer::resume::stale::{self, Rest, StaleError, Unfinished};
 use crate::ui::words;
@@ -30,7 +29,7 @@ pub(super) fn reminder(dir: &Path) -> Option<String> {
 }
 
 /// What to print, and whether all was done.
-pub(super) fn carry_out(dir: &Path, peers: &Peers, command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
+pub(super) fn carry_out(dir: &Path, peers: &KnownPeers, command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
     let (ids, all) = match command {
         PartialsCommand::List => return Ok((listed(&stale::list(dir)?, peers), Exit::Polite)),
         PartialsCommand::Remove { all: true, .. } => {
@@ -63,7 +62,7 @@ pub(super) fn carry_out(dir: &Path, peers: &Peers, command: PartialsCommand) -> 
 
 const NOTHING: &str = "no download is unfinished\n";
 
-fn listed(all: &[Unfinished], peers: &Peers) -> String {
+fn listed(all: &[Unfinished], peers: &KnownPeers) -> String {
     if all.is_empty() {
         return NOTHING.to_owned();
     }
@@ -72,8 +71,8 @@ fn listed(all: &[Unfinished], peers: &Peers) -> String {
     table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
 }
 
-fn row(found: &Unfinished, peers: &Peers) -> [String; 6] {
-    let known = peers.iter().find(|peer| PublicKey(peer.key).fingerprint() == found.peer);
+fn row(found: &Unfinished, peers: &KnownPeers) -> [String; 6] {
+    let known = peers.iter().find(|peer| peer.key.fingerprint() == found.peer);
     let from = known.map_or(&found.peer, |peer| &peer.name);
     let age = words::duration(found.touched.elapsed().unwrap_or_default());
     let (age, on_disk, note) = match &found.rest {

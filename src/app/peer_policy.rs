@@ -1,28 +1,23 @@
-//! Who the peer is: what its key is worth, what it is called, what the user is told of it.
+//! Who the peer is: which keys are let through, what a key is worth, what the user is told of the peer.
 
 use crate::cli::PeersCommand;
 use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
-use crate::known_peers::{Meeting, Peers, PeersError, Refusal};
+use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile, PeersError};
 use crate::net::address::Address;
 use crate::net::opening::Established;
 use crate::notice::{Notice, Trust};
 use crate::session::PeerContext;
 use crate::text::{PeerText, SafeText};
 use chrono::{DateTime, Utc};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The known peers, shared by the owner and the handshakes.
-#[derive(Debug)]
-pub(crate) struct PeerPolicy {
-    peers: Mutex<Peers>,
-}
-
-/// Which keys a handshake lets through.
+/// Which keys a handshake lets through, and what is remembered of those it did. The file is read anew at each use.
 #[derive(Debug, Clone)]
-pub(super) struct KeyRequirement {
-    peer_policy: Arc<PeerPolicy>,
-    address: Option<String>,
-    expected: Option<(String, [u8; 32])>,
+pub(crate) struct PeerPolicy {
+    file: KnownPeersFile,
+    /// `HOST:PORT` that this side dials.
+    dialled: Option<String>,
+    /// `--peer`: its name and key.
+    expected: Option<(String, PublicKey)>,
 }
 
 /// What is known of the session's peer.
@@ -34,103 +29,80 @@ pub(crate) struct PeerInfo {
     claimed: String,
     addr: String,
     verification: Option<String>,
-    first_seen: Option<DateTime<Utc>>,
+    first_seen: DateTime<Utc>,
     last_seen: Option<DateTime<Utc>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl PeerPolicy {
-    pub(super) fn new(peers: Peers) -> Self {
-        Self { peers: Mutex::new(peers) }
-    }
-
-    /// What the command line demands: `--peer`, and who is known at the dialled address.
+    /// `known` is what the file holds now.
     ///
     /// # Errors
     /// When `--peer` names nobody that is known.
-    pub(super) fn key_requirement(
-        self: &Arc<Self>,
+    pub(super) fn new(
+        file: KnownPeersFile,
+        known: &KnownPeers,
         dialled: Option<&Address>,
         expected: Option<&str>,
-    ) -> Result<KeyRequirement, Refusal> {
-        let expected = match expected {
-            None => None,
-            Some(name) => {
-                let unknown = || Refusal::UnknownName { name: name.to_owned() };
-                Some((name.to_owned(), lock(&self.peers).by_name(name).ok_or_else(unknown)?.key))
-            }
+    ) -> Result<Self, PeersError> {
+        let find = |name: &str| {
+            let peer = known.by_name(name).ok_or_else(|| PeersError::NoSuchPeer { name: name.to_owned() })?;
+            Ok((name.to_owned(), peer.key))
         };
-        Ok(KeyRequirement { peer_policy: Arc::clone(self), address: dialled.map(Address::to_string), expected })
+        Ok(Self { file, dialled: dialled.map(Address::to_string), expected: expected.map(find).transpose()? })
     }
 
-    /// Lines of the file that cannot be read, in words.
-    pub(super) fn problems(&self) -> Vec<SafeText> {
-        let peers = lock(&self.peers);
-        let path = peers.path();
-        peers.problems().iter().map(|problem| format!("{}: {problem}", path.display()).into()).collect()
-    }
-
-    /// The peer proved its key: writes the meeting down.
-    pub(super) fn meet(&self, opened: &Established, dialled: Option<&str>) -> (PeerInfo, Vec<SafeText>) {
-        let key = opened.channel.peer;
-        let addr = opened.addr.to_string();
-        let claimed = &opened.greeting.name;
-        let meeting = Meeting {
-            key: &key.0,
-            claimed,
-            address: dialled.unwrap_or(&addr),
-            dialled: dialled.is_some(),
-            verified: opened.by_code,
-            now: Utc::now(),
-        };
-        let mut warnings: Vec<_> = opened.channel.verdict.warning.iter().cloned().collect();
-        let mut facts = PeerInfo {
-            key,
-            trust: if opened.by_code { Trust::Verified } else { Trust::New },
-            label: SafeText::clean(claimed).to_string(),
-            claimed: claimed.clone(),
-            addr: addr.clone(),
-            verification: opened.channel.verification.map(|number| number.to_string()),
-            first_seen: None,
-            last_seen: None,
-        };
-        match lock(&self.peers).met(&meeting) {
-            Ok(met) => {
-                warnings.extend(met.warning());
-                facts.trust = met.trust;
-                facts.first_seen = Some(met.first_seen);
-                facts.last_seen = met.last_seen;
-                facts.label = met.label;
-            }
-            Err(error) => warnings.push(format!("the peer is not remembered: {error}").into()),
-        }
-        (facts, warnings)
-    }
-
-    /// The user compared the numbers with this peer.
-    pub(super) fn verify(&self, facts: &PeerInfo) -> Result<(), PeersError> {
-        lock(&self.peers).set_trust(&facts.key.0, Trust::Verified)
-    }
-}
-
-impl KeyRequirement {
     /// Whether a handshake with this key may go on.
     ///
     /// # Errors
     /// Why not, for the user.
     pub(super) fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
-        match (&self.address, &self.expected) {
+        match (&self.dialled, &self.expected) {
             (None, None) => Ok(KeyVerdict::default()),
-            (None, Some((_, expected))) => only(&PublicKey(*expected), key),
+            (None, Some((_, expected))) => only(expected, key),
             (Some(address), expected) => {
-                let expected = expected.as_ref().map(|(name, _)| name.as_str());
-                let checked = lock(&self.peer_policy.peers).check_dialled(address, expected, &key.0);
-                checked.map_err(|refusal| KeyRejected(refusal.to_string()))
+                let known = self.file.read().map_err(|error| KeyRejected(error.to_string()))?;
+                known.check_dialled(address, expected.as_ref().map(|(name, key)| (name.as_str(), key)), key)
             }
         }
+    }
+
+    /// The peer proved its key: records that, and says who it is. Waits for the file, at most for seconds.
+    pub(super) fn record(&self, established: &Established) -> (PeerInfo, Vec<SafeText>) {
+        let key = established.channel.peer;
+        let addr = established.addr.to_string();
+        let claimed = &established.greeting.name;
+        let encounter = Encounter {
+            key: &key,
+            claimed,
+            address: self.dialled.as_ref().unwrap_or(&addr),
+            dialled: self.dialled.is_some(),
+            verified: established.by_code,
+            now: Utc::now(),
+        };
+        let mut warnings: Vec<_> = established.channel.verdict.warning.iter().cloned().collect();
+        let recorded = self.file.record(&encounter).or_else(|error| {
+            warnings.push(format!("this encounter is not remembered: {error}").into());
+            // What was known before still counts.
+            self.file.read().map(|mut known| known.record(&encounter))
+        });
+        let recorded = recorded.unwrap_or_else(|_| KnownPeers::default().record(&encounter));
+        warnings.extend(recorded.warning());
+        let info = PeerInfo {
+            key,
+            trust: recorded.trust,
+            label: recorded.label,
+            claimed: claimed.clone(),
+            addr,
+            verification: established.channel.verification.map(|number| number.to_string()),
+            first_seen: recorded.first_seen,
+            last_seen: recorded.last_seen,
+        };
+        (info, warnings)
+    }
+
+    /// The user compared the numbers with this peer. Waits for the file, at most for seconds.
+    pub(super) fn verify(&self, key: &PublicKey) -> Result<(), PeersError> {
+        self.file.verify(key)
     }
 }
 
@@ -166,7 +138,7 @@ impl PeerInfo {
             rows.push(("number", number.as_str().into()));
         }
         let date = |date: DateTime<Utc>| SafeText::from(date.format("%Y-%m-%d %H:%M UTC").to_string());
-        rows.extend(self.first_seen.map(|seen| ("first met", date(seen))));
+        rows.push(("first met", date(self.first_seen)));
         rows.extend(self.last_seen.map(|seen| ("last met", date(seen))));
         rows
     }
@@ -180,23 +152,21 @@ pub(super) fn only(expected: &PublicKey, key: &PublicKey) -> Result<KeyVerdict, 
     Err(KeyRejected(format!("the peer has another key than expected: {}", key.fingerprint())))
 }
 
+/// Lines of the file that cannot be read, in words.
+pub(super) fn problems(file: &KnownPeersFile, known: &KnownPeers) -> Vec<SafeText> {
+    let path = file.path();
+    known.problems().iter().map(|problem| format!("{}: {problem}", path.display()).into()).collect()
+}
+
 /// `p2pchat peers`: what to print.
-pub(super) fn peers(mut peers: Peers, command: PeersCommand) -> anyhow::Result<String> {
+pub(super) fn peers(file: &KnownPeersFile, command: PeersCommand) -> Result<String, PeersError> {
     match command {
         PeersCommand::List => {
-            let mut table = peers.list(|key| PublicKey(*key).fingerprint());
-            for problem in peers.problems() {
-                table.push_str(&format!("{}: {problem}\n", peers.path().display()));
-            }
-            Ok(table)
+            let known = file.read()?;
+            let problems = problems(file, &known);
+            Ok(problems.iter().fold(known.list(), |table, problem| format!("{table}{problem}\n")))
         }
-        PeersCommand::Forget { name } => {
-            let peer = peers.forget(&name)?;
-            Ok(format!("{} is forgotten\n", peer.name))
-        }
-        PeersCommand::Rename { old, new } => {
-            peers.rename(&old, &new)?;
-            Ok(format!("{old} is now {new}\n"))
-        }
+        PeersCommand::Forget { name } => Ok(format!("{} is forgotten\n", file.forget(&name)?.name)),
+        PeersCommand::Rename { old, new } => file.rename(&old, &new).map(|()| format!("{old} is now {new}\n")),
     }
 }

@@ -3,7 +3,7 @@
 use crate::channel::{Code, HELLO, Hello, Mode, PublicKey};
 use crate::cli::Cli;
 use crate::command::{self, Entry};
-use crate::known_peers::file::Book;
+use crate::known_peers::KnownPeers;
 use crate::net::address::Address;
 use crate::notice::{Input, Notice};
 use crate::protocol::frame::{
@@ -144,28 +144,28 @@ fn forest(depth: usize, meta: Meta) -> Option<Manifest> {
 
 /// A file of known peers is kept byte for byte; names in it are safe and differ; a line that is rewritten says the same.
 pub fn known_peers(data: &[u8]) {
-    let mut book = Book::from_bytes(data);
+    let mut book = KnownPeers::from_bytes(data);
     let kept = data.strip_suffix(b"\n").unwrap_or(data);
     if !kept.is_empty() {
         assert_eq!(book.to_bytes().strip_suffix(b"\n"), Some(kept));
     }
-    let peers: Vec<_> = book.peers().cloned().collect();
+    let peers: Vec<_> = book.iter().cloned().collect();
     for (place, peer) in peers.iter().enumerate() {
         assert_eq!(SafeText::clean(&peer.name).as_str(), peer.name);
         assert!(peers.iter().skip(place + 1).all(|other| other.name != peer.name && other.key != peer.key));
         assert!(book.edit(|edited| edited.key == peer.key).is_some());
     }
     let rewritten = book.to_bytes();
-    let again = Book::from_bytes(&rewritten);
+    let again = KnownPeers::from_bytes(&rewritten);
     assert_eq!(again.problems(), book.problems(), "{}", String::from_utf8_lossy(&rewritten));
     // Dates are written to the second.
-    let whole = |mut peer: crate::known_peers::Peer| {
+    let whole = |mut peer: crate::known_peers::KnownPeer| {
         for date in [&mut peer.first_seen, &mut peer.last_seen] {
             *date = chrono::DateTime::from_timestamp(date.timestamp(), 0).unwrap_or(*date);
         }
         peer
     };
-    let again: Vec<_> = again.peers().cloned().map(whole).collect();
+    let again: Vec<_> = again.iter().cloned().map(whole).collect();
     assert_eq!(again, peers.into_iter().map(whole).collect::<Vec<_>>());
 }
 

@@ -1,397 +1,189 @@
-//! The lines of `known_peers`.
-//!
-//! A line is name, key, trust, first seen, last seen, last address, and the addresses dialled, separated by spaces; a
-//! field that holds a space or could be mistaken is quoted. `#` begins a comment. Invariant: what was not changed is
-//! written back byte for byte, readable or not; a peer is one line whatever its name holds.
+//! `known_peers` on disk: read whole, replaced whole, changed under a lock.
 
-use super::{Key, Peer, local_name};
+use super::{Encounter, KnownPeer, KnownPeers, RecordedPeer, local_name};
+use crate::error_text::io_error_text;
+use crate::keys::PublicKey;
 use crate::notice::Trust;
-use chrono::{DateTime, Datelike, SecondsFormat, Utc};
-use std::collections::HashSet;
-use std::fmt;
+use crate::text::SafeText;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// What a new file begins with.
-const HEADER: &str = "\
-# peers that p2pchat met, one a line; you may edit this file
-# name, key, trust (known or verified), first seen, last seen, last address, addresses dialled
-";
+/// The file's name.
+pub(super) const FILE: &str = "known_peers";
+/// Held while the file is changed. A file of its own, since the other is replaced.
+pub(super) const LOCK: &str = "known_peers.lock";
+/// Written in full, then renamed. One name is enough: only who holds the lock writes it.
+pub(super) const NEW: &str = "known_peers.new";
+/// The largest file that is read, in bytes: some hundred thousand peers.
+pub(super) const FILE_BYTES: u64 = 16 << 20;
+/// How long the lock is tried for: another process holds it for milliseconds, unless it or its disk is stuck.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+/// Pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// A line that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Its number, from 1.
-    pub line: usize,
-    /// Why.
-    pub reason: LineError,
+/// Why the file could not be used.
+#[derive(Debug, Error)]
+pub enum PeersError {
+    #[error("could not {action} {}: {}", path.display(), io_error_text(source))]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("another program has held {} for {} seconds", path.display(), LOCK_TIME.as_secs())]
+    Locked { path: PathBuf },
+    #[error("{} is larger than {FILE_BYTES} bytes", path.display())]
+    TooLarge { path: PathBuf },
+    #[error("no peer is known as {}\nthose that are: p2pchat peers list", SafeText::clean(name))]
+    NoSuchPeer { name: String },
+    /// The session's peer.
+    #[error("this peer is not in the file of known peers any more\nit was taken out while you were connected")]
+    Gone,
+    #[error("another peer is known as {name} already")]
+    NameTaken { name: String },
+    #[error(
+        "{} cannot be the name of a peer\na name has no control characters and no spaces at its ends",
+        SafeText::clean(name)
+    )]
+    BadName { name: String },
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of known_peers has no effect: {}", self.line, self.reason)
-    }
+/// The way to the file; holds nothing of it, since other processes change it.
+#[derive(Debug, Clone)]
+pub struct KnownPeersFile {
+    dir: PathBuf,
 }
 
-/// Why a line cannot be read; the fault of who edited it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[allow(missing_docs, reason = "the texts say it")]
-pub enum LineError {
-    #[error("it is not valid UTF-8")]
-    NotUtf8,
-    #[error("a quote is not closed or followed by more")]
-    BadQuote,
-    #[error("it has {0} fields, and needs at least 6")]
-    TooFew(usize),
-    #[error("the key is not 64 hexadecimal digits")]
-    BadKey,
-    #[error("trust is neither known nor verified")]
-    BadTrust,
-    #[error("a date is not like 2026-11-24T13:30:00Z")]
-    BadDate,
-    #[error("another line has the same key")]
-    SameKey,
-    #[error("another line has the same name")]
-    SameName,
-}
-
-/// The file in memory.
-#[derive(Debug, Default)]
-pub(crate) struct Book {
-    lines: Vec<Line>,
-    problems: Vec<Problem>,
-}
-
-#[derive(Debug)]
-enum Line {
-    /// A comment, a blank line, or one that cannot be read.
-    Verbatim(Vec<u8>),
-    Peer {
-        peer: Peer,
-        /// The line as it was read; none once the peer may have changed.
-        unchanged: Option<Vec<u8>>,
-        /// The comment at its end, with its `#`.
-        comment: String,
-    },
-}
-
-impl Book {
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        let mut book = Self::default();
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        if bytes.is_empty() {
-            return book;
-        }
-        let mut seen = Seen::default();
-        for (index, raw) in bytes.split(|&byte| byte == b'\n').enumerate() {
-            let line = match read_line(raw, &mut seen) {
-                Ok(Some((peer, comment))) => Line::Peer { peer, unchanged: Some(raw.to_vec()), comment },
-                Ok(None) => Line::Verbatim(raw.to_vec()),
-                Err(reason) => {
-                    book.problems.push(Problem { line: index + 1, reason });
-                    Line::Verbatim(raw.to_vec())
-                }
-            };
-            book.lines.push(line);
-        }
-        book
+impl KnownPeersFile {
+    /// The file in `data_dir`. Neither has to exist.
+    pub fn new(data_dir: &Path) -> Self {
+        Self { dir: data_dir.to_path_buf() }
     }
 
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for line in &self.lines {
-            match line {
-                Line::Verbatim(raw) | Line::Peer { unchanged: Some(raw), .. } => bytes.extend_from_slice(raw),
-                Line::Peer { peer, unchanged: None, comment } => {
-                    bytes.extend_from_slice(peer_line(peer).as_bytes());
-                    if !comment.is_empty() {
-                        bytes.push(b' ');
-                        bytes.extend_from_slice(comment.as_bytes());
-                    }
-                }
-            }
-            bytes.push(b'\n');
-        }
-        bytes
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(FILE)
     }
 
-    pub(crate) fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-
-    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Peer { peer, .. } => Some(peer),
-            Line::Verbatim(_) => None,
-        })
-    }
-
-    /// The first peer that is meant, to be changed.
-    pub(crate) fn edit(&mut self, is_meant: impl Fn(&Peer) -> bool) -> Option<&mut Peer> {
-        self.lines.iter_mut().find_map(|line| match line {
-            Line::Peer { peer, unchanged, .. } if is_meant(peer) => {
-                *unchanged = None;
-                Some(peer)
-            }
-            _ => None,
-        })
-    }
-
-    pub(crate) fn add(&mut self, peer: Peer) {
-        if self.lines.is_empty() {
-            self.lines.extend(HEADER.lines().map(|line| Line::Verbatim(line.as_bytes().to_vec())));
-        }
-        self.lines.push(Line::Peer { peer, unchanged: None, comment: String::new() });
-    }
-
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Peer> {
-        let index = self.lines.iter().position(|line| matches!(line, Line::Peer { peer, .. } if peer.name == name))?;
-        match self.lines.remove(index) {
-            Line::Peer { peer, .. } => Some(peer),
-            Line::Verbatim(_) => None,
-        }
-    }
-}
-
-/// What the lines before hold, since the file may be long.
-#[derive(Default)]
-struct Seen {
-    keys: HashSet<Key>,
-    names: HashSet<String>,
-}
-
-/// The peer of a line and the comment behind it; none when the line is blank or only a comment.
-fn read_line(raw: &[u8], seen: &mut Seen) -> Result<Option<(Peer, String)>, LineError> {
-    let text = std::str::from_utf8(raw).map_err(|_| LineError::NotUtf8)?;
-    // Some editors put a mark before the first line.
-    let (fields, comment) = fields(text.trim_start_matches('\u{feff}'))?;
-    if fields.is_empty() {
-        return Ok(None);
-    }
-    let [name, key, trust, first, last, address, dialled @ ..] = fields.as_slice() else {
-        return Err(LineError::TooFew(fields.len()));
-    };
-    let peer = Peer {
-        name: local_name(name),
-        key: key_from_hex(key).ok_or(LineError::BadKey)?,
-        trust: match trust.as_str() {
-            "known" => Trust::Known,
-            "verified" => Trust::Verified,
-            _ => return Err(LineError::BadTrust),
-        },
-        first_seen: date(first)?,
-        last_seen: date(last)?,
-        address: address.clone(),
-        dialled: dialled.to_vec(),
-    };
-    if seen.keys.contains(&peer.key) {
-        return Err(LineError::SameKey);
-    }
-    if !seen.names.insert(peer.name.clone()) {
-        return Err(LineError::SameName);
-    }
-    seen.keys.insert(peer.key);
-    Ok(Some((peer, comment)))
-}
-
-fn peer_line(peer: &Peer) -> String {
-    let date = |date: &DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let mut line = format!(
-        "{} {} {} {} {} {}",
-        field(&peer.name),
-        hex(&peer.key),
-        peer.trust.word(),
-        date(&peer.first_seen),
-        date(&peer.last_seen),
-        field(&peer.address)
-    );
-    for address in &peer.dialled {
-        line.push(' ');
-        line.push_str(&field(address));
-    }
-    line
-}
-
-/// The text as one field: as it is, or quoted.
-fn field(text: &str) -> String {
-    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\\');
-    if !text.is_empty() && !text.starts_with(['#', '\u{feff}']) && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            ' ' => quoted.push(c),
-            _ if is_plain(c) => quoted.push(c),
-            _ => quoted.extend(c.escape_unicode()),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// The fields of a line, and the comment at its end.
-fn fields(line: &str) -> Result<(Vec<String>, String), LineError> {
-    let mut fields = Vec::new();
-    let mut rest = line.trim();
-    while !rest.is_empty() && !rest.starts_with('#') {
-        let after = match rest.strip_prefix('"') {
-            Some(quoted) => {
-                let (text, after) = unquote(quoted).ok_or(LineError::BadQuote)?;
-                fields.push(text);
-                after
-            }
-            None => {
-                let (text, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-                fields.push(text.to_owned());
-                after
-            }
+    /// Reads it. A line that cannot be read is no error: see [`KnownPeers::problems`].
+    ///
+    /// # Errors
+    /// When the file exists and cannot be read.
+    pub fn read(&self) -> Result<KnownPeers, PeersError> {
+        let path = self.path();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(KnownPeers::default()),
+            Err(source) => return Err(failed("read", &path)(source)),
         };
-        rest = after.trim_start();
-    }
-    Ok((fields, rest.to_owned()))
-}
-
-/// What stands before the closing quote, and what after it; a space or the end must follow.
-fn unquote(quoted: &str) -> Option<(String, &str)> {
-    let mut text = String::new();
-    let mut chars = quoted.chars();
-    loop {
-        match chars.next()? {
-            '"' => break,
-            '\\' => text.push(match chars.next()? {
-                'u' => {
-                    let (code, after) = chars.as_str().strip_prefix('{')?.split_once('}')?;
-                    chars = after.chars();
-                    char::from_u32(u32::from_str_radix(code, 16).ok()?)?
-                }
-                c => c,
-            }),
-            c => text.push(c),
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read", &path))?;
+        if u64::try_from(bytes.len()).is_ok_and(|size| size > FILE_BYTES) {
+            return Err(PeersError::TooLarge { path });
         }
-    }
-    let rest = chars.as_str();
-    (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some((text, rest))
-}
-
-fn hex(key: &Key) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn key_from_hex(text: &str) -> Option<Key> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
-    if digits.len() == 64 { bytes.try_into().ok() } else { None }
-}
-
-fn date(text: &str) -> Result<DateTime<Utc>, LineError> {
-    let date = DateTime::parse_from_rfc3339(text).map(|date| date.with_timezone(&Utc));
-    // An offset may lead out of the years that can be written with four digits, and read again.
-    date.ok().filter(|date| (0..=9_999).contains(&date.year())).ok_or(LineError::BadDate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    pub(super) const DATE: &str = "2026-11-24T13:30:00Z";
-
-    fn line(name: &str, key: u8) -> String {
-        format!("{name} {} known {DATE} {DATE} host:5000", hex(&[key; 32]))
+        Ok(KnownPeers::from_bytes(&bytes))
     }
 
-    fn names(book: &Book) -> Vec<&str> {
-        book.peers().map(|peer| peer.name.as_str()).collect()
+    /// Records an encounter.
+    ///
+    /// # Errors
+    /// When the file cannot be changed.
+    pub fn record(&self, encounter: &Encounter) -> Result<RecordedPeer, PeersError> {
+        self.change(|peers| Ok(peers.record(encounter)))
     }
 
-    #[test]
-    fn what_was_not_changed_is_written_back_byte_for_byte() {
-        let mut bytes = b"\xef\xbb\xbf# mine\r\n\n  alice\t".to_vec();
-        bytes.extend_from_slice(&line("", 1).into_bytes());
-        bytes.extend_from_slice(b"   # from work\r\nbroken \xff line\nbob nokey\n\n# end\n");
-        let book = Book::from_bytes(&bytes);
-        assert_eq!(names(&book), ["alice"]);
-        assert_eq!(book.to_bytes(), bytes);
+    /// Marks a peer as verified.
+    ///
+    /// # Errors
+    /// [`PeersError::Gone`] when it is not in the file, or when the file cannot be changed.
+    pub fn verify(&self, key: &PublicKey) -> Result<(), PeersError> {
+        self.change(|peers| {
+            peers.edit(|peer| peer.key == *key).ok_or(PeersError::Gone)?.trust = Trust::Verified;
+            Ok(())
+        })
     }
 
-    #[test]
-    fn a_changed_line_keeps_its_place_and_comment() {
-        let text = format!("# a\n{} # from work\n{}\n", line("alice", 1), line("bob", 2));
-        let mut book = Book::from_bytes(text.as_bytes());
-        book.edit(|peer| peer.name == "alice").unwrap().trust = Trust::Verified;
-        let expected = text.replacen("known", "verified", 1);
-        assert_eq!(String::from_utf8(book.to_bytes()).unwrap(), expected);
+    /// Takes a peer out; at the next encounter it is new.
+    ///
+    /// # Errors
+    /// [`PeersError::NoSuchPeer`], or when the file cannot be changed.
+    pub fn forget(&self, name: &str) -> Result<KnownPeer, PeersError> {
+        self.change(|peers| peers.remove(name).ok_or_else(|| PeersError::NoSuchPeer { name: name.to_owned() }))
     }
 
-    #[test]
-    fn a_line_that_cannot_be_read_is_named_with_its_reason() {
-        let text = [
-            &line("alice", 1),
-            "bob",
-            &line("carol", 1),
-            &line("alice", 3),
-            &line("dave", 4).replace("known", "friend"),
-            &line("erin", 5).replace('Z', ""),
-            &line("erna", 8).replacen(DATE, "9999-12-31T23:59:59-23:59", 1),
-            &line("frank", 6).replace("06", "0g"),
-            "\"grace",
-            "\"heidi\"x",
-            &line("ivan", 7)[..100],
-        ]
-        .join("\n");
-        let book = Book::from_bytes(text.as_bytes());
-        let reasons: Vec<_> = book.problems().iter().map(|problem| (problem.line, problem.reason.clone())).collect();
-        let expected = [
-            (2, LineError::TooFew(1)),
-            (3, LineError::SameKey),
-            (4, LineError::SameName),
-            (5, LineError::BadTrust),
-            (6, LineError::BadDate),
-            (7, LineError::BadDate),
-            (8, LineError::BadKey),
-            (9, LineError::BadQuote),
-            (10, LineError::BadQuote),
-            (11, LineError::TooFew(5)),
-        ];
-        assert_eq!(reasons, expected);
-        assert_eq!(names(&book), ["alice"]);
-        assert_eq!(book.to_bytes(), [text.as_bytes(), b"\n"].concat());
-    }
-
-    #[test]
-    fn an_empty_file_has_no_peers_and_no_problems() {
-        for bytes in [&b""[..], b"\n", b"\n\n", b"# only\n"] {
-            let book = Book::from_bytes(bytes);
-            assert!(book.problems().is_empty() && names(&book).is_empty());
+    /// Gives a peer another local name.
+    ///
+    /// # Errors
+    /// When there is no such peer, the name is taken or none, or the file cannot be changed.
+    pub fn rename(&self, old: &str, new: &str) -> Result<(), PeersError> {
+        if local_name(new) != new {
+            return Err(PeersError::BadName { name: new.to_owned() });
         }
+        self.change(|peers| peers.rename(old, new))
     }
 
-    proptest! {
-        #[test]
-        fn a_peer_is_one_line_whatever_its_name_and_addresses_hold(name in any::<String>(), address in any::<String>(), dialled in prop::collection::vec(any::<String>(), 0..3)) {
-            let date = date(DATE).unwrap();
-            let peer = Peer { name: local_name(&name), key: [9; 32], trust: Trust::Known, first_seen: date, last_seen: date, address, dialled };
-            let line = peer_line(&peer);
-            prop_assert!(!line.contains(['\n', '\r']));
-            let book = Book::from_bytes(line.as_bytes());
-            prop_assert_eq!(book.peers().collect::<Vec<_>>(), [&peer]);
-        }
+    /// Reads, changes and writes under the lock. Nothing is written when `change` fails.
+    fn change<T>(&self, change: impl FnOnce(&mut KnownPeers) -> Result<T, PeersError>) -> Result<T, PeersError> {
+        // Held to the end of this function.
+        let _lock = self.lock()?;
+        let mut peers = self.read()?;
+        let result = change(&mut peers)?;
+        self.replace(&peers.to_bytes())?;
+        Ok(result)
+    }
 
-        #[test]
-        fn any_field_comes_back(texts in prop::collection::vec(any::<String>(), 1..5)) {
-            let line: Vec<String> = texts.iter().map(|text| field(text)).collect();
-            prop_assert_eq!(fields(&line.join(" ")), Ok((texts, String::new())));
-        }
-
-        #[test]
-        fn any_file_is_read_without_a_panic_and_kept(bytes in prop::collection::vec(any::<u8>(), 1..200)) {
-            let written = Book::from_bytes(&bytes).to_bytes();
-            let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            if !bytes.is_empty() {
-                prop_assert_eq!(written.strip_suffix(b"\n"), Some(bytes));
+    /// The lock is held as long as the file that is returned is open. Creates the folder when it is missing.
+    fn lock(&self) -> Result<File, PeersError> {
+        create_private_dir(&self.dir).map_err(failed("create", &self.dir))?;
+        let path = self.dir.join(LOCK);
+        let lock = private().create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+        let begun = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_TIME => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(PeersError::Locked { path }),
+                Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
             }
         }
     }
+
+    /// Puts a new file in the place of the old: after a crash either the one or the other is there, whole.
+    fn replace(&self, bytes: &[u8]) -> Result<(), PeersError> {
+        let (path, new) = (self.path(), self.dir.join(NEW));
+        // One that a crash left behind.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &new)(error)),
+            _ => {}
+        }
+        let mut file = private().create_new(true).open(&new).map_err(failed("create", &new))?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &new))?;
+        drop(file);
+        fs::rename(&new, &path).map_err(failed("replace", &path))?;
+        if cfg!(unix) {
+            // The rename itself is only durable with its folder.
+            File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", &self.dir))?;
+        }
+        Ok(())
+    }
+}
+
+/// Mode 0600: the file says whom this user talks to.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn create_private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PeersError {
+    move |source| PeersError::Io { action, path: path.to_path_buf(), source }
 }

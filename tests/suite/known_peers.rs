@@ -234,3 +234,34 @@ fn a_refusal_names_how_to_forget_the_old_key() {
     assert!(said.contains("p2pchat peers forget ana"), "{said}");
     assert_eq!(out(&ended), "");
 }
+
+#[test]
+fn a_lock_held_by_another_program_holds_nobody_up_and_what_is_forgotten_is_said() {
+    let (ana, ben) = (Home::new(), Home::new());
+    fs::create_dir(ben.data()).unwrap();
+    let lock = fs::File::create(ben.data().join("known_peers.lock")).unwrap();
+    lock.lock().unwrap();
+    let (listening, dialling) = meet(&ana, &ben, &[], &[]);
+    let warned = dialling.wait_for(|event| text(event, "text").contains("not remembered"));
+    assert!(text(&warned, "text").contains("known_peers.lock"), "{warned}");
+    listening.send("hello");
+    dialling.message("hello");
+    // A verification that cannot be written is an error, and the session goes on.
+    dialling.send("/verify");
+    assert_eq!(dialling.event("error")["code"], "peers-file");
+    lock.unlock().unwrap();
+    leave((listening, dialling));
+}
+
+#[test]
+fn what_another_program_writes_into_the_file_counts_at_once() {
+    let (ana, ben) = (Home::new(), Home::new());
+    leave(meet(&ana, &ben, &[], &[]));
+    // The listener is there before its user renames the peer.
+    let listening = ana.listen("ana", &[]);
+    assert!(run(&ana, &["peers", "rename", "ben", "benjamin"]).status.success());
+    let dialling = ben.connect("ben", listening.addr(), &[]);
+    let connected = listening.event("connected");
+    assert_eq!((text(&connected, "peer"), text(&connected, "trust")), ("benjamin", "known"));
+    leave((listening, dialling));
+}
