@@ -1,8 +1,8 @@
 //! Dialling: every address of the peer, within one deadline; again while the user waits; again after a loss.
 //!
-//! 1. [`Dialler::connect`] runs on a thread of its own and reports to the owner once.
-//! 2. After a loss [`Dialler::redial`] does the same, with growing pauses, until the owner's reconnect_timeout ends.
-//! 3. Both look at a flag that the owner sets, so that nothing dials on after the session ended.
+//! 1. [`Dialler::connect`] runs on a thread of its own and reports to the event loop once.
+//! 2. After a loss [`Dialler::redial`] does the same, with growing pauses, until the event loop stops it.
+//! 3. Both check a flag that the event loop sets, so that nothing dials on after the session ended.
 
 use super::address::Address;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
@@ -11,18 +11,18 @@ use crate::error_text::io_error_text;
 use crate::protocol::frame::Greeting;
 use std::io;
 use std::net::TcpStream;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 
 /// The first pause before dialling again.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
-/// The longest: so long may a peer wait that is back.
+/// The longest: a peer that is back waits at most so long.
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 
-/// How often a pause looks whether the machine slept meanwhile.
-const LOOK: Duration = Duration::from_secs(1);
-/// So much more time on the wall clock than on the monotonic one, which stands still meanwhile, is a sleep.
+/// How often a pause checks whether the machine was asleep.
+const SLEEP_CHECK: Duration = Duration::from_secs(1);
+/// The wall clock being so far ahead of the monotonic clock means that the machine was asleep.
 const SLEPT: Duration = Duration::from_secs(2);
 
 /// Why nobody was reached.
@@ -34,10 +34,10 @@ pub enum DialError {
     /// No address could be connected to; the last one's reason.
     #[error("cannot connect to {0}: {cause}{hint}", cause = io_error_text(.1), hint = hint(.1))]
     Connect(Address, #[source] io::Error),
-    /// Somebody answered, and it came to nothing.
+    /// Somebody answered, and the opening failed.
     #[error("{}", open_words(.0, .1))]
     Open(Address, #[source] ConnectError),
-    /// The owner does not want it any more.
+    /// The event loop stopped it.
     #[error("dialling was stopped")]
     Stopped,
 }
@@ -60,43 +60,54 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Lets the owner stop a dialling thread, or wake it from its pause.
+/// Lets the event loop stop a dialling thread, or end its pause.
 #[derive(Debug, Default)]
 pub struct Wake {
-    state: Mutex<(bool, bool)>,
+    state: Mutex<WakeState>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct WakeState {
+    stopped: bool,
+    try_now: bool,
 }
 
 impl Wake {
     /// No more tries.
     pub fn stop(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
+        self.lock().stopped = true;
         self.changed.notify_all();
     }
 
     /// Try now.
     pub fn now(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.lock().try_now = true;
         self.changed.notify_all();
     }
 
     fn is_stopped(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0
+        self.lock().stopped
     }
 
-    /// Waits for `pause`, or less when woken, by the owner or together with the machine.
+    /// Waits for `pause`, or less when woken, or when the machine was asleep meanwhile.
     fn pause(&self, pause: Duration) {
-        let (begun, by_the_wall) = (Instant::now(), SystemTime::now());
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while !state.0 && !state.1 && begun.elapsed() < pause {
-            let left = pause.saturating_sub(begun.elapsed()).min(LOOK);
+        let (begun, wall_clock) = (Instant::now(), SystemTime::now());
+        let mut state = self.lock();
+        while !state.stopped && !state.try_now && begun.elapsed() < pause {
+            let left = pause.saturating_sub(begun.elapsed()).min(SLEEP_CHECK);
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            let slept = by_the_wall.elapsed().unwrap_or_default().saturating_sub(begun.elapsed());
+            // The monotonic clock stands still while the machine sleeps.
+            let slept = wall_clock.elapsed().unwrap_or_default().saturating_sub(begun.elapsed());
             if slept > SLEPT {
                 break;
             }
         }
-        state.1 = false;
+        state.try_now = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WakeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,21 +127,21 @@ impl Dialler {
     /// # Errors
     /// See [`DialError`].
     pub fn connect(&self, greeting: &Greeting, wait: bool, wake: &Wake) -> Result<Established, DialError> {
-        let mut pause = Pauses::default();
+        let mut backoff = Backoff::default();
         loop {
-            let failure = match self.once(greeting) {
+            let failure = match self.dial_once(greeting) {
                 Err(error @ (DialError::Resolve(..) | DialError::Connect(..))) if wait => error,
                 other => return other,
             };
-            wake.pause(pause.next());
+            wake.pause(backoff.next());
             if wake.is_stopped() {
                 return Err(failure);
             }
         }
     }
 
-    /// Dials until the session is back or the peer says that it is gone; gives up only when stopped. `at_once` is without a pause
-    /// before the first try; `news` hears why somebody who answers is not the peer, once for each reason.
+    /// Dials until the session is back, the peer says that it is gone, or it is stopped. `at_once` leaves out the pause before the
+    /// first try; `on_failure` gets the words for an answer that was not the peer's, when they differ from the last.
     ///
     /// # Errors
     /// [`DialError::Stopped`], or the peer's word that there is no such session.
@@ -139,18 +150,18 @@ impl Dialler {
         greeting: &Greeting,
         at_once: bool,
         wake: &Wake,
-        news: &dyn Fn(String),
+        on_failure: &dyn Fn(String),
     ) -> Result<Established, DialError> {
-        let mut pause = Pauses::default();
+        let mut backoff = Backoff::default();
         let mut told = None;
         if !at_once {
-            wake.pause(pause.next());
+            wake.pause(backoff.next());
         }
         loop {
             if wake.is_stopped() {
                 return Err(DialError::Stopped);
             }
-            match self.once(greeting) {
+            match self.dial_once(greeting) {
                 Ok(opened) => return Ok(opened),
                 Err(DialError::Open(address, error)) if error.is_forgotten() => {
                     return Err(DialError::Open(address, error));
@@ -160,15 +171,15 @@ impl Dialler {
                     let words = error.to_string();
                     if told.as_ref() != Some(&words) {
                         told = Some(words.clone());
-                        news(words);
+                        on_failure(words);
                     }
                 }
             }
-            wake.pause(pause.next());
+            wake.pause(backoff.next());
         }
     }
 
-    fn once(&self, greeting: &Greeting) -> Result<Established, DialError> {
+    fn dial_once(&self, greeting: &Greeting) -> Result<Established, DialError> {
         let deadline = Instant::now() + self.timeout;
         let address = || self.address.clone();
         let candidates = self.address.resolve().map_err(|error| DialError::Resolve(address(), error))?;
@@ -194,22 +205,74 @@ impl Dialler {
     }
 }
 
-/// Growing pauses, each up to half longer or shorter by chance, so that many diallers do not come at once.
+/// Pauses that double, each up to half longer or shorter at random, so that many diallers do not come at once.
 #[derive(Debug)]
-struct Pauses(Duration);
+struct Backoff(Duration);
 
-impl Default for Pauses {
+impl Default for Backoff {
     fn default() -> Self {
         Self(PAUSE_FIRST)
     }
 }
 
-impl Pauses {
+impl Backoff {
     fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (pause * 2).min(PAUSE_LONGEST);
-        // Without randomness the pause is merely the plain one.
-        let chance = getrandom::u32().unwrap_or(1 << 31) >> 24;
-        pause / 2 + pause * chance / 256
+        // Without randomness the pause is the plain one.
+        let random = getrandom::u32().unwrap_or(1 << 31) >> 24;
+        pause / 2 + pause * random / 256
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{HELLO, Hello, HelloError, KeyVerdict, Mode};
+    use crate::identity::Identity;
+    use crate::net::address::DialAddress;
+    use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+
+    #[test]
+    fn a_hello_of_another_mode_does_not_end_a_lost_session() {
+        // Anybody on the way can send one, for it is not authenticated.
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap().to_string().parse::<DialAddress>().unwrap().0;
+        let answering = thread::spawn(move || {
+            for _ in 0..2 {
+                let mut stream = socket.accept().unwrap().0;
+                stream.write_all(&Hello::new(Mode::Code).unwrap().encode()).unwrap();
+                let _ = stream.read_exact(&mut [0; HELLO]);
+            }
+        });
+        let credentials = DialCredentials {
+            identity: Arc::new(Identity::generate().unwrap()),
+            code: None,
+            accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
+        };
+        let dialler = Dialler { address: address.clone(), timeout: Duration::from_secs(60), credentials };
+        let greeting = Greeting {
+            intent: Intent::Resume,
+            session: [1; 16],
+            received: 0,
+            reconnect_timeout: RECONNECT_FOREVER,
+            name: "ben".into(),
+        };
+        let wake = Arc::new(Wake::default());
+        let (tell, told) = mpsc::channel();
+        let redialling = {
+            let wake = Arc::clone(&wake);
+            thread::spawn(move || dialler.redial(&greeting, true, &wake, &|words| tell.send(words).unwrap()))
+        };
+        assert_eq!(told.recv().unwrap(), format!("{address}: {}", HelloError::TheyUseACode));
+        // It dialled again after the first answer.
+        answering.join().unwrap();
+        wake.stop();
+        assert!(matches!(redialling.join().unwrap(), Err(DialError::Stopped)));
+        assert_eq!(told.iter().count(), 0, "the same words once");
     }
 }

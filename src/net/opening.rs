@@ -88,10 +88,9 @@ impl From<ReadError> for ConnectError {
 }
 
 impl ConnectError {
-    /// Whether a redialled peer says by this that it does not have the session any more.
+    /// Whether a redialled peer says by this that it does not have the session any more. Only what is authenticated counts.
     pub fn is_forgotten(&self) -> bool {
-        // A listener that asks for a code again waits for somebody new.
-        matches!(self, Self::Refused(Refusal::NoSuchSession) | Self::Hello(HelloError::TheyUseACode))
+        matches!(self, Self::Refused(Refusal::NoSuchSession))
     }
 }
 

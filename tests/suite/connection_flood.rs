@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant};
 const HELD: usize = 320;
 /// Threads that strangers come from.
 const CROWD: usize = 4;
-/// Descriptors that the listener may hold beyond its usual ones: 256 that wait, 8 handshakes with two handles each, one at the accept.
-const DESCRIPTORS: usize = 256 + 2 * 8 + 8;
+/// Descriptors that the listener may hold beyond its usual ones: 64 callers, as many that were evicted and have not ended yet, one at
+/// the accept.
+const DESCRIPTORS: usize = 2 * 64 + 8;
 /// Memory that all that may cost, in KiB: sockets and stacks of handshakes in use, not what strangers send.
 const MEMORY: usize = 24 << 10;
 /// Descriptors that may be left when the strangers are gone.
@@ -242,6 +244,25 @@ fn two_thousand_strangers_change_nothing_for_two_who_talk() {
     let report = besiege(2_000, Duration::from_secs(6), 48, Some(8 << 20));
     assert_eq!(report.strangers, 2_000, "everyone was let in to the door");
     report.holds();
+}
+
+#[test]
+fn a_listener_without_descriptors_says_so_and_takes_callers_again_when_it_has_some() {
+    let home = Home::new();
+    let ana = home.listen("ana", &[]);
+    let limit = |descriptors: usize| {
+        let (pid, soft) = (ana.pid().to_string(), format!("--nofile={descriptors}:"));
+        assert!(Command::new("prlimit").args(["--pid", &pid, &soft]).status().unwrap().success());
+    };
+    limit(usage(ana.pid()).descriptors + 2);
+    let strangers: Vec<_> = (0..4).map(|_| TcpStream::connect(ana.addr()).unwrap()).collect();
+    ana.wait_for(|event| is(event, "warning") && text(event, "text").contains("callers cannot be taken"));
+    drop(strangers);
+    // A session needs descriptors of its own.
+    limit(256);
+    let ben = Home::new().connect("ben", ana.addr(), &[]);
+    ben.send("here I am");
+    ana.message("here I am");
 }
 
 /// `P2PCHAT_STRANGERS=COUNT` in a minute, 10,000 by default:
