@@ -1,6 +1,7 @@
 //! A peer's public key, and how people and files write it.
 
 use crate::text::SafeText;
+use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::{agreement, rand::SystemRandom};
 use std::fmt;
 use thiserror::Error;
@@ -29,14 +30,11 @@ pub struct KeyRejected(pub String);
 const FINGERPRINT_CONTEXT: &str = "p2pchat/1 2026 fingerprint";
 const FINGERPRINT_BYTES: usize = 20;
 const FINGERPRINT_GROUP: usize = 4;
-/// RFC 4648, section 6.
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 impl PublicKey {
     /// What people compare and scripts store: 8 groups of 4 characters (PROTOCOL.md section 10).
     pub fn fingerprint(&self) -> String {
-        let digest = blake3::derive_key(FINGERPRINT_CONTEXT, &self.0);
-        let digits = base32(digest.get(..FINGERPRINT_BYTES).unwrap_or_default());
+        let digits = BASE32_NOPAD.encode(&self.fingerprint_bytes());
         let mut text = String::new();
         for (place, digit) in digits.chars().enumerate() {
             if place > 0 && place % FINGERPRINT_GROUP == 0 {
@@ -45,6 +43,13 @@ impl PublicKey {
             text.push(digit);
         }
         text
+    }
+
+    /// The bytes that [`PublicKey::fingerprint`] writes.
+    pub fn fingerprint_bytes(&self) -> [u8; FINGERPRINT_BYTES] {
+        let mut bytes = [0; FINGERPRINT_BYTES];
+        bytes.iter_mut().zip(blake3::derive_key(FINGERPRINT_CONTEXT, &self.0)).for_each(|(to, from)| *to = from);
+        bytes
     }
 
     /// The key for the peers file: 64 hexadecimal digits, lower case.
@@ -76,41 +81,14 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-fn base32(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    // Bytes that fill whole groups of 5 need no padding, and 20 do.
-    for group in bytes.chunks_exact(5) {
-        let bits = group.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        for place in (0..8_u32).rev() {
-            let digit = usize::try_from(bits >> (5 * place) & 31).ok().and_then(|digit| BASE32.get(digit));
-            text.extend(digit.map(|digit| char::from(*digit)));
-        }
-    }
-    text
-}
-
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+    HEXLOWER.encode(bytes)
 }
 
 /// 32 bytes from exactly 64 hexadecimal digits.
 pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let pairs = text.as_bytes().chunks_exact(2);
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        let &[high, low] = pair else { return None };
-        let digits = (char::from(high).to_digit(16)?, char::from(low).to_digit(16)?);
-        *byte = u8::try_from(digits.0 << 4 | digits.1).ok()?;
-    }
-    Some(bytes)
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -119,18 +97,11 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn base32_gives_the_test_vectors_of_rfc_4648() {
-        assert_eq!(base32(b"fooba"), "MZXW6YTB");
-        assert_eq!(base32(b"foobafooba"), "MZXW6YTBMZXW6YTB");
-        assert_eq!(base32(&[0xff; 5]), "77777777");
-    }
-
-    #[test]
     fn a_fingerprint_is_eight_groups_of_four() {
         let text = PublicKey([7; 32]).fingerprint();
         let groups: Vec<_> = text.split('-').collect();
         assert_eq!(groups.len(), 8);
-        assert!(groups.iter().all(|group| group.len() == 4 && group.bytes().all(|byte| BASE32.contains(&byte))));
+        assert!(groups.iter().all(|group| group.len() == 4 && BASE32_NOPAD.decode(group.repeat(2).as_bytes()).is_ok()));
     }
 
     #[test]
