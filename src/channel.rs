@@ -9,11 +9,13 @@
 //! 2. With a code: both send a SPAKE2 message, which gives a key that one who lacks the code can guess only once.
 //! 3. Three Noise messages XX, with that key as psk0; the static key is checked as soon as it is known.
 //! 4. The handshake splits into one key a direction, and every record from then on is sealed.
-//! 5. Without a code: commitment, nonce, reveal give the number that two people compare.
+//! 5. An ML-KEM key and its ciphertext give both keys a second source ([`hybrid`]).
+//! 6. Without a code: commitment, nonce, reveal give the number that two people compare.
 
 mod code;
 mod handshake;
 mod hello;
+mod hybrid;
 mod record;
 
 pub use crate::keys::{KeyRejected, KeyTextError, KeyVerdict, PublicKey};
@@ -99,6 +101,8 @@ pub enum HandshakeStep {
     Message2,
     /// Noise message 3, initiator to responder.
     Message3,
+    /// The exchange of ML-KEM key and ciphertext.
+    HybridKeys,
     /// The exchange that gives the verification number.
     Verification,
 }
@@ -110,6 +114,7 @@ impl fmt::Display for HandshakeStep {
             Self::Message1 => "at message 1 of the handshake",
             Self::Message2 => "at message 2 of the handshake",
             Self::Message3 => "at message 3 of the handshake",
+            Self::HybridKeys => "at the exchange of the post-quantum keys",
             Self::Verification => "at the exchange of the verification number",
         })
     }
@@ -137,9 +142,9 @@ pub enum HandshakeError {
     /// The peer: a message of another length than the protocol's.
     #[error("the peer sent {1} bytes {0}, where another length is due")]
     BadLength(HandshakeStep, u16),
-    /// The peer: a SPAKE2 message that is none.
-    #[error("the peer sent a malformed message {}", HandshakeStep::Code)]
-    Malformed,
+    /// The peer: a SPAKE2 message or an ML-KEM key that is none.
+    #[error("the peer sent a malformed message {0}")]
+    Malformed(HandshakeStep),
     /// The peer: a static key for which every secret is zero.
     #[error("the peer's key is of low order; it is broken, or somebody tries to weaken the encryption")]
     LowOrderKey,
@@ -159,8 +164,8 @@ pub enum HandshakeError {
     )]
     Commitment,
     /// The peer: a frame that is not due, or no frame at all.
-    #[error("the peer sent something else {}", HandshakeStep::Verification)]
-    UnexpectedFrame,
+    #[error("the peer sent something else {0}")]
+    UnexpectedFrame(HandshakeStep),
     /// The network or the system: the stream failed.
     #[error("input or output failed {0}: {cause}", cause = io_error_text(.1))]
     Io(HandshakeStep, #[source] io::Error),

@@ -1,13 +1,16 @@
 //! From two checked hellos to a channel.
 //!
-//! EventLoop of the handshake's messages: SPAKE2, Noise, the verification number. Each step either goes on or drops everything; no
+//! Owner of the handshake's messages: SPAKE2, Noise, the hybrid keys, the verification number. Each step either goes on or drops everything; no
 //! state of a handshake outlives [`establish`].
 
+use super::hybrid::{HybridMaterial, KemPair, MESSAGE, SEED, encapsulate};
+use super::record::read_frame_of;
 use super::{
     Channel, Code, HandshakeError, HandshakeStep, Hello, KeyVerdict, Mode, Opener, PublicKey, ReadError, Role, Sealer,
-    StreamError, Terms, Verification, WriteError, read_frame, write_frame,
+    StreamError, Terms, Verification, WriteError, write_frame,
 };
-use crate::protocol::frame::Frame;
+use crate::protocol::frame::{Frame, KEM_CT, KEM_KEY};
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use snow::HandshakeState;
 use spake2::{Ed25519Group, Identity as Side, Password, Spake2};
 use std::io::{Read, Write};
@@ -29,6 +32,8 @@ const MESSAGE_1_OPEN: usize = 32;
 const MESSAGE_1_CODE: usize = 48;
 /// Bytes of message 2.
 const MESSAGE_2: usize = 96;
+/// The longest body of a frame of the verification number.
+const VERIFICATION: usize = 32;
 /// Bytes of message 3.
 const MESSAGE_3: usize = 64;
 /// Room for the longest message and the tag that snow wants room for after each, needed or not.
@@ -57,6 +62,10 @@ pub(super) struct FixedRandomness {
     pub(super) spake: Option<[u8; 64]>,
     /// The private key of `e`.
     pub(super) ephemeral: Option<[u8; 32]>,
+    /// The seed of the initiator's ML-KEM key pair.
+    pub(super) kem_seed: Option<[u8; SEED]>,
+    /// The randomness of the responder's encapsulation.
+    pub(super) kem_message: Option<[u8; MESSAGE]>,
     /// The nonce for the verification number.
     pub(super) nonce: Option<[u8; 32]>,
 }
@@ -66,27 +75,27 @@ pub(super) fn establish_with<S: Read + Write>(
     own: &Hello,
     theirs: &Hello,
     terms: &Terms<'_>,
-    draws: &FixedRandomness,
+    fixed: &FixedRandomness,
 ) -> Result<Channel, HandshakeError> {
     let mut wire = Wire { stream };
     let agreed = match (own.mode(), terms.code) {
         (Mode::Open, None) => None,
-        (Mode::Code, Some(code)) => Some(agree(&mut wire, terms.role, code, draws)?),
+        (Mode::Code, Some(code)) => Some(agree(&mut wire, terms.role, code, fixed)?),
         _ => return Err(HandshakeError::Internal("the mode and the code do not belong together")),
     };
-    let mut noise = begin(own, theirs, terms, agreed.as_ref(), draws)?;
+    let mut noise = begin(own, theirs, terms, agreed.as_ref(), fixed)?;
     let (peer, verdict) = match terms.role {
         Role::Initiator => initiate(&mut wire, &mut noise, terms)?,
         Role::Responder => respond(&mut wire, &mut noise, terms)?,
     };
-    let (mut sealer, mut opener) = split(&mut noise, terms.role)?;
-    let verification = match own.mode() {
-        Mode::Open => {
-            let hash = noise.get_handshake_hash();
-            Some(number(wire.stream, &mut sealer, &mut opener, terms.role, hash, draws)?)
-        }
-        Mode::Code => None,
+    let mut records = Records::new(wire.stream, &mut noise, terms.role)?;
+    let hash = noise.get_handshake_hash();
+    let nonces = match (terms.role, own.mode()) {
+        (Role::Initiator, mode) => records.initiate(hash, mode, fixed)?,
+        (Role::Responder, mode) => records.respond(hash, mode, fixed)?,
     };
+    let Records { sealer, opener, .. } = records;
+    let verification = nonces.map(|(nonce_i, nonce_r)| verification(hash, &nonce_i, &nonce_r));
     Ok(Channel { sealer, opener, peer, verdict, verification })
 }
 
@@ -101,12 +110,16 @@ fn agree<S: Read + Write>(
     wire: &mut Wire<'_, S>,
     role: Role,
     code: &Code,
-    draws: &FixedRandomness,
+    fixed: &FixedRandomness,
 ) -> Result<Agreed, HandshakeError> {
-    let (state, ours) = start_spake(role, code, draws);
+    let (state, ours) = start_spake(role, code, fixed);
     wire.send(HandshakeStep::Code, &ours)?;
     let theirs = wire.receive::<SPAKE>(HandshakeStep::Code)?;
-    let key = Zeroizing::new(state.finish(&theirs).map_err(|_| HandshakeError::Malformed)?);
+    let malformed = HandshakeError::Malformed(HandshakeStep::Code);
+    if !theirs.last_chunk().is_some_and(is_of_prime_order) {
+        return Err(malformed);
+    }
+    let key = Zeroizing::new(state.finish(&theirs).map_err(|_| malformed)?);
     let psk = Zeroizing::new(blake3::derive_key(PSK_CONTEXT, &key));
     let theirs = theirs.to_vec();
     let (message_i, message_r) = match role {
@@ -116,18 +129,26 @@ fn agree<S: Read + Write>(
     Ok(Agreed { message_i, message_r, psk })
 }
 
-fn start_spake(role: Role, code: &Code, draws: &FixedRandomness) -> (Spake2<Ed25519Group>, Vec<u8>) {
+/// Whether these bytes are the one encoding of a point whose order is the prime one of the group.
+fn is_of_prime_order(encoded: &[u8; 32]) -> bool {
+    let encoded = CompressedEdwardsY(*encoded);
+    encoded
+        .decompress()
+        .is_some_and(|point| point.compress() == encoded && point.is_torsion_free() && !point.is_small_order())
+}
+
+fn start_spake(role: Role, code: &Code, fixed: &FixedRandomness) -> (Spake2<Ed25519Group>, Vec<u8>) {
     let password = Password::new(code.secret());
     let (a, b) = (Side::new(SIDE_INITIATOR), Side::new(SIDE_RESPONDER));
     #[cfg(test)]
-    if let Some(bytes) = draws.spake {
-        let fixed = super::tests::vectors::Fixed(bytes);
+    if let Some(bytes) = fixed.spake {
+        let rng = super::tests::vectors::Fixed(bytes);
         return match role {
-            Role::Initiator => Spake2::start_a_with_rng(&password, &a, &b, fixed),
-            Role::Responder => Spake2::start_b_with_rng(&password, &a, &b, fixed),
+            Role::Initiator => Spake2::start_a_with_rng(&password, &a, &b, rng),
+            Role::Responder => Spake2::start_b_with_rng(&password, &a, &b, rng),
         };
     }
-    debug_assert!(draws.spake.is_none(), "only tests fix the scalar");
+    debug_assert!(fixed.spake.is_none(), "only tests fix the scalar");
     match role {
         Role::Initiator => Spake2::start_a(&password, &a, &b),
         Role::Responder => Spake2::start_b(&password, &a, &b),
@@ -139,7 +160,7 @@ fn begin(
     theirs: &Hello,
     terms: &Terms<'_>,
     agreed: Option<&Agreed>,
-    draws: &FixedRandomness,
+    fixed: &FixedRandomness,
 ) -> Result<HandshakeState, HandshakeError> {
     let internal = |_| HandshakeError::Internal("the cryptography does not start");
     let (hello_i, hello_r) = match terms.role {
@@ -155,8 +176,8 @@ fn begin(
     if let Some(agreed) = agreed {
         builder = builder.psk(0, &agreed.psk).map_err(internal)?;
     }
-    if let Some(fixed) = &draws.ephemeral {
-        builder = builder.fixed_ephemeral_key_for_testing_only(fixed);
+    if let Some(ephemeral) = &fixed.ephemeral {
+        builder = builder.fixed_ephemeral_key_for_testing_only(ephemeral);
     }
     match terms.role {
         Role::Initiator => builder.build_initiator(),
@@ -226,66 +247,135 @@ fn check_key(noise: &HandshakeState, terms: &Terms<'_>) -> Result<(PublicKey, Ke
     Ok((key, verdict))
 }
 
-fn split(noise: &mut HandshakeState, role: Role) -> Result<(Sealer, Opener), HandshakeError> {
-    let (from_i, from_r) = noise.dangerously_get_raw_split();
-    let (from_i, from_r) = (Zeroizing::new(from_i), Zeroizing::new(from_r));
-    let (send, receive) = match role {
-        Role::Initiator => (from_i, from_r),
-        Role::Responder => (from_r, from_i),
-    };
-    let halves = Sealer::new(&send).zip(Opener::new(&receive));
-    halves.ok_or(HandshakeError::Internal("the cryptography refuses the keys"))
+/// What follows Noise, in records: the hybrid keys, and in open mode between them and after them the verification number. For that,
+/// both commit before they know the other's nonce: the initiator chooses before it can know the responder's, the responder before
+/// it can know the initiator's, so neither can steer the number.
+struct Records<'s, S> {
+    stream: &'s mut S,
+    sealer: Sealer,
+    opener: Opener,
+    /// The key of each direction before the hybrid keys, from Noise.
+    noise_keys: NoiseKeys,
 }
 
-/// Commit, answer, reveal: the initiator chooses before it can know the responder's nonce, the responder before it can know the
-/// initiator's, so neither can steer the number.
-fn number<S: Read + Write>(
-    stream: &mut S,
-    sealer: &mut Sealer,
-    opener: &mut Opener,
-    role: Role,
-    hash: &[u8],
-    draws: &FixedRandomness,
-) -> Result<Verification, HandshakeError> {
-    let ours = match draws.nonce {
-        Some(fixed) => fixed,
-        None => fresh()?,
-    };
-    let (nonce_i, nonce_r) = match role {
-        Role::Initiator => {
-            write_frame(stream, sealer, &Frame::Commit(commitment(&ours)))?;
-            let Frame::Nonce(theirs) = read_frame(stream, opener)? else {
-                return Err(HandshakeError::UnexpectedFrame);
-            };
-            write_frame(stream, sealer, &Frame::Reveal(ours))?;
-            (ours, theirs)
+struct NoiseKeys {
+    send: Zeroizing<[u8; 32]>,
+    receive: Zeroizing<[u8; 32]>,
+}
+
+/// The nonces of initiator and responder.
+type Nonces = ([u8; 32], [u8; 32]);
+
+impl<'s, S: Read + Write> Records<'s, S> {
+    fn new(stream: &'s mut S, noise: &mut HandshakeState, role: Role) -> Result<Self, HandshakeError> {
+        let (from_i, from_r) = noise.dangerously_get_raw_split();
+        let (from_i, from_r) = (Zeroizing::new(from_i), Zeroizing::new(from_r));
+        let (send, receive) = match role {
+            Role::Initiator => (from_i, from_r),
+            Role::Responder => (from_r, from_i),
+        };
+        let halves = Sealer::new(&send).zip(Opener::new(&receive));
+        let (sealer, opener) = halves.ok_or(HandshakeError::Internal("the cryptography refuses the keys"))?;
+        Ok(Self { stream, sealer, opener, noise_keys: NoiseKeys { send, receive } })
+    }
+
+    fn initiate(&mut self, hash: &[u8], mode: Mode, fixed: &FixedRandomness) -> Result<Option<Nonces>, HandshakeError> {
+        let pair = KemPair::from_seed(&Zeroizing::new(random(fixed.kem_seed)?));
+        self.send(HandshakeStep::HybridKeys, &Frame::KemKey(pair.public.clone()))?;
+        let ours = match mode {
+            Mode::Open => Some(random(fixed.nonce)?),
+            Mode::Code => None,
+        };
+        if let Some(ours) = &ours {
+            self.send(HandshakeStep::Verification, &Frame::Commit(commitment(ours)))?;
         }
-        Role::Responder => {
-            let Frame::Commit(promised) = read_frame(stream, opener)? else {
-                return Err(HandshakeError::UnexpectedFrame);
-            };
-            write_frame(stream, sealer, &Frame::Nonce(ours))?;
-            let Frame::Reveal(theirs) = read_frame(stream, opener)? else {
-                return Err(HandshakeError::UnexpectedFrame);
-            };
-            if commitment(&theirs) != promised {
-                return Err(HandshakeError::Commitment);
-            }
-            (theirs, ours)
+        let Frame::KemCt(ciphertext) = self.receive(HandshakeStep::HybridKeys, KEM_CT)? else {
+            return Err(HandshakeError::UnexpectedFrame(HandshakeStep::HybridKeys));
+        };
+        let material = pair.finish(hash, &ciphertext);
+        self.change_sending_key(&material)?;
+        self.change_receiving_key(&material)?;
+        let Some(ours) = ours else { return Ok(None) };
+        let Frame::Nonce(theirs) = self.receive(HandshakeStep::Verification, VERIFICATION)? else {
+            return Err(HandshakeError::UnexpectedFrame(HandshakeStep::Verification));
+        };
+        self.send(HandshakeStep::Verification, &Frame::Reveal(ours))?;
+        Ok(Some((ours, theirs)))
+    }
+
+    fn respond(&mut self, hash: &[u8], mode: Mode, fixed: &FixedRandomness) -> Result<Option<Nonces>, HandshakeError> {
+        let Frame::KemKey(public) = self.receive(HandshakeStep::HybridKeys, KEM_KEY)? else {
+            return Err(HandshakeError::UnexpectedFrame(HandshakeStep::HybridKeys));
+        };
+        let message = Zeroizing::new(random(fixed.kem_message)?);
+        let shared = encapsulate(hash, &public, &message);
+        let (ciphertext, material) = shared.ok_or(HandshakeError::Malformed(HandshakeStep::HybridKeys))?;
+        self.send(HandshakeStep::HybridKeys, &Frame::KemCt(ciphertext))?;
+        self.change_sending_key(&material)?;
+        if mode == Mode::Code {
+            self.change_receiving_key(&material)?;
+            return Ok(None);
         }
-    };
-    let material = [hash, &nonce_i, &nonce_r].concat();
-    let derived = blake3::derive_key(VERIFICATION_CONTEXT, &material);
+        // The initiator sent COMMIT before it had our ciphertext.
+        let Frame::Commit(promised) = self.receive(HandshakeStep::Verification, VERIFICATION)? else {
+            return Err(HandshakeError::UnexpectedFrame(HandshakeStep::Verification));
+        };
+        self.change_receiving_key(&material)?;
+        let ours = random(fixed.nonce)?;
+        self.send(HandshakeStep::Verification, &Frame::Nonce(ours))?;
+        let Frame::Reveal(theirs) = self.receive(HandshakeStep::Verification, VERIFICATION)? else {
+            return Err(HandshakeError::UnexpectedFrame(HandshakeStep::Verification));
+        };
+        if commitment(&theirs) != promised {
+            return Err(HandshakeError::Commitment);
+        }
+        Ok(Some((theirs, ours)))
+    }
+
+    fn change_sending_key(&mut self, material: &HybridMaterial) -> Result<(), HandshakeError> {
+        let changed = self.sealer.change_key(&material.key(&self.noise_keys.send));
+        changed.ok_or(HandshakeError::Internal("the cryptography refuses the keys"))
+    }
+
+    fn change_receiving_key(&mut self, material: &HybridMaterial) -> Result<(), HandshakeError> {
+        let changed = self.opener.change_key(&material.key(&self.noise_keys.receive));
+        changed.ok_or(HandshakeError::Internal("the cryptography refuses the keys"))
+    }
+
+    fn send(&mut self, step: HandshakeStep, frame: &Frame) -> Result<(), HandshakeError> {
+        write_frame(self.stream, &mut self.sealer, frame).map_err(|error| match error {
+            WriteError::Stream(error) => at(step, error),
+            WriteError::Seal(_) => HandshakeError::Internal("a frame cannot be sealed"),
+        })
+    }
+
+    /// Receives a frame with a body of at most `most` bytes.
+    fn receive(&mut self, step: HandshakeStep, most: usize) -> Result<Frame, HandshakeError> {
+        read_frame_of(self.stream, &mut self.opener, 1 + most).map_err(|error| match error {
+            ReadError::Stream(error) => at(step, error),
+            ReadError::Length(length) => HandshakeError::BadLength(step, length),
+            ReadError::Open(_) => HandshakeError::Tampered(step),
+            ReadError::Frame(_) => HandshakeError::UnexpectedFrame(step),
+        })
+    }
+}
+
+fn verification(hash: &[u8], nonce_i: &[u8; 32], nonce_r: &[u8; 32]) -> Verification {
+    let derived = blake3::derive_key(VERIFICATION_CONTEXT, &[hash, nonce_i, nonce_r].concat());
     let head = derived.first_chunk().copied().unwrap_or_default();
-    Ok(Verification(u64::from_be_bytes(head) % Verification::NUMBERS))
+    Verification(u64::from_be_bytes(head) % Verification::NUMBERS)
 }
 
 fn commitment(nonce: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key(COMMITMENT_CONTEXT, nonce)
 }
 
-fn fresh() -> Result<[u8; 32], HandshakeError> {
-    let mut bytes = [0; 32];
+/// Fresh randomness, unless a test vector fixes it.
+fn random<const N: usize>(fixed: Option<[u8; N]>) -> Result<[u8; N], HandshakeError> {
+    if let Some(fixed) = fixed {
+        return Ok(fixed);
+    }
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| HandshakeError::Internal("this system gives no randomness"))?;
     Ok(bytes)
 }
@@ -328,26 +418,5 @@ fn at(stage: HandshakeStep, error: StreamError) -> HandshakeError {
         StreamError::Closed => HandshakeError::Closed(stage),
         StreamError::Silent => HandshakeError::Silent(stage),
         StreamError::Io(error) => HandshakeError::Io(stage, error),
-    }
-}
-
-/// Frames are read and written during the handshake for the verification number alone.
-impl From<ReadError> for HandshakeError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Stream(error) => at(HandshakeStep::Verification, error),
-            ReadError::Length(length) => Self::BadLength(HandshakeStep::Verification, length),
-            ReadError::Open(_) => Self::Tampered(HandshakeStep::Verification),
-            ReadError::Frame(_) => Self::UnexpectedFrame,
-        }
-    }
-}
-
-impl From<WriteError> for HandshakeError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Stream(error) => at(HandshakeStep::Verification, error),
-            WriteError::Seal(_) => Self::Internal("a frame cannot be sealed"),
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::StreamError;
 use crate::net::buffer::{LENGTH, TAG};
-use crate::protocol::frame::{Frame, FrameError, NAME};
+use crate::protocol::frame::{Frame, FrameError, KEM_KEY, NAME};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
 use std::io::{Read, Write};
@@ -20,8 +20,10 @@ const REKEY_COUNTER: u64 = u64::MAX;
 const KEY: usize = 32;
 /// The least a record can hold: a kind byte and the tag.
 const SHORTEST: usize = 1 + TAG;
-/// The longest frame before the session begins: a greeting with the longest name. A stranger gets no more memory than this.
-const OPENING_FRAME: usize = 1 + 1 + 16 + 8 + 4 + 1 + NAME;
+/// The longest greeting: that with the longest name.
+const GREETING: usize = 1 + 1 + 16 + 8 + 4 + 1 + NAME;
+/// The longest frame before the session begins. A stranger gets no more memory than this.
+const OPENING_FRAME: usize = 1 + KEM_KEY;
 
 /// Why a record cannot be sealed; this program is at fault.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,12 @@ impl Sealer {
         Some(Self { cipher: Cipher::new(key)? })
     }
 
+    /// Seals under another key from the next record on; the counter goes on.
+    pub(super) fn change_key(&mut self, key: &[u8; KEY]) -> Option<()> {
+        self.cipher.key = key_of(key)?;
+        Some(())
+    }
+
     /// Seals a record in place. It comes as 2 bytes of room for the length, the frame, and 16 bytes of room for the tag, and
     /// leaves as it goes on the wire.
     ///
@@ -117,6 +125,12 @@ impl Sealer {
 impl Opener {
     pub(super) fn new(key: &[u8; KEY]) -> Option<Self> {
         Some(Self { cipher: Some(Cipher::new(key)?) })
+    }
+
+    /// Opens under another key from the next record on; the counter goes on.
+    pub(super) fn change_key(&mut self, key: &[u8; KEY]) -> Option<()> {
+        self.cipher.as_mut()?.key = key_of(key)?;
+        Some(())
     }
 
     /// Opens the body of a record (what follows its length) in place; then all but the last 16 bytes is the frame.
@@ -150,17 +164,22 @@ pub fn write_frame<W: Write>(stream: &mut W, sealer: &mut Sealer, frame: &Frame)
     Ok(())
 }
 
-/// Reads one frame of the opening: a greeting or a smaller one.
+/// Reads a greeting, or a smaller frame.
 ///
 /// # Errors
 /// When the record is longer than that (refused before it is read), does not open, holds no frame, or the stream fails; then the
 /// connection is of no more use.
 pub fn read_frame<R: Read>(stream: &mut R, opener: &mut Opener) -> Result<Frame, ReadError> {
+    read_frame_of(stream, opener, GREETING)
+}
+
+/// Reads a frame of the opening that has at most `longest` bytes.
+pub(super) fn read_frame_of<R: Read>(stream: &mut R, opener: &mut Opener, longest: usize) -> Result<Frame, ReadError> {
     let mut length = [0; LENGTH];
     stream.read_exact(&mut length).map_err(StreamError::from)?;
     let length = u16::from_be_bytes(length);
     let mut room = [0; OPENING_FRAME + TAG];
-    let body = room.get_mut(..usize::from(length)).filter(|body| body.len() >= SHORTEST);
+    let body = room.get_mut(..usize::from(length)).filter(|body| (SHORTEST..=longest + TAG).contains(&body.len()));
     let body = body.ok_or(ReadError::Length(length))?;
     stream.read_exact(body).map_err(StreamError::from)?;
     opener.open(body)?;

@@ -22,7 +22,7 @@ struct Person {
     tries_left: AtomicUsize,
     /// What it says first; a fresh hello when it does not care.
     hello: Option<Hello>,
-    draws: FixedRandomness,
+    fixed: FixedRandomness,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Person {
             accepts: None,
             tries_left: AtomicUsize::new(3),
             hello: None,
-            draws: FixedRandomness::default(),
+            fixed: FixedRandomness::default(),
         }
     }
 
@@ -67,7 +67,7 @@ impl Person {
                 self.tries_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
             },
         };
-        establish_with(end, own, &theirs, &terms, &self.draws).map_err(Failure::Handshake)
+        establish_with(end, own, &theirs, &terms, &self.fixed).map_err(Failure::Handshake)
     }
 }
 
@@ -206,7 +206,7 @@ fn a_key_that_the_check_rejects_is_refused_before_anything_more_is_sent() {
     r.accepts = Some(stranger);
     let meeting = meet(&i, &r);
     assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::KeyRejected(_)))));
-    assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Closed(HandshakeStep::Verification)))));
+    assert!(matches!(meeting.initiator, Err(Failure::Handshake(HandshakeError::Closed(HandshakeStep::HybridKeys)))));
 }
 
 #[test]

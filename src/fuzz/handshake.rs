@@ -10,6 +10,8 @@ use crate::channel::{
 };
 use crate::identity::Identity;
 use crate::protocol::frame::Frame;
+use ml_kem::ml_kem_768::{DecapsulationKey, EncapsulationKey};
+use ml_kem::{Decapsulate, KeyExport};
 use snow::{HandshakeState, TransportState};
 use spake2::{Ed25519Group, Identity as Side, Password, Spake2};
 use std::cell::Cell;
@@ -17,7 +19,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::OnceLock;
 
 /// More than all that a side reads in an opening.
-const OPENING: usize = 512;
+const OPENING: usize = 2_048;
 
 /// See the module.
 pub fn handshake(data: &[u8]) {
@@ -71,7 +73,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (role, mode, wrong) in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 3), (1, 1, 3)] {
         seeds.push(vec![role, mode, 0, wrong]);
-        for message in 0..5 {
+        for message in 0..7 {
             for trick in 0x80..0x88 {
                 let mut seed = vec![role, mode, 0, wrong];
                 seed.resize(seed.len() + message, 0);
@@ -220,6 +222,8 @@ enum Step {
     Message1,
     Message2,
     Message3,
+    KemKey,
+    KemCt,
     Commit,
     Nonce,
     Reveal,
@@ -235,6 +239,12 @@ struct Peer {
     spake: Option<(Spake2<Ed25519Group>, Vec<u8>)>,
     noise: Option<HandshakeState>,
     transport: Option<TransportState>,
+    /// The keys of initiator and responder that Noise gave.
+    keys: ([u8; 32], [u8; 32]),
+    /// What was sent of the key exchange, as the initiator.
+    kem: Option<DecapsulationKey>,
+    /// What ML-KEM adds to the keys, as the responder.
+    material: Option<[u8; 32]>,
     hash: Vec<u8>,
     number: Option<String>,
 }
@@ -244,16 +254,28 @@ const NONCE: [u8; 32] = [9; 32];
 
 impl Peer {
     fn new(victim: Role, code: Option<Code>, hellos: Vec<u8>) -> Self {
-        use Step::{Commit, End, Message1, Message2, Message3, Nonce, Reveal, Spake};
+        use Step::{Commit, End, KemCt, KemKey, Message1, Message2, Message3, Nonce, Reveal, Spake};
         let steps: &[Step] = match (victim, &code) {
-            (Role::Initiator, None) => &[Message2, Nonce, End],
-            (Role::Initiator, Some(_)) => &[Spake, Message2, End],
-            (Role::Responder, None) => &[Message1, Message3, Commit, Reveal],
-            (Role::Responder, Some(_)) => &[Spake, Message1, Message3],
+            (Role::Initiator, None) => &[Message2, KemCt, Nonce, End],
+            (Role::Initiator, Some(_)) => &[Spake, Message2, KemCt, End],
+            (Role::Responder, None) => &[Message1, Message3, KemKey, Commit, Reveal],
+            (Role::Responder, Some(_)) => &[Spake, Message1, Message3, KemKey],
         };
         let prologue = [b"p2pchat/1".as_slice(), &hellos].concat();
-        let hash = Vec::new();
-        Self { victim, steps, prologue, code, spake: None, noise: None, transport: None, hash, number: None }
+        Self {
+            victim,
+            steps,
+            prologue,
+            code,
+            spake: None,
+            noise: None,
+            transport: None,
+            keys: Default::default(),
+            kem: None,
+            material: None,
+            hash: Vec::new(),
+            number: None,
+        }
     }
 
     /// The next message, with its length; none when it has nothing more to say, or what it heard is not what is due.
@@ -277,17 +299,36 @@ impl Peer {
                 self.split()?;
                 message
             }
+            Step::KemKey => {
+                let pair = DecapsulationKey::from_seed([7; 64].into());
+                let public = pair.encapsulation_key().to_bytes();
+                self.kem = Some(pair);
+                self.seal(&[&[0x06], public.as_slice()].concat())?
+            }
+            Step::KemCt => {
+                self.read(heard)?;
+                self.split()?;
+                let public = self.open(heard)?;
+                let public = public.get(1..)?;
+                let key = EncapsulationKey::new(&public.try_into().ok()?).ok()?;
+                let (ciphertext, shared) = key.encapsulate_deterministic(&[8; 32].into());
+                let material = [&self.hash, public, &ciphertext, &shared].concat();
+                let message = self.seal(&[&[0x07], ciphertext.as_slice()].concat())?;
+                self.material = Some(blake3::derive_key("p2pchat/1 2026 ml-kem-768", &material));
+                self.change_keys(self.code.is_some(), true)?;
+                message
+            }
             Step::Commit => {
                 let promise = blake3::derive_key("p2pchat/1 2026 sas commitment", &NONCE);
                 self.seal(&[&[0x01], promise.as_slice()].concat())?
             }
             Step::Nonce => {
-                self.read(heard)?;
-                self.split()?;
                 self.open(heard)?;
+                self.change_keys(true, false)?;
                 self.seal(&[&[0x02], NONCE.as_slice()].concat())?
             }
             Step::Reveal => {
+                self.take_ciphertext(heard)?;
                 let theirs = self.open(heard)?;
                 self.count(&NONCE, theirs.get(1..)?);
                 self.seal(&[&[0x03], NONCE.as_slice()].concat())?
@@ -300,15 +341,14 @@ impl Peer {
 
     /// Hears what the victim said last.
     fn finish(&mut self, heard: &mut Vec<u8>) {
-        if self.victim == Role::Initiator {
-            if self.transport.is_none() {
-                let _ = self.read(heard).and_then(|()| self.split());
+        match (self.victim, &self.code) {
+            (Role::Initiator, None) => {
+                if let Some(theirs) = self.open(heard) {
+                    self.count(theirs.get(1..).unwrap_or_default(), &NONCE);
+                }
             }
-            if self.code.is_none()
-                && let Some(theirs) = self.open(heard)
-            {
-                self.count(theirs.get(1..).unwrap_or_default(), &NONCE);
-            }
+            (Role::Responder, Some(_)) => drop(self.take_ciphertext(heard)),
+            _ => {}
         }
         heard.clear();
     }
@@ -359,14 +399,35 @@ impl Peer {
     }
 
     fn split(&mut self) -> Option<()> {
-        let noise = self.noise.take()?;
+        let mut noise = self.noise.take()?;
         self.hash = noise.get_handshake_hash().to_vec();
+        self.keys = noise.dangerously_get_raw_split();
         self.transport = noise.into_transport_mode().ok();
         Some(())
     }
 
+    /// As the initiator: takes the responder's ciphertext, and changes both keys.
+    fn take_ciphertext(&mut self, heard: &mut Vec<u8>) -> Option<()> {
+        let ciphertext = self.open(heard)?;
+        let ciphertext = ciphertext.get(1..)?;
+        let pair = self.kem.as_ref()?;
+        let shared = pair.decapsulate(&ciphertext.try_into().ok()?);
+        let material = [&self.hash, pair.encapsulation_key().to_bytes().as_slice(), ciphertext, &shared].concat();
+        self.material = Some(blake3::derive_key("p2pchat/1 2026 ml-kem-768", &material));
+        self.change_keys(true, true)
+    }
+
+    /// Changes the key of initiator, responder or both to the hybrid one.
+    fn change_keys(&mut self, initiator: bool, responder: bool) -> Option<()> {
+        let material = self.material?;
+        let hybrid = |key: [u8; 32]| blake3::derive_key("p2pchat/1 2026 hybrid key", &[key, material].concat());
+        let (i, r) = (hybrid(self.keys.0), hybrid(self.keys.1));
+        self.transport.as_mut()?.rekey_manually(initiator.then_some(&i), responder.then_some(&r));
+        Some(())
+    }
+
     fn seal(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
-        let mut room = [0; 128];
+        let mut room = [0; 2_048];
         let length = self.transport.as_mut()?.write_message(frame, &mut room).ok()?;
         room.get(..length).map(<[u8]>::to_vec)
     }

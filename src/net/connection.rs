@@ -212,6 +212,7 @@ pub(crate) fn received(
             window.deliver_end(transfer, position, status, digest)?;
         }
         Frame::Chunk { .. } => return Err(ProtocolError::Frame(FrameError::UnknownKind(KIND_CHUNK))),
+        Frame::KemKey(_) | Frame::KemCt(_) => return Err(ProtocolError::Unexpected("key")),
         Frame::Commit(_) | Frame::Nonce(_) | Frame::Reveal(_) => return Err(ProtocolError::Unexpected("verification")),
         Frame::Greeting(_) | Frame::Refusal(_) => return Err(ProtocolError::Unexpected("greeting")),
     }

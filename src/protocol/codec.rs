@@ -38,6 +38,8 @@ const KIND_NONCE: u8 = 0x02;
 const KIND_REVEAL: u8 = 0x03;
 const KIND_GREETING: u8 = 0x04;
 const KIND_REFUSAL: u8 = 0x05;
+const KIND_KEM_KEY: u8 = 0x06;
+const KIND_KEM_CT: u8 = 0x07;
 const KIND_PING: u8 = 0x10;
 const KIND_PONG: u8 = 0x11;
 const KIND_ACK: u8 = 0x12;
@@ -102,6 +104,8 @@ impl Frame {
                 put_str8(out, &greeting.name);
             }
             Self::Refusal(code) => put(out, KIND_REFUSAL, &[&[code.to_wire()]]),
+            Self::KemKey(key) => put(out, KIND_KEM_KEY, &[key.as_slice()]),
+            Self::KemCt(ciphertext) => put(out, KIND_KEM_CT, &[ciphertext.as_slice()]),
             Self::Ping(token) => put(out, KIND_PING, &[&token.to_be_bytes()]),
             Self::Pong(token) => put(out, KIND_PONG, &[&token.to_be_bytes()]),
             Self::Ack(received) => put(out, KIND_ACK, &[&received.to_be_bytes()]),
@@ -143,6 +147,8 @@ impl Frame {
                 name: body.str8(1, NAME)?,
             }),
             KIND_REFUSAL => Self::Refusal(Refusal::from_wire(body.u8()?)?),
+            KIND_KEM_KEY => Self::KemKey(Box::new(body.array()?)),
+            KIND_KEM_CT => Self::KemCt(Box::new(body.array()?)),
             KIND_PING => Self::Ping(body.u64()?),
             KIND_PONG => Self::Pong(body.u64()?),
             KIND_ACK => Self::Ack(body.u64()?),
@@ -271,6 +277,8 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         KIND_REVEAL => "REVEAL",
         KIND_GREETING => "GREETING",
         KIND_REFUSAL => "REFUSAL",
+        KIND_KEM_KEY => "KEM_KEY",
+        KIND_KEM_CT => "KEM_CT",
         KIND_PING => "PING",
         KIND_PONG => "PONG",
         KIND_ACK => "ACK",

@@ -19,6 +19,10 @@ pub const LINE_TEXT: usize = 64_000;
 pub const NAME: usize = 64;
 /// The longest explanation in a decline or cancel, in bytes.
 pub const REASON_TEXT: usize = 512;
+/// Bytes of an ML-KEM-768 encapsulation key.
+pub const KEM_KEY: usize = 1_184;
+/// Bytes of an ML-KEM-768 ciphertext.
+pub const KEM_CT: usize = 1_088;
 /// The largest frame, in bytes: a record's 65,535 less the 16 of the tag, less one that Noise implementations keep.
 pub const FRAME: usize = 65_518;
 /// Control frames that may be unacknowledged at a time, in frames (PROTOCOL.md section 7).
@@ -233,6 +237,10 @@ pub enum Frame {
     Nonce([u8; 32]),
     /// The initiator's nonce.
     Reveal([u8; 32]),
+    /// The initiator's ML-KEM-768 encapsulation key.
+    KemKey(Box<[u8; KEM_KEY]>),
+    /// The responder's ML-KEM-768 ciphertext.
+    KemCt(Box<[u8; KEM_CT]>),
     /// The session's opening.
     Greeting(Greeting),
     /// The responder does not go on.

@@ -40,6 +40,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("REVEAL", Frame::Reveal([0xc2; 32])),
         ("GREETING", Frame::Greeting(greeting)),
         ("REFUSAL", Frame::Refusal(Refusal::NoSuchSession)),
+        ("KEM_KEY", Frame::KemKey(Box::new([0xc3; 1_184]))),
+        ("KEM_CT", Frame::KemCt(Box::new([0xc4; 1_088]))),
         ("PING", Frame::Ping(0x0102_0304_0506_0708)),
         ("PONG", Frame::Pong(u64::MAX)),
         ("ACK", Frame::Ack(3)),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Replays the vectors of p2pchat/1 without any code of p2pchat, from src/PROTOCOL.md alone.
 
-    python3 -m venv /tmp/v && /tmp/v/bin/pip install noiseprotocol spake2 blake3 cryptography
+    python3 -m venv /tmp/v && /tmp/v/bin/pip install noiseprotocol spake2 blake3 cryptography kyber-py
     /tmp/v/bin/python tests/vectors/interop.py
 
 Ends with 0 when every value agrees. It is documentation: `cargo test` does not need it.
@@ -15,6 +15,7 @@ import struct
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from kyber_py.ml_kem import ML_KEM_768
 from noise.connection import Keypair, NoiseConnection
 from spake2 import SPAKE2_A, SPAKE2_B
 
@@ -85,12 +86,27 @@ def connection(mode, v):
     same("key of I", bytes(keys["I"]), v["key_i"])
     same("key of R", bytes(keys["R"]), v["key_r"])
 
+    ek, _, ct, ss = kem(bytes.fromhex(i["kem_seed"]), bytes.fromhex(r["kem_message"]))
+    same("KEM key", ek, v["kem_key"])
+    same("KEM ciphertext", ct, v["kem_ct"])
+    same("KEM secret", ss, v["kem_secret"])
+    pq = derive("p2pchat/1 2026 ml-kem-768", handshake_hash + ek + ct + ss)
+    same("pq", pq, v["pq"])
+    hybrid = {side: derive("p2pchat/1 2026 hybrid key", bytes(key) + pq) for side, key in keys.items()}
+    same("hybrid key of I", hybrid["I"], v["hybrid_key_i"])
+    same("hybrid key of R", hybrid["R"], v["hybrid_key_r"])
+    same("frame KEM_KEY", frame("KEM_KEY", {"key": ek.hex()}), v["records"][0]["frame"])
+    first_hybrid = {"I": 2 if mode == 0 else 1, "R": 1}
+
     # The same records twice: AES-GCM by hand, and noiseprotocol's own transport.
     epochs = {"I": 0, "R": 0}
     for record in v["records"]:
         sender, counter = record["from"], record["counter"]
         plain = bytes.fromhex(record["frame"])
         transport = noise_i if sender == "I" else noise_r
+        if counter == first_hybrid[sender]:
+            keys[sender] = hybrid[sender]
+            transport.noise_protocol.cipher_state_encrypt.initialize_key(hybrid[sender])
         while counter // REKEY_INTERVAL > epochs[sender]:
             keys[sender] = AESGCM(keys[sender]).encrypt(nonce(2**64 - 1), bytes(32), b"")[:32]
             transport.rekey_outbound_cipher()
@@ -103,7 +119,7 @@ def connection(mode, v):
     if mode == 0:
         nonce_i, nonce_r = (bytes.fromhex(side["verification_nonce"]) for side in (i, r))
         commit = frame("COMMIT", {"hash": derive("p2pchat/1 2026 sas commitment", nonce_i).hex()})
-        same("commitment", commit, v["records"][0]["frame"])
+        same("commitment", commit, v["records"][1]["frame"])
         number = derive("p2pchat/1 2026 sas", handshake_hash + nonce_i + nonce_r)[:8]
         digits = f"{int.from_bytes(number, 'big') % 10**10:010}"
         same("verification number", f"{digits[:5]} {digits[5:]}", v["verification"])
@@ -144,6 +160,13 @@ def noise(side, psk, prologue, initiator):
     return connection
 
 
+def kem(seed, message):
+    ek, dk = ML_KEM_768.key_derive(seed)
+    ss, ct = ML_KEM_768._encaps_internal(ek, message)
+    assert ML_KEM_768.decaps(dk, ct) == ss
+    return ek, dk, ct, ss
+
+
 def derive(context, material):
     return blake3(material, derive_key_context=context).digest()
 
@@ -179,6 +202,8 @@ KINDS = {
     "REVEAL": (0x03, "nonce:h"),
     "GREETING": (0x04, "intent:B session:h received:Q patience:I name:s8"),
     "REFUSAL": (0x05, "code:B"),
+    "KEM_KEY": (0x06, "key:h"),
+    "KEM_CT": (0x07, "ct:h"),
     "PING": (0x10, "token:Q"),
     "PONG": (0x11, "token:Q"),
     "ACK": (0x12, "received:Q"),

@@ -1,6 +1,8 @@
 //! Somebody on the line, or in the peer's place.
 
 use super::*;
+use crate::channel::hybrid::{KemPair, encapsulate};
+use crate::channel::record::read_frame_of;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{BoxedCryptoResolver, CryptoResolver, DefaultResolver, FallbackResolver, RingResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
@@ -13,7 +15,7 @@ fn each_fault(make: impl Fn(usize) -> Fault, check: impl Fn(Meeting, bool, Optio
         r.tries_left.store(usize::MAX, Ordering::SeqCst);
         let whole = meet(&i, &r).sent;
         for (from_initiator, length) in [(true, whole.0.len()), (false, whole.1.len())] {
-            for place in 0..length {
+            for place in places(length) {
                 let fault = make(place);
                 let faults = if from_initiator { (Some(fault), None) } else { (None, Some(fault)) };
                 check(meet_over(&i, &r, line(faults, usize::MAX)), from_initiator, code, fault);
@@ -22,23 +24,27 @@ fn each_fault(make: impl Fn(usize) -> Fault, check: impl Fn(Meeting, bool, Optio
     }
 }
 
-/// The receiver of what was changed must fail. The sender may have finished, but only as an initiator with a code,
-/// whose message 3 nothing answers; whatever it sends then goes to a closed connection.
+/// Every byte, but in the middle of a direction, which is an ML-KEM key or ciphertext, only some.
+fn places(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).filter(move |place| *place < 180 || place + 60 > length || place % 127 == 0)
+}
+
+/// The receiver of what was changed must fail. The sender may have finished, when nothing answers what it sent last: the REVEAL of
+/// an initiator without a code, the KEM_CT of a responder with one. Whatever it sends then goes to a closed connection.
 fn receiver_fails(meeting: Meeting, from_initiator: bool, code: Option<&str>, fault: Fault) {
     assert!(meeting.initiator.is_err() || meeting.responder.is_err(), "two channels in spite of {fault:?}");
-    if from_initiator {
-        assert!(meeting.responder.is_err(), "{fault:?} went unnoticed");
-    } else {
-        assert!(meeting.initiator.is_err(), "{fault:?} went unnoticed");
-    }
-    if code.is_none() {
-        // The number's exchange ends with the initiator's reveal, which nothing answers either.
-        let last = HELLO + 34 + 66 + 51;
-        let at = match fault {
-            Fault::Flip(at, _) | Fault::Insert(at) | Fault::Delete(at) | Fault::Cut(at) | Fault::Swallow(at) => at,
-        };
-        assert!(meeting.initiator.is_err() || at >= last, "{fault:?} left the initiator with a channel");
-    }
+    let (receiver, sender) =
+        if from_initiator { (meeting.responder, meeting.initiator) } else { (meeting.initiator, meeting.responder) };
+    assert!(receiver.is_err(), "{fault:?} went unnoticed");
+    let at = match fault {
+        Fault::Flip(at, _) | Fault::Insert(at) | Fault::Delete(at) | Fault::Cut(at) | Fault::Swallow(at) => at,
+    };
+    let last = match (from_initiator, code) {
+        (true, None) => HELLO + 34 + 66 + 1_203 + 51,
+        (false, Some(_)) => HELLO + 35 + 98,
+        _ => usize::MAX,
+    };
+    assert!(sender.is_err() || at >= last, "{fault:?} left the sender with a channel");
 }
 
 #[test]
@@ -92,10 +98,19 @@ fn silence_anywhere_is_told_from_a_close() {
 /// What the receiver of this byte was waiting for; `None` in the hello.
 fn stage_at(place: usize, from_initiator: bool, code: Option<&str>) -> Option<HandshakeStep> {
     let messages: &[(usize, HandshakeStep)] = match (from_initiator, code) {
-        (true, None) => &[(34, HandshakeStep::Message1), (66, HandshakeStep::Message3)],
-        (true, Some(_)) => &[(35, HandshakeStep::Code), (50, HandshakeStep::Message1), (66, HandshakeStep::Message3)],
-        (false, None) => &[(98, HandshakeStep::Message2)],
-        (false, Some(_)) => &[(35, HandshakeStep::Code), (98, HandshakeStep::Message2)],
+        (true, None) => {
+            &[(34, HandshakeStep::Message1), (66, HandshakeStep::Message3), (1_203, HandshakeStep::HybridKeys)]
+        }
+        (true, Some(_)) => &[
+            (35, HandshakeStep::Code),
+            (50, HandshakeStep::Message1),
+            (66, HandshakeStep::Message3),
+            (1_203, HandshakeStep::HybridKeys),
+        ],
+        (false, None) => &[(98, HandshakeStep::Message2), (1_107, HandshakeStep::HybridKeys)],
+        (false, Some(_)) => {
+            &[(35, HandshakeStep::Code), (98, HandshakeStep::Message2), (1_107, HandshakeStep::HybridKeys)]
+        }
     };
     let mut end = HELLO;
     if place < end {
@@ -136,15 +151,39 @@ fn the_wrong_length_is_refused_before_its_bytes_are_read() {
 #[test]
 fn a_malformed_spake_message_is_no_try() {
     let person = Person::new(Some("1-a-b"));
-    // Sent back to its sender; the wrong side; no point of the curve.
-    for (side, point) in [(b'B', [3; 32]), (b'S', [3; 32]), (b'A', [2; 32])] {
+    let one = |last: u8| {
+        let mut point = [0; 32];
+        (point[0], point[31]) = (1, last);
+        point
+    };
+    let p_and = |low: u8| {
+        let mut point = [0xff; 32];
+        (point[0], point[31]) = (low, 0x7f);
+        point
+    };
+    // Sent back to its sender; the wrong side; no point of the curve; of order 4 (y = 0), 1, 1 with a sign, 2; y = p and more, up to
+    // 2^255 - 1; and a point on the curve that has a part of small order.
+    let points = [(b'B', [3; 32]), (b'S', [3; 32]), (b'A', [2; 32])].into_iter().chain(
+        [[0; 32], one(0), one(0x80), p_and(0xec), p_and(0xed), p_and(0xee), p_and(0xff), mixed_order()]
+            .map(|point| (b'A', point)),
+    );
+    for (side, point) in points {
         let (mut end, mut rogue) = line((None, None), usize::MAX);
         rogue.write_all(&person.hello().encode()).unwrap();
         rogue.write_all(&[&[0, 33, side], &point[..]].concat()).unwrap();
         let outcome = person.connect(Role::Responder, &person.hello(), &mut end);
-        assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::Malformed))), "{side}: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(Failure::Handshake(HandshakeError::Malformed(HandshakeStep::Code)))),
+            "{side} {point:02x?}: {outcome:?}"
+        );
     }
     assert_eq!(person.tries_left.load(Ordering::SeqCst), 3);
+}
+
+/// The sum of a point of the prime order and one of order 2.
+fn mixed_order() -> [u8; 32] {
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    (ED25519_BASEPOINT_POINT + EIGHT_TORSION[4]).compress().to_bytes()
 }
 
 #[test]
@@ -203,6 +242,9 @@ fn one_connected_to_itself_ends_at_the_hello() {
 struct Rogue {
     noise: snow::HandshakeState,
     end: End,
+    /// For sending and receiving, from Noise.
+    keys: ([u8; 32], [u8; 32]),
+    halves: Option<(Sealer, Opener)>,
 }
 
 impl Rogue {
@@ -225,7 +267,7 @@ impl Rogue {
             Role::Initiator => builder.build_initiator(),
             Role::Responder => builder.build_responder(),
         };
-        Self { noise: noise.unwrap(), end }
+        Self { noise: noise.unwrap(), end, keys: Default::default(), halves: None }
     }
 
     fn send(&mut self) {
@@ -241,13 +283,47 @@ impl Rogue {
         self.noise.read_message(&room[2..], &mut []).unwrap();
     }
 
-    /// After the handshake: the halves of this side.
-    fn halves(&mut self, role: Role) -> (Sealer, Opener) {
-        let (i, r) = self.noise.dangerously_get_raw_split();
-        match role {
-            Role::Initiator => (Sealer::new(&i).unwrap(), Opener::new(&r).unwrap()),
-            Role::Responder => (Sealer::new(&r).unwrap(), Opener::new(&i).unwrap()),
+    /// Noise up to its end, as the initiator or the responder.
+    fn shake_hands(&mut self, role: Role) {
+        if role == Role::Initiator {
+            self.send();
+            self.receive(96);
+            self.send();
+        } else {
+            self.receive(32);
+            self.send();
+            self.receive(64);
         }
+        let (i, r) = self.noise.dangerously_get_raw_split();
+        let (send, receive) = if role == Role::Initiator { (i, r) } else { (r, i) };
+        self.keys = (send, receive);
+        self.halves = Some((Sealer::new(&send).unwrap(), Opener::new(&receive).unwrap()));
+    }
+
+    fn say(&mut self, frame: &Frame) {
+        write_frame(&mut self.end, &mut self.halves.as_mut().unwrap().0, frame).unwrap();
+    }
+
+    /// A record with anything in it.
+    fn say_raw(&mut self, frame: &[u8]) {
+        let record = records::sealed(&mut self.halves.as_mut().unwrap().0, frame);
+        self.end.write_all(&record).unwrap();
+    }
+
+    fn hear(&mut self) -> Result<Frame, ReadError> {
+        read_frame_of(&mut self.end, &mut self.halves.as_mut().unwrap().1, 2_000)
+    }
+
+    /// The initiator's part of the key exchange, COMMIT included, with `commit` for it.
+    fn exchange_as_initiator(&mut self, commit: [u8; 32]) {
+        let pair = KemPair::from_seed(&[5; 64].into());
+        self.say(&Frame::KemKey(pair.public.clone()));
+        self.say(&Frame::Commit(commit));
+        let Ok(Frame::KemCt(ciphertext)) = self.hear() else { panic!("no ciphertext") };
+        let material = pair.finish(self.noise.get_handshake_hash(), &ciphertext);
+        let (sealer, opener) = self.halves.as_mut().unwrap();
+        sealer.change_key(&material.key(&self.keys.0)).unwrap();
+        opener.change_key(&material.key(&self.keys.1)).unwrap();
     }
 }
 
@@ -277,27 +353,93 @@ fn with_rogue(
 #[test]
 fn a_reveal_unlike_the_commitment_is_tampering() {
     let (outcome, _) = with_rogue(Role::Responder, None, |rogue| {
-        rogue.send();
-        rogue.receive(96);
-        rogue.send();
-        let (mut sealer, mut opener) = rogue.halves(Role::Initiator);
-        write_frame(&mut rogue.end, &mut sealer, &Frame::Commit([1; 32])).unwrap();
-        assert!(matches!(read_frame(&mut rogue.end, &mut opener).unwrap(), Frame::Nonce(_)));
-        write_frame(&mut rogue.end, &mut sealer, &Frame::Reveal([2; 32])).unwrap();
+        rogue.shake_hands(Role::Initiator);
+        rogue.exchange_as_initiator([1; 32]);
+        assert!(matches!(rogue.hear(), Ok(Frame::Nonce(_))));
+        rogue.say(&Frame::Reveal([2; 32]));
     });
     assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::Commitment))), "{outcome:?}");
 }
 
-#[test]
-fn a_frame_that_is_not_due_ends_the_exchange_of_the_number() {
-    let (outcome, _) = with_rogue(Role::Responder, None, |rogue| {
-        rogue.send();
-        rogue.receive(96);
-        rogue.send();
-        let (mut sealer, _) = rogue.halves(Role::Initiator);
-        write_frame(&mut rogue.end, &mut sealer, &Frame::Reveal([2; 32])).unwrap();
+/// How an honest side ends with a rogue that has shaken hands and then does as `act` says.
+fn after_noise(role: Role, act: impl FnOnce(&mut Rogue) + Send) -> HandshakeError {
+    let (outcome, _) = with_rogue(role, None, |rogue| {
+        rogue.shake_hands(if role == Role::Initiator { Role::Responder } else { Role::Initiator });
+        act(rogue);
     });
-    assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::UnexpectedFrame))), "{outcome:?}");
+    let Err(Failure::Handshake(error)) = outcome else { panic!("{outcome:?}") };
+    error
+}
+
+#[test]
+fn each_malformed_key_exchange_of_an_initiator_ends_with_its_name() {
+    use HandshakeError::{BadLength, Closed, Malformed, Tampered, UnexpectedFrame};
+    use HandshakeStep::{HybridKeys, Verification};
+    let refused = |act: fn(&mut Rogue)| after_noise(Role::Responder, act);
+    // A coefficient of 3,329: FIPS 203, 7.2.
+    let malformed = refused(|rogue| {
+        let mut public = KemPair::from_seed(&[5; 64].into()).public;
+        (public[0], public[1]) = (0x01, public[1] & 0xf0 | 0x0d);
+        rogue.say(&Frame::KemKey(public));
+    });
+    assert!(matches!(malformed, Malformed(HybridKeys)), "{malformed:?}");
+    let short = refused(|rogue| rogue.say_raw(&[&[0x06], &[0; 1_183][..]].concat()));
+    assert!(matches!(short, UnexpectedFrame(HybridKeys)), "{short:?}");
+    let long = refused(|rogue| rogue.say_raw(&[&[0x06], &[0; 1_185][..]].concat()));
+    assert!(matches!(long, BadLength(HybridKeys, 1_202)), "{long:?}");
+    let another = refused(|rogue| rogue.say(&Frame::Commit([1; 32])));
+    assert!(matches!(another, UnexpectedFrame(HybridKeys)), "{another:?}");
+    let ciphertext = refused(|rogue| rogue.say(&Frame::KemCt(Box::new([1; 1_088]))));
+    assert!(matches!(ciphertext, UnexpectedFrame(HybridKeys)), "{ciphertext:?}");
+    let twice = refused(|rogue| {
+        rogue.say(&Frame::KemKey(KemPair::from_seed(&[5; 64].into()).public));
+        rogue.say(&Frame::KemKey(KemPair::from_seed(&[5; 64].into()).public));
+    });
+    assert!(matches!(twice, BadLength(Verification, 1_201)), "{twice:?}");
+    let old_key = refused(|rogue| {
+        let noise = rogue.keys.0;
+        rogue.exchange_as_initiator(blake3::derive_key("p2pchat/1 2026 sas commitment", &[2; 32]));
+        rogue.halves.as_mut().unwrap().0.change_key(&noise).unwrap();
+        rogue.say(&Frame::Reveal([2; 32]));
+    });
+    assert!(matches!(old_key, Tampered(Verification)), "{old_key:?}");
+    let cut = refused(|rogue| rogue.end.write_all(&[4, 177]).unwrap());
+    assert!(matches!(cut, Closed(HybridKeys)), "{cut:?}");
+}
+
+#[test]
+fn each_malformed_key_exchange_of_a_responder_ends_with_its_name() {
+    use HandshakeError::{BadLength, Tampered, UnexpectedFrame};
+    use HandshakeStep::{HybridKeys, Verification};
+    let refused = |act: fn(&mut Rogue)| after_noise(Role::Initiator, act);
+    let short = refused(|rogue| rogue.say_raw(&[&[0x07], &[0; 1_087][..]].concat()));
+    assert!(matches!(short, UnexpectedFrame(HybridKeys)), "{short:?}");
+    let long = refused(|rogue| rogue.say_raw(&[&[0x07], &[0; 1_089][..]].concat()));
+    assert!(matches!(long, BadLength(HybridKeys, 1_106)), "{long:?}");
+    let skipped = refused(|rogue| rogue.say(&Frame::Nonce([1; 32])));
+    assert!(matches!(skipped, UnexpectedFrame(HybridKeys)), "{skipped:?}");
+    let answer = |rogue: &mut Rogue| {
+        let Ok(Frame::KemKey(public)) = rogue.hear() else { panic!("no key") };
+        encapsulate(rogue.noise.get_handshake_hash(), &public, &[6; 32].into()).unwrap()
+    };
+    // Any ciphertext of the right length decapsulates; the two sides then have different keys.
+    let (outcome, _) = with_rogue(Role::Initiator, None, |rogue| {
+        rogue.shake_hands(Role::Responder);
+        let (mut ciphertext, material) = answer(rogue);
+        ciphertext[500] ^= 1;
+        rogue.say(&Frame::KemCt(ciphertext));
+        rogue.halves.as_mut().unwrap().0.change_key(&material.key(&rogue.keys.0)).unwrap();
+        rogue.say(&Frame::Nonce([1; 32]));
+    });
+    assert!(matches!(outcome, Err(Failure::Handshake(Tampered(Verification)))), "{outcome:?}");
+    let (outcome, _) = with_rogue(Role::Initiator, None, |rogue| {
+        rogue.shake_hands(Role::Responder);
+        let (ciphertext, _) = answer(rogue);
+        rogue.say(&Frame::KemCt(ciphertext));
+        // Still under the key from Noise.
+        rogue.say(&Frame::Nonce([1; 32]));
+    });
+    assert!(matches!(outcome, Err(Failure::Handshake(Tampered(Verification)))), "{outcome:?}");
 }
 
 /// Every encoding of a point of low order on the curve and its twist: RFC 7748 takes 0, 1, p-1, p, p+1 and the two of order

@@ -95,6 +95,10 @@ fn choices(mode: Mode) -> Value {
             "static_private": bytes("static", 32),
             "ephemeral_private": bytes("ephemeral", 32),
         });
+        match name {
+            "initiator" => side["kem_seed"] = bytes("kem seed", 64).into(),
+            _ => side["kem_message"] = bytes("kem message", 32).into(),
+        }
         match mode {
             Mode::Open => side["verification_nonce"] = bytes("verification nonce", 32).into(),
             Mode::Code => side["spake2_random"] = bytes("spake2 random", 64).into(),
@@ -148,22 +152,44 @@ fn replay(inputs: &Value) -> Value {
     out.insert("fingerprint_i".to_owned(), channel_r.peer.fingerprint().into());
     out.insert("fingerprint_r".to_owned(), channel_i.peer.fingerprint().into());
 
+    let kem = kem_alone(&i, &r);
+    let material = [&noise.hash, &kem.public, &kem.ciphertext, &kem.shared].map(Vec::as_slice).concat();
+    let material = blake3::derive_key("p2pchat/1 2026 ml-kem-768", &material);
+    let hybrid = |key: [u8; 32]| blake3::derive_key("p2pchat/1 2026 hybrid key", &[key, material].concat());
+    let hybrid_keys = (hybrid(noise.keys.0), hybrid(noise.keys.1));
+    let mut tell = |name: &str, bytes: &[u8]| drop(out.insert(name.to_owned(), hex(bytes).into()));
+    tell("kem_key", &kem.public);
+    tell("kem_ct", &kem.ciphertext);
+    tell("kem_secret", &kem.shared);
+    tell("pq", &material);
+    tell("hybrid_key_i", &hybrid_keys.0);
+    tell("hybrid_key_r", &hybrid_keys.1);
+
     // The opening's records went over the stream; those of the session follow here. Both equal those of the bare keys.
-    let (mut bare_i, mut bare_r) = (Sealer::new(&noise.keys.0).unwrap(), Sealer::new(&noise.keys.1).unwrap());
+    let bare = |key: &[u8; 32], counter| {
+        let mut bare = Sealer::new(key).unwrap();
+        skip_to(counter, Some(&mut bare), None);
+        bare
+    };
+    let (mut bare_i, mut bare_r) = (bare(&noise.keys.0, 0), bare(&noise.keys.1, 0));
     let mut records = Vec::new();
     let mut tell = |from: &str, counter: u64, frame: &[u8], record: &[u8]| {
         records.push(json!({ "from": from, "counter": counter, "frame": hex(frame), "record": hex(record) }));
     };
     let mut opening = (0, 0);
-    for (from, frame) in number_frames(&i, &r) {
-        let (bare, stream, counter) = match from {
+    for (from, frame) in opening_frames(&i, &r, &kem) {
+        let (bare_half, stream, counter) = match from {
             "I" => (&mut bare_i, &mut stream_i, &mut opening.0),
             _ => (&mut bare_r, &mut stream_r, &mut opening.1),
         };
-        let record = sealed(bare, &frame);
+        let record = sealed(bare_half, &frame);
         stream.begins_with(&record);
         tell(from, *counter, &frame, &record);
         *counter += 1;
+        // R's key changes after its KEM_CT, I's after what it had sent by then.
+        if from == "R" && *counter == 1 {
+            (bare_i, bare_r) = (bare(&hybrid_keys.0, opening.0), bare(&hybrid_keys.1, 1));
+        }
     }
     assert!(stream_i.0.is_empty() && stream_r.0.is_empty());
     for (from, counter, frame) in session_frames(opening.0, opening.1) {
@@ -194,20 +220,45 @@ fn person(inputs: &Value, name: &str) -> Person {
     let mut hello = any.encode();
     hello[HELLO - 16..].copy_from_slice(&get("hello_nonce").unwrap());
     person.hello = Some(Hello::decode(&hello, &any).unwrap());
-    person.draws = FixedRandomness {
+    person.fixed = FixedRandomness {
         spake: get("spake2_random").map(|bytes| bytes.try_into().unwrap()),
         ephemeral: get("ephemeral_private").map(|bytes| bytes.try_into().unwrap()),
+        kem_seed: get("kem_seed").map(|bytes| bytes.try_into().unwrap()),
+        kem_message: get("kem_message").map(|bytes| bytes.try_into().unwrap()),
         nonce: get("verification_nonce").map(|bytes| bytes.try_into().unwrap()),
     };
     person
 }
 
-/// The frames that give the verification number, with who sends them.
-fn number_frames(i: &Person, r: &Person) -> Vec<(&'static str, Vec<u8>)> {
-    let (Some(nonce_i), Some(nonce_r)) = (i.draws.nonce, r.draws.nonce) else { return Vec::new() };
-    let commitment = blake3::derive_key("p2pchat/1 2026 sas commitment", &nonce_i);
-    let frames = [("I", Frame::Commit(commitment)), ("R", Frame::Nonce(nonce_r)), ("I", Frame::Reveal(nonce_i))];
-    frames.map(|(from, frame)| (from, plain(&frame))).into()
+/// The frames between Noise and the greetings, with who sends them.
+fn opening_frames(i: &Person, r: &Person, kem: &Kem) -> Vec<(&'static str, Vec<u8>)> {
+    let key = ("I", Frame::KemKey(Box::new(kem.public.clone().try_into().unwrap())));
+    let ciphertext = ("R", Frame::KemCt(Box::new(kem.ciphertext.clone().try_into().unwrap())));
+    let frames = match (i.fixed.nonce, r.fixed.nonce) {
+        (Some(nonce_i), Some(nonce_r)) => {
+            let commitment = blake3::derive_key("p2pchat/1 2026 sas commitment", &nonce_i);
+            let commit = ("I", Frame::Commit(commitment));
+            vec![key, commit, ciphertext, ("R", Frame::Nonce(nonce_r)), ("I", Frame::Reveal(nonce_i))]
+        }
+        _ => vec![key, ciphertext],
+    };
+    frames.into_iter().map(|(from, frame)| (from, plain(&frame))).collect()
+}
+
+/// What another implementation of ML-KEM gives, without the channel: one that was verified formally.
+struct Kem {
+    public: Vec<u8>,
+    ciphertext: Vec<u8>,
+    shared: Vec<u8>,
+}
+
+fn kem_alone(i: &Person, r: &Person) -> Kem {
+    use libcrux_ml_kem::mlkem768::{decapsulate, encapsulate, generate_key_pair, validate_public_key};
+    let pair = generate_key_pair(i.fixed.kem_seed.unwrap());
+    assert!(validate_public_key(pair.public_key()));
+    let (ciphertext, shared) = encapsulate(pair.public_key(), r.fixed.kem_message.unwrap());
+    assert_eq!(decapsulate(pair.private_key(), &ciphertext), shared);
+    Kem { public: pair.pk().to_vec(), ciphertext: ciphertext.as_ref().to_vec(), shared: shared.to_vec() }
 }
 
 /// Some frames of a session that begins at these counters, and those around the change of the key.
@@ -257,7 +308,7 @@ fn spake_alone(code: &Code, i: &Person, r: &Person) -> Agreed {
     let password = Password::new(code.secret());
     let side = |name: &[u8]| spake2::Identity::new(name);
     let (a, b) = (side(b"p2pchat/1 initiator"), side(b"p2pchat/1 responder"));
-    let (random_i, random_r) = (Fixed(i.draws.spake.unwrap()), Fixed(r.draws.spake.unwrap()));
+    let (random_i, random_r) = (Fixed(i.fixed.spake.unwrap()), Fixed(r.fixed.spake.unwrap()));
     let (state_i, message_i) = Spake2::<Ed25519Group>::start_a_with_rng(&password, &a, &b, random_i);
     let (state_r, message_r) = Spake2::<Ed25519Group>::start_b_with_rng(&password, &a, &b, random_r);
     let key = state_i.finish(&message_r).unwrap();
@@ -280,7 +331,7 @@ fn noise_alone(i: &Person, r: &Person, agreed: Option<&Agreed>) -> Noise {
     let prologue = [b"p2pchat/1", &i.hello().encode()[..], &r.hello().encode(), spake_i, spake_r].concat();
     let psk = agreed.map(Agreed::psk);
     let build = |person: &Person, initiator: bool| {
-        let ephemeral = person.draws.ephemeral.unwrap();
+        let ephemeral = person.fixed.ephemeral.unwrap();
         let mut builder = snow::Builder::new(suite.parse().unwrap()).prologue(&prologue).unwrap();
         if let Some(psk) = &psk {
             builder = builder.psk(0, psk).unwrap();
