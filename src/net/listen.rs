@@ -33,7 +33,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tries::Tries;
 
-/// Stack of a caller's thread. An opening takes under 100 KiB of it in a debug build.
+/// Stack of a caller's thread. An opening takes up to 128 KiB of it in a debug build.
 const STACK: usize = 256 * 1024;
 /// Pause after an `accept` that failed: without descriptors or memory the next one would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -326,7 +326,7 @@ fn a_line_that_passes_byte_after_byte_is_only_slow() {
 /// Chooses what befalls each connection, the first of which always gets through its opening; spread over so many bytes.
 fn misfortunes(rng: &mut Rng, connections: usize, bytes: u64) -> Vec<Plan> {
     /// Bytes of an opening, each way, with some to spare.
-    const OPENING: u64 = 500;
+    const OPENING: u64 = 2_000;
     let mut plan = |first: bool| {
         let cut = rng.pick(&[Cut::Close, Cut::Reset]);
         // One in eight falls into the opening itself.
