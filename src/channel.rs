@@ -30,6 +30,9 @@ use crate::identity::Identity;
 use std::{fmt, io};
 use thiserror::Error;
 
+/// What the keys of every connection come from, and what they encrypt with.
+pub const SUITE: &str = "X25519 and ML-KEM-768, AES-256-GCM";
+
 /// Which side of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

@@ -120,7 +120,7 @@ fn a_peer_is_listed_renamed_and_forgotten() {
     assert_eq!(peers.0.message("it is me")["from"], "benjamin k");
     peers.0.send("/peer");
     let info = peers.0.event("info").to_string();
-    assert!(info.contains("benjamin k") && info.contains("\"ben\""), "{info}");
+    assert!(info.contains("benjamin k") && info.contains("\"ben\"") && info.contains("ML-KEM-768"), "{info}");
     leave(peers);
 
     assert!(run(&ana, &["peers", "forget", "benjamin k"]).status.success());
