@@ -1,11 +1,11 @@
 //! A peer fills every text that it may choose with what terminals obey: the real program in a real terminal shows it and obeys nothing.
 
 use crate::support::attacker::identity;
+use crate::support::files::List;
+use crate::support::hostile::Upload;
 use crate::support::pty::Shown;
 use crate::support::{Attacker, Home, Pty};
-use p2pchat::protocol::frame::{
-    ByeReason, CHUNK_DATA, Control, FileStatus, Frame, LINE_TEXT, NAME, Offer, REASON_TEXT, Reason, at_most,
-};
+use p2pchat::protocol::frame::{ByeReason, Control, Frame, LINE_TEXT, NAME, REASON_TEXT, Reason, at_most};
 use std::net::SocketAddr;
 
 /// Stands in every hostile text, so that it can be found again.
@@ -100,11 +100,11 @@ fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &s
         eve.control(line(&text)).unwrap();
     }
     eve.control(line(&marks(LINE_TEXT / 2))).unwrap();
-    offer(&mut eve, 1, "\u{1b}]0;pwned\u{7}zqx");
-    offer(&mut eve, 2, at_most(&marks(200), 255));
-    offer(&mut eve, 3, &format!("{}-- {TOKEN}", "y".repeat(60)));
-    offer(&mut eve, 4, &format!("{}12:34 \u{a6} {TOKEN}", "y".repeat(60)));
-    eve.control(Control::Cancel { transfer: 4, reason: Reason::User, text: margin("-- "), by_offerer: true }).unwrap();
+    offer(&mut eve, "\u{1b}]0;pwned\u{7}zqx");
+    offer(&mut eve, at_most(&marks(200), 255));
+    offer(&mut eve, &format!("{}-- {TOKEN}", "y".repeat(60)));
+    let transfer = offer(&mut eve, &format!("{}12:34 \u{a6} {TOKEN}", "y".repeat(60)));
+    eve.control(Control::Cancel { transfer, reason: Reason::User, text: margin("-- "), by_offerer: true }).unwrap();
     for (number, trouble) in troubles().iter().enumerate() {
         types(&format!("/send {own_file}"));
         let is_offer = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Offer { .. }, .. });
@@ -131,37 +131,17 @@ fn margin(what: &str) -> String {
 }
 
 /// Offers one file of this name and sends it when it is accepted.
-fn offer(eve: &mut Attacker, transfer: u32, name: &str) {
+fn offer(eve: &mut Attacker, name: &str) -> u32 {
     let content = b"content";
-    let list = [
-        &[1, 0x01, 0xa4][..],
-        &0_i64.to_be_bytes(),
-        &0_u32.to_be_bytes(),
-        &(content.len() as u64).to_be_bytes(),
-        &[u8::try_from(name.len()).unwrap()],
-        name.as_bytes(),
-    ]
-    .concat();
-    assert!(list.len() < CHUNK_DATA);
-    let digest = *blake3::hash(&list).as_bytes();
-    let (length, bytes) = (u32::try_from(list.len()).unwrap(), content.len() as u64);
-    eve.control(Control::Offer { transfer, offer: Offer { files: 1, folders: 0, bytes, list: length, digest } })
-        .unwrap();
-    eve.send(&Frame::Chunk { transfer, position: 0, data: list }).unwrap();
-    let answered = eve.read_to(|frame| match frame {
-        Frame::Control {
-            control: Control::Accept { transfer: id, .. } | Control::Decline { transfer: id, .. },
-            ..
-        } => *id == transfer,
-        _ => false,
-    });
-    let Some(Frame::Control { control: Control::Accept { position, .. }, .. }) = answered else { return };
-    let credit = |frame: &Frame| matches!(frame, Frame::Credit { transfer: id, .. } if *id == transfer);
-    eve.read_to(credit).unwrap();
-    eve.send(&Frame::Chunk { transfer, position, data: content.to_vec() }).unwrap();
-    let (end, digest) = (position + bytes, *blake3::hash(content).as_bytes());
-    eve.send(&Frame::FileEnd { transfer, position: end, status: FileStatus::Whole, digest }).unwrap();
-    eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Complete { .. }, .. })).unwrap();
+    let list = List::default().file(name, content.len() as u64);
+    let transfer = eve.offer(&list);
+    if eve.answer(transfer) == Some(true) {
+        let mut upload = Upload { transfer, position: list.end(), limit: 0 };
+        eve.wait_for_credit(&mut upload);
+        eve.upload_file(&mut upload, content);
+        eve.read_complete().unwrap();
+    }
+    transfer
 }
 
 /// Names that fit into a greeting, a few of them so that the test stays short.

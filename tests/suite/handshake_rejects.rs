@@ -1,6 +1,6 @@
 //! Who knocks: strangers of every kind, a third caller, the next one; and what answers where a peer was expected.
 
-use crate::support::attacker::{hello, identity, is_refusal};
+use crate::support::attacker::{greeting, hello, identity, is_refusal};
 use crate::support::{Attacker, DEADLINE, Home, Peer, lives_on, meet, nobody, serve, talk, text, turned_away};
 use p2pchat::channel::{Mode, Role};
 use p2pchat::protocol::frame::{Frame, Intent, Refusal};
@@ -26,40 +26,41 @@ mod strangers {
     }
 
     #[test]
-    fn a_browser_is_named_and_sent_away() {
-        let ana = Home::new().listen("ana", &[]);
-        is_hung_up_on(knock(&ana, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        lives_on(ana, "no p2pchat");
-    }
-
-    #[test]
-    fn a_tls_hello_is_named_and_sent_away() {
-        let ana = Home::new().listen("ana", &[]);
-        is_hung_up_on(knock(&ana, &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]));
-        lives_on(ana, "no p2pchat");
-    }
-
-    #[test]
-    fn one_that_leaves_at_once_is_named() {
+    fn what_is_no_hello_is_named_and_sent_away() {
+        let mut other_version = hello(Mode::Open);
+        other_version[7] = 2;
+        let cases: [(&[u8], &str); 3] = [
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "no p2pchat"),
+            (&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], "no p2pchat"),
+            (&other_version, "another version"),
+        ];
+        for (bytes, says) in cases {
+            let ana = Home::new().listen("ana", &[]);
+            is_hung_up_on(knock(&ana, bytes));
+            lives_on(ana, says);
+        }
         let ana = Home::new().listen("ana", &[]);
         knock(&ana, b"P2P").shutdown(Shutdown::Both).unwrap();
         lives_on(ana, "closed");
     }
 
     #[test]
-    fn another_version_is_named_and_sent_away() {
-        let ana = Home::new().listen("ana", &[]);
-        let mut hello = hello(Mode::Open);
-        hello[7] = 2;
-        is_hung_up_on(knock(&ana, &hello));
-        lives_on(ana, "another version");
-    }
-
-    #[test]
-    fn silence_is_sent_away_in_time() {
-        let ana = Home::new().listen("ana", &["--timeout", "1"]);
-        is_hung_up_on(knock(&ana, b""));
-        lives_on(ana, "says nothing");
+    fn who_falls_silent_is_sent_away_in_time() {
+        let hello = hello(Mode::Open);
+        for (bytes, says) in
+            [(vec![], "says nothing"), (hello.to_vec(), "silent"), ([&hello[..], &[0, 32]].concat(), "silent")]
+        {
+            let ana = Home::new().listen("ana", &["--timeout", "1"]);
+            is_hung_up_on(knock(&ana, &bytes));
+            lives_on(ana, says);
+        }
+        for record in [&[][..], &[0, 40]] {
+            let ana = Home::new().listen("ana", &["--timeout", "1"]);
+            let mut stranger = Attacker::dial(ana.addr(), &identity(), None).unwrap();
+            stranger.stream.write_all(record).unwrap();
+            assert_eq!(stranger.read(), None);
+            lives_on(ana, "silent");
+        }
     }
 
     #[test]
@@ -76,37 +77,6 @@ mod strangers {
     }
 
     #[test]
-    fn a_hello_and_then_nothing_is_sent_away_in_time() {
-        let ana = Home::new().listen("ana", &["--timeout", "1"]);
-        is_hung_up_on(knock(&ana, &hello(Mode::Open)));
-        lives_on(ana, "silent");
-    }
-
-    #[test]
-    fn the_length_of_a_message_and_then_nothing_is_sent_away_in_time() {
-        let ana = Home::new().listen("ana", &["--timeout", "1"]);
-        is_hung_up_on(knock(&ana, &[&hello(Mode::Open)[..], &[0, 32]].concat()));
-        lives_on(ana, "silent");
-    }
-
-    #[test]
-    fn a_handshake_and_then_nothing_is_sent_away_in_time() {
-        let ana = Home::new().listen("ana", &["--timeout", "1"]);
-        let mut stranger = Attacker::dial(ana.addr(), &identity(), None).unwrap();
-        assert_eq!(stranger.read(), None);
-        lives_on(ana, "silent");
-    }
-
-    #[test]
-    fn a_record_length_and_nothing_more_is_sent_away_in_time() {
-        let ana = Home::new().listen("ana", &["--timeout", "1"]);
-        let mut stranger = Attacker::dial(ana.addr(), &identity(), None).unwrap();
-        stranger.stream.write_all(&[0, 40]).unwrap();
-        assert_eq!(stranger.read(), None);
-        lives_on(ana, "silent");
-    }
-
-    #[test]
     fn a_frame_that_is_no_greeting_is_sent_away() {
         let ana = Home::new().listen("ana", &[]);
         let mut stranger = Attacker::dial(ana.addr(), &identity(), None).unwrap();
@@ -116,22 +86,13 @@ mod strangers {
     }
 
     #[test]
-    fn two_hundred_silent_strangers_are_no_hindrance() {
+    fn more_strangers_than_there_is_room_for_are_no_hindrance() {
         let mut ana = Home::new().listen("ana", &[]);
-        let silent: Vec<_> = (0..100).map(|_| knock(&ana, b"")).collect();
+        let silent: Vec<_> = (0..200).map(|_| knock(&ana, b"P2PCHAT")).collect();
         let greeted: Vec<_> = (0..100).map(|_| knock(&ana, &hello(Mode::Open))).collect();
         let mut ben = Home::new().connect("ben", ana.addr(), &[]);
         talk(&mut ana, &mut ben);
         drop((silent, greeted));
-    }
-
-    #[test]
-    fn more_strangers_than_there_is_room_for_are_no_hindrance() {
-        let mut ana = Home::new().listen("ana", &[]);
-        let silent: Vec<_> = (0..400).map(|_| knock(&ana, b"P2PCHAT")).collect();
-        let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-        talk(&mut ana, &mut ben);
-        drop(silent);
     }
 
     #[test]
@@ -165,27 +126,19 @@ mod what_answers {
     }
 
     #[test]
-    fn a_web_server_is_no_p2pchat() {
-        let addr = serve(|mut stream| {
+    fn a_server_of_another_protocol_is_no_p2pchat() {
+        let web = serve(|mut stream| {
             let _ = stream.read(&mut [0; 1_024])?;
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html></html>")
         });
-        turned_away(dial(addr, &[]), 3, "no p2pchat");
-    }
-
-    #[test]
-    fn a_server_that_greets_is_no_p2pchat() {
-        let addr = serve(|mut stream| {
+        let greets = serve(|mut stream| {
             stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n")?;
             stream.read_to_end(&mut Vec::new()).map(drop)
         });
-        turned_away(dial(addr, &["--timeout", "2"]), 3, "no p2pchat");
-    }
-
-    #[test]
-    fn a_silent_server_is_left_in_time() {
-        let addr = serve(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
-        turned_away(dial(addr, &["--timeout", "1"]), 3, "says nothing");
+        let silent = serve(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
+        turned_away(dial(web, &[]), 3, "no p2pchat");
+        turned_away(dial(greets, &["--timeout", "2"]), 3, "no p2pchat");
+        turned_away(dial(silent, &["--timeout", "1"]), 3, "says nothing");
     }
 
     #[test]
@@ -329,46 +282,16 @@ mod rule_breakers {
     }
 
     #[test]
-    fn frames_of_no_kind() {
+    fn frames_against_the_rules_end_the_session_as_the_peer_s_fault() {
+        let line = |seq: u64, text: &[u8]| [&[0x20][..], &seq.to_be_bytes(), &[0], text].concat();
         breaks("unknown kind", |eve| eve.send_bytes(&[0x7f, 1, 2, 3]));
-    }
-
-    #[test]
-    fn frames_that_are_cut_short() {
         breaks("too short", |eve| eve.send_bytes(&[0x12, 0, 0]));
-    }
-
-    #[test]
-    fn frames_with_more_behind_them() {
         breaks("trailing", |eve| eve.send_bytes(&[0x12, 0, 0, 0, 0, 0, 0, 0, 0, 9]));
-    }
-
-    #[test]
-    fn lines_over_the_limit() {
-        let line = [&[0x20][..], &1_u64.to_be_bytes(), &[0], "x".repeat(64_001).as_bytes()].concat();
-        breaks("64001", |eve| eve.send_bytes(&line));
-    }
-
-    #[test]
-    fn lines_that_are_not_utf8() {
-        let line = [&[0x20][..], &1_u64.to_be_bytes(), &[0, 0xff, 0xfe]].concat();
-        breaks("UTF-8", |eve| eve.send_bytes(&line));
-    }
-
-    #[test]
-    fn numbers_that_leave_a_gap() {
-        let line = [&[0x20][..], &2_u64.to_be_bytes(), b"\0x"].concat();
-        breaks("frame 2 where 1", |eve| eve.send_bytes(&line));
-    }
-
-    #[test]
-    fn acknowledgements_of_what_was_never_sent() {
+        breaks("64001", |eve| eve.send_bytes(&line(1, "x".repeat(64_001).as_bytes())));
+        breaks("UTF-8", |eve| eve.send_bytes(&line(1, &[0xff, 0xfe])));
+        breaks("frame 2 where 1", |eve| eve.send_bytes(&line(2, b"x")));
         breaks("acknowledged", |eve| eve.send(&Frame::Ack(1)).unwrap());
-    }
-
-    #[test]
-    fn a_second_greeting() {
-        breaks("greeting", |eve| eve.send(&crate::support::attacker::greeting(Intent::New, [1; 16], "eve")).unwrap());
+        breaks("greeting", |eve| eve.send(&greeting(Intent::New, [1; 16], "eve")).unwrap());
     }
 
     #[test]

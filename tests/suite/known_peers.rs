@@ -1,11 +1,11 @@
-//! Peers that were met: how trust in them is shown, the file they stand in, its commands, and what depends on them.
+//! Keys of peers: how a peer becomes known and verified, what another key leads to, the `known_peers` file and its commands.
 
 use crate::support::{Home, Peer, nobody, text};
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Command, Output};
+use std::process::Output;
 
-/// A command that ends by itself.
+/// Runs a command that ends by itself.
 fn run(home: &Home, arguments: &[&str]) -> Output {
     home.program(arguments).output().unwrap()
 }
@@ -27,6 +27,15 @@ fn meet(ana: &Home, ben: &Home, listen: &[&str], connect: &[&str]) -> (Peer, Pee
     (listening, dialling)
 }
 
+/// Both at a fixed address.
+fn meet_at(addr: SocketAddr, ana: &Home, ben: &Home) -> (Peer, Peer) {
+    let listening = ana.json("ana", &["listen", &addr.to_string()], &[], None);
+    listening.event("listening");
+    let dialling = ben.connect("ben", addr, &[]);
+    dialling.event("connected");
+    (listening, dialling)
+}
+
 fn leave((mut listening, mut dialling): (Peer, Peer)) {
     dialling.send("/quit");
     dialling.exit_code();
@@ -43,7 +52,7 @@ fn known_peers(home: &Home) -> String {
 }
 
 #[test]
-fn the_own_fingerprint_is_what_the_other_side_sees() {
+fn id_prints_the_fingerprint_that_the_peer_sees() {
     let (ana, ben) = (Home::new(), Home::new());
     let peers = meet(&ana, &ben, &[], &[]);
     for (home, seen) in [(&ana, peers.1.event("connected")), (&ben, peers.0.event("connected"))] {
@@ -53,7 +62,36 @@ fn the_own_fingerprint_is_what_the_other_side_sees() {
 }
 
 #[test]
-fn files_are_taken_from_verified_peers_alone_when_that_is_the_rule() {
+fn a_peer_is_new_then_known_then_verified() {
+    let (ana, ben) = (Home::new(), Home::new());
+    for trust in ["new", "known", "verified"] {
+        // The port is another one each time: the key is what counts.
+        let peers = meet(&ana, &ben, &[], &[]);
+        let connected = peers.1.event("connected");
+        assert_eq!(connected["trust"], trust);
+        assert!(row(&ben, "ana").unwrap().contains(text(&connected, "addr")), "the address is recorded");
+        if trust == "known" {
+            peers.1.send("/verify");
+            let marked = peers.1.event("trust");
+            assert_eq!([&marked["peer"], &marked["trust"]], ["ana", "verified"]);
+        }
+        leave(peers);
+    }
+}
+
+#[test]
+fn a_code_verifies_for_good() {
+    let (ana, ben) = (Home::new(), Home::new());
+    leave(meet(&ana, &ben, &["--code=right"], &["--code=right"]));
+    let peers = meet(&ana, &ben, &[], &[]);
+    for peer in [&peers.0, &peers.1] {
+        assert_eq!(peer.event("connected")["trust"], "verified");
+    }
+    leave(peers);
+}
+
+#[test]
+fn accept_verified_takes_files_of_verified_peers_only() {
     let (ana, ben) = (Home::new(), Home::new());
     let file = ben.file("a.txt", "content");
     let (listening, dialling) = meet(&ana, &ben, &["--accept", "verified"], &[]);
@@ -70,29 +108,11 @@ fn files_are_taken_from_verified_peers_alone_when_that_is_the_rule() {
 }
 
 #[test]
-fn a_right_code_is_enough_for_files_of_verified_peers() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let file = ben.file("a.txt", "content");
-    let peers = meet(&ana, &ben, &["--accept", "verified", "--code=1-a-b"], &["--code=1-a-b"]);
-    peers.1.send(&format!("/send {}", file.display()));
-    peers.1.event("done");
-    leave(peers);
-    assert!(row(&ana, "ben").unwrap().contains("verified"));
-}
-
-#[test]
-fn a_known_peers_address_with_another_key_is_said_loudly_with_both_causes() {
+fn another_key_at_the_address_of_a_known_peer_is_a_loud_warning_with_both_causes() {
     let (ana, ben) = (Home::new(), Home::new());
     let (_taken, addr) = nobody();
-    let at = |home: &Home| -> (Peer, Peer) {
-        let listening = home.json("ana", &["listen", &addr.to_string()], &[], None);
-        listening.event("listening");
-        let dialling = ben.connect("ben", addr, &[]);
-        dialling.event("connected");
-        (listening, dialling)
-    };
-    leave(at(&ana));
-    let peers = at(&Home::new());
+    leave(meet_at(addr, &ana, &ben));
+    let peers = meet_at(addr, &Home::new(), &ben);
     let warning = peers.1.event("warning");
     for words in ["ANSWERS WITH ANOTHER KEY", "last seen 2", "new key or device", "sits between", "compare"] {
         assert!(text(&warning, "text").contains(words), "{warning}");
@@ -104,6 +124,66 @@ fn a_known_peers_address_with_another_key_is_said_loudly_with_both_causes() {
 }
 
 #[test]
+fn another_key_at_the_address_of_a_verified_peer_is_refused_until_the_old_one_is_forgotten() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let (_taken, addr) = nobody();
+    let peers = meet_at(addr, &ana, &ben);
+    peers.1.send("/verify");
+    peers.1.event("trust");
+    leave(peers);
+    let eve = Home::new();
+    let listening = eve.json("ana", &["listen", &addr.to_string()], &["--keep"], None);
+    listening.event("listening");
+    let ended = run(&ben, &["connect", &addr.to_string(), "--plain"]);
+    assert_eq!(ended.status.code(), Some(4));
+    let said = err(&ended);
+    assert!(said.lines().all(|line| line.starts_with("--")), "{said}");
+    assert!(said.contains("p2pchat peers forget ana"), "{said}");
+    assert_eq!(out(&ended), "");
+    assert!(listening.all("connected").is_empty());
+    assert!(run(&ben, &["peers", "forget", "ana"]).status.success());
+    assert_eq!(ben.connect("ben", addr, &[]).event("connected")["trust"], "new");
+}
+
+#[test]
+fn a_listener_demands_a_key_with_peer() {
+    let (ana, ben) = (Home::new(), Home::new());
+    leave(meet(&ana, &ben, &[], &[]));
+    let listening = ana.listen("ana", &["--peer", "ben"]);
+    let mut eve = Home::new().connect("ben", listening.addr(), &[]);
+    assert_ne!(eve.exit_code(), 0);
+    listening.event("warning");
+    let dialling = ben.connect("ben", listening.addr(), &[]);
+    dialling.event("connected");
+    leave((listening, dialling));
+}
+
+#[test]
+fn a_dialler_with_peer_talks_to_that_key_alone() {
+    let (ana, ben) = (Home::new(), Home::new());
+    leave(meet(&ana, &ben, &[], &[]));
+    leave(meet(&ana, &ben, &[], &["--peer", "ana"]));
+    let eve = Home::new().listen("ana", &[]);
+    let mut dialling = ben.connect("ben", eve.addr(), &["--peer", "ana"]);
+    dialling.ends_with(4);
+    assert!(text(&dialling.event("error"), "text").contains("peers forget ana"), "{}", dialling.event("error"));
+    assert!(eve.all("connected").is_empty());
+}
+
+#[test]
+fn a_name_that_another_peer_has_becomes_a_label_of_its_own() {
+    let ana = Home::new();
+    for label in ["root", "root (2)"] {
+        let listening = ana.listen("ana", &[]);
+        let dialling = Home::new().connect("root", listening.addr(), &[]);
+        assert_eq!(listening.event("connected")["peer"], label);
+        assert_eq!(listening.all("warning").len(), usize::from(label != "root"));
+        leave((listening, dialling));
+        assert!(row(&ana, label).is_some());
+    }
+}
+
+#[test]
 fn a_peer_is_listed_renamed_and_forgotten() {
     let (ana, ben) = (Home::new(), Home::new());
     assert_eq!(out(&run(&ana, &["peers"])), "no peers are known yet\n");
@@ -111,7 +191,6 @@ fn a_peer_is_listed_renamed_and_forgotten() {
     let fingerprint = out(&run(&ben, &["id"]));
     let listed = row(&ana, "ben").unwrap();
     assert!(listed.contains("known") && listed.contains(fingerprint.trim()), "{listed}");
-
     assert!(run(&ana, &["peers", "rename", "ben", "benjamin k"]).status.success());
     let peers = meet(&ana, &ben, &[], &[]);
     let connected = peers.0.event("connected");
@@ -122,7 +201,6 @@ fn a_peer_is_listed_renamed_and_forgotten() {
     let info = peers.0.event("info").to_string();
     assert!(info.contains("benjamin k") && info.contains("\"ben\"") && info.contains("ML-KEM-768"), "{info}");
     leave(peers);
-
     assert!(run(&ana, &["peers", "forget", "benjamin k"]).status.success());
     assert_eq!(row(&ana, "ben"), None);
     let peers = meet(&ana, &ben, &[], &[]);
@@ -134,13 +212,11 @@ fn a_peer_is_listed_renamed_and_forgotten() {
 fn commands_about_peers_that_are_not_there_say_so() {
     let (ana, ben) = (Home::new(), Home::new());
     leave(meet(&ana, &ben, &[], &[]));
-    let (_taken, nowhere) = nobody();
-    let nowhere = nowhere.to_string();
     let cases: [(&[&str], i32, &str); 5] = [
         (&["peers", "forget", "eve"], 1, "no peer is known as eve"),
         (&["peers", "rename", "eve", "x"], 1, "no peer is known as eve"),
         (&["peers", "rename", "ben", " \u{1b}[2J"], 1, "cannot be the name of a peer"),
-        (&["connect", &nowhere, "--peer", "eve"], 2, "no peer is known as eve"),
+        (&["connect", "127.0.0.1:1", "--peer", "eve"], 2, "no peer is known as eve"),
         (&["listen", "127.0.0.1:0", "--peer", "eve"], 2, "no peer is known as eve"),
     ];
     for (arguments, code, words) in cases {
@@ -185,54 +261,14 @@ fn processes_that_change_the_file_at_once_lose_nothing() {
 }
 
 #[test]
-fn verify_before_anyone_is_there_waits_for_the_peer_and_without_one_marks_nobody() {
+fn verify_before_anyone_is_there_waits_for_the_peer() {
     let ana = Home::new();
     let listening = ana.listen("ana", &[]);
-    listening.send("/peer");
     listening.send("/verify");
-    let ben = Home::new();
-    let dialling = ben.connect("ben", listening.addr(), &[]);
+    let dialling = Home::new().connect("ben", listening.addr(), &[]);
     assert_eq!(listening.event("trust")["peer"], "ben");
     leave((listening, dialling));
     assert!(row(&ana, "ben").unwrap().contains("verified"));
-}
-
-/// A peer that is verified at one address may move: the key is what counts, and the address is learnt.
-#[test]
-fn a_verified_peer_that_moves_stays_verified() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let peers = meet(&ana, &ben, &[], &[]);
-    peers.1.send("/verify");
-    peers.1.event("trust");
-    leave(peers);
-    let peers = meet(&ana, &ben, &[], &[]);
-    assert_eq!(peers.1.event("connected")["trust"], "verified");
-    let addr: SocketAddr = text(&peers.1.event("connected"), "addr").parse().unwrap();
-    assert!(row(&ben, "ana").unwrap().contains(&addr.to_string()));
-    leave(peers);
-}
-
-/// The words of a refusal are for people: checked on the face for people.
-#[test]
-fn a_refusal_names_how_to_forget_the_old_key() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let (_taken, addr) = nobody();
-    let listening = ana.json("ana", &["listen", &addr.to_string()], &[], None);
-    listening.event("listening");
-    let dialling = ben.connect("ben", addr, &[]);
-    dialling.event("connected");
-    dialling.send("/verify");
-    dialling.event("trust");
-    leave((listening, dialling));
-    let eve = Home::new().json("ana", &["listen", &addr.to_string()], &[], None);
-    eve.event("listening");
-    let mut command: Command = ben.program(&["connect", &addr.to_string(), "--plain"]);
-    let ended = command.output().unwrap();
-    assert_eq!(ended.status.code(), Some(4));
-    let said = err(&ended);
-    assert!(said.lines().all(|line| line.starts_with("--")), "{said}");
-    assert!(said.contains("p2pchat peers forget ana"), "{said}");
-    assert_eq!(out(&ended), "");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod support;
 
 mod chat;
+mod codes;
 #[cfg(unix)]
 mod command_line;
 #[cfg(target_os = "linux")]
@@ -20,9 +21,8 @@ mod escape_sequences;
 mod exit_codes;
 mod fuzz;
 mod handshake_rejects;
-mod hostile_sender;
-#[cfg(unix)]
-mod hostile_trees;
+mod hostile_data;
+mod hostile_offers;
 mod known_peers;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")]
@@ -37,5 +37,4 @@ mod tampering;
 mod terminal;
 mod transfer_faults;
 mod transfers;
-mod trust;
 mod vectors;

@@ -109,17 +109,6 @@ fn a_listener_that_drops_every_connection_at_once_is_not_stormed() {
 }
 
 #[test]
-fn an_offer_into_a_folder_that_is_gone_is_declined() {
-    let (ana, ben) = meet(&["--accept", "always", "--stay"], &[]);
-    std::fs::remove_dir(ana.home().inbox()).unwrap();
-    let file = ben.home().file("f", "x");
-    ben.send(&format!("/send {}", file.display()));
-    ben.event("declined");
-    ben.send("and the chat goes on");
-    ana.message("and the chat goes on");
-}
-
-#[test]
 fn a_quit_in_a_script_finishes_what_was_asked_for_over_a_gap() {
     let ana = Home::new().listen("ana", &["--stay"]);
     let relay = Relay::to(ana.addr());

@@ -172,16 +172,6 @@ mod consent {
     }
 
     #[test]
-    fn verified_takes_files_of_verified_peers_alone() {
-        let (ana, ben) = meet(&["--accept", "verified"], &[]);
-        is_declined(ana, ben, None);
-        let ana = Home::new().listen("ana", &["--accept", "verified", "--code=right"]);
-        let ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
-        send(&ana, &ben, "wanted", b"!");
-        assert_eq!(ana.home().received(), ["wanted"]);
-    }
-
-    #[test]
     fn what_cannot_be_sent_is_an_error_and_6() {
         let (mut ana, mut ben) = meet(&["--accept", "always"], &[]);
         ben.send("/send no such file");

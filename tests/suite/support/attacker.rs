@@ -15,6 +15,8 @@ pub(crate) struct Attacker {
     pub(crate) stream: TcpStream,
     pub(crate) channel: Channel,
     seq: u64,
+    /// The number of the last own transfer.
+    pub(super) transfers: u32,
 }
 
 fn words(error: impl ToString) -> String {
@@ -61,7 +63,7 @@ impl Attacker {
             reserve_try: &|| true,
         };
         let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
-        Ok(Self { stream, channel, seq: 0 })
+        Ok(Self { stream, channel, seq: 0, transfers: 0 })
     }
 
     /// Dials as a stranger and begins a session.

@@ -1,10 +1,9 @@
 //! Files to send, lists as they stand on the wire, and what a folder holds afterwards.
 
-use super::Attacker;
-use p2pchat::protocol::frame::{CHUNK_DATA, Control, Frame, Offer, TransferId};
+use p2pchat::protocol::frame::Offer;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 /// Bytes that look random and are the same for the same seed.
 pub(crate) fn content(seed: &str, length: usize) -> Vec<u8> {
@@ -13,16 +12,20 @@ pub(crate) fn content(seed: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Everything below a folder: path with `/`, and the content of what is a file; links are not followed.
+/// Everything below a folder: path with `/`, and the content of what is a file; links are not followed. A file that the program
+/// removes meanwhile is left out.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     fn walk(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Option<Vec<u8>>>) {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type().unwrap();
+            let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
                 walk(&entry.path(), &format!("{name}/"), found);
             }
-            found.insert(name, kind.is_file().then(|| fs::read(entry.path()).unwrap()));
+            match kind.is_file().then(|| fs::read(entry.path())).transpose() {
+                Ok(content) => drop(found.insert(name, content)),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{name}"),
+            }
         }
     }
     let mut found = BTreeMap::new();
@@ -95,43 +98,5 @@ impl List {
     /// Where the data of its first file begins.
     pub(crate) fn end(&self) -> u64 {
         self.bytes.len() as u64
-    }
-}
-
-impl Attacker {
-    /// Offers a list and sends it.
-    pub(crate) fn offer(&mut self, transfer: TransferId, list: &List) {
-        self.offer_as(transfer, list.offer(), &list.bytes);
-    }
-
-    /// Says one thing in the offer and sends another.
-    pub(crate) fn offer_as(&mut self, transfer: TransferId, offer: Offer, list: &[u8]) {
-        // A peer that hung up meanwhile is what the test looks for next.
-        let _ = self.control(Control::Offer { transfer, offer });
-        self.data(transfer, 0, list);
-    }
-
-    /// Sends data in chunks.
-    pub(crate) fn data(&mut self, transfer: TransferId, position: u64, data: &[u8]) {
-        for (n, data) in data.chunks(CHUNK_DATA).enumerate() {
-            let position = position + (n * CHUNK_DATA) as u64;
-            let _ = self.send(&Frame::Chunk { transfer, position, data: data.to_vec() });
-        }
-    }
-
-    /// Reads on to the answer to the offer: whether it was accepted. None when the peer hung up.
-    pub(crate) fn answer(&mut self, transfer: TransferId) -> Option<bool> {
-        let frame = self.read_to(|frame| match frame {
-            Frame::Control { control: Control::Accept { transfer: id, .. }, .. } => *id == transfer,
-            Frame::Control { control: Control::Decline { transfer: id, .. }, .. } => *id == transfer,
-            _ => false,
-        })?;
-        Some(matches!(frame, Frame::Control { control: Control::Accept { .. }, .. }))
-    }
-
-    /// Whether the peer still answers.
-    pub(crate) fn is_answered(&mut self) -> bool {
-        const TOKEN: u64 = 4_711;
-        self.send(&Frame::Ping(TOKEN)).is_ok() && self.read_to(|frame| *frame == Frame::Pong(TOKEN)).is_some()
     }
 }

@@ -8,6 +8,7 @@
 pub(crate) mod attacker;
 pub(crate) mod files;
 pub(crate) mod home;
+pub(crate) mod hostile;
 pub(crate) mod peer;
 #[cfg(unix)]
 pub(crate) mod pty;
@@ -16,6 +17,7 @@ pub(crate) mod rng;
 
 pub(crate) use attacker::Attacker;
 pub(crate) use home::Home;
+pub(crate) use hostile::Receiver;
 pub(crate) use peer::Peer;
 #[cfg(unix)]
 pub(crate) use pty::Pty;

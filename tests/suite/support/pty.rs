@@ -12,8 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 use vt100::Callbacks;
 
-/// So many rows that nothing scrolls away in a test, and columns in which lines wrap.
-const SIZE: PtySize = PtySize { rows: 3_000, cols: 100, pixel_width: 0, pixel_height: 0 };
+/// Rows of [`Pty::start`]: so many that nothing scrolls away in a test.
+const ROWS: u16 = 3_000;
+/// Its columns: few enough for lines to wrap.
+const COLUMNS: u16 = 100;
 
 /// What the program asked of the terminal beside drawing.
 #[derive(Default)]
@@ -70,7 +72,8 @@ pub(crate) struct Shown {
 impl Shown {
     /// The rows as they stand there, of a wrapped line too, without spaces at their ends and empty ones below.
     pub(crate) fn rows(&self) -> Vec<String> {
-        let rows = self.emulator.screen().rows(0, SIZE.cols).map(|row| row.trim_end().to_owned());
+        let screen = self.emulator.screen();
+        let rows = screen.rows(0, screen.size().1).map(|row| row.trim_end().to_owned());
         let mut rows: Vec<String> = rows.collect();
         rows.truncate(rows.iter().rposition(|row| !row.is_empty()).map_or(0, |last| last + 1));
         rows
@@ -95,9 +98,18 @@ impl Pty {
         Self::run(home, env!("CARGO_BIN_EXE_p2pchat"), arguments)
     }
 
+    /// The program in a terminal of this size.
+    pub(crate) fn sized(home: &Home, rows: u16, columns: u16, arguments: &[&str]) -> Self {
+        Self::spawn(home, (rows, columns), env!("CARGO_BIN_EXE_p2pchat"), arguments)
+    }
+
     /// Any program, a shell say.
     pub(crate) fn run(home: &Home, program: &str, arguments: &[&str]) -> Self {
-        let pair = native_pty_system().openpty(SIZE).unwrap();
+        Self::spawn(home, (ROWS, COLUMNS), program, arguments)
+    }
+
+    fn spawn(home: &Home, (rows, cols): (u16, u16), program: &str, arguments: &[&str]) -> Self {
+        let pair = native_pty_system().openpty(PtySize { rows, cols, ..PtySize::default() }).unwrap();
         let mut command = CommandBuilder::new(program);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("P2PCHAT_")) {
             command.env_remove(name);
@@ -109,7 +121,7 @@ impl Pty {
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().unwrap();
-        let emulator = vt100::Parser::new_with_callbacks(SIZE.rows, SIZE.cols, 0, Requests::default());
+        let emulator = vt100::Parser::new_with_callbacks(rows, cols, 0, Requests::default());
         let shown = Arc::new((Mutex::new(Shown { emulator, raw: Vec::new(), ended: false }), Condvar::new()));
         let theirs = Arc::clone(&shown);
         thread::spawn(move || {

@@ -1,0 +1,99 @@
+//! Codes that two people share: who gets in with one, how many tries there are, and what the other mode is told.
+
+use crate::support::attacker::identity;
+use crate::support::{Attacker, DEADLINE, Home, lives_on, serve, talk, text, turned_away};
+use p2pchat::channel::Role;
+use std::{io, thread};
+
+#[test]
+fn the_right_code_brings_two_together_and_verifies_them() {
+    let mut ana = Home::new().listen("ana", &["--code=42-otter-plum"]);
+    let mut ben = Home::new().connect("ben", ana.addr(), &["--code= 42 Otter plum"]);
+    for peer in [&ana, &ben] {
+        let connected = peer.event("connected");
+        assert_eq!(connected["trust"], "verified");
+        assert_eq!(connected.get("verify"), None);
+    }
+    talk(&mut ana, &mut ben);
+}
+
+#[test]
+fn a_code_that_listen_makes_is_told_and_works_from_the_environment() {
+    let ana = Home::new().listen("ana", &["--code"]);
+    let code = text(&ana.event("listening"), "code").to_owned();
+    assert!(code.split('-').count() >= 3 && code.split('-').next().unwrap().parse::<u8>().is_ok(), "{code}");
+    let home = Home::new();
+    let addr = ana.addr().to_string();
+    let mut ben = home.program(&["connect", &addr]).env("P2PCHAT_CODE", &code).spawn().unwrap();
+    assert_eq!(ana.event("connected")["trust"], "verified");
+    drop(ben.stdin.take());
+    assert!(ben.wait().unwrap().success());
+}
+
+#[test]
+fn a_wrong_code_ends_the_dialler_and_leaves_the_listener() {
+    let mut ana = Home::new().listen("ana", &["--code=right"]);
+    for wrong in 1..=2 {
+        let mut ben = Home::new().connect("ben", ana.addr(), &["--code=wrong"]);
+        ben.ends_with(4);
+        let error = ben.event("error");
+        assert!(text(&error, "text").contains("wrong code"), "{error}");
+        assert!(text(&ana.event_nth(wrong, "warning"), "text").contains("wrong code"));
+    }
+    let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
+    talk(&mut ana, &mut ben);
+}
+
+#[test]
+fn the_third_wrong_code_ends_the_listener() {
+    let mut ana = Home::new().listen("ana", &["--code=right"]);
+    for _ in 0..3 {
+        Home::new().connect("ben", ana.addr(), &["--code=wrong"]).ends_with(4);
+    }
+    ana.ends_with(4);
+    assert_eq!(ana.event("error")["code"], "code-dead");
+}
+
+#[test]
+fn tries_at_once_are_three_together() {
+    let mut ana = Home::new().listen("ana", &["--code=right"]);
+    let addr = ana.addr();
+    let tries: Vec<_> = (0..8)
+        .map(|n| thread::spawn(move || Attacker::dial(addr, &identity(), Some(&format!("guess{n}"))).is_err()))
+        .collect();
+    assert!(tries.into_iter().all(|tried| tried.join().unwrap()));
+    ana.ends_with(4);
+    let wrong = ana.all("warning").iter().filter(|warning| text(warning, "text").contains("wrong code")).count();
+    assert!(wrong <= 3, "{wrong} guesses were checked");
+}
+
+#[test]
+fn a_dialler_with_a_code_guesses_once_and_never_again() {
+    let (told, guesses) = std::sync::mpsc::channel();
+    let addr = serve(move |stream| {
+        let outcome = Attacker::shake(stream, Role::Responder, &identity(), Some("a guess"));
+        told.send(outcome.is_ok()).map_err(io::Error::other)
+    });
+    let mut ben = Home::new().connect("ben", addr, &["--code=right", "--wait"]);
+    ben.ends_with(4);
+    assert_eq!(guesses.recv_timeout(DEADLINE), Ok(false));
+    assert!(guesses.try_recv().is_err(), "it dialled again");
+}
+
+#[test]
+fn an_open_listener_tells_a_dialler_with_a_code_so() {
+    let ana = Home::new().listen("ana", &[]);
+    turned_away(Home::new().connect("ben", ana.addr(), &["--code=right"]), 4, "code");
+    lives_on(ana, "code");
+}
+
+#[test]
+fn a_dialler_without_the_code_is_told_so_and_uses_up_no_try() {
+    let mut ana = Home::new().listen("ana", &["--code=right"]);
+    for _ in 0..4 {
+        turned_away(Home::new().connect("ben", ana.addr(), &[]), 4, "code");
+    }
+    ana.event("warning");
+    let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
+    talk(&mut ana, &mut ben);
+}

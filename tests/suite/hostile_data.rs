@@ -1,0 +1,273 @@
+//! Data that means harm: out of place, not agreed on, or into folders that change meanwhile. Nothing outside the receiving folder
+//! changes, nothing unfinished gets a name, and the next peer is served.
+
+use crate::support::files::{List, content};
+use crate::support::hostile::Upload;
+#[cfg(unix)]
+use crate::support::is;
+use crate::support::{Attacker, Receiver};
+use p2pchat::protocol::frame::{CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, Reason};
+use std::fs;
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
+
+/// Larger than two chunks.
+const LARGE: u64 = 400_000;
+const CHUNK: u64 = CHUNK_DATA as u64;
+
+#[test]
+fn data_that_was_not_agreed_on_is_a_fault() {
+    type Act = fn(&mut Attacker, Upload);
+    let one = |size| List::default().file("data", size);
+    let cases: [(&str, List, Act); 13] = [
+        ("for no transfer", one(1), |eve, _| eve.data(77, 0, b"x")),
+        ("with a gap before it", one(LARGE), |eve, to| {
+            eve.data(to.transfer, to.position + CHUNK, &content("x", CHUNK_DATA))
+        }),
+        ("twice", one(LARGE), |eve, to| {
+            for _ in 0..2 {
+                eve.data(to.transfer, to.position, &content("x", CHUNK_DATA));
+            }
+        }),
+        ("in the list", one(LARGE), |eve, to| eve.data(to.transfer, 0, b"x")),
+        ("in pieces that are too small", one(LARGE), |eve, to| {
+            eve.data(to.transfer, to.position, b"a piece in the middle")
+        }),
+        ("across the end of its file", one(10), |eve, to| eve.data(to.transfer, to.position, b"0123456789a")),
+        ("beyond the end of everything", one(1), |eve, mut to| {
+            eve.upload(&mut to, b"x");
+            eve.data(to.transfer, to.position + FILE_END_WEIGHT, b"x");
+        }),
+        ("an end in the middle", one(LARGE), |eve, mut to| eve.file_end(&mut to, FileStatus::Whole, [0; 32])),
+        ("an end that comes twice", one(0).file("more", 10), |eve, to| {
+            for mut to in [to, to] {
+                eve.file_end(&mut to, FileStatus::Unreadable, [0; 32]);
+            }
+        }),
+        ("beyond its credit", one(1 << 40), |eve, to| {
+            assert!(to.limit - to.position <= 64 << 20, "a window of {} bytes", to.limit - to.position);
+            // What reaches the disk moves the window, but never by so much at once.
+            eve.data(to.transfer, to.position + (1_u64 << 30).next_multiple_of(CHUNK), &content("x", CHUNK_DATA));
+        }),
+        ("at the largest position", one(1 << 40), |eve, to| eve.data(to.transfer, u64::MAX, &content("x", CHUNK_DATA))),
+        ("at a negative position", one(1 << 40), |eve, to| eve.data(to.transfer, 1 << 63, &content("x", CHUNK_DATA))),
+        ("an end whose weight overflows", one(1 << 40), |eve, to| {
+            let mut far = Upload { position: u64::MAX - FILE_END_WEIGHT + 1, ..to };
+            eve.file_end(&mut far, FileStatus::Unreadable, [0; 32]);
+        }),
+    ];
+    let mut receiver = Receiver::new();
+    for (what, list, act) in cases {
+        let mut eve = receiver.eve();
+        let upload = eve.begin(&list);
+        act(&mut eve, upload);
+        receiver.ends_as_a_fault(eve, what);
+        receiver.has_only(&[]);
+    }
+    assert!(receiver.ana.all("done").is_empty());
+    receiver.serves_the_next();
+}
+
+#[test]
+fn data_before_the_answer_is_a_fault() {
+    let mut receiver = Receiver::with(&[]);
+    let mut eve = receiver.eve();
+    let list = List::default().file("asked", 10);
+    let transfer = eve.offer(&list);
+    receiver.ana.event("offer");
+    eve.data(transfer, list.end(), b"0123456789");
+    receiver.ends_as_a_fault(eve, "data beyond the list");
+    receiver.has_only(&[]);
+}
+
+#[test]
+fn what_is_not_whole_gets_no_name() {
+    let half = content("half", 2 * CHUNK_DATA);
+    let mut receiver = Receiver::new();
+    for (number, status) in (1..).zip([FileStatus::Whole, FileStatus::Changed, FileStatus::Unreadable]) {
+        let mut eve = receiver.eve();
+        let size = if status == FileStatus::Whole { half.len() as u64 } else { LARGE };
+        let mut upload = eve.begin(&List::default().file("data", size));
+        eve.upload(&mut upload, &half);
+        // A digest that is wrong where the file is said to be whole.
+        eve.file_end(&mut upload, status, [9; 32]);
+        receiver.ana.event_nth(number, "failed");
+        assert!(eve.is_answered());
+        receiver.has_only(&[]);
+        receiver.without(eve);
+    }
+    let mut eve = receiver.eve();
+    let mut upload = eve.begin(&List::default().file("data", LARGE));
+    eve.upload(&mut upload, &half);
+    receiver.without(eve);
+    receiver.has_only(&[]);
+    receiver.serves_the_next();
+}
+
+#[test]
+fn data_after_the_receiver_s_cancel_is_dropped() {
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let mut upload = eve.begin(&List::default().file("data", LARGE));
+    eve.upload(&mut upload, &content("x", CHUNK_DATA));
+    receiver.ana.send("/cancel");
+    receiver.ana.event("cancelled");
+    let cancelled = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Cancel { .. }, .. });
+    assert!(eve.read_to(cancelled).is_some());
+    eve.upload(&mut upload, &content("x", CHUNK_DATA));
+    assert!(eve.is_answered(), "what was on its way is no fault");
+    eve.cancel(upload.transfer, Reason::Confirmed);
+    assert!(eve.is_acknowledged());
+    // Control overtakes bulk, so even now some may come; it is discarded.
+    eve.upload(&mut upload, &content("x", CHUNK_DATA));
+    assert!(eve.is_answered());
+    receiver.has_only(&[]);
+    receiver.without(eve);
+    receiver.serves_the_next();
+}
+
+#[test]
+fn a_sender_that_falls_silent_and_never_confirms_holds_nobody() {
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let mut upload = eve.begin(&List::default().file("half", 10 * CHUNK));
+    eve.upload(&mut upload, &content("half", 3 * CHUNK_DATA));
+    receiver.ana.event("progress");
+    receiver.ana.send("/cancel");
+    receiver.ana.event("cancelled");
+    receiver.has_only(&[]);
+    receiver.without(eve);
+    receiver.serves_the_next();
+}
+
+#[test]
+fn data_for_what_was_declined_or_is_finished_is_dropped() {
+    let mut receiver = Receiver::with(&["--accept", "never"]);
+    let mut eve = receiver.eve();
+    let list = List::default().file("declined", 4);
+    let transfer = eve.offer(&list);
+    assert_eq!(eve.answer(transfer), Some(false));
+    let mut declined = Upload { transfer, position: list.end(), limit: 0 };
+    eve.upload_file(&mut declined, b"data");
+    assert!(eve.is_answered(), "it may have been on its way");
+    eve.cancel(transfer, Reason::Confirmed);
+    eve.upload_file(&mut declined, b"data");
+    assert!(eve.is_answered());
+    receiver.has_only(&[]);
+
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let mut upload = eve.begin(&List::default().file("finished", 4));
+    let start = upload.position;
+    eve.upload_file(&mut upload, b"data");
+    // Until the receiver has said that it is complete, more is a fault.
+    assert_eq!(eve.read_complete(), Some((1, 0)));
+    for position in [start, start + 4, start + 4 + FILE_END_WEIGHT, 0] {
+        eve.upload_file(&mut Upload { position, ..upload }, b"more");
+    }
+    eve.cancel(upload.transfer, Reason::Confirmed);
+    assert!(eve.is_answered());
+    assert_eq!(fs::read(receiver.home().inbox().join("finished")).unwrap(), b"data");
+    receiver.has_only(&["finished"]);
+    receiver.without(eve);
+    receiver.serves_the_next();
+}
+
+#[cfg(unix)]
+mod links {
+    use super::*;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    #[test]
+    fn links_that_are_there_are_not_followed() {
+        let mut receiver = Receiver::new();
+        let (inbox, work) = (receiver.home().inbox(), receiver.home().work());
+        symlink(&work, inbox.join("folder")).unwrap();
+        symlink(work.join("made"), inbox.join("dangling")).unwrap();
+        symlink(work.join("outside"), inbox.join("link")).unwrap();
+        receiver.rebase();
+        let mut eve = receiver.eve();
+        let list = List::default().file("dangling", 1).file("link", 1).enter("folder").file("outside", 1).leave();
+        let mut upload = eve.begin(&list);
+        for _ in 0..3 {
+            eve.upload_file(&mut upload, b"x");
+        }
+        receiver.ana.wait_for(|event| is(event, "done") || is(event, "failed"));
+        receiver.has_only(&["dangling (1)", "link (1)", "folder (1)", "folder (1)/outside"]);
+    }
+
+    #[test]
+    fn folders_that_are_swapped_for_links_meanwhile_lead_nowhere() {
+        const FOLDERS: usize = 400;
+        let mut receiver = Receiver::new();
+        let inbox = receiver.home().inbox();
+        let outside = receiver.home().work();
+        let mut eve = receiver.eve();
+        let inner = |list: List, n: usize| list.enter(&format!("d{n}")).enter("e").file("outside", 1).leave().leave();
+        let list = (0..FOLDERS).fold(List::default().enter("t"), inner).leave();
+        let mut upload = eve.begin(&list);
+        let over = AtomicBool::new(false);
+        let swapped = thread::scope(|scope| {
+            let swapping = scope.spawn(|| {
+                let mut swapped = 0;
+                while !over.load(Ordering::Relaxed) {
+                    swapped += swap_all(&inbox.join("t"), &outside);
+                }
+                swapped
+            });
+            for n in 0..FOLDERS {
+                eve.upload_file(&mut upload, b"x");
+                // Reads what comes, so that credit for the rest is there.
+                if n % 7 == 0 {
+                    assert!(eve.is_answered());
+                }
+            }
+            receiver.ana.wait_for(|event| is(event, "done") || (is(event, "failed") && event.get("path").is_none()));
+            over.store(true, Ordering::Relaxed);
+            swapping.join().unwrap()
+        });
+        assert!(swapped > 0);
+        receiver.has_only_below("t");
+        receiver.without(eve);
+        receiver.serves_the_next();
+    }
+
+    /// Moves every folder away and puts a link to `outside` in its place; gives how many.
+    fn swap_all(folder: &Path, outside: &Path) -> usize {
+        let mut swapped = 0;
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_moved = path.extension().is_some_and(|extension| extension == "moved");
+            if !is_moved && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let moved = fs::rename(&path, path.with_extension("moved"));
+                swapped += usize::from(moved.and_then(|()| symlink(outside, &path)).is_ok());
+            }
+        }
+        swapped
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_partial_s_folder_or_the_name_changes_nothing_outside() {
+        let mut receiver = Receiver::new();
+        let home = receiver.home().clone();
+        let mut eve = receiver.eve();
+        let data = content("x", 3 * CHUNK_DATA);
+        let mut upload = eve.begin(&List::default().enter("t").file("outside", data.len() as u64).leave());
+        eve.upload(&mut upload, &data[..CHUNK_DATA]);
+        let folder = home.inbox().join("t");
+        receiver.ana.event("progress");
+        fs::rename(&folder, home.inbox().join("moved")).unwrap();
+        symlink(home.work(), &folder).unwrap();
+        symlink(home.work().join("made"), home.inbox().join("moved/outside")).unwrap();
+        eve.upload(&mut upload, &data[CHUNK_DATA..]);
+        eve.file_end(&mut upload, FileStatus::Whole, *blake3::hash(&data).as_bytes());
+        receiver.ana.event("done");
+        assert_eq!(fs::read(home.inbox().join("moved/outside (1)")).unwrap(), data);
+        assert_eq!(fs::read(home.work().join("outside")).unwrap(), b"outside");
+        assert!(!home.work().join("made").exists());
+        receiver.without(eve);
+        receiver.serves_the_next();
+    }
+}

@@ -1,0 +1,244 @@
+//! Offers that mean harm: names that lead elsewhere, lists that are none or lie, numbers out of order. Nothing outside the receiving
+//! folder changes, nothing in it is replaced, and the next peer is served.
+
+use crate::support::files::{List, content, tree};
+use crate::support::{Home, Receiver, text};
+use p2pchat::protocol::frame::{Control, LIST_BYTES, Offer, Reason};
+use std::fs;
+
+#[test]
+fn no_name_leads_out_of_the_folder() {
+    let names = [
+        "",
+        ".",
+        "..",
+        "/",
+        "/etc/p2pchat-evil",
+        "../outside",
+        "../../evil",
+        "a/b",
+        "a/../../x",
+        "a\\b",
+        "..\\evil",
+        "\\\\host\\x",
+        "C:\\evil",
+        "nul\0byte",
+        "line\nbreak",
+        "\r",
+        "\u{1b}[2J",
+        "\u{7f}",
+        "\u{9b}2J",
+        "\u{85}",
+        "\u{2028}",
+        "\u{2029}",
+        "gpj.\u{202e}exe",
+        "\u{200e}",
+        "zero\u{200b}width",
+        "\u{feff}",
+        "dot.",
+        "space ",
+        "...",
+        "CON",
+        "nul",
+        "NUL.txt",
+        "com1",
+        "LPT9.log",
+        "aux.",
+    ];
+    let shapes: [fn(&str) -> List; 4] = [
+        |name| List::default().file(name, 1),
+        |name| List::default().enter(name).leave(),
+        |name| List::default().enter(name).file("inner", 1).leave(),
+        |name| List::default().enter("outer").file(name, 1).leave(),
+    ];
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    for name in names {
+        for shape in shapes {
+            let transfer = eve.offer(&shape(name));
+            assert_eq!(eve.answer(transfer), Some(false), "{name:?}");
+            eve.cancel(transfer, Reason::Confirmed);
+        }
+    }
+    receiver.has_only(&[]);
+    assert!(receiver.ana.all("accepted").is_empty());
+    let transfer = eve.offer(&List::default().file(&"x".repeat(255), 0));
+    assert_eq!(eve.answer(transfer), Some(true), "255 bytes are allowed");
+    receiver.without(eve);
+    receiver.serves_the_next();
+}
+
+#[test]
+fn lists_that_are_none_are_refused() {
+    let good = || List::default().file("good", 1);
+    let down = |depth| (0..depth).fold(List::default(), |list, _| list.enter("d"));
+    let closed = |depth| (0..depth).fold(down(depth).file("f", 0), |list, _| list.leave());
+    // The length says 255, the name goes on: what follows is read as an entry, and is none.
+    let beyond = |kind: u8, extra: usize| {
+        let head = if kind == 1 { 22 } else { 14 };
+        let entry = [&[kind][..], &vec![0; head], &[255], "x".repeat(255 + extra).as_bytes()].concat();
+        List::default().raw(&entry)
+    };
+    let lists = [
+        ("an unknown entry", good().raw(&[9])),
+        ("an entry that is cut", good().raw(&[1, 0, 0])),
+        ("a list that ends in a name", beyond(1, 0).raw(&[1])),
+        ("300 bytes of a file's name", beyond(1, 45)),
+        ("300 bytes of a folder's name", beyond(2, 45)),
+        ("a name that is not UTF-8", good().raw(&[2, 1, 0xed, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0xff, 0xfe, 3])),
+        ("a folder that is not closed", good().enter("open")),
+        ("a folder that was not open", good().leave()),
+        ("a folder that is left twice", List::default().enter("a").leave().leave()),
+        ("only an end", List::default().leave()),
+        ("65 folders in one another", closed(65)),
+        ("10,000 folders in one another", closed(10_000)),
+        ("10,000 folders that are never left", down(10_000)),
+        ("two files of one name", List::default().file("a", 1).file("a", 1)),
+        ("a file, then a folder of its name", List::default().file("a", 1).enter("a").file("b", 1).leave()),
+        ("a folder, then a file of its name", List::default().enter("a").leave().file("a", 1)),
+        ("two folders of one name", List::default().enter("f").enter("a").leave().enter("a").leave().leave()),
+        ("a mode beyond 0o777", List::default().file_with(0o4755, 0, "suid", 1)),
+        ("a second of two thousand million nanoseconds", List::default().file_with(0o644, 2_000_000_000, "late", 1)),
+        ("zeros", List::default().raw(&[0; 100])),
+    ];
+    let mut receiver = Receiver::new();
+    for (number, (what, list)) in (1..).zip(lists) {
+        let mut eve = receiver.eve();
+        let transfer = eve.offer(&list);
+        assert_eq!(eve.answer(transfer), Some(false), "{what}");
+        let declined = receiver.ana.event_nth(number, "declined");
+        assert!(!text(&declined, "reason").is_empty(), "{what}: {declined}");
+        receiver.without(eve);
+    }
+    receiver.has_only(&[]);
+    assert!(receiver.ana.all("accepted").is_empty());
+    receiver.serves_the_next();
+}
+
+#[test]
+fn offers_that_lie_or_have_impossible_sizes_are_refused() {
+    let list = List::default().enter("folder").file("file", 5).leave();
+    let honest = list.offer();
+    let huge = [List::default().file("huge", u64::MAX), List::default().file("h1", 1 << 62).file("h2", 1 << 62)];
+    let lies = [
+        (Offer { files: 2, ..honest.clone() }, &list),
+        (Offer { folders: 0, ..honest.clone() }, &list),
+        (Offer { bytes: 4, ..honest.clone() }, &list),
+        (Offer { digest: [1; 32], ..honest.clone() }, &list),
+        (Offer { list: honest.list - 1, ..honest.clone() }, &list),
+        (huge[0].offer(), &huge[0]),
+        (huge[1].offer(), &huge[1]),
+    ];
+    for (offer, list) in lies {
+        let mut receiver = Receiver::new();
+        let mut eve = receiver.eve();
+        let transfer = eve.offer_as(offer.clone(), &list.bytes);
+        assert_ne!(eve.answer(transfer), Some(true), "{offer:?}");
+        receiver.has_only(&[]);
+    }
+}
+
+#[test]
+fn offers_beyond_the_limits_are_faults() {
+    let one = || List::default().file("x", 1).offer();
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let transfer = eve.next_transfer();
+    eve.control(Control::Offer { transfer, offer: Offer { list: LIST_BYTES + 1, ..one() } }).unwrap();
+    receiver.ends_as_a_fault(eve, "a list that is too long");
+    // The lists never come, so none of them can be taken; the first over the limit may be declined, but not for ever.
+    let mut eve = receiver.eve();
+    for _ in 0..2_000 {
+        let transfer = eve.next_transfer();
+        let _ = eve.control(Control::Offer { transfer, offer: one() });
+    }
+    receiver.ends_as_a_fault(eve, "offers in great number");
+    let mut eve = receiver.eve();
+    let first = eve.next_transfer();
+    let second = eve.offer(&List::default().file("x", 1));
+    assert!(eve.answer(second).is_some());
+    eve.control(Control::Offer { transfer: first, offer: one() }).unwrap();
+    receiver.ends_as_a_fault(eve, "numbers that go back");
+    receiver.has_only(&[]);
+    receiver.serves_the_next();
+}
+
+#[test]
+fn names_that_only_some_systems_take_for_the_same_land_beside_each_other() {
+    let names = ["a", "A", "file.txt", "FILE.TXT", "\u{e9}", "e\u{301}", "\u{212b}", "\u{c5}", "a:stream", "ﬁ", "fi"];
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let list = names.iter().fold(List::default(), |list, name| list.file(name, name.len() as u64));
+    let mut upload = eve.begin(&list);
+    for name in names {
+        eve.upload_file(&mut upload, name.as_bytes());
+    }
+    receiver.ana.event("done");
+    for name in names {
+        assert_eq!(fs::read(receiver.home().inbox().join(name)).unwrap(), name.as_bytes(), "{name}");
+    }
+    receiver.has_only(&names);
+    receiver.without(eve);
+    receiver.serves_the_next();
+}
+
+#[test]
+fn names_of_the_program_s_own_files_are_names_like_others() {
+    let partials = [".p2pchat-0123456789abcdef", ".P2PCHAT-0123456789ABCDEF", ".p2pchat-"];
+    let own = ["download-0123456789abcdef0123456789abcdef", "known_peers", "identity", "history", "partials"];
+    let mut receiver = Receiver::new();
+    let home = receiver.home().clone();
+    // But for the list of unfinished downloads, which is made when it is needed.
+    let data = || {
+        let mut all = tree(&home.data());
+        all.remove("partials");
+        all
+    };
+    let mut eve = receiver.eve();
+    let before = data();
+    let list = own.iter().chain(&partials).fold(List::default(), |list, name| list.file(name, 3));
+    let mut upload = eve.begin(&list);
+    for _ in 0..own.len() + partials.len() {
+        eve.upload_file(&mut upload, b"eve");
+    }
+    receiver.ana.event("done");
+    let received = partials.map(|name| format!("_{name}"));
+    let all: Vec<_> = own.into_iter().chain(received.iter().map(String::as_str)).collect();
+    receiver.has_only(&all);
+    assert!(data() == before, "its own files changed");
+    receiver.without(eve);
+    receiver.serves_the_next();
+}
+
+#[test]
+fn existing_files_are_never_replaced() {
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let mut upload = eve.begin(&List::default().file("mine", 6));
+    eve.upload_file(&mut upload, b"theirs");
+    receiver.ana.event("done");
+    receiver.has_only(&["mine (1)"]);
+}
+
+#[test]
+fn hostile_names_are_json_strings_and_nothing_else() {
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let name = "\u{1b}[2Jevil\n{\"event\":\"forged\"}";
+    let transfer = eve.offer(&List::default().file(name, 1));
+    assert!(eve.answer(transfer).is_some());
+    assert!(receiver.ana.all("forged").is_empty());
+    assert!(receiver.ana.lines(crate::support::peer::Stream::Out).iter().all(|line| !line.contains('\u{1b}')));
+}
+
+#[test]
+fn the_attacker_can_send_a_file_when_it_behaves() {
+    let home = Home::new();
+    let ana = home.listen("ana", &["--accept", "always"]);
+    let mut eve = crate::support::Attacker::meet(ana.addr(), "eve");
+    let data = content("honest", 3 * p2pchat::protocol::frame::CHUNK_DATA + 10);
+    let mut upload = eve.begin(&List::default().file("honest", data.len() as u64));
+    eve.upload_file(&mut upload, &data);
+    assert_eq!(eve.read_complete(), Some((1, 0)));
+    assert_eq!(fs::read(home.inbox().join("honest")).unwrap(), data);
+}
