@@ -15,6 +15,7 @@ impl Session {
     /// `/send`: have it scanned.
     pub(in crate::session) fn send_files(&mut self, args: SendArgs) {
         if self.is_leaving() {
+            self.transfers.failed = true;
             return self.error("leaving", "this side is leaving; nothing was sent");
         }
         if self.transfers.out.len() >= OPEN_TRANSFERS {
