@@ -41,7 +41,8 @@ fn the_first_line_of_the_input_may_be_the_listeners_code_and_is_not_said() {
 
 #[test]
 fn a_listeners_input_that_ends_before_the_code_is_a_usage_error() {
-    let mut child = Home::new().program(&["listen", "127.0.0.1:0", "--code-fd", "0"]).spawn().unwrap();
+    let home = Home::new();
+    let mut child = home.program(&["listen", "127.0.0.1:0", "--code-fd", "0"]).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");

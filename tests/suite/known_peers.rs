@@ -177,7 +177,9 @@ fn a_name_that_another_peer_has_becomes_a_label_of_its_own() {
         let listening = ana.listen("ana", &[]);
         let dialling = Home::new().connect("root", listening.addr(), &[]);
         assert_eq!(listening.event("connected")["peer"], label);
-        assert_eq!(listening.all("warning").len(), usize::from(label != "root"));
+        if label != "root" {
+            listening.event("warning");
+        }
         leave((listening, dialling));
         assert!(row(&ana, label).is_some());
     }
