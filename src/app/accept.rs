@@ -122,8 +122,8 @@ impl EventLoop {
         match intent {
             Intent::New => {
                 if let Role::Listen { listener, .. } = &self.role {
-                    // The code has done its work; whoever resumes this session comes in open mode.
-                    listener.set_code(None);
+                    // The code has done its work; who resumes this session comes in open mode.
+                    listener.open_too();
                 }
                 self.meet(opened);
             }

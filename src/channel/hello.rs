@@ -87,6 +87,15 @@ impl Hello {
         bytes.iter().zip(MAGIC).all(|(byte, magic)| byte == magic)
     }
 
+    /// The mode in the bytes of a hello, which are not checked.
+    pub fn announces(bytes: &[u8; HELLO]) -> Option<Mode> {
+        match bytes.get(MAGIC.len() + 1) {
+            Some(0) => Some(Mode::Open),
+            Some(1) => Some(Mode::Code),
+            _ => None,
+        }
+    }
+
     /// Checks the hello that came in against the own one, in the order of PROTOCOL.md section 1.
     ///
     /// # Errors

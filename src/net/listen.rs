@@ -126,6 +126,12 @@ impl Listener {
         self.shared.tries.set_code(code);
     }
 
+    /// From now on callers may come without the code as well: a session is there, to which its peer returns in open mode, or, after
+    /// a restart of its program, with the code that it was started with.
+    pub fn open_too(&self) {
+        self.shared.tries.open_too();
+    }
+
     /// Accepts nobody any more, and ends the openings under way.
     pub fn close(self) {
         self.shared.closed.store(true, Ordering::Release);
@@ -199,11 +205,9 @@ impl Shared {
         let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
         let shared = Arc::clone(self);
         let caller = move || {
-            let code = shared.tries.code();
-            let opened = shared.respond(&stream, deadline, code.as_ref());
+            let opened = shared.respond(&stream, deadline);
             let event = match (opened, place.release(stream)) {
-                (Ok((channel, greeting)), Some(stream)) => {
-                    let by_code = code.is_some();
+                (Ok((channel, greeting, by_code)), Some(stream)) => {
                     let established = Established { stream, channel, greeting, addr, by_code };
                     ListenEvent::PeerGreeted(Box::new(established))
                 }
@@ -216,18 +220,19 @@ impl Shared {
     }
 
     /// The responder's opening, up to the peer's greeting.
-    fn respond(
-        &self,
-        stream: &TcpStream,
-        deadline: Instant,
-        code: Option<&Arc<Code>>,
-    ) -> Result<(Channel, Greeting), ConnectError> {
+    fn respond(&self, stream: &TcpStream, deadline: Instant) -> Result<(Channel, Greeting, bool), ConnectError> {
         stream.set_nodelay(true)?;
+        let mut stream = DeadlineStream::new(stream, deadline);
+        let (code, open_too) = self.tries.code();
+        // Where both modes will do, the caller's hello decides.
+        let first = if open_too { Some(read_hello(&mut stream)?) } else { None };
+        let code = code.filter(|_| first.as_ref().is_none_or(|first| Hello::announces(first) == Some(Mode::Code)));
+        let code = code.as_ref();
         let mode = if code.is_some() { Mode::Code } else { Mode::Open };
         let own = Hello::new(mode).map_err(io::Error::other)?;
-        let mut stream = DeadlineStream::new(stream, deadline);
         stream.write_all(&own.encode())?;
-        let theirs = read_hello(&mut stream, &own)?;
+        let theirs = first.map_or_else(|| read_hello(&mut stream), Ok)?;
+        let theirs = Hello::decode(&theirs, &own)?;
         let reserved = AtomicBool::new(false);
         let terms = Terms {
             role: Role::Responder,
@@ -249,7 +254,7 @@ impl Shared {
         }
         let mut channel = established?;
         match read_frame(&mut stream, &mut channel.opener)? {
-            Frame::Greeting(greeting) => Ok((channel, greeting)),
+            Frame::Greeting(greeting) => Ok((channel, greeting, code.is_some())),
             _ => Err(ConnectError::NoGreeting("it sent something else".into())),
         }
     }

@@ -169,7 +169,7 @@ pub(super) fn initiate(
     let own = Hello::new(mode).map_err(io::Error::other)?;
     let mut deadline_stream = DeadlineStream::new(&stream, deadline);
     deadline_stream.write_all(&own.encode())?;
-    let theirs = read_hello(&mut deadline_stream, &own)?;
+    let theirs = Hello::decode(&read_hello(&mut deadline_stream)?, &own)?;
     let terms = Terms {
         role: Role::Initiator,
         code: credentials.code.as_deref(),
@@ -189,7 +189,7 @@ pub(super) fn initiate(
 }
 
 /// Reads the other side's hello, and gives up at the first byte that no hello has.
-pub(super) fn read_hello(stream: &mut DeadlineStream<'_>, own: &Hello) -> Result<Hello, ConnectError> {
+pub(super) fn read_hello(stream: &mut DeadlineStream<'_>) -> Result<[u8; HELLO], ConnectError> {
     let mut bytes = [0; HELLO];
     let mut read = 0;
     while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
@@ -209,5 +209,5 @@ pub(super) fn read_hello(stream: &mut DeadlineStream<'_>, own: &Hello) -> Result
             return Err(HelloError::NotP2pchat.into());
         }
     }
-    Ok(Hello::decode(&bytes, own)?)
+    Ok(bytes)
 }

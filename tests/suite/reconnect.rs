@@ -126,6 +126,24 @@ fn a_session_that_began_with_a_code_goes_on_without_one() {
 }
 
 #[test]
+fn a_restarted_dialler_is_let_in_with_its_code_and_without() {
+    for options in [&["--code=right"][..], &[]] {
+        let ben_home = Home::new();
+        let mut ana = Home::new().listen("ana", &["--code=right"]);
+        let mut old = ben_home.connect("ben", ana.addr(), &["--code=right"]);
+        old.event("connected");
+        ana.event("connected");
+        old.kill();
+        ana.event("lost");
+        let mut ben = ben_home.connect("ben", ana.addr(), options);
+        ben.event("connected");
+        ana.send("for ben");
+        ben.message("for ben");
+        quit(&mut ana, &mut ben);
+    }
+}
+
+#[test]
 fn a_stranger_hears_busy_during_a_gap() {
     let (mut ana, relay, mut ben) = meet(&[], &[]);
     relay.refuse(true);

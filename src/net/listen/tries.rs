@@ -11,6 +11,8 @@ pub(super) struct Tries(Mutex<State>);
 
 struct State {
     code: Option<Arc<Code>>,
+    /// Callers may come without the code, too.
+    open_too: bool,
     left: u32,
     /// Taken, and not finished.
     in_flight: u32,
@@ -18,7 +20,7 @@ struct State {
 
 impl State {
     fn new(code: Option<Arc<Code>>) -> Self {
-        Self { code, left: TRIES, in_flight: 0 }
+        Self { code, open_too: false, left: TRIES, in_flight: 0 }
     }
 
     fn is_present(&self, code: &Arc<Code>) -> bool {
@@ -35,8 +37,14 @@ impl Tries {
         *self.lock() = State::new(code);
     }
 
-    pub(super) fn code(&self) -> Option<Arc<Code>> {
-        self.lock().code.clone()
+    pub(super) fn open_too(&self) {
+        self.lock().open_too = true;
+    }
+
+    /// The code that callers need, and whether they may come without it, too.
+    pub(super) fn code(&self) -> (Option<Arc<Code>>, bool) {
+        let state = self.lock();
+        (state.code.clone(), state.open_too)
     }
 
     /// Takes a try of `code`, if it is still the code and has one.
