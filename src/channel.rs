@@ -19,7 +19,6 @@ mod hybrid;
 mod record;
 
 pub use crate::keys::{KeyRejected, KeyTextError, KeyVerdict, PublicKey};
-pub(crate) use crate::keys::{hex, unhex};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
 pub use hello::{HELLO, Hello, HelloError, Mode};

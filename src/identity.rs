@@ -1,11 +1,11 @@
 //! The own static key: made at first use, kept in one private file.
 //!
-//! EventLoop of the file `identity` in the data directory. Invariants: a file that is there is never written again, whatever
+//! Owner of the file `identity` in the data directory. Invariants: a file that is there is never written again, whatever
 //! is in it; a key that others could have read or changed is refused; processes that make the first key at once end
 //! up with the same one.
 
-use crate::channel::{PublicKey, hex, unhex};
 use crate::error_text::io_error_text;
+use crate::keys::{PublicKey, hex, unhex};
 use etcetera::BaseStrategy;
 use snow::params::DHChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -37,57 +37,24 @@ pub struct Identity {
 /// Why there is no own key; this machine or its user is at fault.
 #[derive(Debug, Error)]
 pub enum IdentityError {
-    /// No home directory, so no data directory.
     #[error("there is no home directory\nname a data directory in {DATA_VARIABLE}")]
     NoHome,
-    /// The data directory cannot be made.
     #[error("cannot make the data directory {}: {}", path.display(), io_error_text(source))]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file cannot be read.
+    Directory { path: PathBuf, source: io::Error },
     #[error("cannot read the own key {}: {}", path.display(), io_error_text(source))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file cannot be made.
+    Read { path: PathBuf, source: io::Error },
     #[error("cannot keep the own key {}: {}", path.display(), io_error_text(source))]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is a link, a directory, a pipe: anything but a file.
+    Write { path: PathBuf, source: io::Error },
+    /// A link, a directory, a pipe.
     #[error("the own key {} is no ordinary file\nput the file itself there, not a link to it", path.display())]
-    NotAFile {
-        /// What stands there.
-        path: PathBuf,
-    },
-    /// Others may read or change the file.
+    NotAFile { path: PathBuf },
+    /// Others may read or change it.
     #[error("others can read the own key {}\nchmod 600 {}", path.display(), path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file belongs to another user.
+    Exposed { path: PathBuf },
     #[error("the own key {} belongs to another user\nname a data directory of your own in {DATA_VARIABLE}", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file holds something else.
+    Foreign { path: PathBuf },
     #[error("the own key {} is damaged\nput a good copy in its place, or move it away to get a new key", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
+    Malformed { path: PathBuf },
     /// The system gives no randomness, or this build lacks the curve.
     #[error("cannot make a key: {0}")]
     Generate(String),

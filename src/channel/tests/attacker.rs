@@ -3,6 +3,7 @@
 use super::*;
 use crate::channel::hybrid::{KemPair, encapsulate};
 use crate::channel::record::read_frame_of;
+use crate::keys::{hex, unhex};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{BoxedCryptoResolver, CryptoResolver, DefaultResolver, FallbackResolver, RingResolver};
 use snow::types::{Cipher, Dh, Hash, Random};

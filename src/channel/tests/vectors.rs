@@ -6,6 +6,7 @@
 use super::records::{INTERVAL, opened, sealed};
 use super::*;
 use crate::channel::record::skip_to;
+use crate::keys::hex;
 use crate::protocol::frame::{ByeReason, Control, Greeting, Intent};
 use rand_core_06::{CryptoRng, Error, RngCore};
 use serde_json::{Map, Value, json};
