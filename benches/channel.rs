@@ -1,4 +1,4 @@
-//! How fast records are sealed and opened, and frames encoded and decoded. Run with `cargo bench --bench channel`.
+//! How fast records are sealed and opened, frames encoded and decoded, and what a handshake takes. Run with `cargo bench --bench channel`.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +8,7 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use p2pchat::channel::{Channel, HELLO, Hello, KeyVerdict, Mode, Role, Terms, establish};
+use p2pchat::channel::{Channel, Code, HELLO, Hello, KeyVerdict, Mode, Role, Terms, establish};
 use p2pchat::identity::Identity;
 use p2pchat::net::buffer::{LENGTH, OutChunk, Record};
 use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
@@ -83,11 +83,11 @@ fn decode_chunk_header(bencher: Bencher) {
     bencher.bench_local(|| ChunkHeader::decode(divan::black_box(frame)).map(|(header, data)| (header, data.len())));
 }
 
-/// Both sides of a whole handshake in open mode, over pipes between two threads.
-#[divan::bench]
-fn handshake(bencher: Bencher) {
+/// Both sides of a whole handshake, over pipes between two threads: with the verification number, and with a code.
+#[divan::bench(args = [Mode::Open, Mode::Code])]
+fn handshake(bencher: Bencher, mode: Mode) {
     let (i, r) = (Identity::generate().unwrap(), Identity::generate().unwrap());
-    bencher.bench_local(|| channels_of(&i, &r));
+    bencher.bench_local(|| channels_of(&i, &r, mode));
 }
 
 fn line() -> Frame {
@@ -103,28 +103,34 @@ fn full_chunk() -> OutChunk {
 }
 
 fn channels() -> (Channel, Channel) {
-    channels_of(&Identity::generate().unwrap(), &Identity::generate().unwrap())
+    channels_of(&Identity::generate().unwrap(), &Identity::generate().unwrap(), Mode::Open)
 }
 
-fn channels_of(initiator: &Identity, responder: &Identity) -> (Channel, Channel) {
+fn channels_of(initiator: &Identity, responder: &Identity, mode: Mode) -> (Channel, Channel) {
     let (from_i, to_r) = io::pipe().unwrap();
     let (from_r, to_i) = io::pipe().unwrap();
     let (mut end_i, mut end_r) = (End(from_r, to_r), End(from_i, to_i));
     thread::scope(|scope| {
-        let far = scope.spawn(|| connect(Role::Responder, responder, &mut end_r));
-        let near = connect(Role::Initiator, initiator, &mut end_i);
+        let far = scope.spawn(|| connect(Role::Responder, responder, mode, &mut end_r));
+        let near = connect(Role::Initiator, initiator, mode, &mut end_i);
         (near, far.join().unwrap())
     })
 }
 
-fn connect(role: Role, identity: &Identity, end: &mut End) -> Channel {
-    let own = Hello::new(Mode::Open).unwrap();
+fn connect(role: Role, identity: &Identity, mode: Mode, end: &mut End) -> Channel {
+    let own = Hello::new(mode).unwrap();
+    let code = (mode == Mode::Code).then(|| Code::new("42-otter-plum").unwrap());
     end.write_all(&own.encode()).unwrap();
     let mut theirs = [0; HELLO];
     end.read_exact(&mut theirs).unwrap();
     let theirs = Hello::decode(&theirs, &own).unwrap();
-    let terms =
-        Terms { role, code: None, identity, accept_key: &|_| Ok(KeyVerdict::default()), reserve_try: &|| false };
+    let terms = Terms {
+        role,
+        code: code.as_ref(),
+        identity,
+        accept_key: &|_| Ok(KeyVerdict::default()),
+        reserve_try: &|| true,
+    };
     establish(end, &own, &theirs, &terms).unwrap()
 }
 

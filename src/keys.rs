@@ -1,8 +1,8 @@
 //! A peer's public key, and how people and files write it.
 
 use crate::text::SafeText;
+use curve25519_dalek::MontgomeryPoint;
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
-use ring::{agreement, rand::SystemRandom};
 use std::fmt;
 use thiserror::Error;
 
@@ -67,11 +67,10 @@ impl PublicKey {
 
     /// Whether every X25519 exchange with this key gives zero, whatever its encoding. Refused by each side (PROTOCOL.md
     /// section 3); snow takes such keys.
-    pub(super) fn is_low_order(&self) -> Result<bool, ring::error::Unspecified> {
-        let private = agreement::EphemeralPrivateKey::generate(&agreement::X25519, &SystemRandom::new())?;
-        let peer = agreement::UnparsedPublicKey::new(&agreement::X25519, self.0);
-        // ring refuses an exchange that gives zero, and nothing else of 32 bytes.
-        Ok(agreement::agree_ephemeral(private, &peer, |_| ()).is_err())
+    pub(super) fn is_low_order(&self) -> bool {
+        // Private keys are multiples of 8, which is a multiple of every low order. The bits of 8, the highest first:
+        let eightfold = MontgomeryPoint(self.0).mul_bits_be([true, false, false, false].into_iter());
+        eightfold.to_bytes() == [0; 32]
     }
 }
 

@@ -240,7 +240,7 @@ fn read(
 fn check_key(noise: &HandshakeState, terms: &Terms<'_>) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
     let key = noise.get_remote_static().and_then(|key| key.try_into().ok()).map(PublicKey);
     let key = key.ok_or(HandshakeError::Internal("the peer's key is missing"))?;
-    if key.is_low_order().map_err(|_| HandshakeError::Internal("this system gives no randomness"))? {
+    if key.is_low_order() {
         return Err(HandshakeError::LowOrderKey);
     }
     let verdict = (terms.accept_key)(&key)?;
