@@ -1,6 +1,6 @@
 //! The secure channel: from two hellos over a stream to a [`Sealer`] for the writer and an [`Opener`] for the reader.
 //!
-//! EventLoop of PROTOCOL.md sections 1 to 4, the verification number of 6, and 10. Invariant: a [`Channel`] exists only when both
+//! Owns PROTOCOL.md sections 1 to 4, the verification number of 6, and 10. Invariant: a [`Channel`] exists only when both
 //! sides hold the same two keys, each knows the static key the other proved, and the key check let it through; whatever goes wrong
 //! before that is a [`HandshakeError`] and leaves nothing behind. Nothing here knows a socket or a clock: the caller puts
 //! its deadline on the stream, whose `WouldBlock` and `TimedOut` are taken for silence past it.
@@ -22,7 +22,7 @@ pub use crate::keys::{KeyRejected, KeyTextError, KeyVerdict, PublicKey};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
 pub use hello::{HELLO, Hello, HelloError, Mode};
-pub use record::{OpenError, Opener, ReadError, SealError, Sealer, WriteError, read_frame, write_frame};
+pub use record::{LENGTH, OpenError, Opener, ReadError, SealError, Sealer, TAG, WriteError, read_frame, write_frame};
 
 use crate::error_text::io_error_text;
 use crate::identity::Identity;

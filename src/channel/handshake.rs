@@ -37,7 +37,7 @@ const VERIFICATION: usize = 32;
 /// Bytes of message 3.
 const MESSAGE_3: usize = 64;
 /// Room for the longest message and the tag that snow wants room for after each, needed or not.
-const ROOM: usize = MESSAGE_2 + crate::net::buffer::TAG;
+const ROOM: usize = MESSAGE_2 + super::TAG;
 
 /// Makes a channel from a stream on which both hellos have passed.
 ///

@@ -1,11 +1,10 @@
 //! Records: one frame each, sealed in place (PROTOCOL.md section 4).
 //!
-//! EventLoop of the two transport keys after the handshake. Invariant: a direction uses each nonce once, under a key that exists
+//! Owns the two transport keys after the handshake. Invariant: a direction uses each nonce once, under a key that exists
 //! in one [`Sealer`] here and one [`Opener`] there; neither can be cloned, and no nonce leaves this file. What fails to open
 //! takes the key with it, so nothing later can be tried on it. The bytes are those of Noise's transport messages.
 
 use super::StreamError;
-use crate::net::buffer::{LENGTH, TAG};
 use crate::protocol::frame::{Frame, FrameError, KEM_KEY, NAME};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
@@ -17,6 +16,10 @@ use zeroize::Zeroizing;
 const REKEY_INTERVAL: u64 = 1 << 20;
 /// The counter that Noise keeps for making the next key; no record may have it.
 const REKEY_COUNTER: u64 = u64::MAX;
+/// Bytes of a record's length, in front of its body.
+pub const LENGTH: usize = 2;
+/// Bytes of a record's tag, at its end.
+pub const TAG: usize = 16;
 const KEY: usize = 32;
 /// The least a record can hold: a kind byte and the tag.
 const SHORTEST: usize = 1 + TAG;

@@ -1,6 +1,6 @@
 //! Addresses as people write them.
 //!
-//! EventLoop of [`Address`]: a host as typed and a port. Names are looked up when they are needed, anew each time, since a peer's
+//! Owns [`Address`]: a host as typed and a port. Names are looked up when they are needed, anew each time, since a peer's
 //! address may change between two tries.
 
 use std::collections::VecDeque;

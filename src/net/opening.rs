@@ -1,7 +1,7 @@
 //! From a socket to a session's first frame: dialling, listening, the opening.
 //!
 //! Invariant: nothing that a stranger sends, or does not send, occupies this side for longer than the deadline of one opening, and
-//! no key is trusted here: who the peer is, the owner decides from the key that it proved to have.
+//! no key is trusted here: who the peer is, the caller decides from the key that it proved to have.
 
 use crate::channel::{
     Channel, Code, HELLO, HandshakeError, Hello, HelloError, KeyCheck, Mode, ReadError, Role, StreamError, Terms,
@@ -35,7 +35,7 @@ pub struct Established {
     pub by_code: bool,
 }
 
-/// Why a connection came to nothing.
+/// Why an opening failed.
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// The other side's hello.

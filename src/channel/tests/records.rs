@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::channel::record::skip_to;
-use crate::net::buffer::{LENGTH, TAG};
 use proptest::prelude::*;
 use snow::StatelessTransportState;
 
