@@ -22,7 +22,9 @@ pub use crate::keys::{KeyRejected, KeyTextError, KeyVerdict, PublicKey};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
 pub use hello::{HELLO, Hello, HelloError, Mode};
-pub use record::{LENGTH, OpenError, Opener, ReadError, SealError, Sealer, TAG, WriteError, read_frame, write_frame};
+pub use record::{
+    DecryptError, LENGTH, Opener, ReadError, SealError, Sealer, TAG, WriteError, read_frame, write_frame,
+};
 
 use crate::error_text::io_error_text;
 use crate::identity::Identity;

@@ -41,7 +41,7 @@ pub enum SealError {
 
 /// Why a record gives no frame; the peer is at fault, or somebody in the middle.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
-pub enum OpenError {
+pub enum DecryptError {
     /// Shorter than 17 bytes or longer than 65,535.
     #[error("the peer sent a record of impossible length")]
     Length,
@@ -78,7 +78,7 @@ pub enum ReadError {
     Length(u16),
     /// The opener.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] DecryptError),
     /// The frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -140,10 +140,10 @@ impl Opener {
     ///
     /// # Errors
     /// When the record is not the next one that the peer sealed. Then the body is zeroed, and this opener refuses everything.
-    pub fn open(&mut self, body: &mut [u8]) -> Result<(), OpenError> {
+    pub fn open(&mut self, body: &mut [u8]) -> Result<(), DecryptError> {
         let Some(mut cipher) = self.cipher.take() else {
             body.fill(0);
-            return Err(OpenError::Dead);
+            return Err(DecryptError::Dead);
         };
         let opened = cipher.open(body);
         match opened {
@@ -218,13 +218,13 @@ impl Cipher {
         Some(())
     }
 
-    fn open(&mut self, body: &mut [u8]) -> Result<(), OpenError> {
+    fn open(&mut self, body: &mut [u8]) -> Result<(), DecryptError> {
         if body.len() < SHORTEST || body.len() > usize::from(u16::MAX) {
-            return Err(OpenError::Length);
+            return Err(DecryptError::Length);
         }
-        let nonce = self.nonce().ok_or(OpenError::Exhausted)?;
-        self.key.open_in_place(nonce, Aad::empty(), body).map_err(|_| OpenError::Tampered)?;
-        self.advance().ok_or(OpenError::Exhausted)
+        let nonce = self.nonce().ok_or(DecryptError::Exhausted)?;
+        self.key.open_in_place(nonce, Aad::empty(), body).map_err(|_| DecryptError::Tampered)?;
+        self.advance().ok_or(DecryptError::Exhausted)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::Bytes;
 use crate::channel::{
-    Channel, Code, HELLO, HandshakeError, Hello, KeyVerdict, Mode, OpenError, Role, Terms, establish, write_frame,
+    Channel, Code, DecryptError, HELLO, HandshakeError, Hello, KeyVerdict, Mode, Role, Terms, establish, write_frame,
 };
 use crate::identity::Identity;
 use crate::protocol::frame::Frame;
@@ -105,10 +105,10 @@ fn talk(mut channel: Channel, stream: &mut Stream<'_>) {
     if let Some(byte) = changed.get_mut(place) {
         *byte ^= mask;
     }
-    assert_eq!(channel.opener.open(&mut changed), Err(OpenError::Tampered));
+    assert_eq!(channel.opener.open(&mut changed), Err(DecryptError::Tampered));
     assert!(changed.iter().all(|byte| *byte == 0), "nothing of it is left");
     let mut next = record.get(..length).unwrap_or_default().to_vec();
-    assert_eq!(channel.opener.open(&mut next), Err(OpenError::Dead));
+    assert_eq!(channel.opener.open(&mut next), Err(DecryptError::Dead));
 }
 
 struct Keys {

@@ -52,7 +52,7 @@ fn snow_sealed(snow: &StatelessTransportState, counter: u64, frame: &[u8]) -> Ve
     [&u16::try_from(length).unwrap().to_be_bytes(), body.as_slice()].concat()
 }
 
-pub(super) fn opened(opener: &mut Opener, record: &[u8]) -> Result<Vec<u8>, OpenError> {
+pub(super) fn opened(opener: &mut Opener, record: &[u8]) -> Result<Vec<u8>, DecryptError> {
     let mut body = record[LENGTH..].to_vec();
     opener.open(&mut body)?;
     body.truncate(body.len() - TAG);
@@ -116,7 +116,7 @@ fn the_last_counter_seals_and_opens_nothing() {
     let mut record = [0; LENGTH + 1 + TAG];
     assert_eq!(pair.i.0.seal(&mut record), Err(SealError::Exhausted));
     assert_eq!(pair.i.0.seal(&mut record), Err(SealError::Exhausted));
-    assert_eq!(opened(&mut pair.r.1, &record), Err(OpenError::Exhausted));
+    assert_eq!(opened(&mut pair.r.1, &record), Err(DecryptError::Exhausted));
 }
 
 #[test]
@@ -129,13 +129,13 @@ fn a_frame_that_no_record_holds_is_not_sealed_and_costs_nothing() {
 }
 
 /// A record that must not open; then neither does the right one, and nothing of either is left to read.
-fn spoils(change: impl Fn(&mut Pair) -> Vec<u8>, error: OpenError) {
+fn spoils(change: impl Fn(&mut Pair) -> Vec<u8>, error: DecryptError) {
     let mut pair = pair();
     let mut body = change(&mut pair);
     assert_eq!(pair.r.1.open(&mut body), Err(error));
     assert!(body.iter().all(|byte| *byte == 0));
     let mut next = sealed(&mut pair.i.0, b"next").split_off(LENGTH);
-    assert_eq!(pair.r.1.open(&mut next), Err(OpenError::Dead));
+    assert_eq!(pair.r.1.open(&mut next), Err(DecryptError::Dead));
     assert!(next.iter().all(|byte| *byte == 0));
 }
 
@@ -148,7 +148,7 @@ fn a_flipped_bit_in_a_record_spoils_the_connection() {
             body[bit / 8] ^= 1 << (bit % 8);
             body
         };
-        spoils(flip, OpenError::Tampered);
+        spoils(flip, DecryptError::Tampered);
     }
 }
 
@@ -157,36 +157,36 @@ fn a_record_that_was_cut_dropped_doubled_swapped_or_reflected_spoils_the_connect
     let body = |sealer: &mut Sealer, frame: &[u8]| sealed(sealer, frame).split_off(LENGTH);
     for cut in 17..26 {
         let cut = |pair: &mut Pair| body(&mut pair.i.0, b"0123456789")[..cut].to_vec();
-        spoils(cut, OpenError::Tampered);
+        spoils(cut, DecryptError::Tampered);
     }
     let lengthened = |pair: &mut Pair| [body(&mut pair.i.0, b"0123456789"), vec![0]].concat();
-    spoils(lengthened, OpenError::Tampered);
+    spoils(lengthened, DecryptError::Tampered);
     let dropped = |pair: &mut Pair| {
         sealed(&mut pair.i.0, b"first");
         body(&mut pair.i.0, b"second")
     };
-    spoils(dropped, OpenError::Tampered);
+    spoils(dropped, DecryptError::Tampered);
     let doubled = |pair: &mut Pair| {
         let first = sealed(&mut pair.i.0, b"first");
         opened(&mut pair.r.1, &first).unwrap();
         first[LENGTH..].to_vec()
     };
-    spoils(doubled, OpenError::Tampered);
+    spoils(doubled, DecryptError::Tampered);
     let swapped = |pair: &mut Pair| {
         let first = sealed(&mut pair.i.0, b"same length 1");
         let second = sealed(&mut pair.i.0, b"same length 2");
         assert_eq!(first.len(), second.len());
         second[LENGTH..].to_vec()
     };
-    spoils(swapped, OpenError::Tampered);
+    spoils(swapped, DecryptError::Tampered);
     let reflected = |pair: &mut Pair| body(&mut pair.r.0, b"to its sender");
-    spoils(reflected, OpenError::Tampered);
+    spoils(reflected, DecryptError::Tampered);
 }
 
 #[test]
 fn a_record_of_impossible_length_spoils_the_connection() {
     for length in [0, 1, 15, 16, 65_536] {
-        spoils(|_| vec![1; length], OpenError::Length);
+        spoils(|_| vec![1; length], DecryptError::Length);
     }
 }
 
