@@ -10,13 +10,15 @@
 mod accept;
 mod code_prompt;
 mod config;
+pub mod conversation;
+mod event;
 mod event_loop;
-mod executor;
 mod frontend;
 mod partials;
 mod peer_policy;
 mod redial;
 mod signals;
+mod workers;
 
 pub use config::UsageError;
 
@@ -29,35 +31,21 @@ use crate::net::dial::{Dialler, Wake};
 use crate::net::listen::{BindError, ListenCredentials, Listener};
 use crate::net::opening::DialCredentials;
 use crate::notice::{Notice, Posted};
-use crate::session::{AcceptRule, Rules};
+use crate::session::AcceptRule;
+use crate::text::SafeText;
 use crate::transfer::resume::Journals;
-use crate::ui::{InputBackpressure, SafeText};
 use anyhow::Context;
 use code_prompt::{PromptOutcome, prompt_for_code};
 use config::{CodeSource, Config};
-use event_loop::{Event, EventLoop, Role};
+use event::Event;
+use event_loop::{EventLoop, Role, Setup};
 use frontend::Frontend;
-use peer_policy::PeerPolicy;
-use signals::PendingSignal;
-use std::path::PathBuf;
+use redial::Dialling;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver};
 
 /// Events that may wait for the event loop; it never waits for those who send them.
 const EVENTS: usize = 1_024;
-
-/// What the event loop works with.
-pub(crate) struct Setup {
-    pub(crate) own_name: String,
-    pub(crate) rules: Rules,
-    pub(crate) dir: PathBuf,
-    pub(crate) journals: Arc<Journals>,
-    pub(crate) fsync: bool,
-    pub(crate) peer_policy: PeerPolicy,
-    pub(crate) events_in: SyncSender<Event>,
-    pub(crate) backpressure: Arc<InputBackpressure>,
-    pub(crate) pending_signal: PendingSignal,
-}
 
 /// `p2pchat listen`.
 ///
@@ -79,8 +67,8 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
         timeout: config.timeout,
     };
     let running = Running::start(config)?;
-    let events = running.setup.events_in.clone();
-    let on_event = move |event| drop(events.send(Event::ListenEvent(event)));
+    let events = running.setup.events.clone();
+    let on_event = move |event| drop(events.send(Event::Listen(event)));
     let listener = match Listener::start(&addr.0, credentials, on_event) {
         Ok(listener) => listener,
         Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
@@ -113,7 +101,7 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let accept_key = Arc::new(move |key: &_| policy.check(key));
     let credentials = DialCredentials { identity: Arc::clone(&config.identity), code, accept_key };
     let dialler = Dialler { address: addr.0, timeout: config.timeout, credentials };
-    Running::start(config)?.converse(Role::Dial { dialler, wake: Arc::new(Wake::default()), wait })
+    Running::start(config)?.converse(Role::Dial(Dialling { dialler, wake: Arc::new(Wake::default()), wait }))
 }
 
 /// `p2pchat id`.
@@ -142,19 +130,19 @@ pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
     partials::carry_out(&partials::dir(&data), &peers, command)
 }
 
-/// The frontend and the signal handler run; no peer yet. (Fields are dropped in this order: the output ends with the sender.)
+/// The frontend and the signal handler run; no peer yet. (Fields are dropped in this order: the output ends with the sender of
+/// notices, which is in the setup.)
 struct Running {
     setup: Setup,
     events: Receiver<Event>,
-    notices: Sender<Posted>,
     frontend: Frontend,
 }
 
 impl Running {
     fn start(config: Config) -> anyhow::Result<Self> {
-        let (events_in, events) = mpsc::sync_channel(EVENTS);
-        let pending_signal = signals::watch(events_in.clone())?;
-        let (frontend, notices) = Frontend::start(config.frontend, events_in.clone())?;
+        let (sender, events) = mpsc::sync_channel(EVENTS);
+        let pending_signal = signals::watch(sender.clone())?;
+        let (frontend, notices) = Frontend::start(config.frontend, sender.clone())?;
         let setup = Setup {
             own_name: config.own_name,
             rules: config.rules,
@@ -162,11 +150,12 @@ impl Running {
             journals: Journals::new(partials::dir(&config.data_dir)),
             fsync: config.fsync,
             peer_policy: config.peer_policy,
-            events_in,
+            events: sender,
+            notices,
             backpressure: Arc::clone(frontend.backpressure()),
             pending_signal,
         };
-        let running = Self { setup, events, notices, frontend };
+        let running = Self { setup, events, frontend };
         for warning in config.warnings {
             running.post(Notice::Warning(warning));
         }
@@ -174,20 +163,20 @@ impl Running {
     }
 
     fn post(&self, notice: Notice) {
-        let _ = self.notices.send(Posted { notice, settles: None });
+        let _ = self.setup.notices.send(Posted { notice, settles: None });
     }
 
     /// Says what went wrong on the frontend, and ends.
     fn fail(self, code: &'static str, error: &BindError, exit: Exit) -> Exit {
         self.post(Notice::Error { code, text: SafeText::with_hint(&error.to_string()) });
-        drop(self.notices);
+        drop(self.setup);
         self.frontend.finish(false);
         exit
     }
 
     fn converse(self, role: Role) -> anyhow::Result<Exit> {
-        let Self { setup, events, notices, frontend } = self;
-        let ended = EventLoop::new(setup, role, events, notices).run();
+        let Self { setup, events, frontend } = self;
+        let ended = EventLoop::new(setup, role, events).run();
         frontend.finish(matches!(ended, Ok(Exit::Interrupt | Exit::Terminate | Exit::Hangup)));
         ended.map_err(anyhow::Error::msg)
     }

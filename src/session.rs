@@ -364,6 +364,11 @@ impl Session {
         }
     }
 
+    /// A notice of the event loop's that belongs to this session.
+    pub fn post(&mut self, notice: Notice) {
+        self.notice(notice);
+    }
+
     fn notice(&mut self, notice: Notice) {
         self.actions.push(Action::Notice(Posted { notice, settles: None }));
     }

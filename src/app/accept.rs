@@ -1,20 +1,13 @@
-//! The listener's answers to who greets, and its words about who does not.
+//! The listener's side of an opening: who is let in, the answer to a greeting, and what is said of callers that are turned away.
 
-use super::event_loop::{EventLoop, Role};
 use crate::channel::write_frame;
-use crate::error_text::io_error_text;
-use crate::exit::Exit;
-use crate::net::listen::ListenEvent;
-use crate::net::opening::{ConnectError, DeadlineStream, Established};
-use crate::notice::Notice;
+use crate::net::opening::{DeadlineStream, Established};
 use crate::protocol::frame::{Frame, Intent, Refusal};
-use crate::session::DisconnectReason;
-use crate::text::SafeText;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// For the answer to a greeting: it fits into an empty socket buffer, so this is never used up by an honest caller.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// Callers that are named in one [`REJECTIONS_SPAN`]; more are counted.
 const REJECTIONS_NAMED: u32 = 5;
 /// The span over which they are limited.
@@ -30,7 +23,7 @@ pub(super) struct RejectionLog {
 
 impl RejectionLog {
     /// Counts one more; gives its words, with those before that were only counted.
-    fn log(&mut self, words: &str) -> Option<String> {
+    pub(super) fn log(&mut self, words: &str) -> Option<String> {
         if self.since.is_none_or(|since| since.elapsed() > REJECTIONS_SPAN) {
             *self = Self { since: Some(Instant::now()), named: 0, silent: self.silent };
         }
@@ -65,126 +58,91 @@ pub(super) fn addresses(bound: &[SocketAddr]) -> Vec<String> {
     shown
 }
 
-impl EventLoop {
-    pub(super) fn listen_event(&mut self, event: ListenEvent) {
-        match event {
-            ListenEvent::PeerGreeted(opened) => self.greeted(*opened),
-            ListenEvent::Rejected(addr, error) => {
-                let words = format!("a caller from {} was turned away: {error}", addr.ip());
-                self.warn_of_callers(words);
-            }
-            ListenEvent::Failed { error, ended: false } => {
-                let words =
-                    format!("callers cannot be taken: {}\nthis is tried again all the time", io_error_text(&error));
-                self.warn_of_callers(words);
-            }
-            ListenEvent::Failed { error, ended: true } => {
-                let words = format!("callers cannot be taken any more: {}", io_error_text(&error));
-                if self.connection.is_none() {
-                    return self.fail("listen", &words, Exit::Failure);
-                }
-                if let Role::Listen { keep, .. } = &mut self.role {
-                    // The next session could not begin.
-                    *keep = false;
-                }
-                self.post(Notice::Warning(words.into()));
-            }
-            ListenEvent::CodeExhausted if !self.session.has_peer() => {
-                let words = "the code was tried wrongly three times and is dead\nlisten again with a new code, and tell it to the peer";
-                self.fail("code-dead", words, Exit::Refused);
-            }
-            ListenEvent::CodeExhausted => {}
-        }
-    }
+/// How far the listener's conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occupancy {
+    /// Nobody is here.
+    Free,
+    /// A peer was let in, and is being recorded.
+    Taken,
+    Connected,
+    /// The connection is lost; the session waits for its peer.
+    Lost,
+}
 
-    /// Somebody proved its key and greets. It is answered here and now, so the first one wins.
-    fn greeted(&mut self, mut opened: Established) {
-        let same_key = self.peer.as_ref().is_some_and(|peer| peer.key == opened.channel.peer);
-        let intent = opened.greeting.intent;
-        let refusal = match intent {
-            Intent::Resume if same_key && opened.greeting.session == self.id => self.take_back(),
-            Intent::Resume if same_key || !self.session.has_peer() => Some(Refusal::NoSuchSession),
-            Intent::Resume => Some(Refusal::Busy),
-            Intent::New => self.make_room(same_key, opened.by_code),
-        };
-        if self.exit.is_some() {
-            return hang_up(&opened);
-        }
-        if let Some(refusal) = refusal {
-            return self.refuse(opened, refusal);
-        }
-        if intent == Intent::New {
-            self.id = opened.greeting.session;
-        }
-        if !answer(&mut opened, Frame::Greeting(self.greeting(intent))) {
-            return hang_up(&opened);
-        }
-        match intent {
-            Intent::New => {
-                if let Role::Listen { listener, .. } = &self.role {
-                    // The code has done its work; who resumes this session comes in open mode.
-                    listener.open_too();
-                }
-                self.meet(opened);
-            }
-            Intent::Resume => self.resume(opened),
-        }
-    }
+/// Somebody proved its key and greets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) intent: Intent,
+    /// The key is that of the conversation's peer.
+    pub(super) same_key: bool,
+    /// The greeting names the conversation's session.
+    pub(super) same_session: bool,
+    /// It may begin with a peer of its kind: one that knows the code, when there is one.
+    pub(super) eligible: bool,
+}
 
-    /// The peer comes back to its session: makes it one that waits for that, or says why not.
-    fn take_back(&mut self) -> Option<Refusal> {
-        if !self.session.is_lost() {
-            let number = self.number;
-            self.lose(DisconnectReason::Replaced);
-            if self.number != number || !self.session.is_lost() {
-                // The loss of the old connection was the end of the session.
-                return Some(Refusal::NoSuchSession);
-            }
-        }
-        None
-    }
+/// What is done with a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// A new session, which takes over what an earlier one with this peer left.
+    Begin,
+    Resume,
+    /// The peer's program was restarted, or is run twice: see whether the present connection is alive.
+    Probe,
+    Refuse(Refusal),
+}
 
-    /// Somebody wants a new session: makes room for it, or says why not.
-    fn make_room(&mut self, same_key: bool, by_code: bool) -> Option<Refusal> {
-        if self.session.has_peer() {
-            if !same_key || !self.session.is_lost() {
-                return Some(Refusal::Busy);
-            }
-            // The peer's program was restarted: the lost session has no other end any more.
-            self.replacing = true;
-            self.session.lost_for_good(&DisconnectReason::Forgotten);
-            self.perform();
-            self.replacing = false;
-            // The peer has proved its key, which the lost session began with; that is worth a code.
-            return None;
+/// PROTOCOL.md section 6: resume, busy, restart of a program.
+pub(super) fn admit(caller: Caller, occupancy: Occupancy) -> Admission {
+    let Caller { intent, same_key, same_session, eligible } = caller;
+    match (intent, occupancy) {
+        (Intent::Resume, Occupancy::Connected | Occupancy::Lost) if same_key && same_session => Admission::Resume,
+        (Intent::Resume, Occupancy::Connected | Occupancy::Lost) if same_key => {
+            Admission::Refuse(Refusal::NoSuchSession)
         }
-        // The listener is open to all while a session may be resumed. Who came in then has proved no code.
-        let needs_code = matches!(&self.role, Role::Listen { code: Some(_), .. });
-        (needs_code != by_code).then_some(Refusal::Busy)
+        (Intent::Resume, Occupancy::Free) => Admission::Refuse(Refusal::NoSuchSession),
+        // Its key, which the lost session began with, is worth a code.
+        (Intent::New, Occupancy::Lost) if same_key => Admission::Begin,
+        (Intent::New, Occupancy::Connected) if same_key => Admission::Probe,
+        (Intent::New, Occupancy::Free) if eligible => Admission::Begin,
+        _ => Admission::Refuse(Refusal::Busy),
     }
+}
 
-    fn refuse(&mut self, mut opened: Established, refusal: Refusal) {
-        let refused = answer(&mut opened, Frame::Refusal(refusal));
-        hang_up(&opened);
-        let words = format!("a caller from {} was turned away: {}", opened.addr.ip(), ConnectError::Refused(refusal));
-        if refused && let Some(words) = self.rejections.log(&words) {
-            self.post(Notice::Status(words));
-        }
-    }
-
-    fn warn_of_callers(&mut self, words: String) {
-        if let Some(words) = self.rejections.log(&words) {
-            self.post(Notice::Warning(SafeText::with_hint(&words)));
-        }
-    }
+/// Answers a greeting; false when the caller is gone.
+pub(super) fn answer(caller: &mut Established, frame: &Frame) -> bool {
+    let mut stream = DeadlineStream::new(&caller.stream, Instant::now() + ANSWER_TIME);
+    write_frame(&mut stream, &mut caller.channel.sealer, frame).is_ok()
 }
 
 /// Ends the connection as one that is over, not as one that broke, whatever of the caller's was not read.
-fn hang_up(opened: &Established) {
-    let _ = opened.stream.shutdown(Shutdown::Both);
+pub(super) fn hang_up(caller: &Established) {
+    let _ = caller.stream.shutdown(Shutdown::Both);
 }
 
-fn answer(opened: &mut Established, frame: Frame) -> bool {
-    let mut timed = DeadlineStream::new(&opened.stream, Instant::now() + ANSWER);
-    write_frame(&mut timed, &mut opened.channel.sealer, &frame).is_ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_goes_on_with_its_peer_and_others_are_told_why_not() {
+        let caller = |intent, same_key, same_session| Caller { intent, same_key, same_session, eligible: true };
+        let busy = Admission::Refuse(Refusal::Busy);
+        let gone = Admission::Refuse(Refusal::NoSuchSession);
+        for (intent, same_key, same_session, free, taken, connected, lost) in [
+            (Intent::New, false, false, Admission::Begin, busy, busy, busy),
+            (Intent::New, true, false, Admission::Begin, busy, Admission::Probe, Admission::Begin),
+            (Intent::Resume, false, false, gone, busy, busy, busy),
+            (Intent::Resume, true, false, gone, busy, gone, gone),
+            (Intent::Resume, true, true, gone, busy, Admission::Resume, Admission::Resume),
+        ] {
+            let caller = caller(intent, same_key, same_session);
+            let all = [Occupancy::Free, Occupancy::Taken, Occupancy::Connected, Occupancy::Lost];
+            assert_eq!(all.map(|occupancy| admit(caller, occupancy)), [free, taken, connected, lost], "{caller:?}");
+        }
+        let without_code = Caller { eligible: false, ..caller(Intent::New, true, false) };
+        assert_eq!(admit(without_code, Occupancy::Free), busy);
+        assert_eq!(admit(without_code, Occupancy::Lost), Admission::Begin);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the terminal is given back on every way out, also when the conversation never begins ([`Frontend`] is a guard).
 
-use super::event_loop::Event;
+use super::event::Event;
 use crate::cli::Common;
 use crate::notice::{Input, Notice, Posted};
 use crate::ui::pump::{FaceError, Verbosity};

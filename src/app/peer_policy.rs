@@ -7,7 +7,6 @@ use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile, PeersError};
 use crate::net::address::Address;
 use crate::net::opening::Established;
 use crate::notice::{Notice, Trust};
-use crate::session::PeerContext;
 use crate::text::{PeerText, SafeText};
 use chrono::{DateTime, Utc};
 
@@ -120,9 +119,8 @@ impl PeerInfo {
         }
     }
 
-    /// What the session needs to know.
-    pub(super) fn with(&self, reconnect_timeout: u32) -> PeerContext {
-        PeerContext { label: PeerText::new(&self.label), trust: self.trust, reconnect_timeout }
+    pub(super) fn label(&self) -> PeerText {
+        PeerText::new(&self.label)
     }
 
     /// The rows of `/peer`.

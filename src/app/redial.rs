@@ -1,71 +1,58 @@
-//! The dialler's part: threads that dial, the first time and after a loss, and what becomes of their answers.
+//! The dialler's side of an opening: a thread that dials, the first time, after a loss, and after the peer forgot the session.
 
-use super::event_loop::{Event, EventLoop, Role};
+use super::event::Event;
 use super::peer_policy;
-use crate::exit::Exit;
-use crate::net::dial::DialError;
-use crate::net::opening::Established;
-use crate::notice::Notice;
-use crate::protocol::frame::Intent;
-use crate::session::DisconnectReason;
+use crate::keys::PublicKey;
+use crate::net::dial::{Dialler, Wake};
+use crate::protocol::frame::{Greeting, Intent};
+use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread;
-use std::time::Duration;
 
-/// A connection that lived so long was a good one: after its loss this side dials at once.
-const STABLE: Duration = Duration::from_secs(1);
+/// Whom this side dials.
+pub(super) struct Dialling {
+    pub(super) dialler: Dialler,
+    pub(super) wake: Arc<Wake>,
+    /// `--wait`: until somebody listens.
+    pub(super) wait: bool,
+}
 
-impl EventLoop {
-    /// Dials on a thread, when this side is the one that does.
-    pub(super) fn dial(&mut self) {
-        let Role::Dial { dialler, wake, wait } = &self.role else { return };
-        let again = self.session.has_peer();
-        let (mut dialler, wake, wait) = (dialler.clone(), Arc::clone(wake), *wait);
-        if let (true, Some(peer)) = (again, &self.peer) {
-            // A session is resumed in open mode, and only with the key it began with.
-            let key = peer.key;
+/// What one run of the dialling thread is for.
+pub(super) struct Errand {
+    /// The conversation that it belongs to.
+    pub(super) number: u64,
+    pub(super) greeting: Greeting,
+    /// The peer whose session was lost; none before the first session.
+    pub(super) peer: Option<PublicKey>,
+    /// The first try goes without a pause.
+    pub(super) at_once: bool,
+}
+
+impl Dialling {
+    /// Dials on a thread, which reports by [`Event::Dialled`].
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub(super) fn start(&self, errand: Errand, events: SyncSender<Event>) -> io::Result<()> {
+        let Errand { number, greeting, peer, at_once } = errand;
+        let (mut dialler, wake, wait) = (self.dialler.clone(), Arc::clone(&self.wake), self.wait);
+        if let Some(peer) = peer {
+            // Whatever goes on after a loss does so in open mode, and only with the key it began with.
             dialler.credentials.code = None;
-            dialler.credentials.accept_key = Arc::new(move |other: &_| peer_policy::only(&key, other));
+            dialler.credentials.accept_key = Arc::new(move |other: &_| peer_policy::only(&peer, other));
         }
-        if !again {
-            if let Err(error) = getrandom::fill(&mut self.id) {
-                return self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure);
-            }
-            self.post(Notice::Status(format!("connecting to {}", dialler.address)));
-        }
-        let greeting = self.greeting(if again { Intent::Resume } else { Intent::New });
-        let number = self.number;
-        let events_in = self.setup.events_in.clone();
-        // A peer that takes the connection and drops it at once is not to be stormed.
-        let at_once = self.linked_at.elapsed() > STABLE;
-        let spawned = thread::Builder::new().name("dial".into()).spawn(move || {
-            let news = |words| {
-                let _ = events_in.send(Event::Redialling(number, words));
-            };
-            let result = if again {
-                dialler.redial(&greeting, at_once, &wake, &news)
+        thread::Builder::new().name("dial".into()).spawn(move || {
+            let result = if peer.is_some() {
+                let on_failure = |words| drop(events.send(Event::Redialling(number, words)));
+                // A peer that has no session for this any more is not asked for it again and again.
+                let at_once = at_once && greeting.intent == Intent::Resume;
+                dialler.redial(&greeting, at_once, &wake, &on_failure)
             } else {
                 dialler.connect(&greeting, wait, &wake)
             };
-            let _ = events_in.send(Event::Dialled(number, result.map(Box::new)));
-        });
-        if let Err(error) = spawned {
-            self.fail("system", &format!("cannot start a thread: {error}"), Exit::Failure);
-        }
-    }
-
-    /// A dialling thread came back.
-    pub(super) fn dialled(&mut self, result: Result<Box<Established>, DialError>) {
-        match result {
-            Ok(opened) if self.session.is_lost() => self.resume(*opened),
-            Ok(opened) => self.meet(*opened),
-            Err(DialError::Stopped) => {}
-            Err(DialError::Open(_, error)) if self.session.is_lost() && error.is_forgotten() => {
-                self.session.lost_for_good(&DisconnectReason::Forgotten);
-            }
-            Err(error) => {
-                self.fail("connect", &error.to_string(), Exit::of_dialling(&error));
-            }
-        }
+            let _ = events.send(Event::Dialled(number, result.map(Box::new)));
+        })?;
+        Ok(())
     }
 }

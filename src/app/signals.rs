@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here waits, so two signals always end the program, also when its output, its queue or a disk is stuck.
 
-use super::event_loop::Event;
+use super::event::Event;
 use super::frontend::give_terminal_back;
 use crate::exit::Exit;
 use std::io;
@@ -12,7 +12,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 /// The signal that came and was not handled, as its exit code; 0 when there is none.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PendingSignal(Arc<AtomicU8>);
+pub(super) struct PendingSignal(Arc<AtomicU8>);
 
 impl PendingSignal {
     /// The event loop asks after each event.

@@ -22,6 +22,7 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ pub enum ConnectionEvent {
     TooMuch(TransferId),
     /// The list of an offer is complete.
     Listed(TransferId, Vec<u8>),
+    /// Something came after [`Connection::probe`].
+    Alive,
     /// The connection ended; the last event.
     Ended(DisconnectReason),
 }
@@ -66,6 +69,7 @@ pub enum ConnectionEvent {
 pub struct Connection {
     stream: Arc<TcpStream>,
     send_queue: Arc<SendQueue>,
+    probed: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -94,23 +98,31 @@ impl Connection {
         // One descriptor for all three, since there may be few.
         let stream = Arc::new(stream);
         let send_queue = Arc::new(SendQueue::new());
+        let probed = Arc::new(AtomicBool::new(false));
         let reading = Reader {
             stream: Arc::clone(&stream),
             source: Source::new(Arc::clone(&stream), Arc::clone(&send_queue)),
             opener,
             send_queue: Arc::clone(&send_queue),
+            probed: Arc::clone(&probed),
             window,
         };
         let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&send_queue), chunks);
         let tell_reader = tell.clone();
         let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writing.run(&tell))?;
-        Ok(Self { stream, send_queue, threads: vec![reader, writer] })
+        Ok(Self { stream, send_queue, probed, threads: vec![reader, writer] })
     }
 
     /// Where to put what the peer shall get.
     pub fn send_queue(&self) -> &Arc<SendQueue> {
         &self.send_queue
+    }
+
+    /// Asks the peer for a sign of life: the next record that comes is reported as [`ConnectionEvent::Alive`].
+    pub fn probe(&self) {
+        self.probed.store(true, Ordering::Relaxed);
+        self.send_queue.ping(0);
     }
 
     /// Ends it now, without waiting; its threads may still have something to tell.
@@ -140,6 +152,7 @@ struct Reader {
     source: Source,
     opener: Opener,
     send_queue: Arc<SendQueue>,
+    probed: Arc<AtomicBool>,
     window: Arc<ReceiveWindow>,
 }
 
@@ -167,6 +180,9 @@ impl Reader {
         let mut record = pool.take(length);
         self.source.fill(record.bytes_mut(), true)?;
         self.opener.open(record.bytes_mut()).map_err(|_| DisconnectReason::Tampered)?;
+        if self.probed.load(Ordering::Relaxed) && self.probed.swap(false, Ordering::Relaxed) {
+            tell(ConnectionEvent::Alive);
+        }
         received(record, &self.send_queue, &self.window, tell)?;
         Ok(())
     }

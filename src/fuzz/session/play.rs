@@ -392,7 +392,7 @@ impl<'a> Play<'a> {
                     self.session.listed(transfer, list);
                     Ok(())
                 }
-                ConnectionEvent::Credit(..) | ConnectionEvent::Restart(..) => Ok(()),
+                ConnectionEvent::Credit(..) | ConnectionEvent::Restart(..) | ConnectionEvent::Alive => Ok(()),
                 ConnectionEvent::Ended(_) => panic!("the reader ends by its result"),
             };
             if let Err(fault) = handled {

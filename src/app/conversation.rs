@@ -1,0 +1,354 @@
+//! Everything about one peer: the session, what is known of the peer, the send queue of its connection, and the workers.
+//!
+//! Nothing of a session lies outside; a listener that goes on with the next peer makes a new one. There is no thread and no socket
+//! here, so tests and the fuzz target drive this very code.
+//!
+//! 1. A call tells what happened: a connection began or ended, a frame came, a worker reported, a person typed.
+//! 2. The session decides; [`Conversation::perform`] carries out what it wants done on the send queue and the workers.
+//! 3. What is left to do is the event loop's: [`Effect`].
+
+use super::peer_policy::PeerInfo;
+use crate::net::connection::ConnectionEvent;
+use crate::net::send_queue::SendQueue;
+use crate::notice::{Direction, Info, Notice, Posted, Trust};
+use crate::protocol::frame::{Greeting, Intent, Position, TransferId};
+use crate::session::{Action, Moved, PeerContext, ProtocolError, Rules, Session, SessionEnd, list_names};
+use crate::transfer::flow_control::ReceiveWindow as FlowControl;
+use crate::transfer::manifest::Manifest;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often progress is reported while transfers run: four times a second, as the JSON events promise.
+pub(super) const PROGRESS: Duration = Duration::from_millis(250);
+
+/// The workers of a conversation. No call waits.
+pub trait Workers {
+    /// Carries out an action that is for a worker, and leaves others alone.
+    ///
+    /// # Errors
+    /// When the peer broke a rule that only the worker can see.
+    fn carry_out(&mut self, action: Action) -> Result<(), ProtocolError>;
+    /// A connection is there; nothing is queued on it.
+    fn connected(&mut self, queue: &Arc<SendQueue>);
+    /// The connection and its reader have ended.
+    fn disconnected(&mut self);
+    /// Bytes and files of an upload that the receiver has.
+    fn sent(&self, transfer: TransferId) -> (u64, u32);
+    fn credit(&self, transfer: TransferId, durable: Position, limit: Position);
+    /// # Errors
+    /// When nothing can go on there.
+    fn restart(
+        &self,
+        transfer: TransferId,
+        queue: &Arc<SendQueue>,
+        position: Position,
+        limit: Position,
+    ) -> Result<(), ProtocolError>;
+    /// The list of an upload.
+    fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>>;
+}
+
+/// What the session wants of the event loop.
+#[derive(Debug)]
+pub enum Effect {
+    Notice(Posted),
+    PauseInput(bool),
+    /// Record that the user compared the numbers.
+    Verify,
+    /// The peer broke a rule: the connection is lost.
+    Fault(ProtocolError),
+    /// End the connection now.
+    Disconnect,
+    /// The session is over; the last effect.
+    Over(SessionEnd),
+}
+
+/// See the module.
+pub struct Conversation {
+    number: u64,
+    session: Session,
+    /// What is added to a sequence number to tell those of several sessions apart, for the frontend.
+    shown_base: u64,
+    /// The session's id on the wire.
+    id: [u8; 16],
+    peer: Option<PeerInfo>,
+    flow: Arc<FlowControl>,
+    queue: Option<Arc<SendQueue>>,
+    workers: Option<Box<dyn Workers>>,
+    /// RESTART and credit follow the control frames that are sent again.
+    resuming: bool,
+    /// Bytes of each transfer at the last report of progress, and when that was.
+    reported: HashMap<TransferId, u64>,
+    reported_at: Duration,
+}
+
+impl Conversation {
+    /// Waits for its peer.
+    pub fn new(rules: Rules) -> Self {
+        Self::with(1, Session::new(rules, 1), 0)
+    }
+
+    fn with(number: u64, session: Session, shown_base: u64) -> Self {
+        Self {
+            number,
+            shown_base,
+            session,
+            id: [0; 16],
+            peer: None,
+            flow: Arc::new(FlowControl::new()),
+            queue: None,
+            workers: None,
+            resuming: false,
+            reported: HashMap::new(),
+            reported_at: Duration::ZERO,
+        }
+    }
+
+    /// The conversation with the next peer.
+    pub(super) fn successor(&self) -> Self {
+        Self::with(self.number + 1, self.session.successor(), self.shown_base + self.session.received())
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// The frontend has shown what has this number.
+    pub(super) fn shown(&mut self, shown: u64) {
+        if let Some(seq) = shown.checked_sub(self.shown_base).filter(|seq| *seq > 0) {
+            self.session.settled(seq);
+        }
+    }
+
+    pub(super) fn peer(&self) -> Option<&PeerInfo> {
+        self.peer.as_ref()
+    }
+
+    pub(super) fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    pub fn flow(&self) -> &Arc<FlowControl> {
+        &self.flow
+    }
+
+    pub(super) fn has_workers(&self) -> bool {
+        self.workers.is_some()
+    }
+
+    pub(super) fn set_workers(&mut self, workers: Box<dyn Workers>) {
+        self.workers = Some(workers);
+    }
+
+    /// What this side says first, in a session of this id.
+    pub(super) fn greeting(&self, intent: Intent, session: [u8; 16], rules: &Rules, name: &str) -> Greeting {
+        Greeting {
+            intent,
+            session,
+            received: if intent == Intent::Resume { self.session.received() } else { 0 },
+            reconnect_timeout: rules.reconnect_timeout,
+            name: name.to_owned(),
+        }
+    }
+
+    /// A new session has its first connection.
+    pub(super) fn begin(&mut self, begun: Begun, queue: &Arc<SendQueue>) {
+        let Begun { peer, greeting, notice } = begun;
+        let context =
+            PeerContext { label: peer.label(), trust: peer.trust, reconnect_timeout: greeting.reconnect_timeout };
+        self.id = greeting.session;
+        self.peer = Some(peer);
+        self.attach(queue);
+        self.flow.connected(Arc::clone(queue));
+        self.session.connected(context, notice);
+    }
+
+    /// The session has a connection again; the peer holds all frames up to `received`.
+    ///
+    /// # Errors
+    /// When `received` cannot be.
+    pub fn resume(&mut self, received: u64, queue: &Arc<SendQueue>) -> Result<(), ProtocolError> {
+        self.attach(queue);
+        self.session.resumed(received)?;
+        self.resuming = true;
+        Ok(())
+    }
+
+    fn attach(&mut self, queue: &Arc<SendQueue>) {
+        self.queue = Some(Arc::clone(queue));
+        if let Some(workers) = &mut self.workers {
+            workers.connected(queue);
+        }
+    }
+
+    /// The file of known peers says that the user compared the numbers.
+    pub(super) fn verified(&mut self) {
+        if let Some(peer) = &mut self.peer {
+            peer.trust = Trust::Verified;
+            self.session.marked(Trust::Verified);
+        }
+    }
+
+    /// The connection and its threads have ended; the session is told by [`Session::lost`].
+    pub fn disconnected(&mut self) {
+        if self.queue.take().is_none() {
+            return;
+        }
+        if let Some(workers) = &mut self.workers {
+            workers.disconnected();
+        }
+        self.flow.disconnected();
+    }
+
+    /// A frame came, other than the end of the connection.
+    ///
+    /// # Errors
+    /// When it breaks a rule.
+    pub fn connection_event(&mut self, event: ConnectionEvent) -> Result<(), ProtocolError> {
+        match event {
+            ConnectionEvent::Control(seq, control) => self.session.control(seq, control)?,
+            ConnectionEvent::Ack(seq) => self.session.acknowledged(seq)?,
+            ConnectionEvent::Credit(transfer, durable, limit) => {
+                if let Some(workers) = &self.workers {
+                    workers.credit(transfer, durable, limit);
+                }
+            }
+            ConnectionEvent::Restart(transfer, position, limit) => {
+                if let (Some(workers), Some(queue)) = (&self.workers, &self.queue) {
+                    workers.restart(transfer, queue, position, limit)?;
+                }
+            }
+            ConnectionEvent::TooMuch(transfer) => self.session.too_much(transfer),
+            ConnectionEvent::Listed(transfer, list) => self.session.listed(transfer, list),
+            ConnectionEvent::Alive | ConnectionEvent::Ended(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Carries out what the session wants done.
+    pub fn perform(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        loop {
+            let actions = self.session.actions();
+            if actions.is_empty() {
+                if std::mem::take(&mut self.resuming)
+                    && let Some(queue) = &self.queue
+                {
+                    self.flow.resumed(Arc::clone(queue));
+                }
+                return effects;
+            }
+            for action in actions {
+                self.carry_out(action, &mut effects);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match action {
+            Action::Control(seq, control) => self.on_queue(|queue| queue.control(seq, control)),
+            Action::Ack(seq) => self.on_queue(|queue| queue.ack(seq)),
+            Action::Hangup => self.on_queue(SendQueue::finish),
+            Action::OpenWindow(transfer, opening) => self.flow.open(transfer, opening),
+            Action::StopDownload(transfer) => {
+                self.flow.ending(transfer);
+                self.order(action, effects);
+            }
+            Action::ForgetDownload(transfer) => {
+                self.flow.closed(transfer);
+                self.order(action, effects);
+            }
+            Action::ShowPeer => {
+                let rows = self.peer.as_ref().map(|peer| peer.describe(self.session.is_lost()));
+                self.session.post(rows.map_or_else(no_peer, |rows| Notice::Info(Info::Peer(rows))));
+            }
+            Action::ShowTransfers => {
+                let transfers = self.session.transfers(|direction, transfer| self.moved(direction, transfer));
+                self.session.post(Notice::Info(Info::Transfers(transfers)));
+            }
+            Action::ShowNames(id, transfer) => {
+                let manifest = self.workers.as_ref().and_then(|workers| workers.manifest(id));
+                let names = manifest.map(|list| list_names(&list)).unwrap_or_default();
+                self.session.post(Notice::Info(Info::Names { transfer, names }));
+            }
+            Action::Notice(posted) => {
+                let settles = posted.settles.map(|seq| self.shown_base + seq);
+                effects.push(Effect::Notice(Posted { settles, ..posted }));
+            }
+            Action::PauseInput(pause) => effects.push(Effect::PauseInput(pause)),
+            Action::MarkVerified => effects.push(Effect::Verify),
+            Action::Drop => effects.push(Effect::Disconnect),
+            Action::Over(end) => effects.push(Effect::Over(end)),
+            // The terminal clears itself.
+            Action::Clear => {}
+            action => self.order(action, effects),
+        }
+    }
+
+    fn on_queue(&self, call: impl FnOnce(&SendQueue)) {
+        if let Some(queue) = &self.queue {
+            call(queue);
+        }
+    }
+
+    fn order(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        if let Some(workers) = &mut self.workers
+            && let Err(fault) = workers.carry_out(action)
+        {
+            effects.push(Effect::Fault(fault));
+        }
+    }
+
+    fn moved(&self, direction: Direction, transfer: TransferId) -> Moved {
+        let (bytes, files) = match (direction, &self.workers) {
+            (Direction::In, _) => self.flow.progress(transfer),
+            (Direction::Out, Some(workers)) => workers.sent(transfer),
+            (Direction::Out, None) => (0, 0),
+        };
+        Moved { bytes, files }
+    }
+
+    /// When [`Conversation::tick`] wants to be called, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let progress = self.session.has_transfers().then(|| self.reported_at + PROGRESS);
+        [self.session.deadline(), progress].into_iter().flatten().min()
+    }
+
+    /// Time passed, after [`Session::at`]: what is due is done, and progress is reported.
+    pub(super) fn tick(&mut self, now: Duration) {
+        self.session.tick();
+        if !self.session.has_transfers() || now < self.reported_at + PROGRESS {
+            return;
+        }
+        self.reported_at = now;
+        for info in self.session.transfers(|direction, transfer| self.moved(direction, transfer)) {
+            let before = self.reported.insert(info.transfer, info.bytes);
+            if info.state == "running" && before != Some(info.bytes) {
+                self.session.post(Notice::Progress {
+                    transfer: info.transfer,
+                    bytes: info.bytes,
+                    total: info.total,
+                    files: info.files_done,
+                });
+            }
+        }
+    }
+}
+
+/// What a session begins with.
+pub(super) struct Begun {
+    pub(super) peer: PeerInfo,
+    /// The peer's.
+    pub(super) greeting: Greeting,
+    /// Tells the user.
+    pub(super) notice: Notice,
+}
+
+fn no_peer() -> Notice {
+    Notice::Error { code: "no-peer", text: "nobody is connected".into() }
+}

@@ -1,0 +1,45 @@
+//! What the event loop hears. Where a number stands, it says which conversation or connection the event belongs to, so that late
+//! events of an earlier one are known as such.
+
+use super::peer_policy::PeerInfo;
+use crate::known_peers::PeersError;
+use crate::net::connection::ConnectionEvent;
+use crate::net::dial::DialError;
+use crate::net::listen::ListenEvent;
+use crate::net::opening::Established;
+use crate::notice::{Input, Notice};
+use crate::protocol::frame::TransferId;
+use crate::text::SafeText;
+use crate::transfer::download::DownloadReport;
+use crate::transfer::upload::UploadReport;
+
+/// A peer that proved its key and was greeted; what is known of it is recorded.
+#[derive(Debug)]
+pub(super) struct Met {
+    pub(super) established: Established,
+    pub(super) peer: PeerInfo,
+    pub(super) warnings: Vec<SafeText>,
+}
+
+#[derive(Debug)]
+pub(super) enum Event {
+    Connection(u64, ConnectionEvent),
+    Input(Input),
+    /// The input has something to say itself.
+    InputNotice(Notice),
+    /// The frontend has shown all up to this `display_seq`.
+    Shown(u64),
+    Upload(u64, TransferId, UploadReport),
+    Download(u64, TransferId, DownloadReport),
+    Listen(ListenEvent),
+    Dialled(u64, Result<Box<Established>, DialError>),
+    /// Why dialling goes on without success, when that is news.
+    Redialling(u64, String),
+    Met(u64, Box<Met>),
+    /// `/verify` was written to the file of known peers, or could not be.
+    Verified(u64, Result<(), PeersError>),
+    /// There is a pending signal ([`super::signals::PendingSignal`]).
+    Signal,
+    /// The frontend cannot show anything any more, and why, if that is worth a word.
+    FrontendFailed(Option<String>),
+}

@@ -1,0 +1,290 @@
+//! Openings: how a conversation begins, is resumed, or is taken over by a new session of the same peer.
+//!
+//! - The dialler dials on a thread: for a new session, for the one that was lost, and, when the peer forgot that, for a new one.
+//! - The listener answers each greeting at once ([`accept::admit`]). While a connection seems alive whose peer comes with a new
+//!   session, that caller is a [`Candidate`] until the old connection answers a ping or has not for [`PROBE_TIME`].
+//! - Whoever begins is recorded among the known peers first, on a thread, since that file may be locked.
+
+use super::{Candidate, EventLoop, PROBE_TIME, Role};
+use crate::app::accept::{self, Admission, Caller, Occupancy};
+use crate::app::conversation::{Begun, Effect};
+use crate::app::event::{Event, Met};
+use crate::app::redial::Errand;
+use crate::app::workers::TransferWorkers;
+use crate::error_text::io_error_text;
+use crate::exit::Exit;
+use crate::keys::PublicKey;
+use crate::net::dial::DialError;
+use crate::net::listen::ListenEvent;
+use crate::net::opening::{ConnectError, Established};
+use crate::notice::Notice;
+use crate::protocol::frame::{Frame, Intent, Refusal};
+use crate::session::DisconnectReason;
+use crate::text::SafeText;
+use crate::transfer::download::Settings;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A connection that lived so long was a good one: after its loss this side dials at once. (A peer that takes the connection and
+/// drops it is not to be stormed.)
+const STABLE: Duration = Duration::from_secs(1);
+
+impl EventLoop {
+    /// Somebody new is here, and greeted: records that on a thread, since the file may be locked.
+    pub(super) fn meet(&mut self, established: Established) {
+        self.recording = true;
+        let (number, events, policy) =
+            (self.conversation.number(), self.setup.events.clone(), self.setup.peer_policy.clone());
+        let recorded = thread::Builder::new().name("record".into()).spawn(move || {
+            let (peer, warnings) = policy.record(&established);
+            let _ = events.send(Event::Met(number, Box::new(Met { established, peer, warnings })));
+        });
+        if let Err(error) = recorded {
+            self.cannot_begin(&error);
+        }
+    }
+
+    /// A new session has its first connection.
+    pub(super) fn begin(&mut self, met: Met) {
+        self.recording = false;
+        let Met { established, peer, warnings } = met;
+        if self.conversation.session().has_peer() {
+            self.replace();
+        }
+        let greeting = established.greeting.clone();
+        let notice = peer.connected(&self.setup.own_name);
+        if !self.conversation.has_workers() {
+            match self.start_workers(peer.key) {
+                Ok(workers) => self.conversation.set_workers(Box::new(workers)),
+                Err(error) => return self.cannot_begin(&error),
+            }
+        }
+        let queue = match self.start_connection(established) {
+            Ok(connection) => Arc::clone(connection.send_queue()),
+            Err(error) => return self.cannot_begin(&error),
+        };
+        self.conversation.begin(Begun { peer, greeting, notice }, &queue);
+        for warning in warnings {
+            self.post(Notice::Warning(warning));
+        }
+    }
+
+    /// The lost session has no other end any more.
+    fn replace(&mut self) {
+        self.conversation.session().lost_for_good(&DisconnectReason::Forgotten);
+        for effect in self.conversation.perform() {
+            if let Effect::Notice(posted) = effect {
+                self.outbox.push(posted);
+            }
+        }
+        self.lost_lines |= self.conversation.session().undelivered() > 0;
+        self.conversation = self.conversation.successor();
+    }
+
+    fn start_workers(&self, peer: PublicKey) -> io::Result<TransferWorkers> {
+        let settings = Settings {
+            dir: self.setup.dir.clone(),
+            journals: Arc::clone(&self.setup.journals),
+            fsync: self.setup.fsync,
+            peer: peer.fingerprint(),
+        };
+        let number = self.conversation.number();
+        let (uploads, downloads) = (self.setup.events.clone(), self.setup.events.clone());
+        Ok(TransferWorkers::start(
+            settings,
+            Arc::clone(&self.chunks),
+            self.conversation.flow(),
+            Arc::new(move |transfer, report| drop(uploads.send(Event::Upload(number, transfer, report)))),
+            Arc::new(move |transfer, report| drop(downloads.send(Event::Download(number, transfer, report)))),
+        ))
+    }
+
+    /// This machine does not give what a conversation needs.
+    fn cannot_begin(&mut self, error: &io::Error) {
+        self.recording = false;
+        let words = format!("cannot use the connection: {}", io_error_text(error));
+        match &self.role {
+            Role::Dial(_) => self.fail("system", &words, Exit::Failure),
+            // One caller more or less does not end a listener.
+            Role::Listen { listener, code, .. } => {
+                listener.set_code(code.clone());
+                self.post(Notice::Warning(words.into()));
+            }
+        }
+    }
+
+    /// The session has a connection again.
+    pub(super) fn resume(&mut self, established: Established) {
+        let received = established.greeting.received;
+        let queue = match self.start_connection(established) {
+            Ok(connection) => Arc::clone(connection.send_queue()),
+            Err(error) => return self.lose(DisconnectReason::Network(error)),
+        };
+        if let Err(fault) = self.conversation.resume(received, &queue) {
+            self.lose(DisconnectReason::ProtocolError(fault));
+        }
+    }
+
+    // The dialler.
+
+    /// Dials, when this side is the one that does: for a new session, or for the one that was lost.
+    pub(super) fn dial(&mut self, intent: Intent) {
+        let Role::Dial(dialling) = &self.role else { return };
+        let peer = self.conversation.peer().map(|peer| peer.key);
+        let address = dialling.dialler.address.to_string();
+        let mut id = self.conversation.id();
+        if intent == Intent::New
+            && let Err(error) = getrandom::fill(&mut id)
+        {
+            return self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure);
+        }
+        if peer.is_none() {
+            self.post(Notice::Status(format!("connecting to {address}")));
+            self.settle();
+        }
+        let greeting = self.conversation.greeting(intent, id, &self.setup.rules, &self.setup.own_name);
+        let at_once = self.connected_at.elapsed() > STABLE;
+        let errand = Errand { number: self.conversation.number(), greeting, peer, at_once };
+        let Role::Dial(dialling) = &self.role else { return };
+        if let Err(error) = dialling.start(errand, self.setup.events.clone()) {
+            self.fail("system", &format!("cannot start a thread: {}", io_error_text(&error)), Exit::Failure);
+        }
+    }
+
+    pub(super) fn dialled(&mut self, result: Result<Established, DialError>) {
+        let lost = self.conversation.session().is_lost();
+        match result {
+            Ok(established) if lost && established.greeting.intent == Intent::Resume => self.resume(established),
+            Ok(established) => self.meet(established),
+            Err(DialError::Stopped) => {}
+            Err(DialError::Open(_, ConnectError::Refused(Refusal::NoSuchSession))) if lost => {
+                self.conversation.session().lost_for_good(&DisconnectReason::Forgotten);
+            }
+            Err(error) => self.fail("connect", &error.to_string(), Exit::of_dialling(&error)),
+        }
+    }
+
+    // The listener.
+
+    pub(super) fn listen_event(&mut self, event: ListenEvent) {
+        match event {
+            ListenEvent::PeerGreeted(established) => self.greeted(*established),
+            ListenEvent::Rejected(addr, error) => {
+                self.warn_of_callers(&format!("a caller from {} was turned away: {error}", addr.ip()));
+            }
+            ListenEvent::Failed { error, ended: false } => {
+                let error = io_error_text(&error);
+                self.warn_of_callers(&format!("callers cannot be taken: {error}\nthis is tried again all the time"));
+            }
+            ListenEvent::Failed { error, ended: true } => {
+                let words = format!("callers cannot be taken any more: {}", io_error_text(&error));
+                if self.connection.is_none() {
+                    return self.fail("listen", &words, Exit::Failure);
+                }
+                if let Role::Listen { keep, .. } = &mut self.role {
+                    // The next session could not begin.
+                    *keep = false;
+                }
+                self.post(Notice::Warning(words.into()));
+            }
+            ListenEvent::CodeExhausted if self.occupancy() == Occupancy::Free => {
+                let words = "the code was tried wrongly three times and is dead\nlisten again with a new code, and tell it to the peer";
+                self.fail("code-dead", words, Exit::Refused);
+            }
+            ListenEvent::CodeExhausted => {}
+        }
+    }
+
+    fn occupancy(&mut self) -> Occupancy {
+        let recording = self.recording;
+        let session = self.conversation.session();
+        match (recording, session.has_peer(), session.is_lost()) {
+            (true, ..) => Occupancy::Taken,
+            (false, false, _) => Occupancy::Free,
+            (false, true, true) => Occupancy::Lost,
+            (false, true, false) => Occupancy::Connected,
+        }
+    }
+
+    fn admission(&mut self, established: &Established) -> Admission {
+        let needs_code = matches!(&self.role, Role::Listen { code: Some(_), .. });
+        let caller = Caller {
+            intent: established.greeting.intent,
+            same_key: self.conversation.peer().is_some_and(|peer| peer.key == established.channel.peer),
+            same_session: established.greeting.session == self.conversation.id(),
+            // The listener is open to all while a session may be resumed. Who came in then has proved no code.
+            eligible: needs_code == established.by_code,
+        };
+        accept::admit(caller, self.occupancy())
+    }
+
+    /// Somebody proved its key and greets. It is answered here and now, so the first one wins.
+    pub(super) fn greeted(&mut self, established: Established) {
+        let mut admission = self.admission(&established);
+        if admission == Admission::Resume && !self.conversation.session().is_lost() {
+            self.lose(DisconnectReason::Replaced);
+            // The loss of the old connection may have been the end of the session.
+            admission = self.admission(&established);
+        }
+        if self.exit.is_some() {
+            return accept::hang_up(&established);
+        }
+        match admission {
+            Admission::Refuse(refusal) => self.refuse(established, refusal),
+            Admission::Probe => self.probe(established),
+            Admission::Begin => {
+                if let Some(established) = self.let_in(established) {
+                    if let Role::Listen { listener, .. } = &self.role {
+                        listener.open_too();
+                    }
+                    self.meet(established);
+                }
+            }
+            Admission::Resume => {
+                if let Some(established) = self.let_in(established) {
+                    self.resume(established);
+                }
+            }
+        }
+    }
+
+    /// Answers with this side's greeting; none when the caller is gone.
+    fn let_in(&mut self, mut established: Established) -> Option<Established> {
+        let theirs = &established.greeting;
+        let own = self.conversation.greeting(theirs.intent, theirs.session, &self.setup.rules, &self.setup.own_name);
+        if accept::answer(&mut established, &Frame::Greeting(own)) {
+            return Some(established);
+        }
+        accept::hang_up(&established);
+        None
+    }
+
+    /// Sees whether the present connection is alive, before a new one of the same peer replaces it.
+    fn probe(&mut self, established: Established) {
+        if let Some(earlier) = self.candidate.take() {
+            self.refuse(earlier.established, Refusal::Busy);
+        }
+        if let Some(connection) = &self.connection {
+            connection.probe();
+        }
+        self.candidate = Some(Candidate { established, until: Instant::now() + PROBE_TIME });
+    }
+
+    pub(super) fn refuse(&mut self, mut established: Established, refusal: Refusal) {
+        let refused = accept::answer(&mut established, &Frame::Refusal(refusal));
+        accept::hang_up(&established);
+        let error = ConnectError::Refused(refusal);
+        let words = format!("a caller from {} was turned away: {error}", established.addr.ip());
+        if refused && let Some(words) = self.rejections.log(&words) {
+            self.post(Notice::Status(words));
+        }
+    }
+
+    fn warn_of_callers(&mut self, words: &str) {
+        if let Some(words) = self.rejections.log(words) {
+            self.post(Notice::Warning(SafeText::with_hint(&words)));
+        }
+    }
+}
