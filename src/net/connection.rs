@@ -8,23 +8,26 @@
 //! 3. Five seconds without a byte: the reader asks for a ping. Fifteen: the connection is lost. A write that does not move: the same.
 
 mod read_ahead;
+mod writer;
 
 use crate::channel::{Opener, Sealer};
-use crate::net::buffer::{LENGTH, OutChunk, Pool, Record, TAG};
-use crate::net::send_queue::{Batch, Bulk, SendQueue};
-use crate::protocol::frame::{ChunkHeader, Control, Frame, FrameError, KIND_CHUNK, Position, TransferId};
-use crate::session::{DisconnectReason, ProtocolError};
+use crate::error_text::io_error_text;
+use crate::net::buffer::{LENGTH, Record, TAG};
+use crate::net::send_queue::SendQueue;
+use crate::protocol::error::{FrameError, ProtocolError};
+use crate::protocol::frame::{ChunkHeader, Control, Digest, Frame, KIND_CHUNK, Position, TransferId};
 use crate::transfer::flow_control::{Admission, Delivered, ReceiveWindow};
 use read_ahead::Source;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use thiserror::Error;
+use writer::Writer;
 
 /// After this long without a byte from the peer it is asked for a sign of life.
 const IDLE: Duration = Duration::from_secs(5);
@@ -34,14 +37,6 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// fast connection the writer is woken often enough all the same.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT: u32 = 64 * 1024;
-/// Chunks in one write on a fast connection: 960 KiB, beyond which larger writes gain nothing.
-const BATCH_MOST: usize = 16;
-/// A write that took longer halves the next batch: a line waits behind one batch.
-const BATCH_SLOW: Duration = Duration::from_millis(20);
-/// A write that was faster doubles it.
-const BATCH_FAST: Duration = Duration::from_millis(5);
-/// Records of this many frames are sealed one after another before they are written, at most.
-const SMALL_KEEP: usize = 1 << 20;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
@@ -107,8 +102,6 @@ pub struct Parts {
     pub opener: Opener,
     /// Where bulk goes that comes in.
     pub window: Arc<ReceiveWindow>,
-    /// Chunks that were written go back here.
-    pub chunks: Arc<Pool<OutChunk>>,
 }
 
 impl Connection {
@@ -117,7 +110,7 @@ impl Connection {
     /// # Errors
     /// When the socket takes no options or a thread cannot be made.
     pub fn start(parts: Parts, tell: impl Fn(ConnectionEvent) + Clone + Send + 'static) -> io::Result<Self> {
-        let Parts { stream, sealer, opener, window, chunks } = parts;
+        let Parts { stream, sealer, opener, window } = parts;
         prepare(&stream)?;
         // One descriptor for all three, since there may be few.
         let stream = Arc::new(stream);
@@ -131,7 +124,7 @@ impl Connection {
             probed: Arc::clone(&probed),
             window,
         };
-        let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&send_queue), chunks);
+        let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&send_queue));
         let tell_reader = tell.clone();
         let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writing.run(&tell))?;
@@ -167,7 +160,8 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT)?;
+    // Where it cannot be set, lines wait longer behind bulk; that is all.
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT);
     Ok(())
 }
 
@@ -255,124 +249,6 @@ pub(crate) fn received(
         Frame::KemKey(_) | Frame::KemCt(_) => return Err(ProtocolError::Unexpected("key")),
         Frame::Commit(_) | Frame::Nonce(_) | Frame::Reveal(_) => return Err(ProtocolError::Unexpected("verification")),
         Frame::Greeting(_) | Frame::Refusal(_) => return Err(ProtocolError::Unexpected("greeting")),
-    }
-    Ok(())
-}
-
-/// A stretch of the next write.
-enum Stretch {
-    /// Sealed small frames: a range of the small buffer.
-    Small(Range<usize>),
-    /// A sealed chunk.
-    Chunk(OutChunk),
-}
-
-struct Writer {
-    stream: Arc<TcpStream>,
-    sealer: Sealer,
-    send_queue: Arc<SendQueue>,
-    chunks: Arc<Pool<OutChunk>>,
-    small: Vec<u8>,
-    stretches: Vec<Stretch>,
-}
-
-impl Writer {
-    fn new(stream: Arc<TcpStream>, sealer: Sealer, send_queue: Arc<SendQueue>, chunks: Arc<Pool<OutChunk>>) -> Self {
-        Self { stream, sealer, send_queue, chunks, small: Vec::new(), stretches: Vec::new() }
-    }
-
-    fn run(mut self, tell: &dyn Fn(ConnectionEvent)) {
-        let mut pieces = 1;
-        while let Some(batch) = self.send_queue.take(pieces) {
-            let full = batch.bulk.len() == pieces;
-            if self.seal(batch).is_none() {
-                tell(ConnectionEvent::Ended(DisconnectReason::Network(io::Error::other(
-                    "the keys of this connection are used up",
-                ))));
-                break;
-            }
-            let begun = Instant::now();
-            if let Err(error) = self.write() {
-                self.send_queue.close();
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-                    tell(ConnectionEvent::Ended(DisconnectReason::Stalled(SILENCE)));
-                    let _ = self.stream.shutdown(Shutdown::Both);
-                }
-                // Any other error the reader meets too, once it has read what the peer sent before (a goodbye, say).
-                return;
-            }
-            let took = begun.elapsed();
-            if took > BATCH_SLOW {
-                pieces = (pieces / 2).max(1);
-            } else if took < BATCH_FAST && full {
-                pieces = (pieces * 2).min(BATCH_MOST);
-            }
-        }
-        let _ = self.stream.shutdown(Shutdown::Write);
-    }
-
-    /// Seals a batch, in the order in which it goes out.
-    fn seal(&mut self, batch: Batch) -> Option<()> {
-        self.small.clear();
-        self.small.shrink_to(SMALL_KEEP);
-        for frame in &batch.frames {
-            self.seal_small(frame)?;
-        }
-        for bulk in batch.bulk {
-            match bulk {
-                Bulk::Chunk(mut chunk) => {
-                    self.sealer.seal(chunk.record_mut()).ok()?;
-                    self.stretches.push(Stretch::Chunk(chunk));
-                }
-                Bulk::FileEnd { transfer, position, status, digest } => {
-                    self.seal_small(&Frame::FileEnd { transfer, position, status, digest })?;
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn seal_small(&mut self, frame: &Frame) -> Option<()> {
-        let start = self.small.len();
-        self.small.extend_from_slice(&[0; LENGTH]);
-        frame.encode(&mut self.small);
-        self.small.extend_from_slice(&[0; TAG]);
-        self.sealer.seal(self.small.get_mut(start..)?).ok()?;
-        match self.stretches.last_mut() {
-            Some(Stretch::Small(range)) => range.end = self.small.len(),
-            _ => self.stretches.push(Stretch::Small(start..self.small.len())),
-        }
-        Some(())
-    }
-
-    /// Writes what was sealed, and gives the chunks back.
-    fn write(&mut self) -> io::Result<()> {
-        let mut slices: Vec<_> = self
-            .stretches
-            .iter()
-            .map(|stretch| match stretch {
-                Stretch::Small(range) => IoSlice::new(self.small.get(range.clone()).unwrap_or_default()),
-                Stretch::Chunk(chunk) => IoSlice::new(chunk.record()),
-            })
-            .collect();
-        let written = write_all(&mut &*self.stream, &mut slices);
-        for stretch in self.stretches.drain(..) {
-            if let Stretch::Chunk(chunk) = stretch {
-                self.chunks.give(chunk);
-            }
-        }
-        written
-    }
-}
-
-fn write_all(stream: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    while !slices.is_empty() {
-        match stream.write_vectored(slices) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
     Ok(())
 }
