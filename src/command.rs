@@ -1,7 +1,7 @@
 //! What a typed line means: text for the peer, or a command to this program.
 //!
-//! EventLoop of the commands, their arguments and their help. Only lines of this side's own input come here; text of the peer
-//! never does. What begins like a command and is none is an error and never goes out: a mistyped `/send` shall not be chat.
+//! Owns the commands, their arguments and their help. Only lines of this side's own input come here; text of the peer
+//! never does. What begins like a command and is none is an error and never goes out: a mistyped `/send` must not be chat.
 
 mod paths;
 
@@ -250,7 +250,10 @@ impl Spec {
             Kind::Transfers => {
                 let (id, from) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 let from = self.optional_id(from.trim())?.unwrap_or(1);
-                Command::Transfers { transfer: self.optional_id(id)?, from: usize::try_from(from).unwrap_or(usize::MAX) }
+                Command::Transfers {
+                    transfer: self.optional_id(id)?,
+                    from: usize::try_from(from).unwrap_or(usize::MAX),
+                }
             }
             _ if !rest.is_empty() => return Err(self.bad(format!("/{} takes no argument", self.word))),
             Kind::Help => Command::Help,

@@ -33,7 +33,10 @@ pub enum Action {
     /// Stop an upload, or forget one that is complete.
     DropUpload(TransferId),
     /// The same files are offered under another number; nothing of them is accepted.
-    RenumberUpload { old: TransferId, new: TransferId },
+    RenumberUpload {
+        old: TransferId,
+        new: TransferId,
+    },
     /// The list is there: look at it and at the disk, and report.
     StartDownload(TransferId, Offer, Vec<u8>),
     /// The user or a rule accepted: prepare, and report.
@@ -41,7 +44,10 @@ pub enum Action {
     /// ACCEPT is queued: let data come.
     OpenFlow(TransferId, Opening),
     /// Stop a download, and drop its data until the peer confirms. `remove`: what came of it goes, too.
-    StopDownload { transfer: TransferId, remove: bool },
+    StopDownload {
+        transfer: TransferId,
+        remove: bool,
+    },
     /// Nothing more comes for this one (`FlowControl::closed`); a download that still runs ends, and its part stays.
     ForgetDownload(TransferId),
     /// COMPLETE is queued: nothing more comes (`FlowControl::closed`).
@@ -51,7 +57,10 @@ pub enum Action {
     ShowPeer,
     ShowTransfers,
     /// Show names in the list of an upload, from this one on (`session::names_page`).
-    ShowNames { transfer: TransferId, from: usize },
+    ShowNames {
+        transfer: TransferId,
+        from: usize,
+    },
     /// The user compared the numbers.
     MarkVerified,
     /// Clear the screen, where there is one.

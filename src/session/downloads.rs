@@ -47,6 +47,11 @@ impl Download {
         matches!(self.state, InState::Preparing | InState::Running)
     }
 
+    /// The user heard of the offer, and not of its end.
+    pub(super) fn is_told(&self) -> bool {
+        matches!(self.state, InState::Asking | InState::Preparing | InState::Running)
+    }
+
     fn is_unanswered(&self) -> bool {
         matches!(self.state, InState::Listing | InState::Looking | InState::Asking)
     }
@@ -218,7 +223,8 @@ impl Session {
 
     fn looked(&mut self, transfer: TransferId, clashes: u32, free: Option<u64>, needed: u64) {
         let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
-        let carried = self.carried.remove(&download.offer.digest);
+        let place = self.carried.iter().position(|(digest, _)| *digest == download.offer.digest);
+        let carried = place.map(|place| self.carried.remove(place).1);
         let was = carried.as_ref().map(|carried| carried.was);
         let consent = carried.and_then(|carried| carried.consent);
         let verified = self.peer.as_ref().is_some_and(|peer| peer.trust == Trust::Verified);

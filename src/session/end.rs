@@ -144,7 +144,9 @@ impl Session {
         self.end_carried(&why);
         if polite {
             // Nothing will say that they were acknowledged, and the peer left knowing of their end or of its own.
-            let complete = |control: &Control| if let Control::Complete { transfer, .. } = control { Some(*transfer) } else { None };
+            let complete = |control: &Control| {
+                if let Control::Complete { transfer, .. } = control { Some(*transfer) } else { None }
+            };
             let left: Vec<_> = self.outgoing.undelivered().filter_map(|(frame, _)| complete(&frame.control)).collect();
             self.actions.extend(left.into_iter().map(Action::DownloadAcknowledged));
         }

@@ -60,7 +60,9 @@ impl Session {
     fn without_peer(&mut self, entry: Entry) {
         let quits = |input: &PendingInput| matches!(input, PendingInput::Entry(Entry::Command(Command::Quit)));
         match (entry, &mut self.phase) {
-            (entry @ Entry::Command(Command::Help | Command::Clear | Command::Stay | Command::Again), _) => self.enter(entry),
+            (entry @ Entry::Command(Command::Help | Command::Clear | Command::Stay | Command::Again), _) => {
+                self.enter(entry)
+            }
             (Entry::Command(Command::Quit), Phase::NoPeer(Some(pending)))
                 if !self.rules.interactive && !pending.is_empty() && !pending.iter().any(quits) =>
             {
@@ -205,7 +207,8 @@ impl Session {
     }
 
     pub(super) fn close_questions(&mut self, which: impl Fn(&Question) -> bool) {
-        let gone: Vec<u64> = self.questions.0.iter().filter(|(_, question)| which(question)).map(|(id, _)| *id).collect();
+        let gone: Vec<u64> =
+            self.questions.0.iter().filter(|(_, question)| which(question)).map(|(id, _)| *id).collect();
         gone.into_iter().for_each(|id| self.close_question(id));
     }
 }

@@ -96,11 +96,9 @@ impl Session {
         let again = self.wish >= Wish::Quit;
         let asked = self.questions.find(|question| matches!(question, Question::Leave { .. }));
         let (transfers, offers) = (self.wanted_transfers(), self.downloads.asking().count());
-        if self.is_up() && self.rules.interactive && asked.is_none() && transfers + offers > 0 {
-            if let Phase::Talking = self.phase {
-                self.ask(Question::Leave { transfers, offers });
-                return;
-            }
+        let may_ask = self.is_up() && self.rules.interactive && matches!(self.phase, Phase::Talking);
+        if may_ask && asked.is_none() && transfers + offers > 0 {
+            return self.ask(Question::Leave { transfers, offers });
         }
         self.wishes(Wish::Quit);
         match self.phase {
@@ -166,7 +164,8 @@ impl Session {
         self.close_questions(|_| true);
         self.outgoing.push(Control::Bye { reason }, None);
         let until = self.now + CLOSING_TIME;
-        self.phase = Phase::Closing(Closing { until, first, reason: why, peer_bye: first == Side::Peer, hung_up: false });
+        self.phase =
+            Phase::Closing(Closing { until, first, reason: why, peer_bye: first == Side::Peer, hung_up: false });
     }
 
     pub(super) fn peer_leaves(&mut self, reason: ByeReason) {

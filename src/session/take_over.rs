@@ -6,13 +6,11 @@
 //!    by a script at once, else when the user says so, for one person may have two terminals.
 //! 3. The peer's offers of the same lists are taken again without a question.
 
-use super::downloads::InState;
 use super::phase::{Link, Phase};
 use super::uploads::{OutState, Upload};
 use super::{Action, Session};
 use crate::notice::{Notice, Question};
 use crate::protocol::frame::{Control, Digest, STREAM_BYTES, TransferId};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A line of the old session that the peer is not known to have.
@@ -36,8 +34,8 @@ pub(super) struct CarriedOffer {
     done: bool,
 }
 
-/// By the digest of the list.
-pub(super) type CarriedOffers = BTreeMap<Digest, CarriedOffer>;
+/// With the digests of their lists; one list may have been offered twice.
+pub(super) type CarriedOffers = Vec<(Digest, CarriedOffer)>;
 
 impl Session {
     /// The peer's program was restarted: a new session under the same key, not yet connected, that goes on with what this one left.
@@ -53,12 +51,12 @@ impl Session {
         }));
         let mut carried = std::mem::take(&mut self.carried);
         for (was, digest, consent) in self.downloads.finished() {
-            carried.insert(digest, CarriedOffer { was, consent: Some(consent), done: true });
+            carried.push((digest, CarriedOffer { was, consent: Some(consent), done: true }));
         }
         for (transfer, download) in std::mem::take(&mut self.downloads.open) {
             self.actions.push(Action::StopDownload { transfer, remove: false });
             let accepted = download.is_wanted();
-            if download.state == InState::Ending {
+            if !download.is_told() {
                 continue;
             }
             if download.offer.bytes == STREAM_BYTES {
@@ -67,7 +65,7 @@ impl Session {
                 continue;
             }
             let consent = accepted.then_some(download.dest);
-            carried.insert(download.offer.digest, CarriedOffer { was: transfer, consent, done: false });
+            carried.push((download.offer.digest, CarriedOffer { was: transfer, consent, done: false }));
         }
         let mut uploads = Vec::new();
         for (transfer, upload) in std::mem::take(&mut self.uploads.open) {
@@ -128,10 +126,9 @@ impl Session {
         }
         self.release_offers();
         let lines = self.resend.len();
-        if lines == 0 {
-        } else if self.rules.interactive && !self.is_leaving() {
+        if lines > 0 && self.rules.interactive && !self.is_leaving() {
             self.ask(Question::Resend { lines });
-        } else {
+        } else if lines > 0 {
             self.resend_lines();
         }
     }

@@ -168,7 +168,12 @@ impl Session {
 
     /// # Errors
     /// When the peer may not send it.
-    pub(super) fn peer_cancelled(&mut self, transfer: TransferId, reason: Reason, text: &str) -> Result<(), ProtocolError> {
+    pub(super) fn peer_cancelled(
+        &mut self,
+        transfer: TransferId,
+        reason: Reason,
+        text: &str,
+    ) -> Result<(), ProtocolError> {
         if self.transfer_numbers.known(transfer)? == Side::Own {
             if reason == Reason::Confirmed {
                 return Err(ProtocolError::WrongSide(transfer));
@@ -180,7 +185,7 @@ impl Session {
                 self.confirm_end(transfer);
             }
         } else if let Some(download) = self.downloads.open.remove(&transfer) {
-            if download.state != InState::Ending {
+            if download.is_told() {
                 self.close_accept_question(transfer);
                 self.incomplete |= download.is_wanted();
                 self.notice(Notice::Cancelled { transfer, by: Side::Peer, reason, detail: text.into() });
@@ -225,7 +230,7 @@ impl Session {
         }
         for (transfer, download) in std::mem::take(&mut self.downloads.open) {
             self.actions.push(Action::StopDownload { transfer, remove: false });
-            if download.state != InState::Ending {
+            if download.is_told() {
                 self.incomplete |= download.is_wanted();
                 self.failed(transfer, why);
             }

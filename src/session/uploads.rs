@@ -20,7 +20,10 @@ pub(super) enum OutState {
     Offered,
     Running,
     /// The peer has all it could publish; the worker reports the last files.
-    Completing { files: u32, failed: u32 },
+    Completing {
+        files: u32,
+        failed: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -190,7 +193,12 @@ impl Session {
 
     /// # Errors
     /// When it is not the answer to an open offer.
-    pub(super) fn peer_declined(&mut self, transfer: TransferId, reason: Reason, text: &str) -> Result<(), ProtocolError> {
+    pub(super) fn peer_declined(
+        &mut self,
+        transfer: TransferId,
+        reason: Reason,
+        text: &str,
+    ) -> Result<(), ProtocolError> {
         self.transfer_numbers.known_own(transfer)?;
         match self.uploads.open.get(&transfer).map(|upload| &upload.state) {
             None | Some(OutState::Completing { .. }) => Ok(()),
@@ -207,7 +215,12 @@ impl Session {
 
     /// # Errors
     /// When the transfer is not under way, or the sum is not that of the offer.
-    pub(super) fn peer_completed(&mut self, transfer: TransferId, files: u32, failed: u32) -> Result<(), ProtocolError> {
+    pub(super) fn peer_completed(
+        &mut self,
+        transfer: TransferId,
+        files: u32,
+        failed: u32,
+    ) -> Result<(), ProtocolError> {
         self.transfer_numbers.known_own(transfer)?;
         let Some(upload) = self.uploads.open.get_mut(&transfer) else { return Ok(()) };
         match upload.state {
@@ -262,7 +275,9 @@ impl Session {
     /// A connection is there again: RESTART may come for what the peer had an OFFER of before it, which is what is not sent again.
     pub(super) fn expect_restarts(&mut self, sent_again: &[(u64, Control)]) {
         let again = |transfer: TransferId| {
-            sent_again.iter().any(|(_, control)| matches!(control, Control::Offer { transfer: sent, .. } if *sent == transfer))
+            sent_again
+                .iter()
+                .any(|(_, control)| matches!(control, Control::Offer { transfer: sent, .. } if *sent == transfer))
         };
         let queued: Vec<TransferId> = self.outgoing.queued_offers().collect();
         for (transfer, upload) in &mut self.uploads.open {
