@@ -42,6 +42,10 @@ use uploads::{Upload, Uploads};
 /// longest paths a few MiB.
 const UNSHOWN: u64 = 1_024;
 
+/// Numbers of transfers from here on are for one session only: a peer that counts from there must not use up the numbers of those that
+/// come after it. No honest run gets so far.
+const FAR_TRANSFER: TransferId = 1 << 31;
+
 /// When incoming offers are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptRule {
@@ -96,7 +100,9 @@ pub struct RunNumbers {
 
 impl RunNumbers {
     fn met(&mut self, transfer: TransferId) {
-        self.transfer = self.transfer.max(transfer);
+        if transfer < FAR_TRANSFER {
+            self.transfer = self.transfer.max(transfer);
+        }
     }
 }
 
@@ -267,6 +273,9 @@ impl Session {
     /// # Errors
     /// When it breaks a rule; the caller then calls [`Session::lost`] with the error.
     pub fn control(&mut self, seq: u64, control: Control) -> Result<(), ProtocolError> {
+        if self.is_over() {
+            return Ok(());
+        }
         if self.incoming.take(seq, &control)? == Arrival::Known {
             return Ok(());
         }
@@ -308,6 +317,9 @@ impl Session {
     /// # Errors
     /// When that cannot be; the caller then calls [`Session::lost`] with the error.
     pub fn acknowledged(&mut self, seq: u64) -> Result<(), ProtocolError> {
+        if self.is_over() {
+            return Ok(());
+        }
         for frame in self.outgoing.acknowledge(seq)? {
             if let Some(id) = frame.line {
                 self.notice(Notice::Delivered { id });
@@ -323,6 +335,9 @@ impl Session {
     /// The frontend has shown all notices up to this [`Posted::display_seq`].
     pub fn shown(&mut self, display_seq: u64) {
         self.numbers.shown = self.numbers.shown.max(display_seq);
+        if self.is_over() {
+            return;
+        }
         while let Some((notice, frame)) = self.ack_when_shown.front().copied()
             && notice <= display_seq
         {
@@ -397,9 +412,12 @@ impl Session {
         }
     }
 
-    /// A notice of the owner's that belongs to this session.
+    /// A notice of the event loop's that belongs to this session. Progress is left out while the frontend has much to show.
     pub fn post(&mut self, notice: Notice) {
-        self.notice(notice);
+        if !(self.paused.reports && matches!(notice, Notice::Progress { .. })) {
+            self.notice(notice);
+            self.pause();
+        }
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -103,10 +103,13 @@ impl Session {
     /// Offers again, and sends again what needs no question.
     pub(super) fn go_on_after_restart(&mut self) {
         for (old, upload) in std::mem::take(&mut self.reoffers) {
+            // A number that no notice named needs no other end.
+            let named = matches!(upload.state, OutState::Offered | OutState::Running);
+            let was = if named { Some(old) } else { upload.was };
             let Some(new) = self.next_own_number() else {
                 self.actions.push(Action::DropUpload(old));
                 self.incomplete = true;
-                self.failed(old, "no number is left for it");
+                self.failed(was.unwrap_or(old), "no number is left for it");
                 continue;
             };
             let state = match upload.state {
@@ -121,7 +124,6 @@ impl Session {
                     OutState::Held
                 }
             };
-            let was = Some(old);
             self.uploads.open.insert(new, Upload { state, was, begun: self.now, may_restart: false, ..upload });
         }
         self.release_offers();

@@ -61,13 +61,17 @@ fn own_offers_are_offered_again_with_the_very_list_under_new_numbers() {
     let was =
         |notice: &Notice| if let Notice::Offer { transfer, was, .. } = notice { Some((*transfer, *was)) } else { None };
     assert_eq!(survivor.notices.iter().filter_map(was).collect::<Vec<_>>(), [(2, None), (6, Some(2))]);
+    // Once more: what was never offered has no number to end.
+    pair.restart(0, rules(300));
+    assert_eq!(pair.sides[1].renumbered, [(2, 6), (6, 10)]);
     pair.quiesce();
     pair.sides[0].answer(true);
     pair.sides[0].answer(true);
     pair.quiesce();
     let mut ends = pair.sides[1].ends();
     ends.sort_unstable();
-    assert_eq!(ends, [(6, "done"), (8, "done")]);
+    assert_eq!(ends, [(10, "done"), (12, "done")]);
+    assert_eq!(pair.sides[1].notices.iter().filter_map(was).collect::<Vec<_>>()[2..], [(10, Some(6)), (12, None)]);
 }
 
 #[test]

@@ -207,3 +207,13 @@ fn numbers_begin_at_the_larger_of_both_and_keep_their_parity() {
         }
     }
 }
+
+#[test]
+fn a_peer_that_counts_to_the_end_uses_up_no_numbers_of_the_next_peer() {
+    let mut side = Side::of(Session::new(rules(0), RunNumbers::default()));
+    side.session.connected(PeerContext { next_transfer: TransferId::MAX, ..peer(false) }, connected_notice());
+    side.session.control(1, offer(TransferId::MAX)).unwrap();
+    side.enter("/send a");
+    assert_eq!(side.errors(), ["too-many-transfers"]);
+    assert_eq!(side.session.successor().next_transfer(), 1);
+}
