@@ -9,8 +9,10 @@ mod delivery;
 mod downloads;
 mod end;
 mod input;
+mod numbers;
 mod phase;
 mod take_over;
+mod transfer_notices;
 mod transfers;
 mod uploads;
 
@@ -20,7 +22,8 @@ mod tests;
 pub use action::Action;
 pub(crate) use delivery::QUEUE_MOST;
 pub use end::SessionEnd;
-pub use transfers::names_page;
+pub use numbers::RunNumbers;
+pub use transfer_notices::names_page;
 
 use crate::notice::{Notice, Posted, Trust};
 use crate::protocol::error::ProtocolError;
@@ -30,21 +33,17 @@ use crate::transfer::download::OnClash;
 use delivery::{Arrival, Incoming, Outgoing};
 use downloads::Downloads;
 use input::{PENDING, Questions};
+use numbers::TransferNumbers;
 use phase::{Link, Phase, Wish};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 use take_over::{CarriedLine, CarriedOffers};
-use transfers::TransferNumbers;
 use uploads::{Upload, Uploads};
 
 /// Notices that the frontend may have to show before input and the workers' reports of files have to wait: some screens, and with the
 /// longest paths a few MiB.
 const UNSHOWN: u64 = 1_024;
-
-/// Numbers of transfers from here on are for one session only: a peer that counts from there must not use up the numbers of those that
-/// come after it. No honest run gets so far.
-const FAR_TRANSFER: TransferId = 1 << 31;
 
 /// When incoming offers are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,27 +82,6 @@ pub struct PeerContext {
     pub next_transfer: TransferId,
     /// This side opened the first connection of the session: its offers have odd numbers.
     pub initiator: bool,
-}
-
-/// What is unique over the whole run: handed from session to session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RunNumbers {
-    /// The highest number of a transfer that was used or met.
-    transfer: TransferId,
-    lines_out: u64,
-    lines_in: u64,
-    questions: u64,
-    /// The last notice, and the last that is shown.
-    posted: u64,
-    shown: u64,
-}
-
-impl RunNumbers {
-    fn met(&mut self, transfer: TransferId) {
-        if transfer < FAR_TRANSFER {
-            self.transfer = self.transfer.max(transfer);
-        }
-    }
 }
 
 /// How many control frames a session holds.

@@ -2,7 +2,7 @@
 //!
 //! A transfer that this side ends stays as `Ending` until the offerer confirms, so that late data is no error.
 
-use super::transfers::{Outcome, hex, known_bytes, local};
+use super::transfer_notices::{Outcome, hex, known_bytes, local};
 use super::{AcceptRule, Action, Session};
 use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;

@@ -7,7 +7,6 @@ use super::{Action, Session};
 use crate::net::connection::DisconnectReason;
 use crate::notice::{Notice, Side};
 use crate::protocol::frame::Control;
-use crate::text::SafeText;
 use std::time::Duration;
 
 /// How often a session survives that its records do not open; at the third it ends.
@@ -169,9 +168,5 @@ impl Session {
         self.phase = Phase::Over;
         self.actions.push(Action::Drop);
         self.actions.push(Action::Over(end));
-    }
-
-    pub(super) fn failed(&mut self, transfer: u32, reason: impl Into<SafeText>) {
-        self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None });
     }
 }

@@ -2,18 +2,11 @@
 //!
 //! Invariant: nothing the peer sends comes this way, and a command that is not understood changes nothing and never goes out.
 
-use super::phase::Phase;
+use super::phase::{PendingInput, Phase};
 use super::{Action, Session};
 use crate::command::{self, Command, Entry};
 use crate::notice::{Info, Input, Notice, Question, Trust};
 use crate::protocol::frame::{Control, Reason, TransferId};
-
-/// What a script typed before the first peer came, in order.
-#[derive(Debug)]
-pub(super) enum PendingInput {
-    Entry(Entry),
-    Ended,
-}
 
 /// Entries that wait for the first peer, before input has to wait too.
 pub(super) const PENDING: usize = 256;

@@ -9,8 +9,8 @@
 //! A signal, the peer's BYE or a second `/quit` skip 3. Only this side's own wishes count as its first and second one: a BYE of the
 //! peer that comes in between does not.
 
-use super::input::PendingInput;
 use super::{Action, Session, SessionEnd};
+use crate::command::Entry;
 use crate::notice::{Notice, Question, Side};
 use crate::protocol::frame::{ByeReason, Control};
 use std::collections::VecDeque;
@@ -18,6 +18,13 @@ use std::time::Duration;
 
 /// How long closing may take after the own BYE (PROTOCOL.md section 9).
 const CLOSING_TIME: Duration = Duration::from_secs(5);
+
+/// What a script typed before the first peer came, in order.
+#[derive(Debug)]
+pub(super) enum PendingInput {
+    Entry(Entry),
+    Ended,
+}
 
 #[derive(Debug)]
 pub(super) enum Phase {

@@ -1,6 +1,6 @@
 //! What this side sends: scan → offer and list → the peer's answer → data → the peer's COMPLETE.
 
-use super::transfers::{Outcome, hex, known_bytes, local};
+use super::transfer_notices::{Outcome, hex, known_bytes, local};
 use super::{Action, Session};
 use crate::command::SendArgs;
 use crate::notice::{Direction, Notice, Side};
