@@ -38,9 +38,9 @@ pub(super) struct CarriedOffer {
 pub(super) type CarriedOffers = Vec<(Digest, CarriedOffer)>;
 
 impl Session {
-    /// The peer's program was restarted: a new session under the same key, not yet connected, that goes on with what this one left.
-    /// The actions of this one come first in those of the new one; no [`Action::Over`] comes of it.
-    pub fn take_over(mut self) -> Self {
+    /// The peer's program was restarted: becomes a new session under the same key, not yet connected, that goes on with what the old
+    /// one left. No [`Action::Over`] comes of the old one.
+    pub fn take_over(&mut self) {
         self.close_questions(|_| true);
         let mut lines = std::mem::take(&mut self.resend);
         lines.extend(self.outgoing.undelivered().filter_map(|(frame, maybe_seen)| match &frame.control {
@@ -54,7 +54,7 @@ impl Session {
             carried.push((digest, CarriedOffer { was, consent: Some(consent), done: true }));
         }
         for (transfer, download) in std::mem::take(&mut self.downloads.open) {
-            self.actions.push(Action::StopDownload { transfer, remove: false });
+            self.actions.push(Action::ForgetDownload(transfer));
             let accepted = download.is_wanted();
             if !download.is_told() {
                 continue;
@@ -83,21 +83,21 @@ impl Session {
                 _ => uploads.push((transfer, upload)),
             }
         }
-        let mut next = Self::new(self.rules, self.numbers);
+        let mut next = Self::new(self.rules.clone(), self.numbers);
         next.now = self.now;
         next.phase = if let Phase::Leaving(reason) = self.phase { Phase::Leaving(reason) } else { Phase::Talking };
         next.wish = self.wish;
-        next.peer = self.peer;
+        next.peer = self.peer.take();
         next.link = Link::LostSince(self.now);
         next.input_ended = self.input_ended;
         next.incomplete = self.incomplete;
         next.paused = self.paused;
-        next.actions = self.actions;
+        next.actions = std::mem::take(&mut self.actions);
         next.resend = lines;
         next.carried = carried;
         next.reoffers = uploads;
         next.restarted = true;
-        next
+        *self = next;
     }
 
     /// Offers again, and sends again what needs no question.

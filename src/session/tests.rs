@@ -382,10 +382,9 @@ impl Pair {
             return;
         }
         self.cut();
-        self.sides[killed] = Side::new(rules.clone());
+        self.sides[killed] = Side::new(rules);
         let other = &mut self.sides[1 - killed];
-        let old = std::mem::replace(&mut other.session, Session::new(rules, RunNumbers::default()));
-        other.session = old.take_over();
+        other.session.take_over();
         other.perform();
         self.up = true;
         let next = [self.sides[0].session.next_transfer(), self.sides[1].session.next_transfer()];
