@@ -47,23 +47,16 @@
 
 #![allow(rustdoc::private_intra_doc_links, reason = "modules tell their flow, private parts by name")]
 
-#[cfg(any())]
 pub mod app;
-#[cfg(any())]
 pub mod channel;
-#[cfg(any())]
 pub mod cli;
 pub mod command;
 mod error_text;
-#[cfg(any())]
 pub mod exit;
-#[cfg(any())]
 #[doc(hidden)]
 pub mod fuzz;
-#[cfg(any())]
 pub mod identity;
 pub mod keys;
-#[cfg(any())]
 pub mod known_peers;
 pub mod net;
 pub mod notice;
@@ -71,5 +64,4 @@ pub mod protocol;
 pub mod session;
 pub mod text;
 pub mod transfer;
-#[cfg(any())]
 pub mod ui;

@@ -5,7 +5,8 @@
 //! takes the key with it, so nothing later can be tried on it. The bytes are those of Noise's transport messages.
 
 use super::StreamError;
-use crate::protocol::frame::{Frame, FrameError, KEM_KEY, NAME};
+use crate::protocol::error::FrameError;
+use crate::protocol::frame::{Frame, KEM_KEY, NAME};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
 use std::io::{Read, Write};
