@@ -90,7 +90,7 @@ pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

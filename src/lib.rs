@@ -54,6 +54,7 @@ pub mod command;
 mod error_text;
 pub mod exit;
 #[doc(hidden)]
+#[cfg(any())]
 pub mod fuzz;
 pub mod identity;
 pub mod keys;

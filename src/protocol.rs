@@ -4,5 +4,5 @@ mod codec;
 pub mod error;
 pub mod frame;
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;

@@ -263,5 +263,5 @@ fn is_joining(left: char, right: char) -> bool {
     joins(left) && joins(right)
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;

@@ -160,7 +160,7 @@ fn split(text: &str) -> Result<(String, u16), AddressError> {
     }
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -260,7 +260,7 @@ impl Pool<Record> {
     }
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests {
     use super::*;
 

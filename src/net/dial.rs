@@ -225,7 +225,7 @@ impl Backoff {
     }
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::channel::{HELLO, Hello, HelloError, KeyVerdict, Mode};

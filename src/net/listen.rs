@@ -14,7 +14,7 @@ mod bind;
 mod callers;
 mod tries;
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 pub use bind::BindError;

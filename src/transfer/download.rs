@@ -1,6 +1,24 @@
 //! All downloads of a conversation: one worker thread that writes, and short-lived threads that look, open and hash.
 //!
-//! INTERFACE ONLY: bodies follow.
+//! Invariant: everything up to the position that the flow control was told is with the file system. Only these threads touch the disk,
+//! and no call of [`Downloads`] waits for them. Where files stand is the business of `staging`, what may come that of `flow_control`.
+//!
+//! 1. [`Downloads::begin`]: a thread checks the list and looks at the disk; the session asks, or decides.
+//! 2. [`Downloads::accept`]: a thread opens the staging folder, checks what an earlier run left and hashes its part; the worker gets
+//!    it and says [`DownloadReport::Ready`].
+//! 3. The event loop queues ACCEPT and opens the flow: the worker takes what waits (up to a megabyte), hashes it, writes it with one call,
+//!    compares digests at the ends of files, and tells the flow control.
+//! 4. When all is there, the worker publishes it and reports each file, then [`DownloadReport::Finished`].
+//! 5. [`Downloads::acknowledged`]: the staging folder goes.
+
+mod open;
+mod worker;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use super::staging::OnClash;
 
 use super::Report;
 use super::flow_control::{FlowControl, Opening};
@@ -10,19 +28,10 @@ use crate::protocol::frame::{Digest, Offer, Position, Reason, TransferId};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use worker::{Order, Worker};
 use zeroize::Zeroizing;
-
-/// What to do with a name that exists already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnClash {
-    /// Publish as `name (1).ext`.
-    #[default]
-    Rename,
-    /// Replace a regular file; merge into a real folder.
-    Overwrite,
-    /// Take nothing that exists.
-    Refuse,
-}
 
 /// What all downloads of a conversation share.
 #[derive(Debug, Clone)]
@@ -117,27 +126,66 @@ pub enum DownloadReport {
 
 /// The handle of the worker. No call waits. Dropping it ends all downloads; their staging folders stay.
 #[derive(Debug)]
-pub struct Downloads {}
+pub struct Downloads {
+    orders: Sender<Order>,
+    flow: Arc<FlowControl>,
+}
 
 impl Downloads {
     /// # Errors
     /// When no thread can be made.
-    pub fn start(_: Settings, _: Arc<FlowControl>, _: Report<DownloadReport>) -> io::Result<Self> {
-        todo!()
+    pub fn start(settings: Settings, flow: Arc<FlowControl>, report: Report<DownloadReport>) -> io::Result<Self> {
+        ignore_size_signal()?;
+        let (orders, incoming) = mpsc::channel();
+        let worker = Worker::new(Arc::new(settings), Arc::clone(&flow), report, orders.clone(), incoming);
+        thread::Builder::new().name("download".into()).spawn(move || worker.run())?;
+        Ok(Self { orders, flow })
     }
 
     /// The list of an offer is complete: check it and look at the disk (reports [`DownloadReport::Looked`]).
-    pub fn begin(&self, _: TransferId, _: Offer, _list: Vec<u8>) {}
+    pub fn begin(&self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
+        self.order(Order::Look { transfer, offer, list });
+    }
 
     /// The transfer is wanted: into `dest` (an existing folder), or the recorded, else the default folder.
-    pub fn accept(&self, _: TransferId, _dest: Option<PathBuf>, _: OnClash) {}
+    pub fn accept(&self, transfer: TransferId, dest: Option<PathBuf>, on_clash: OnClash) {
+        self.order(Order::Accept { transfer, dest, on_clash });
+    }
 
     /// Ends a download: by this user (`remove`: its staging folder goes), or in any other way that keeps what came.
-    pub fn cancel(&self, _: TransferId, _remove: bool) {}
+    pub fn cancel(&self, transfer: TransferId, remove: bool) {
+        self.order(Order::Cancel { transfer, remove });
+    }
 
     /// COMPLETE was acknowledged: the staging folder goes. Also to be called when the session ends by BYE after COMPLETE was sent.
-    pub fn acknowledged(&self, _: TransferId) {}
+    pub fn acknowledged(&self, transfer: TransferId) {
+        self.order(Order::Acknowledged(transfer));
+    }
 
-    /// The offerer cancelled, or the offer was declined; what came stays. The same as `cancel(transfer, false)`.
-    pub fn forget(&self, _: TransferId) {}
+    /// The offerer cancelled, or the offer was declined; what came stays.
+    pub fn forget(&self, transfer: TransferId) {
+        self.cancel(transfer, false);
+    }
+
+    fn order(&self, order: Order) {
+        // A worker that is gone has panicked, which the panic hook has shown.
+        let _ = self.orders.send(order);
+        self.flow.kick();
+    }
+}
+
+impl Drop for Downloads {
+    fn drop(&mut self) {
+        self.order(Order::Stop);
+    }
+}
+
+/// A file over the limit of this process (`ulimit -f`) must fail alone, not end the program by SIGXFSZ.
+fn ignore_size_signal() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        static SEEN: std::sync::OnceLock<Arc<std::sync::atomic::AtomicBool>> = std::sync::OnceLock::new();
+        signal_hook::flag::register(libc::SIGXFSZ, Arc::clone(SEEN.get_or_init(Arc::default)))?;
+    }
+    Ok(())
 }

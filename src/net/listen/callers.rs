@@ -115,7 +115,7 @@ fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests {
     use super::*;
 

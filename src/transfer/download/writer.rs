@@ -1,0 +1,308 @@
+//! Writes the pieces of one download in the order of its list.
+//!
+//! Invariant: what stands before [`Writer::position`] is with the file system or given up, and for finished files `results` says so.
+
+use super::DownloadReport;
+use super::open::Opened;
+use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
+use crate::transfer::flow_control::Piece;
+use crate::transfer::manifest::Manifest;
+use crate::transfer::staging::{Part, Problem, Staging, prefix_digest, space, write_all};
+use std::fs::File;
+use std::io::{self, IoSlice, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A chunk of zeros of at least this size is not written: the file gets a hole.
+const HOLE: usize = 4_096;
+/// A stream's end is not known, so the disk is looked at after so many bytes.
+const STREAM_LOOK: u64 = 64 << 20;
+/// A stream ends when less than this, or than a twentieth of the disk, is left.
+const STREAM_LEAVES: u64 = 1 << 30;
+const STREAM_LEAVES_PART: u64 = 20;
+
+/// Why a transfer cannot go on.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) reason: Reason,
+    /// For our user.
+    pub(super) text: String,
+    /// For the peer.
+    pub(super) told: String,
+}
+
+/// The file that pieces go to.
+enum Current {
+    /// The next one, not begun.
+    Next,
+    Begun {
+        data: Data,
+        hasher: Box<blake3::Hasher>,
+        len: u64,
+    },
+}
+
+enum Data {
+    To(File),
+    /// The file failed, for this reason: its data is hashed and dropped, for RESTART needs the digest.
+    Failed(String),
+}
+
+/// See the module.
+pub(super) struct Writer {
+    staging: Staging,
+    manifest: Arc<Manifest>,
+    current: Current,
+    position: Position,
+    dest: PathBuf,
+    /// Bytes of a stream until the next look at the disk.
+    until_look: u64,
+}
+
+impl Writer {
+    pub(super) fn new(manifest: Arc<Manifest>, opened: Opened) -> Self {
+        let Opened { staging, part, dest } = opened;
+        let start = staging.position();
+        let (current, position) = match part {
+            Some(Part { file, hasher, len }) => {
+                (Current::Begun { data: Data::To(file), hasher: Box::new(hasher), len }, start + len)
+            }
+            None => (Current::Next, start),
+        };
+        Self { staging, manifest, current, position, dest, until_look: STREAM_LOOK }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// What ACCEPT or RESTART says: where the data goes on, and the digest of what is there of that file.
+    pub(super) fn stands_at(&self) -> (Position, Digest) {
+        match &self.current {
+            Current::Begun { hasher, len, .. } if !self.manifest.is_stream() => {
+                (self.position, prefix_digest(hasher, *len))
+            }
+            _ => (self.position, NO_DIGEST),
+        }
+    }
+
+    pub(super) fn is_received(&self) -> bool {
+        self.staging.is_received()
+    }
+
+    pub(super) fn into_staging(self) -> Staging {
+        self.staging
+    }
+
+    /// Ends before all is there; gives the path of what stays for a later run.
+    pub(super) fn leave(self) -> Option<PathBuf> {
+        let Self { staging, current, .. } = self;
+        drop(current);
+        staging.leave()
+    }
+
+    /// Writes pieces, in order. `report` hears of files that fail.
+    pub(super) fn write(
+        &mut self,
+        mut pieces: &[Piece],
+        report: &mut dyn FnMut(DownloadReport),
+    ) -> Result<(), Broken> {
+        while let Some((first, rest)) = pieces.split_first() {
+            match first {
+                Piece::Begin { position, .. } => {
+                    self.begin(*position)?;
+                    pieces = rest;
+                }
+                Piece::End { position, status, digest, .. } => {
+                    self.end(*position, *status, digest, &[], report)?;
+                    pieces = rest;
+                }
+                Piece::Chunk { .. } => {
+                    let count = pieces.iter().take_while(|piece| matches!(piece, Piece::Chunk { .. })).count();
+                    let (chunks, after) = pieces.split_at(count);
+                    match after.split_first() {
+                        // All of a file is here.
+                        Some((Piece::End { position, status: FileStatus::Whole, digest, .. }, rest))
+                            if matches!(self.current, Current::Next) =>
+                        {
+                            self.end(*position, FileStatus::Whole, digest, chunks, report)?;
+                            pieces = rest;
+                        }
+                        _ => {
+                            self.data(chunks)?;
+                            pieces = after;
+                        }
+                    }
+                }
+                Piece::Resumed(_) => pieces = rest,
+            }
+        }
+        self.staging.flush().map_err(|problem| self.broken(&problem))
+    }
+
+    fn offered(&self) -> String {
+        self.manifest.path(self.staging.next_file())
+    }
+
+    fn broken(&self, problem: &Problem) -> Broken {
+        let told = format!("{}: {}", self.offered(), problem.class());
+        Broken { reason: problem.reason(), text: problem.to_string(), told }
+    }
+
+    fn at_path(&self, error: io::Error) -> Problem {
+        Problem::at(self.staging.path_of(self.staging.next_file()))(error)
+    }
+
+    /// Data begins here: it goes on, or the file begins anew because the sender's bytes are others than those an earlier run left.
+    fn begin(&mut self, position: Position) -> Result<(), Broken> {
+        if position < self.position {
+            match &mut self.current {
+                Current::Begun { data: Data::To(file), hasher, len } => {
+                    let emptied = file.set_len(0).and_then(|()| file.rewind());
+                    hasher.reset();
+                    *len = 0;
+                    emptied.map_err(|error| self.broken(&self.at_path(error)))?;
+                }
+                // It may go better this time.
+                current => *current = Current::Next,
+            }
+        }
+        self.position = position;
+        Ok(())
+    }
+
+    fn data(&mut self, chunks: &[Piece]) -> Result<(), Broken> {
+        let chunks: Vec<_> = chunks.iter().filter_map(data_of).collect();
+        let bytes: u64 = chunks.iter().map(|data| len_of(data)).sum();
+        self.position += bytes;
+        if matches!(self.current, Current::Next) {
+            let part = self.staging.make_part();
+            let data = part.map(Data::To).or_else(|problem| self.failed(&problem))?;
+            self.current = Current::Begun { data, hasher: Box::default(), len: 0 };
+        }
+        let Current::Begun { data, hasher, len } = &mut self.current else { return Ok(()) };
+        for chunk in &chunks {
+            hasher.update(chunk);
+        }
+        *len += bytes;
+        if let Data::To(file) = data
+            && let Err(error) = write_with_holes(file, &chunks)
+        {
+            let failed = self.failed(&self.at_path(error))?;
+            if let Current::Begun { data, .. } = &mut self.current {
+                *data = failed;
+            }
+        }
+        if self.manifest.is_stream() {
+            self.look_at_disk(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// A problem of one file alone lets the rest go on.
+    fn failed(&self, problem: &Problem) -> Result<Data, Broken> {
+        if problem.is_of_one_file() { Ok(Data::Failed(problem.to_string())) } else { Err(self.broken(problem)) }
+    }
+
+    fn look_at_disk(&mut self, bytes: u64) -> Result<(), Broken> {
+        self.until_look = self.until_look.saturating_sub(bytes);
+        if self.until_look > 0 {
+            return Ok(());
+        }
+        self.until_look = STREAM_LOOK;
+        match space(&self.dest) {
+            Some((free, all)) if free < STREAM_LEAVES.max(all / STREAM_LEAVES_PART) => {
+                let text = format!("{}: the disk is nearly full", self.dest.display());
+                let told = format!("{}: the disk is nearly full", self.offered());
+                Err(Broken { reason: Reason::Space, text, told })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a file; `chunks` are all of it when it was not begun.
+    fn end(
+        &mut self,
+        position: Position,
+        status: FileStatus,
+        digest: &Digest,
+        chunks: &[Piece],
+        report: &mut dyn FnMut(DownloadReport),
+    ) -> Result<(), Broken> {
+        let index = self.staging.next_file();
+        let outcome = match (status, std::mem::replace(&mut self.current, Current::Next)) {
+            (FileStatus::Changed, _) => Err("it changed while the peer read it".to_owned()),
+            (FileStatus::Unreadable, _) => Err("the peer could not read it".to_owned()),
+            (FileStatus::Whole, Current::Next) => self.put(chunks, digest)?,
+            (FileStatus::Whole, Current::Begun { data: Data::Failed(text), .. }) => Err(text),
+            (FileStatus::Whole, Current::Begun { data: Data::To(file), hasher, len })
+                if hasher.finalize() == blake3::Hash::from(*digest) =>
+            {
+                // Its last chunks may be a hole.
+                let adopted = file.set_len(len).map_err(|error| self.at_path(error));
+                let adopted = adopted.and_then(|()| self.staging.adopt(&file, digest));
+                self.one_file(adopted)?
+            }
+            (FileStatus::Whole, Current::Begun { .. }) => Err(DIFFERS.to_owned()),
+        };
+        self.position = match self.manifest.file(index) {
+            Some(file) if !self.manifest.is_stream() => file.next(),
+            _ => position + END_WEIGHT,
+        };
+        if let Err(text) = outcome {
+            let (path, offered) = (self.staging.path_of(index), self.manifest.path(index));
+            self.staging.fail(&text).map_err(|problem| self.broken(&problem))?;
+            report(DownloadReport::FileFailed { path, offered, text });
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, chunks: &[Piece], digest: &Digest) -> Result<Result<(), String>, Broken> {
+        let mut slices: Vec<_> = chunks.iter().filter_map(data_of).map(IoSlice::new).collect();
+        let mut hasher = blake3::Hasher::new();
+        for slice in &slices {
+            hasher.update(slice);
+        }
+        if hasher.finalize() != blake3::Hash::from(*digest) {
+            return Ok(Err(DIFFERS.to_owned()));
+        }
+        let put = self.staging.put(&mut slices, digest);
+        self.one_file(put)
+    }
+
+    fn one_file(&self, done: Result<(), Problem>) -> Result<Result<(), String>, Broken> {
+        match done {
+            Err(problem) if !problem.is_of_one_file() => Err(self.broken(&problem)),
+            done => Ok(done.map_err(|problem| problem.to_string())),
+        }
+    }
+}
+
+const DIFFERS: &str = "what arrived differs from what was sent";
+
+/// Writes chunks with one call where none is all zeros.
+fn write_with_holes(mut file: &File, chunks: &[&[u8]]) -> io::Result<()> {
+    for run in chunks.chunk_by(|a, b| is_hole(a) == is_hole(b)) {
+        if run.first().is_some_and(|first| is_hole(first)) {
+            let len: i64 = run.iter().map(|data| i64::try_from(data.len()).unwrap_or(0)).sum();
+            file.seek(SeekFrom::Current(len))?;
+        } else {
+            let mut slices: Vec<_> = run.iter().map(|data| IoSlice::new(data)).collect();
+            write_all(file, &mut slices)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_hole(data: &[u8]) -> bool {
+    // Most data shows at its first bytes that it is none.
+    data.len() >= HOLE && data.chunks(64).all(|chunk| chunk.iter().all(|byte| *byte == 0))
+}
+
+fn data_of(piece: &Piece) -> Option<&[u8]> {
+    if let Piece::Chunk { record, .. } = piece { Some(record.chunk_data()) } else { None }
+}
+
+fn len_of(data: &[u8]) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
+}
