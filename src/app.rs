@@ -126,7 +126,7 @@ pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
 pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
     let data = identity::data_dir()?;
     let peers = KnownPeersFile::new(&data).read()?;
-    partials::carry_out(&partials::dir(&data), &peers, command)
+    Ok(partials::carry_out(&data, &peers, command))
 }
 
 /// The frontend and the signal handler run; no peer yet. (Fields are dropped in this order: the output ends with the sender of

@@ -115,8 +115,8 @@ impl Exit {
             HandshakeError::Closed(_)
             | HandshakeError::Silent(_)
             | HandshakeError::BadLength(..)
-            | HandshakeError::Malformed
-            | HandshakeError::UnexpectedFrame
+            | HandshakeError::Malformed(_)
+            | HandshakeError::UnexpectedFrame(_)
             | HandshakeError::Io(..) => Self::Unreachable,
         }
     }

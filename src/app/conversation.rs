@@ -13,7 +13,7 @@ use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, Posted, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Greeting, Intent, TransferId};
-use crate::session::{Action, PeerContext, RunNumbers, Rules, Session, SessionEnd, names_page};
+use crate::session::{Action, PeerContext, Rules, RunNumbers, Session, SessionEnd, names_page};
 use crate::transfer::flow_control::FlowControl;
 use crate::transfer::manifest::Manifest;
 use std::collections::HashMap;

@@ -102,7 +102,11 @@ impl Bulk {
     /// Room for the data of the next chunk; aligned in an empty one.
     pub fn room(&mut self) -> &mut [u8] {
         let start = self.end() + CHUNK_LEAD;
-        self.bytes.bytes_mut().get_mut(start..).and_then(|room| room.split_last_chunk_mut::<TAG>()).map_or(&mut [], |(room, _)| room)
+        self.bytes
+            .bytes_mut()
+            .get_mut(start..)
+            .and_then(|room| room.split_last_chunk_mut::<TAG>())
+            .map_or(&mut [], |(room, _)| room)
     }
 
     /// The first `data` bytes of the room become a chunk of a file at `position`.
@@ -292,10 +296,8 @@ mod tests {
         bulk.chunk(50, 3);
         bulk.file_end(53, FileStatus::Whole, [9; 32], 53 + END_WEIGHT);
         assert_eq!((bulk.weight(), bulk.begin(), bulk.reached()), (3 + 2 * END_WEIGHT, Some(50), 53 + END_WEIGHT));
-        let frames: Vec<_> = bulk
-            .records_mut()
-            .map(|record| Frame::decode(&record[LENGTH..record.len() - TAG]).unwrap())
-            .collect();
+        let frames: Vec<_> =
+            bulk.records_mut().map(|record| Frame::decode(&record[LENGTH..record.len() - TAG]).unwrap()).collect();
         let expected = [
             Frame::Begin { transfer: 7, position: 50 },
             Frame::Chunk { transfer: 7, position: 50, data: b"abc".to_vec() },

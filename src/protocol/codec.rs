@@ -6,8 +6,8 @@
 use super::error::FrameError;
 use super::frame::{
     ByeReason, CHUNK_DATA, CHUNK_HEADER, ChunkHeader, Control, FileStatus, Frame, Greeting, Intent, KIND_CHUNK,
-    LINE_TEXT, LIST_BYTES, NAME, NO_DIGEST, Offer, POSITIONS, Position, REASON_TEXT, Reason, Refusal, STREAM_BYTES, TransferId,
-    at_most,
+    LINE_TEXT, LIST_BYTES, NAME, NO_DIGEST, Offer, POSITIONS, Position, REASON_TEXT, Reason, Refusal, STREAM_BYTES,
+    TransferId, at_most,
 };
 use byteorder::{BigEndian, ReadBytesExt, WriteBytesExt};
 
@@ -100,8 +100,6 @@ impl Frame {
             Self::KemKey(key) => put(out, KIND_KEM_KEY, &[key.as_slice()]),
             Self::KemCt(ciphertext) => put(out, KIND_KEM_CT, &[ciphertext.as_slice()]),
             Self::Refusal(code) => put(out, KIND_REFUSAL, &[&[code.to_wire()]]),
-            Self::KemKey(key) => put(out, KIND_KEM_KEY, &[key.as_slice()]),
-            Self::KemCt(ciphertext) => put(out, KIND_KEM_CT, &[ciphertext.as_slice()]),
             Self::Ping(token) => put(out, KIND_PING, &[&token.to_be_bytes()]),
             Self::Pong(token) => put(out, KIND_PONG, &[&token.to_be_bytes()]),
             Self::Ack(received) => put(out, KIND_ACK, &[&received.to_be_bytes()]),
@@ -151,8 +149,6 @@ impl Frame {
             KIND_KEM_KEY => Self::KemKey(Box::new(body.array()?)),
             KIND_KEM_CT => Self::KemCt(Box::new(body.array()?)),
             KIND_REFUSAL => Self::Refusal(Refusal::from_wire(body.u8()?)?),
-            KIND_KEM_KEY => Self::KemKey(Box::new(body.array()?)),
-            KIND_KEM_CT => Self::KemCt(Box::new(body.array()?)),
             KIND_PING => Self::Ping(body.u64()?),
             KIND_PONG => Self::Pong(body.u64()?),
             KIND_ACK => Self::Ack(body.u64()?),
@@ -198,7 +194,7 @@ impl Control {
                 Self::Offer { .. } => 4 + 4 + 4 + 8 + 4 + 32,
                 Self::Accept { .. } => 4 + 8 + 32,
                 Self::Decline { text, .. } | Self::Cancel { text, .. } => 4 + 1 + 2 + text.len(),
-                
+
                 Self::Complete { .. } => 4 + 4 + 4,
                 Self::Bye { .. } => 1,
             }

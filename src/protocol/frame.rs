@@ -157,10 +157,7 @@ pub enum Control {
         text: String,
     },
     /// The sender offers files.
-    Offer {
-        transfer: TransferId,
-        offer: Offer,
-    },
+    Offer { transfer: TransferId, offer: Offer },
     /// The receiver takes an offer.
     Accept {
         transfer: TransferId,
@@ -170,11 +167,7 @@ pub enum Control {
         digest: Digest,
     },
     /// The receiver does not take an offer.
-    Decline {
-        transfer: TransferId,
-        reason: Reason,
-        text: String,
-    },
+    Decline { transfer: TransferId, reason: Reason, text: String },
     /// Either side ends a transfer.
     Cancel {
         transfer: TransferId,
@@ -191,9 +184,7 @@ pub enum Control {
         failed: u32,
     },
     /// The sender leaves.
-    Bye {
-        reason: ByeReason,
-    },
+    Bye { reason: ByeReason },
 }
 
 /// One frame.
@@ -220,9 +211,7 @@ pub enum Frame {
     /// All up to this sequence number are handed on.
     Ack(u64),
     /// The weight of bulk that the peer may have sent on this connection.
-    Credit {
-        limit: u64,
-    },
+    Credit { limit: u64 },
     /// Where a transfer goes on after a resume.
     Restart {
         transfer: TransferId,
@@ -231,10 +220,7 @@ pub enum Frame {
         digest: Digest,
     },
     /// Everything of a transfer before the position is with the receiver's file system.
-    Received {
-        transfer: TransferId,
-        position: Position,
-    },
+    Received { transfer: TransferId, position: Position },
     /// A frame of the control lane.
     Control {
         /// Its sequence number, from 1.
@@ -257,10 +243,7 @@ pub enum Frame {
         digest: Digest,
     },
     /// Where the data of a transfer begins on this connection.
-    Begin {
-        transfer: TransferId,
-        position: Position,
-    },
+    Begin { transfer: TransferId, position: Position },
 }
 
 /// The head of a chunk, apart from its data.

@@ -156,7 +156,7 @@ pub enum Place {
     List(u64),
     /// Byte `offset` of a file; `offset` is the file's size where its FILE_END stands.
     File {
-            index: usize,
+        index: usize,
         /// Bytes of the file before the position.
         offset: u64,
     },

@@ -7,9 +7,9 @@
 #[cfg(any())]
 mod tests;
 
+use super::STAGING_PREFIX;
 use super::file_name::{Name, offered_names};
 use super::manifest::{Builder, Manifest, ManifestError, Meta};
-use super::STAGING_PREFIX;
 use crate::error_text::io_error_text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -227,13 +227,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn folder(
-        &mut self,
-        path: &Path,
-        name: &OsString,
-        offered: &str,
-        metadata: &Metadata,
-    ) -> Result<(), ScanError> {
+    fn folder(&mut self, path: &Path, name: &OsString, offered: &str, metadata: &Metadata) -> Result<(), ScanError> {
         if self.data_dir_here.as_deref() == Some(path) {
             self.left_out.add(path, OWN_DATA);
             return Ok(());
@@ -243,7 +237,9 @@ impl Scanner<'_> {
             return Ok(());
         }
         let entries = fs::read_dir(path).and_then(|entries| {
-            entries.map(|entry| entry.map(|entry| (entry.file_name(), entry.metadata()))).collect::<io::Result<Vec<_>>>()
+            entries
+                .map(|entry| entry.map(|entry| (entry.file_name(), entry.metadata())))
+                .collect::<io::Result<Vec<_>>>()
         });
         let mut entries = match entries {
             Ok(entries) => entries,

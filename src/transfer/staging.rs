@@ -298,7 +298,8 @@ impl Staging {
                 remove_any(self.claim.dir(), &name)?;
             }
         }
-        let open: Vec<Option<usize>> = std::iter::once(None).chain(self.walk.open().iter().copied().map(Some)).collect();
+        let open: Vec<Option<usize>> =
+            std::iter::once(None).chain(self.walk.open().iter().copied().map(Some)).collect();
         let mut known: BTreeMap<Option<usize>, HashSet<String>> = open.iter().map(|f| (*f, HashSet::new())).collect();
         for file in self.manifest.files().take(self.walk.next_file()) {
             if let Some(names) = known.get_mut(&file.folder) {
@@ -330,7 +331,8 @@ impl Staging {
     }
 
     fn file_name(&self, index: usize) -> String {
-        let default = || self.manifest.file(index).map(|file| local_name(file.name, file.folder.is_none()).into_owned());
+        let default =
+            || self.manifest.file(index).map(|file| local_name(file.name, file.folder.is_none()).into_owned());
         self.file_names.get(&index).cloned().or_else(default).unwrap_or_default()
     }
 

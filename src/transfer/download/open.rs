@@ -37,10 +37,8 @@ pub(super) fn look(
     list: &[u8],
     promised: u64,
 ) -> Result<(Wanted, DownloadReport), DownloadReport> {
-    let manifest = Manifest::decode(list, offer).map_err(|error| DownloadReport::Unacceptable {
-        reason: error.reason(),
-        text: error.to_string(),
-    })?;
+    let manifest = Manifest::decode(list, offer)
+        .map_err(|error| DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() })?;
     let name = staging_name(&settings.own_private, settings.peer, &offer.digest);
     let mut position = None;
     let dests = std::iter::once(settings.dir.clone()).chain(destinations::all(&settings.data_dir));

@@ -24,12 +24,29 @@ use std::thread;
 /// What the worker is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    Look { transfer: TransferId, offer: Offer, list: Vec<u8> },
+    Look {
+        transfer: TransferId,
+        offer: Offer,
+        list: Vec<u8>,
+    },
     /// The list is good; none when it is not, which was reported.
-    Looked { transfer: TransferId, wanted: Option<Wanted> },
-    Accept { transfer: TransferId, dest: Option<PathBuf>, on_clash: OnClash },
-    Opened { transfer: TransferId, opened: Box<Result<Opened, DownloadReport>> },
-    Cancel { transfer: TransferId, remove: bool },
+    Looked {
+        transfer: TransferId,
+        wanted: Option<Wanted>,
+    },
+    Accept {
+        transfer: TransferId,
+        dest: Option<PathBuf>,
+        on_clash: OnClash,
+    },
+    Opened {
+        transfer: TransferId,
+        opened: Box<Result<Opened, DownloadReport>>,
+    },
+    Cancel {
+        transfer: TransferId,
+        remove: bool,
+    },
     Acknowledged(TransferId),
     Stop,
 }
@@ -45,8 +62,16 @@ enum Fate {
 enum Slot {
     Looking,
     Looked(Arc<Wanted>),
-    Opening { wanted: Arc<Wanted>, on_clash: OnClash, cancelled: Arc<AtomicBool>, fate: Fate },
-    Running { writer: Box<Writer>, on_clash: OnClash },
+    Opening {
+        wanted: Arc<Wanted>,
+        on_clash: OnClash,
+        cancelled: Arc<AtomicBool>,
+        fate: Fate,
+    },
+    Running {
+        writer: Box<Writer>,
+        on_clash: OnClash,
+    },
     /// Published; the peer does not know yet.
     Published(Box<Staging>),
 }
@@ -282,7 +307,9 @@ impl Worker {
         let report = &self.report;
         let totals = staging.publish(on_clash, &mut |published| {
             let published = match published {
-                Published::File { path, bytes, digest, offered } => DownloadReport::File { path, bytes, digest, offered },
+                Published::File { path, bytes, digest, offered } => {
+                    DownloadReport::File { path, bytes, digest, offered }
+                }
                 Published::Failed { path, offered, text } => DownloadReport::FileFailed { path, offered, text },
             };
             if !silent {

@@ -102,11 +102,7 @@ impl Writer {
     }
 
     /// Writes pieces, in order. `report` hears of files that fail.
-    pub(super) fn write(
-        &mut self,
-        mut pieces: &[Piece],
-        report: &mut dyn FnMut(DownloadReport),
-    ) -> Result<(), Broken> {
+    pub(super) fn write(&mut self, mut pieces: &[Piece], report: &mut dyn FnMut(DownloadReport)) -> Result<(), Broken> {
         while let Some((first, rest)) = pieces.split_first() {
             match first {
                 Piece::Begin { position, .. } => {

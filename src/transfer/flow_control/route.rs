@@ -150,12 +150,7 @@ impl Running {
         Ok(())
     }
 
-    pub(super) fn chunk(
-        &mut self,
-        transfer: TransferId,
-        position: Position,
-        len: usize,
-    ) -> Result<(), ProtocolError> {
+    pub(super) fn chunk(&mut self, transfer: TransferId, position: Position, len: usize) -> Result<(), ProtocolError> {
         self.is_next(transfer, position)?;
         if self.manifest.is_stream() {
             if self.last_chunk || self.file > 0 {

@@ -1,8 +1,8 @@
 //! The folder itself: its name, its lock, and whether it may be trusted.
 
 use super::fs::{create_folder, is_private, is_same, open_file, open_folder};
-use super::results::Results;
 use super::remove_any;
+use super::results::Results;
 use crate::keys::{PublicKey, base32};
 use crate::protocol::frame::Digest;
 use crate::transfer::STAGING_PREFIX;

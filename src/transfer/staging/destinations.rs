@@ -48,7 +48,8 @@ pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
 
 /// Writes the file anew with these folders.
 pub(super) fn keep(data_dir: &Path, dests: &[PathBuf]) -> io::Result<()> {
-    let lines: Vec<u8> = dests.iter().filter_map(|dest| to_bytes(dest)).flat_map(|line| [line, b"\n".to_vec()].concat()).collect();
+    let lines: Vec<u8> =
+        dests.iter().filter_map(|dest| to_bytes(dest)).flat_map(|line| [line, b"\n".to_vec()].concat()).collect();
     let new = data_dir.join(format!("{FILE}.new"));
     fs::write(&new, lines)?;
     fs::rename(new, data_dir.join(FILE))

@@ -288,8 +288,9 @@ mod tests {
     use cap_std::ambient_authority;
 
     type Way = fn(&Dir, &str, &Dir, &str) -> io::Result<()>;
-    const WAYS: [Way; 4] =
-        [rename_exclusive, by_link, over_own_file, |from_dir, from, to_dir, to| move_exclusive(from_dir, from, to_dir, to, true)];
+    const WAYS: [Way; 4] = [rename_exclusive, by_link, over_own_file, |from_dir, from, to_dir, to| {
+        move_exclusive(from_dir, from, to_dir, to, true)
+    }];
 
     #[test]
     fn every_way_takes_a_free_name_and_never_replaces_a_taken_one() {

@@ -200,7 +200,11 @@ mod tests {
         for number in 0..6_000_u32 {
             let make = |name: &str| {
                 looks.set(looks.get() + 1);
-                if made.borrow_mut().insert(name.to_owned()) { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+                if made.borrow_mut().insert(name.to_owned()) {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::AlreadyExists.into())
+                }
             };
             let exists = |name: &str| {
                 looks.set(looks.get() + 1);

@@ -78,7 +78,8 @@ pub(crate) fn list(data_dir: &Path) -> Vec<Partial> {
             continue;
         };
         let before = found.len();
-        let names = dir.entries().into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let names =
+            dir.entries().into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut names: Vec<_> = names.filter(|name| name.starts_with(STAGING_PREFIX)).collect();
         names.sort_unstable();
         found.extend(names.into_iter().filter_map(|name| look(&dir, dest, name)));

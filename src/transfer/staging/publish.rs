@@ -64,11 +64,7 @@ struct Pass {
 
 impl Staging {
     /// Moves everything that is in the tree to its final name, and reports each file. An earlier run's rule for clashes goes first.
-    pub(crate) fn publish(
-        &mut self,
-        on_clash: OnClash,
-        report: &mut dyn FnMut(Published),
-    ) -> Result<Totals, Problem> {
+    pub(crate) fn publish(&mut self, on_clash: OnClash, report: &mut dyn FnMut(Published)) -> Result<Totals, Problem> {
         let path = self.path();
         let on_clash = match self.stage {
             Stage::Receiving => {
@@ -376,7 +372,8 @@ impl Staging {
     /// Whether the top-level entries that were moved are still in DEST.
     pub(super) fn is_still_published(&self) -> bool {
         let folders = (0..self.walk.next_folder()).filter(|index| {
-            self.manifest.folder(*index).is_some_and(|folder| folder.parent.is_none()) && !self.failed_folders.contains(index)
+            self.manifest.folder(*index).is_some_and(|folder| folder.parent.is_none())
+                && !self.failed_folders.contains(index)
         });
         let files = self.manifest.files().filter(|file| file.folder.is_none() && !self.failed.contains(&file.index));
         let mut names = folders

@@ -44,8 +44,7 @@ impl<'a> Line<'a> {
             "folder" => Self::Folder { index: index()?, name: optional_name(tail)? },
             "nofolder" if tail.is_none() => Self::NoFolder { index: index()? },
             "file" => {
-                let (digest, name) =
-                    tail?.split_once(' ').map_or((tail?, None), |(digest, name)| (digest, Some(name)));
+                let (digest, name) = tail?.split_once(' ').map_or((tail?, None), |(digest, name)| (digest, Some(name)));
                 Self::File { index: index()?, digest: unhex(digest)?, name: optional_name(name)? }
             }
             "failed" => Self::Failed { index: index()?, text: tail.unwrap_or_default() },
@@ -78,11 +77,15 @@ impl<'a> Line<'a> {
             Self::File { index, digest, name: None } => writeln!(to, "file {index} {}", hex(digest)),
             Self::File { index, digest, name: Some(name) } => writeln!(to, "file {index} {} {name}", hex(digest)),
             Self::Failed { index, text } => writeln!(to, "failed {index} {}", text.replace(char::is_control, " ")),
-            Self::Publishing(on_clash) => writeln!(to, "publishing {}", match on_clash {
-                OnClash::Rename => "rename",
-                OnClash::Overwrite => "overwrite",
-                OnClash::Refuse => "refuse",
-            }),
+            Self::Publishing(on_clash) => writeln!(
+                to,
+                "publishing {}",
+                match on_clash {
+                    OnClash::Rename => "rename",
+                    OnClash::Overwrite => "overwrite",
+                    OnClash::Refuse => "refuse",
+                }
+            ),
             Self::Top { folder, index, name } => {
                 writeln!(to, "top {} {index} {name}", if *folder { 'd' } else { 'f' })
             }

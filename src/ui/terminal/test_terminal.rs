@@ -1,24 +1,25 @@
-//! For tests: a face and a screen before an emulated terminal, with the clock in hand.
+//! For tests: a view and a screen before an emulated terminal, with the clock in hand.
 
-use super::face::{Face, Now, Setup};
-use super::history::History;
-use super::inbox::Event;
+use super::input_history::InputHistory;
 use super::keys::Key;
+use super::keys::TerminalEvent;
 use super::screen::{Screen, Size};
-use super::style::Style;
-use crate::ui::{Input, InputBackpressure, InputSender, Notice, PeerText, Trust};
+use super::view::{Now, View, ViewOptions};
+use crate::ui::frontend::Verbosity;
+use crate::ui::style::Style;
+use crate::ui::{Direction, Input, InputBackpressure, InputSender, Notice, PeerText, Question, Trust};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Rows of scrollback that the emulated terminal keeps.
 const SCROLLBACK: usize = 20_000;
 
-pub(super) struct Sight {
-    pub(super) face: Face,
+pub(super) struct TestTerminal {
+    pub(super) view: View,
     pub(super) screen: Screen,
     pub(super) terminal: vt100::Parser,
     pub(super) now: Now,
-    pub(super) gate: Arc<InputBackpressure>,
+    pub(super) backpressure: Arc<InputBackpressure>,
     /// What went to the session.
     given: Arc<Mutex<Vec<Input>>>,
     /// Everything that was written to the terminal.
@@ -26,54 +27,67 @@ pub(super) struct Sight {
     messages: u64,
 }
 
-impl Sight {
+impl TestTerminal {
     pub(super) fn new(columns: u16, rows: u16) -> Self {
         let given = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&given);
-        let gate = Arc::new(InputBackpressure::default());
-        let intake = InputSender::new(Arc::clone(&gate), move |input| {
+        let backpressure = Arc::new(InputBackpressure::default());
+        let input_sender = InputSender::new(Arc::clone(&backpressure), move |input| {
             sink.lock().unwrap().push(input);
             true
         });
-        let setup = Setup {
+        let options = ViewOptions {
             style: Style { colour: false },
             own: "alice".into(),
-            verbose: false,
+            verbosity: Verbosity::Normal,
             home: None,
-            history: History::default(),
+            history: InputHistory::default(),
         };
         let wall = chrono::NaiveDate::from_ymd_opt(2026, 5, 5).unwrap().and_hms_opt(14, 5, 0).unwrap();
-        let mut sight = Self {
-            face: Face::new(setup, intake),
+        let mut screen = Self {
+            view: View::new(options, input_sender),
             screen: Screen::new(Size { columns, rows }, true),
             terminal: vt100::Parser::new(rows, columns, SCROLLBACK),
             now: Now { at: Instant::now(), wall },
-            gate,
+            backpressure,
             given,
             bytes: String::new(),
             messages: 0,
         };
-        sight.frame();
-        sight
+        screen.frame();
+        screen
     }
 
     /// With a peer called bob.
     pub(super) fn connected(columns: u16, rows: u16) -> Self {
-        let mut sight = Self::new(columns, rows);
-        sight.notice(Notice::Connected {
+        let mut screen = Self::new(columns, rows);
+        screen.meets("ABCD-EFGH");
+        screen
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        self.view.set_size(self.screen.size());
+        self.view.notice(&notice, self.now);
+        self.frame();
+    }
+
+    /// An incoming offer that has to be answered: question `id`.
+    pub(super) fn asks(&mut self, id: u64, transfer: u32, name: &str) {
+        self.notice(offer(transfer, Direction::In, name));
+        let question = Question::Accept { transfer, name: PeerText::new(name), dest: None, again: false };
+        self.notice(Notice::Question { id, question });
+    }
+
+    /// Somebody called bob, by this fingerprint.
+    pub(super) fn meets(&mut self, fingerprint: &str) {
+        self.notice(Notice::Connected {
             peer: PeerText::new("bob"),
-            fingerprint: "ABCD-EFGH".into(),
+            fingerprint: fingerprint.into(),
             addr: "192.0.2.7:5050".into(),
             verify: None,
             trust: Trust::Known,
             own: "alice".into(),
         });
-        sight
-    }
-
-    pub(super) fn notice(&mut self, notice: Notice) {
-        self.face.notice(&notice, self.now);
-        self.frame();
     }
 
     /// A line of the peer.
@@ -83,13 +97,13 @@ impl Sight {
         self.notice(Notice::Message { id: self.messages, from, text, action: false });
     }
 
-    pub(super) fn event(&mut self, event: Event) {
-        self.face.event(event, self.now);
+    pub(super) fn event(&mut self, event: TerminalEvent) {
+        self.view.event(event, self.now);
         self.frame();
     }
 
     pub(super) fn key(&mut self, key: Key) {
-        self.event(Event::Key(key));
+        self.event(TerminalEvent::Key(key));
     }
 
     pub(super) fn typed(&mut self, text: &str) {
@@ -103,13 +117,13 @@ impl Sight {
 
     pub(super) fn pass(&mut self, time: Duration) {
         self.now.at += time;
-        self.face.tick(self.now);
+        self.view.tick(self.now);
         self.frame();
     }
 
     pub(super) fn frame(&mut self) {
-        let above = self.face.take_above();
-        let block = self.face.block(self.screen.size(), self.now);
+        let above = self.view.take_above();
+        let block = self.view.block(self.screen.size(), self.now);
         if self.screen.would_change(&above, &block) {
             let mut frame = String::new();
             self.screen.frame(&above, block, &mut frame);
@@ -131,6 +145,22 @@ impl Sight {
     /// Scrollback and screen.
     pub(super) fn everything(&mut self) -> Vec<String> {
         everything(&mut self.terminal)
+    }
+}
+
+/// Of one file of 3 GiB.
+pub(super) fn offer(transfer: u32, direction: Direction, name: &str) -> Notice {
+    Notice::Offer {
+        transfer,
+        direction,
+        name: PeerText::new(name),
+        more: 0,
+        files: 1,
+        folders: 0,
+        bytes: Some(3 << 30),
+        clashes: None,
+        free: None,
+        was: None,
     }
 }
 

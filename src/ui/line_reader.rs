@@ -1,9 +1,9 @@
-//! Standard input, line by line, for the plain and the JSON face.
+//! Standard input, line by line, for the plain and the JSON frontend.
 //!
 //! Invariant: a line goes to the session exactly as it was given, or it is reported and does not go at all; and what is held
 //! in memory is bounded by [`LINE`], whatever comes in.
 
-use super::{Input, InputSender, Notice, SafeText};
+use super::{Input, InputSender, SafeText};
 use crate::command::CommandError;
 use crate::error_text::io_error_text;
 use std::io::{self, BufRead};
@@ -14,7 +14,7 @@ use thiserror::Error;
 /// that is only somewhat too long.
 pub const LINE: usize = 1 << 20;
 
-/// Why a line of the input did not go to the session. The fault lies with who wrote it.
+/// Why a line of the input did not go to the session. Caused by the input.
 #[derive(Debug, Error)]
 enum LineError {
     #[error(transparent)]
@@ -35,31 +35,34 @@ impl LineError {
     }
 }
 
-/// Hands the lines of `input` to the session, waiting while its gate is shut, then [`Input::Ended`]. The end of a line
-/// is LF or CRLF and may be missing from the last. Returns early when the session is gone.
+/// Hands the lines of `input` to the session, waiting while backpressure is on, then [`Input::Ended`]. The end of a line
+/// is LF or CRLF and may be missing from the last. Returns early when the session has ended.
 ///
-/// A line that cannot go is told to `report` as a [`Notice::Error`], and the next one is read.
-pub fn read_lines(mut input: impl BufRead, intake: &InputSender, report: &dyn Fn(Notice)) {
-    let report = |error: LineError| {
-        report(Notice::Error { code: error.code(), text: SafeText::with_hint(&error.to_string()) });
-    };
+/// A line that cannot be sent goes as [`Input::Rejected`], and the next one is read.
+pub fn read_lines(mut input: impl BufRead, input_sender: &InputSender) {
+    let rejected =
+        |error: LineError| Input::Rejected { code: error.code(), text: SafeText::with_hint(&error.to_string()) };
     for number in 1.. {
-        match next_line(&mut input, number) {
-            Ok(Some(line)) => {
-                if !intake.send(Input::Line(line)) {
+        let line = match next_line(&mut input, number) {
+            Ok(Some(line)) => Input::Line(line),
+            Ok(None) => break,
+            Err(error) => {
+                let ends = matches!(error, LineError::Unreadable { .. });
+                if !input_sender.send(rejected(error)) {
                     return;
                 }
+                if ends {
+                    break;
+                }
+                continue;
             }
-            Ok(None) => break,
-            Err(error @ LineError::Unreadable { .. }) => {
-                report(error);
-                break;
-            }
-            Err(error) => report(error),
+        };
+        if !input_sender.send(line) {
+            return;
         }
     }
-    // The lines before it are all with the session, so it need not wait at the gate.
-    intake.send_now(Input::Ended);
+    // All lines before it were sent, so it does not wait for backpressure.
+    input_sender.send_now(Input::Ended);
 }
 
 /// The next line without its end; none at the end of the input.
@@ -107,26 +110,29 @@ mod tests {
     use super::super::InputBackpressure;
     use super::*;
     use proptest::prelude::*;
-    use std::cell::RefCell;
     use std::io::{BufReader, Cursor, Read};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
-    /// What came out: the inputs, and the codes and texts of the reports.
+    /// What came out: the lines, and the codes and texts of what was rejected.
     fn read(input: impl BufRead) -> (Vec<Input>, Vec<(&'static str, String)>) {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&taken);
-        let intake = InputSender::new(Arc::new(InputBackpressure::default()), move |input| {
+        let input_sender = InputSender::new(Arc::new(InputBackpressure::default()), move |input| {
             sink.lock().unwrap().push(input);
             true
         });
-        let reports = RefCell::new(Vec::new());
-        read_lines(input, &intake, &|notice| match notice {
-            Notice::Error { code, text } => reports.borrow_mut().push((code, text.to_string())),
-            other => panic!("{other:?}"),
+        read_lines(input, &input_sender);
+        let mut rejected = Vec::new();
+        let mut lines = taken.lock().unwrap().clone();
+        lines.retain(|input| match input {
+            Input::Rejected { code, text } => {
+                rejected.push((*code, text.to_string()));
+                false
+            }
+            _ => true,
         });
-        let taken = taken.lock().unwrap().clone();
-        (taken, reports.into_inner())
+        (lines, rejected)
     }
 
     fn lines(expected: &[&str]) -> Vec<Input> {
@@ -182,12 +188,12 @@ mod tests {
     fn reading_stops_when_the_session_is_gone() {
         let calls = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&calls);
-        let intake = InputSender::new(Arc::new(InputBackpressure::default()), move |_| {
+        let input_sender = InputSender::new(Arc::new(InputBackpressure::default()), move |_| {
             seen.fetch_add(1, Ordering::Relaxed);
             false
         });
         let mut input = Cursor::new("a\nb\nc\n");
-        read_lines(&mut input, &intake, &|notice| panic!("{notice:?}"));
+        read_lines(&mut input, &input_sender);
         assert_eq!((calls.load(Ordering::Relaxed), input.position()), (1, 2));
     }
 

@@ -1,4 +1,4 @@
-//! Numbers as a person reads them: sizes, rates, durations, counts. Shared by the faces for people.
+//! Numbers as a person reads them: sizes, rates, durations, counts. Shared by the plain and the terminal frontend.
 
 use crate::text::SafeText;
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub fn seconds(seconds: f64) -> Duration {
 }
 
 /// A number and what it counts: `1 file`, `3 files`.
-pub fn count(number: impl Into<u64>, one: &str) -> String {
-    let number = number.into();
+pub fn count(number: impl TryInto<u64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 

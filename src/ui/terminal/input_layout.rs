@@ -1,7 +1,7 @@
 //! From the text being typed to rows of the block.
 
-use super::style::{Paint, Row, Style, Width};
 use crate::ui::SafeText;
+use crate::ui::style::{Paint, Row, Style, Width};
 use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -9,14 +9,14 @@ use unicode_segmentation::UnicodeSegmentation;
 const PROMPT: &str = "> ";
 /// Before its other rows.
 const MORE: &str = "  ";
-/// Before the first visible row when rows above it are out of sight.
+/// Before the first visible row when rows above it are hidden.
 const HIDDEN: &str = "^ ";
 /// A tab in the input.
 const TAB: &str = "    ";
 
 /// The rows of the input, with the place of the cursor.
 #[derive(Debug, Default)]
-pub(super) struct Input {
+pub(super) struct InputRows {
     pub(super) rows: Vec<Row>,
     pub(super) cursor_row: usize,
     pub(super) cursor_byte: usize,
@@ -24,8 +24,8 @@ pub(super) struct Input {
 }
 
 /// Lays `text` out in rows of at most `limit` columns, at most `most_rows` of them, those around the cursor.
-pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> Input {
-    let mut rows = Rows { input: Input::default(), row: Row::default(), style, limit };
+pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> InputRows {
+    let mut rows = RowBuilder { input: InputRows::default(), row: Row::default(), style, limit };
     rows.row.push(style, Paint::Bold, PROMPT, limit);
     let mut at = 0;
     for cluster in text.graphemes(true) {
@@ -53,14 +53,14 @@ pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, mos
     window(rows.input, style, limit, most_rows.max(1))
 }
 
-struct Rows {
-    input: Input,
+struct RowBuilder {
+    input: InputRows,
     row: Row,
     style: Style,
     limit: usize,
 }
 
-impl Rows {
+impl RowBuilder {
     fn next(&mut self) {
         self.input.rows.push(std::mem::take(&mut self.row));
         self.row.push(self.style, Paint::Plain, MORE, self.limit);
@@ -84,7 +84,7 @@ fn shown(cluster: &str) -> Cow<'_, str> {
 }
 
 /// Only the rows around the cursor.
-fn window(mut input: Input, style: Style, limit: usize, most_rows: usize) -> Input {
+fn window(mut input: InputRows, style: Style, limit: usize, most_rows: usize) -> InputRows {
     let first = (input.cursor_row + 1).saturating_sub(most_rows);
     input.rows.drain(..first.min(input.rows.len()));
     input.rows.truncate(most_rows);
@@ -110,7 +110,7 @@ mod tests {
 
     const PLAIN: Style = Style { colour: false };
 
-    fn texts(input: &Input) -> Vec<&str> {
+    fn texts(input: &InputRows) -> Vec<&str> {
         input.rows.iter().map(Row::text).collect()
     }
 

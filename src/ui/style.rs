@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paint {
     Plain,
-    /// Lines of the program's own.
+    /// Lines of the program.
     Dim,
     Bold,
     /// Errors and warnings.

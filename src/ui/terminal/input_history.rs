@@ -13,7 +13,7 @@ const LINES: usize = 1000;
 const FILE_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct InputHistory {
     /// Oldest first.
     lines: VecDeque<String>,
     /// How far back from the newest the walk is; 0 is the draft.
@@ -32,7 +32,7 @@ pub(super) struct Search {
     pub(super) draft: String,
 }
 
-impl History {
+impl InputHistory {
     /// With the lines of a file, which is made (0600) when it is missing.
     ///
     /// # Errors
@@ -175,8 +175,8 @@ fn unescaped(line: &str) -> String {
 mod tests {
     use super::*;
 
-    fn with(lines: &[&str]) -> History {
-        let mut history = History::default();
+    fn with(lines: &[&str]) -> InputHistory {
+        let mut history = InputHistory::default();
         for line in lines {
             history.add(line).unwrap();
         }
@@ -222,9 +222,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("history");
         fs::write(&file, "older\n").unwrap();
-        let mut history = History::open(&file).unwrap();
+        let mut history = InputHistory::open(&file).unwrap();
         history.add("two\nlines \\n and a backslash").unwrap();
-        let mut again = History::open(&file).unwrap();
+        let mut again = InputHistory::open(&file).unwrap();
         assert_eq!(again.older(""), Some("two\nlines \\n and a backslash"));
         assert_eq!(again.older(""), Some("older"));
         #[cfg(unix)]
@@ -240,7 +240,7 @@ mod tests {
         let file = folder.path().join("history");
         let long: String = (0..3 * LINES).map(|number| format!("{number}\n")).collect();
         fs::write(&file, long).unwrap();
-        History::open(&file).unwrap();
+        InputHistory::open(&file).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), LINES);
     }
 }

@@ -1,11 +1,11 @@
-//! How a face takes notices: in batches, each settled only once it is written.
+//! How a frontend takes notices: in batches, each reported as shown only once it is written.
 //!
 //! 1. Wait for one notice, then take what else is there, up to `BATCH`.
-//! 2. Show all of them; the face writes into buffers.
+//! 2. Show all of them; the frontend writes into buffers.
 //! 3. Flush, so that a script sees the events at once.
-//! 4. Report the highest number settled: only now may the peer be told that its lines are handed on.
+//! 4. Report the highest number shown: only now may the peer's lines be acknowledged.
 
-use super::{Notice, Posted};
+use super::Posted;
 use crate::error_text::io_error_text;
 use std::io;
 use std::sync::mpsc::Receiver;
@@ -14,9 +14,9 @@ use thiserror::Error;
 /// Notices between two flushes: enough that a flood costs few writes, few enough that none waits long for its acknowledgement.
 const BATCH: usize = 256;
 
-/// A face cannot go on. The fault lies with what reads our output.
+/// A frontend cannot go on. Caused by the reader of our output.
 #[derive(Debug, Error)]
-pub enum FaceError {
+pub enum FrontendError {
     /// The reader closed standard output; nothing is wrong with the session.
     #[error("standard output was closed")]
     Closed,
@@ -25,13 +25,13 @@ pub enum FaceError {
     Output(#[source] io::Error),
 }
 
-impl From<io::Error> for FaceError {
+impl From<io::Error> for FrontendError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Output(error) }
     }
 }
 
-/// How much a face for people says. Chat, errors and warnings are always shown.
+/// How much a frontend for people says. Chat, errors and warnings are always shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Verbosity {
     /// `-q`: beside those, only what must be known to go on: where it listens, who is there, what is asked or failed, and
@@ -45,24 +45,28 @@ pub enum Verbosity {
 }
 
 /// What turns notices into text.
-pub(super) trait Face {
+pub(super) trait Frontend {
     /// Writes the notice, as a rule into a buffer.
-    fn show(&mut self, notice: &Notice) -> io::Result<()>;
+    fn show(&mut self, posted: &Posted) -> io::Result<()>;
     /// Brings out all that was shown.
     fn flush(&mut self) -> io::Result<()>;
 }
 
-/// Runs the face until the notices end, which is no error.
-pub(super) fn pump(notices: &Receiver<Posted>, face: &mut impl Face, settled: impl Fn(u64)) -> Result<(), FaceError> {
+/// Runs the frontend until the notices end, which is no error.
+pub(super) fn run_frontend(
+    notices: &Receiver<Posted>,
+    frontend: &mut impl Frontend,
+    shown_up_to: impl Fn(u64),
+) -> Result<(), FrontendError> {
     while let Ok(first) = notices.recv() {
-        let mut settles = None;
+        let mut shown = None;
         for posted in std::iter::once(first).chain(notices.try_iter()).take(BATCH) {
-            face.show(&posted.notice)?;
-            settles = posted.settles.or(settles);
+            frontend.show(&posted)?;
+            shown = posted.display_seq.or(shown);
         }
-        face.flush()?;
-        if let Some(settles) = settles {
-            settled(settles);
+        frontend.flush()?;
+        if let Some(shown) = shown {
+            shown_up_to(shown);
         }
     }
     Ok(())
@@ -71,6 +75,7 @@ pub(super) fn pump(notices: &Receiver<Posted>, face: &mut impl Face, settled: im
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::Notice;
     use std::cell::RefCell;
     use std::sync::mpsc;
 
@@ -81,9 +86,9 @@ mod tests {
         broken: Option<io::ErrorKind>,
     }
 
-    impl Face for Log<'_> {
-        fn show(&mut self, notice: &Notice) -> io::Result<()> {
-            self.log.borrow_mut().push(format!("{notice:?}"));
+    impl Frontend for Log<'_> {
+        fn show(&mut self, posted: &Posted) -> io::Result<()> {
+            self.log.borrow_mut().push(format!("{:?}", posted.notice));
             Ok(())
         }
 
@@ -94,29 +99,29 @@ mod tests {
         }
     }
 
-    fn run(settles: &[Option<u64>], broken: Option<io::ErrorKind>) -> (Vec<String>, Result<(), FaceError>) {
+    fn run(settles: &[Option<u64>], broken: Option<io::ErrorKind>) -> (Vec<String>, Result<(), FrontendError>) {
         let (sender, receiver) = mpsc::channel();
-        for &settles in settles {
-            sender.send(Posted { notice: Notice::Status("s".to_owned()), settles }).unwrap();
+        for &display_seq in settles {
+            sender.send(Posted { notice: Notice::Status("s".to_owned()), peer: None, display_seq }).unwrap();
         }
         drop(sender);
         let log = RefCell::default();
-        let mut face = Log { log: &log, flushes: 0, broken };
-        let result = pump(&receiver, &mut face, |seq| log.borrow_mut().push(format!("settled {seq}")));
+        let mut frontend = Log { log: &log, flushes: 0, broken };
+        let result = run_frontend(&receiver, &mut frontend, |seq| log.borrow_mut().push(format!("shown_up_to {seq}")));
         (log.into_inner(), result)
     }
 
     const SHOWN: &str = "Status(\"s\")";
 
     #[test]
-    fn a_batch_is_settled_once_and_after_its_flush() {
+    fn a_batch_is_reported_shown_once_and_after_its_flush() {
         let (log, result) = run(&[Some(4), None, Some(6), None], None);
-        assert_eq!(log, [SHOWN, SHOWN, SHOWN, SHOWN, "flush", "settled 6"]);
+        assert_eq!(log, [SHOWN, SHOWN, SHOWN, SHOWN, "flush", "shown_up_to 6"]);
         assert!(result.is_ok());
     }
 
     #[test]
-    fn what_settles_nothing_reports_nothing() {
+    fn what_needs_no_ack_reports_nothing() {
         assert_eq!(run(&[None], None).0, [SHOWN, "flush"]);
     }
 
@@ -125,15 +130,16 @@ mod tests {
         let settles: Vec<Option<u64>> = (1..=600).map(Some).collect();
         let (log, _) = run(&settles, None);
         assert_eq!(log.iter().filter(|line| *line == SHOWN).count(), 600);
-        let settled: Vec<&str> = log.iter().filter(|line| line.starts_with("settled")).map(String::as_str).collect();
-        assert_eq!(settled, ["settled 256", "settled 512", "settled 600"]);
+        let shown_up_to: Vec<&str> =
+            log.iter().filter(|line| line.starts_with("shown_up_to")).map(String::as_str).collect();
+        assert_eq!(shown_up_to, ["shown_up_to 256", "shown_up_to 512", "shown_up_to 600"]);
     }
 
     #[test]
-    fn what_could_not_be_written_is_not_settled() {
+    fn what_could_not_be_written_is_not_reported() {
         let (log, result) = run(&[Some(1)], Some(io::ErrorKind::StorageFull));
         assert_eq!(log, [SHOWN, "flush"]);
-        assert!(matches!(result, Err(FaceError::Output(_))));
-        assert!(matches!(run(&[Some(1)], Some(io::ErrorKind::BrokenPipe)).1, Err(FaceError::Closed)));
+        assert!(matches!(result, Err(FrontendError::Output(_))));
+        assert!(matches!(run(&[Some(1)], Some(io::ErrorKind::BrokenPipe)).1, Err(FrontendError::Closed)));
     }
 }

@@ -1,11 +1,13 @@
-//! What waits for the screen thread: events of the terminal, notices of the session.
+//! The queue of the screen thread: terminal events and session notices.
 //!
-//! Invariant: keys never wait behind notices, and progress never queues: of each transfer only the latest is kept. The
+//! Invariant: keys never wait behind notices; of each transfer only the latest progress is kept. The
 //! notices that are kept are bounded by the wire (a peer has at most 1,024 frames unacknowledged, and nothing is
 //! acknowledged before it is shown), so a terminal that takes no output costs no memory and stops that peer's lines, not
 //! the session.
 
+#[cfg(test)]
 use super::keys::Key;
+use super::keys::TerminalEvent;
 use crate::ui::{Notice, Posted};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,52 +18,37 @@ const EVENTS: usize = 1024;
 /// Notices beyond which single finished files are passed over; there may be a million of them.
 const FILES_UNTIL: usize = 4096;
 
-/// What the terminal reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
-    Key(Key),
-    /// Pasted as one piece.
-    Paste(String),
-    /// The terminal gained or lost the focus.
-    Focus(bool),
-    Resized,
-    /// The process goes on after a stop.
-    Continued,
-    /// No more events will come.
-    Ended,
-}
-
-/// From when on what is worth waking for; None: not at all.
+/// From when on the thread wakes for what; None: not at all.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Attention {
+pub(super) struct WakeTimes {
     pub(super) notices: Option<Instant>,
     pub(super) progress: Option<Instant>,
     /// Wake at that time in any case.
-    pub(super) alarm: Option<Instant>,
+    pub(super) wake_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
-    state: Mutex<State>,
+pub(super) struct ScreenQueue {
+    state: Mutex<QueuedItems>,
     news: Condvar,
     room: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    events: VecDeque<Event>,
+struct QueuedItems {
+    events: VecDeque<TerminalEvent>,
     notices: VecDeque<Posted>,
     progress: BTreeMap<u32, Notice>,
     closed: bool,
 }
 
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl ScreenQueue {
+    fn lock(&self) -> MutexGuard<'_, QueuedItems> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The input and signal threads': waits while too many events are there.
-    pub(super) fn event(&self, event: Event) {
+    pub(super) fn event(&self, event: TerminalEvent) {
         let mut state = self.lock();
         while state.events.len() >= EVENTS {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -74,10 +61,10 @@ impl Inbox {
     pub(super) fn notice(&self, posted: Posted) {
         let mut state = self.lock();
         match posted.notice {
-            Notice::Progress { transfer, .. } if posted.settles.is_none() => {
+            Notice::Progress { transfer, .. } if posted.display_seq.is_none() => {
                 state.progress.insert(transfer, posted.notice);
             }
-            Notice::File { .. } if state.notices.len() >= FILES_UNTIL && posted.settles.is_none() => {}
+            Notice::File { .. } if state.notices.len() >= FILES_UNTIL && posted.display_seq.is_none() => {}
             _ => state.notices.push_back(posted),
         }
         self.news.notify_one();
@@ -89,11 +76,11 @@ impl Inbox {
         self.news.notify_one();
     }
 
-    /// Waits for something worth attention; sleeps without a timer when there is none to set.
-    pub(super) fn wait(&self, attention: Attention) {
+    /// Waits for an event or one of the times; without a timer when none is set.
+    pub(super) fn wait(&self, wake_times: WakeTimes) {
         let mut state = self.lock();
         loop {
-            let Some(wake) = state.wake(attention) else {
+            let Some(wake) = state.wake(wake_times) else {
                 state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -105,7 +92,7 @@ impl Inbox {
     }
 
     /// All events that wait.
-    pub(super) fn take_events(&self) -> VecDeque<Event> {
+    pub(super) fn take_events(&self) -> VecDeque<TerminalEvent> {
         let events = std::mem::take(&mut self.lock().events);
         self.room.notify_all();
         events
@@ -129,15 +116,15 @@ impl Inbox {
     }
 }
 
-impl State {
+impl QueuedItems {
     /// When to wake for what is here; None: only for news.
-    fn wake(&self, attention: Attention) -> Option<Instant> {
+    fn wake(&self, wake_times: WakeTimes) -> Option<Instant> {
         if !self.events.is_empty() {
             return Some(Instant::now());
         }
-        let notices = attention.notices.filter(|_| self.closed || !self.notices.is_empty());
-        let progress = attention.progress.filter(|_| !self.progress.is_empty());
-        [notices, progress, attention.alarm].into_iter().flatten().min()
+        let notices = wake_times.notices.filter(|_| self.closed || !self.notices.is_empty());
+        let progress = wake_times.progress.filter(|_| !self.progress.is_empty());
+        [notices, progress, wake_times.wake_at].into_iter().flatten().min()
     }
 }
 
@@ -146,54 +133,54 @@ mod tests {
     use super::*;
 
     fn progress(transfer: u32, bytes: u64) -> Posted {
-        Posted { notice: Notice::Progress { transfer, bytes, total: 9, files: 0 }, settles: None }
+        Posted { notice: Notice::Progress { transfer, bytes, total: Some(9), files: 0 }, peer: None, display_seq: None }
     }
 
     fn status(text: &str) -> Posted {
-        Posted { notice: Notice::Status(text.into()), settles: None }
+        Posted { notice: Notice::Status(text.into()), peer: None, display_seq: None }
     }
 
     #[test]
     fn progress_keeps_only_the_latest_of_each_transfer_and_waits_for_the_rest() {
-        let inbox = Inbox::default();
-        inbox.notice(status("x"));
+        let queue = ScreenQueue::default();
+        queue.notice(status("x"));
         for bytes in 0..1000 {
-            inbox.notice(progress(1, bytes));
-            inbox.notice(progress(2, bytes));
+            queue.notice(progress(1, bytes));
+            queue.notice(progress(2, bytes));
         }
-        assert!(inbox.take_progress().is_empty());
-        assert!(inbox.take_notice().is_some());
-        assert!(inbox.take_notice().is_none());
-        let latest = inbox.take_progress();
+        assert!(queue.take_progress().is_empty());
+        assert!(queue.take_notice().is_some());
+        assert!(queue.take_notice().is_none());
+        let latest = queue.take_progress();
         assert_eq!(latest.len(), 2);
         assert!(latest.values().all(|notice| matches!(notice, Notice::Progress { bytes: 999, .. })));
     }
 
     #[test]
     fn a_key_wakes_whatever_is_not_attended_to() {
-        let inbox = Inbox::default();
-        inbox.notice(status("x"));
+        let queue = ScreenQueue::default();
+        queue.notice(status("x"));
         std::thread::scope(|scope| {
-            scope.spawn(|| inbox.event(Event::Key(Key::Enter)));
-            inbox.wait(Attention::default());
+            scope.spawn(|| queue.event(TerminalEvent::Key(Key::Enter)));
+            queue.wait(WakeTimes::default());
         });
-        assert_eq!(inbox.take_events(), [Event::Key(Key::Enter)]);
+        assert_eq!(queue.take_events(), [TerminalEvent::Key(Key::Enter)]);
     }
 
     #[test]
     fn nothing_to_attend_to_sets_no_timer() {
-        let state = State::default();
+        let state = QueuedItems::default();
         let now = Instant::now();
-        assert_eq!(state.wake(Attention { notices: Some(now), progress: Some(now), alarm: None }), None);
+        assert_eq!(state.wake(WakeTimes { notices: Some(now), progress: Some(now), wake_at: None }), None);
     }
 
     #[test]
     fn it_is_done_only_when_everything_was_taken() {
-        let inbox = Inbox::default();
-        inbox.notice(status("last"));
-        inbox.close();
-        assert!(!inbox.is_done());
-        assert!(inbox.take_notice().is_some());
-        assert!(inbox.is_done());
+        let queue = ScreenQueue::default();
+        queue.notice(status("last"));
+        queue.close();
+        assert!(!queue.is_done());
+        assert!(queue.take_notice().is_some());
+        assert!(queue.is_done());
     }
 }
