@@ -213,6 +213,11 @@ impl SendQueue {
         });
     }
 
+    /// Whether some of the list of a transfer still waits.
+    pub fn has_list(&self, transfer: TransferId) -> bool {
+        self.lock().lists.iter().any(|list| list.transfer == transfer)
+    }
+
     /// Lets bulk of a transfer come until [`SendQueue::drop_transfer`].
     pub fn open_transfer(&self, transfer: TransferId) {
         self.lock().sending.entry(transfer).or_default();
