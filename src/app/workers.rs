@@ -49,7 +49,7 @@ impl Workers for TransferWorkers {
             Action::UploadReceived(transfer, position) => return self.uploads.received(transfer, position),
             Action::UploadComplete(transfer) => return self.uploads.complete(transfer),
             Action::DropUpload(transfer) => self.uploads.cancel(transfer),
-            Action::RenumberUpload { old, new } => drop(self.uploads.renumber(old, new)),
+            Action::RenumberUpload { old, new } => self.uploads.renumber(old, new),
             Action::StartDownload(transfer, offer, list) => self.downloads.begin(transfer, offer, list),
             Action::AcceptDownload(transfer, dest, on_clash) => self.downloads.accept(transfer, dest, on_clash),
             Action::StopDownload { transfer, remove } => self.downloads.cancel(transfer, remove),

@@ -1,17 +1,15 @@
 //! All uploads of a conversation: one worker thread, and a short-lived thread for each scan and each hash of an accepted prefix.
 //!
-//! Invariant: what is sent of a file is covered by the digest at its end, and each connection continues where RESTART says. Credit is
-//! not known here: the send queue holds bulk back. No call of the handle waits; what needs the disk happens on the threads.
+//! Invariant: the handle's calls never wait; the worker alone reads files that are sent, and reports without holding the lock.
 //!
-//! 1. [`Uploads::scan`]: a thread looks for the files and reports the offer.
-//! 2. [`Uploads::begin`]: the list goes to the send queue. [`Uploads::accepted`]: a prefix that the receiver has is hashed on a thread,
-//!    then the transfer is due. After a lost connection [`Uploads::restart`] does the same.
-//! 3. The worker fills pieces of bulk from the transfers that are due, which take turns, as far as the queue has room.
-//! 4. [`Uploads::received`] and [`Uploads::complete`]: the worker reports the files that the receiver has.
+//! 1. [`Uploads::scan`] looks for the files on a thread and reports the offer.
+//! 2. [`Uploads::begin`] has the send queue send the list.
+//! 3. [`Uploads::accepted`] or [`Uploads::restart`] says where data begins. A prefix of a file is hashed on a thread first: when its
+//!    digest is not the receiver's, the file is sent from its start.
+//! 4. The worker gives the transfers turns: each reads and hashes a few pieces and pushes them, while the queue has room.
+//! 5. A file is reported once [`Uploads::received`] passes its end; the rest of them at [`Uploads::complete`].
 
 mod source;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use super::Report;
@@ -22,16 +20,17 @@ use crate::error_text::io_error_text;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Digest, Offer, Position, TransferId};
-use source::{Failed, Marks, Source};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use worker::{Start, Work, Worker};
 
-pub use scan::LeftOut;
+pub use super::scan::LeftOut;
 
+/// The digest where there is nothing to be hashed.
 const NO_DIGEST: Digest = [0; 32];
 
 /// What an upload tells the event loop.
@@ -75,129 +74,77 @@ pub struct SentFile {
     pub digest: Digest,
 }
 
-/// What a scan found; the same for the whole life of a transfer.
+/// What a scan found.
 #[derive(Debug)]
 struct Files {
-    manifest: Arc<Manifest>,
-    roots: Roots,
+    list: Arc<Manifest>,
     encoded: Arc<[u8]>,
+    roots: Roots,
     offer: Offer,
 }
 
-/// A file whose end was sent, until the receiver has it.
-#[derive(Debug)]
-struct Sent {
-    next: Position,
-    index: usize,
-    digest: Digest,
+/// What the worker has to do for a transfer on this connection.
+#[derive(Debug, Default)]
+enum Course {
+    /// Nothing: it is not accepted, or the receiver's RESTART is due.
+    #[default]
+    Wait,
+    /// Compare the receiver's digest with the file up to this position.
+    Check(Position, Digest),
+    /// A thread does that.
+    Checking,
+    Start(Start),
+    Send,
+    /// All is pushed.
+    Sent,
 }
 
-/// What the worker has to do for a transfer.
-#[derive(Debug)]
-enum Due {
-    /// Nothing: the scan, OFFER, ACCEPT, RESTART or the hash of a prefix is awaited, or all is sent.
-    Nothing,
-    /// To send from here. The worker takes it out while it fills pieces.
-    Send(Box<Cursor>),
-    /// The worker has the cursor.
-    Taken,
-}
-
-/// Where the worker stands in a transfer on this connection.
-#[derive(Debug)]
-struct Cursor {
-    position: Position,
-    /// BEGIN is still to be sent.
-    begin: bool,
-    /// The open file at `position`, read so far.
-    source: Option<Source>,
-    /// Why the file at `position` ends here, when the piece had no room for its end.
-    failed: Option<Failed>,
-    /// For restarts.
-    marks: Marks,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Transfer {
-    /// Ends the scan or the hash that runs.
+    /// Ends a scan or a hash under way.
     stop: Arc<AtomicBool>,
     files: Option<Arc<Files>>,
-    /// Counts what makes an earlier cursor void: a lost connection, ACCEPT, RESTART.
-    epoch: u64,
-    due: Due,
-    marks: Marks,
-    accepted: bool,
-    /// RESTART may name no position below or above these.
-    lowest: Position,
-    highest: Position,
+    /// The receiver knows the offer from an earlier connection: it says by RESTART where it stands.
+    awaits_restart: bool,
+    accepted: Option<(Position, Digest)>,
+    /// The latest BEGIN, on whatever connection.
+    begun: Option<Position>,
+    /// The furthest that was sent or that the receiver named, on whatever connection.
+    reached: Position,
     received: Position,
-    /// Everything is sent on this connection, or nothing was left to send.
-    all_sent: bool,
-    completed: bool,
-    sent: VecDeque<Sent>,
-    /// Files that were reported as failed, which may happen again after a restart.
-    failed: BTreeSet<usize>,
-    reports: VecDeque<UploadReport>,
+    course: Course,
+    complete: bool,
+    /// In the worker's hands during its turn.
+    work: Option<Work>,
 }
 
 impl Transfer {
-    fn new() -> Self {
-        Self {
-            stop: Arc::default(),
-            files: None,
-            epoch: 0,
-            due: Due::Nothing,
-            marks: Marks::default(),
-            accepted: false,
-            lowest: 0,
-            highest: 0,
-            received: 0,
-            all_sent: false,
-            completed: false,
-            sent: VecDeque::new(),
-            failed: BTreeSet::new(),
-            reports: VecDeque::new(),
-        }
-    }
-
-    /// Ends what runs for it; a cursor or hash of before is void.
-    fn interrupt(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.stop = Arc::default();
-        self.epoch += 1;
-        if let Due::Send(cursor) = std::mem::replace(&mut self.due, Due::Nothing) {
-            self.marks = cursor.marks;
-        }
-        self.all_sent = false;
-    }
-
-    /// Sends from `position` on. At the end of the transfer nothing is left.
-    fn send_from(&mut self, end: Position, position: Position, source: Option<Source>) {
-        self.sent.retain(|sent| sent.next <= position);
-        self.all_sent = position == end;
-        if !self.all_sent {
-            self.lowest = position;
-            let marks = std::mem::take(&mut self.marks);
-            self.due = Due::Send(Box::new(Cursor { position, begin: true, source, failed: None, marks }));
-        }
+    /// Data goes on at `position`, if the receiver's digest of the file before it is right.
+    fn go_on(&mut self, place: Place, position: Position, digest: Digest) {
+        self.reached = self.reached.max(position);
+        self.course = match place {
+            Place::File { offset: 1.., .. } => Course::Check(position, digest),
+            _ => Course::Start(Start { position, source: None }),
+        };
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
-    queue: Option<Arc<SendQueue>>,
     transfers: BTreeMap<TransferId, Transfer>,
-    /// The transfer that had the last turn.
-    last: TransferId,
+    queue: Option<Arc<SendQueue>>,
+    /// Counts connections: what belongs to an earlier one is void.
+    connection: u64,
+    /// Threads that could not be made for scans.
+    failed_scans: Vec<(TransferId, String)>,
     reports_paused: bool,
-    ended: bool,
+    closed: bool,
 }
 
+#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    report: Report<UploadReport>,
-    data_dir: PathBuf,
 }
 
 impl Shared {
@@ -205,24 +152,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes a transfer that is there, and wakes the worker.
-    fn change<T>(
-        &self,
-        transfer: TransferId,
-        change: impl FnOnce(&mut Transfer, Option<&Arc<SendQueue>>) -> T,
-    ) -> Option<T> {
-        let mut state = self.lock();
-        let State { queue, transfers, .. } = &mut *state;
-        let changed = change(transfers.get_mut(&transfer)?, queue.as_ref());
-        drop(state);
-        self.changed.notify_one();
-        Some(changed)
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.lock());
+        self.changed.notify_all();
+        changed
     }
 }
 
 /// The handle of the worker. Calls for a transfer that is gone do nothing. Dropping it ends all uploads.
 pub struct Uploads {
     shared: Arc<Shared>,
+    data_dir: PathBuf,
+    report: Report<UploadReport>,
 }
 
 impl Uploads {
@@ -231,31 +172,37 @@ impl Uploads {
     /// # Errors
     /// When no thread can be made.
     pub fn start(data_dir: PathBuf, report: Report<UploadReport>) -> io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), report, data_dir });
-        let worker = Arc::clone(&shared);
+        let shared = Arc::new(Shared::default());
+        let worker = Worker::new(Arc::clone(&shared), Arc::clone(&report));
         thread::Builder::new().name("upload".into()).spawn(move || worker.run())?;
-        Ok(Self { shared })
+        Ok(Self { shared, data_dir, report })
     }
 
     /// Looks for what the user named and reports; on a thread of its own.
     pub fn scan(&self, transfer: TransferId, args: SendArgs) {
-        let entry = Transfer::new();
-        let stop = Arc::clone(&entry.stop);
-        self.shared.lock().transfers.insert(transfer, entry);
-        let shared = Arc::clone(&self.shared);
-        let thread = thread::Builder::new().name("scan".into()).spawn(move || shared.scan(transfer, &args, &stop));
-        if let Err(error) = thread {
-            let text = format!("cannot start a thread: {}", io_error_text(&error));
-            self.shared.change(transfer, |entry, _| {
-                entry.reports.push_back(UploadReport::Unsendable { code: "not-readable", text });
-            });
+        let stop = Arc::new(AtomicBool::new(false));
+        let new = Transfer { stop: Arc::clone(&stop), ..Transfer::default() };
+        self.shared.lock().transfers.insert(transfer, new);
+        let (shared, data_dir, report) = (Arc::clone(&self.shared), self.data_dir.clone(), Arc::clone(&self.report));
+        let scanning = thread::Builder::new().name("scan".into()).spawn(move || {
+            let scanned = scan_args(&args, &data_dir, &stop);
+            if let Some(scanned) = shared.scanned(transfer, scanned) {
+                report(transfer, scanned);
+            }
+        });
+        if let Err(error) = scanning {
+            let text = format!("no thread to look for the files: {}", io_error_text(&error));
+            self.shared.change(|state| state.failed_scans.push((transfer, text)));
         }
     }
 
     /// OFFER is queued: the list follows. Also after a resume, when the peer had not received OFFER.
     pub fn begin(&self, transfer: TransferId) {
-        self.shared.change(transfer, |entry, queue| {
-            if let (Some(files), Some(queue)) = (&entry.files, queue) {
+        self.shared.change(|state| {
+            if let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue)
+                && let Some(files) = &upload.files
+            {
+                upload.awaits_restart = false;
                 queue.open_transfer(transfer);
                 queue.send_list(transfer, Arc::clone(&files.encoded), 0);
             }
@@ -265,69 +212,69 @@ impl Uploads {
     /// The peer sent ACCEPT.
     ///
     /// # Errors
-    /// When it is not the first, comes before the list was sent, or names an impossible place.
+    /// When it comes before the list was sent, or nothing can begin at this position.
     pub fn accepted(&self, transfer: TransferId, position: Position, digest: Digest) -> Result<(), ProtocolError> {
-        let shared = &self.shared;
-        let accepted = shared.change(transfer, |entry, queue| {
-            let Some(files) = entry.files.clone() else { return Err(ProtocolError::WrongTime("ACCEPT", transfer)) };
-            if entry.accepted || queue.is_some_and(|queue| queue.has_list(transfer)) {
+        self.shared.change(|state| {
+            let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
+            let Some(files) = &upload.files else { return Ok(()) };
+            if !upload.awaits_restart && state.queue.as_ref().is_some_and(|queue| queue.has_list(transfer)) {
                 return Err(ProtocolError::WrongTime("ACCEPT", transfer));
             }
-            if !is_place(&files.manifest, position, &digest) {
-                return Err(ProtocolError::Position("ACCEPT", transfer));
+            let place = data_place(&files.list, position, &digest);
+            let place = place.ok_or(ProtocolError::Position("ACCEPT", transfer))?;
+            upload.accepted = Some((position, digest));
+            upload.received = upload.received.max(position);
+            if !upload.awaits_restart {
+                upload.go_on(place, position, digest);
             }
-            entry.accepted = true;
-            (entry.lowest, entry.highest, entry.received) = (position, position, position);
-            shared.advance(transfer, entry, &files, position, digest);
             Ok(())
-        });
-        accepted.unwrap_or(Ok(()))
+        })
     }
 
     /// The peer sent RESTART.
     ///
     /// # Errors
-    /// When nothing can go on there.
+    /// When nothing can go on at this position.
     pub fn restart(&self, transfer: TransferId, position: Position, digest: Digest) -> Result<(), ProtocolError> {
-        let shared = &self.shared;
-        let restarted = shared.change(transfer, |entry, queue| {
-            let Some(files) = entry.files.clone() else { return Err(ProtocolError::WrongTime("RESTART", transfer)) };
-            let impossible = Err(ProtocolError::Position("RESTART", transfer));
-            let Some(queue) = queue else { return Ok(()) };
+        self.shared.change(|state| {
+            let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue) else { return Ok(()) };
+            let Some(files) = &upload.files else { return Ok(()) };
+            let wrong = ProtocolError::Position("RESTART", transfer);
+            upload.awaits_restart = false;
             queue.open_transfer(transfer);
-            if !entry.accepted {
-                let from = usize::try_from(position).ok().filter(|from| *from <= files.encoded.len());
-                let Some(from) = from.filter(|_| digest == NO_DIGEST) else { return impossible };
-                if from < files.encoded.len() {
+            let Some((accepted, _)) = upload.accepted else {
+                if position > files.list.data_start() || digest != NO_DIGEST {
+                    return Err(wrong);
+                }
+                if position < files.list.data_start() {
+                    let from = usize::try_from(position).unwrap_or(usize::MAX);
                     queue.send_list(transfer, Arc::clone(&files.encoded), from);
                 }
                 return Ok(());
+            };
+            let place = data_place(&files.list, position, &digest).ok_or(wrong.clone())?;
+            let least =
+                upload.begun.map_or(accepted, |begun| if begun < accepted { begun } else { begun.max(accepted) });
+            if position < least || position > upload.reached.max(accepted) {
+                return Err(wrong);
             }
-            if !(entry.lowest..=entry.highest).contains(&position) || !is_place(&files.manifest, position, &digest) {
-                return impossible;
-            }
-            entry.lowest = position;
-            entry.received = position;
-            shared.advance(transfer, entry, &files, position, digest);
+            upload.received = position;
+            upload.go_on(place, position, digest);
             Ok(())
-        });
-        restarted.unwrap_or(Ok(()))
+        })
     }
 
     /// The peer sent RECEIVED.
     ///
     /// # Errors
-    /// When it cannot be that far.
+    /// When it is not between what was begun and what was sent on this connection.
     pub fn received(&self, transfer: TransferId, position: Position) -> Result<(), ProtocolError> {
-        let received = self.shared.change(transfer, |entry, queue| {
-            if let Some(queue) = queue {
-                queue.peer_received(transfer, position)?;
-                entry.received = position;
-                entry.lowest = position;
-            }
+        self.shared.change(|state| {
+            let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue) else { return Ok(()) };
+            queue.peer_received(transfer, position)?;
+            upload.received = position;
             Ok(())
-        });
-        received.unwrap_or(Ok(()))
+        })
     }
 
     /// The peer sent COMPLETE. [`UploadReport::Finished`] follows.
@@ -335,194 +282,131 @@ impl Uploads {
     /// # Errors
     /// When not all was sent.
     pub fn complete(&self, transfer: TransferId) -> Result<(), ProtocolError> {
-        let completed = self.shared.change(transfer, |entry, queue| {
-            let end = entry.files.as_ref().map_or(0, |files| files.manifest.end());
-            // What the worker has pushed may still be in the queue.
-            let sent = queue.and_then(|queue| queue.sent(transfer)).is_none_or(|(_, reached)| reached == end);
-            if !entry.accepted || !entry.all_sent || !sent {
+        self.shared.change(|state| {
+            let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
+            let sent = state.queue.as_ref().and_then(|queue| queue.sent(transfer));
+            let reached = upload.reached.max(sent.map_or(0, |(_, reached)| reached));
+            if upload.files.as_ref().is_none_or(|files| reached < files.list.end()) {
                 return Err(ProtocolError::WrongTime("COMPLETE", transfer));
             }
-            entry.received = end;
-            entry.completed = true;
+            upload.received = reached;
+            upload.complete = true;
             Ok(())
-        });
-        completed.unwrap_or(Ok(()))
+        })
     }
 
     /// Ends a transfer (DECLINE or CANCEL of either side, BYE), also one whose scan runs. Nothing is reported of it any more.
     pub fn cancel(&self, transfer: TransferId) {
-        let mut state = self.shared.lock();
-        if let Some(mut entry) = state.transfers.remove(&transfer) {
-            entry.interrupt();
-        }
-        let queue = state.queue.clone();
-        drop(state);
-        if let Some(queue) = queue {
-            queue.drop_transfer(transfer);
-        }
+        self.shared.change(|state| {
+            if let Some(upload) = state.transfers.remove(&transfer) {
+                upload.stop.store(true, Ordering::Relaxed);
+            }
+            if let Some(queue) = &state.queue {
+                queue.drop_transfer(transfer);
+            }
+        });
     }
 
     /// A connection: the first, or a resumed one before the session queues anything on it.
     pub fn connected(&self, queue: Arc<SendQueue>) {
-        let shared = Arc::downgrade(&self.shared);
-        queue.on_room(Arc::new(move || {
-            if let Some(shared) = shared.upgrade() {
-                // The worker asks for room and begins to wait under this lock.
-                drop(shared.lock());
-                shared.changed.notify_one();
-            }
-        }));
-        self.shared.lock().queue = Some(queue);
-        self.shared.changed.notify_one();
+        let shared = Arc::clone(&self.shared);
+        queue.on_room(Arc::new(move || shared.change(|_| ())));
+        self.shared.change(|state| {
+            state.connection += 1;
+            state.queue = Some(queue);
+        });
     }
 
     /// The connection is lost, and its reader has ended: every transfer waits for [`Uploads::begin`] or [`Uploads::restart`].
     pub fn disconnected(&self) {
-        let mut state = self.shared.lock();
-        let queue = state.queue.take();
-        for (transfer, entry) in &mut state.transfers {
-            if entry.files.is_none() {
-                // Its scan goes on.
-                continue;
+        self.shared.change(|state| {
+            let Some(queue) = state.queue.take() else { return };
+            state.connection += 1;
+            for (transfer, upload) in &mut state.transfers {
+                if let Some((begun, reached)) = queue.sent(*transfer) {
+                    upload.begun = Some(begun);
+                    upload.reached = upload.reached.max(reached);
+                }
+                upload.awaits_restart = true;
+                upload.course = Course::Wait;
             }
-            if let Some((begin, reached)) = queue.as_ref().and_then(|queue| queue.sent(*transfer)) {
-                entry.lowest = entry.lowest.min(begin).max(entry.received.min(begin));
-                entry.highest = entry.highest.max(reached);
-            }
-            entry.interrupt();
-        }
+        });
     }
 
-    /// The same files are offered under another number, in another session; nothing is accepted. False when they are not found yet.
-    pub fn renumber(&self, old: TransferId, new: TransferId) -> bool {
-        let mut state = self.shared.lock();
-        let Some(mut entry) = state.transfers.remove(&old) else { return false };
-        entry.interrupt();
-        let Some(files) = entry.files.take() else { return false };
-        state.transfers.insert(new, Transfer { files: Some(files), ..Transfer::new() });
-        true
+    /// The same files are offered under another number, in another session; nothing is accepted.
+    pub fn renumber(&self, old: TransferId, new: TransferId) {
+        self.shared.change(|state| {
+            if let Some(Transfer { stop, files, .. }) = state.transfers.remove(&old) {
+                state.transfers.insert(new, Transfer { stop, files, ..Transfer::default() });
+            }
+        });
     }
 
     /// Lets reports of single files wait (true), or come.
     pub fn pause_reports(&self, pause: bool) {
-        self.shared.lock().reports_paused = pause;
-        self.shared.changed.notify_one();
+        self.shared.change(|state| state.reports_paused = pause);
     }
 
     /// Bytes of file data that the receiver has, and files that it has whole or that failed.
     pub fn progress(&self, transfer: TransferId) -> (u64, u32) {
         let state = self.shared.lock();
-        let entry = state.transfers.get(&transfer);
-        entry.and_then(|entry| Some(entry.files.as_ref()?.manifest.progress(entry.received))).unwrap_or_default()
+        let upload = state.transfers.get(&transfer);
+        let progress = upload.and_then(|upload| Some(upload.files.as_ref()?.list.progress(upload.received)));
+        progress.unwrap_or_default()
     }
 
     pub fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>> {
-        Some(Arc::clone(&self.shared.lock().transfers.get(&transfer)?.files.as_ref()?.manifest))
-    }
-
-    /// What was offered, to be offered again after [`Uploads::renumber`].
-    pub fn offer(&self, transfer: TransferId) -> Option<Offer> {
-        Some(self.shared.lock().transfers.get(&transfer)?.files.as_ref()?.offer.clone())
+        self.shared.lock().transfers.get(&transfer)?.files.as_ref().map(|files| Arc::clone(&files.list))
     }
 }
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.ended = true;
-        state.transfers.values_mut().for_each(Transfer::interrupt);
-        drop(state);
-        self.shared.changed.notify_one();
+        self.shared.change(|state| {
+            state.closed = true;
+            for upload in state.transfers.values() {
+                upload.stop.store(true, Ordering::Relaxed);
+            }
+        });
     }
 }
 
 impl Shared {
-    fn scan(&self, transfer: TransferId, args: &SendArgs, stop: &AtomicBool) {
-        let found = args
-            .resolve(|path| path.symlink_metadata().is_ok())
-            .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })
-            .and_then(|paths| {
-                scan::scan(&paths, &self.data_dir, stop)
-                    .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })
-            });
-        self.change(transfer, |entry, _| {
-            let report = match found {
-                Err(report) => report,
-                Ok(Scan { list, roots, left_out }) => {
-                    let encoded = list.encode();
-                    let offer = list.offer(&encoded);
-                    let more = u32::try_from(list.tops().count().saturating_sub(1)).unwrap_or(u32::MAX);
-                    let name = list.first_name().to_owned();
-                    let files =
-                        Files { manifest: Arc::new(list), roots, encoded: encoded.into(), offer: offer.clone() };
-                    entry.files = Some(Arc::new(files));
-                    UploadReport::Scanned { offer, name, more, left_out }
-                }
-            };
-            entry.reports.push_back(report);
-        });
-    }
-
-    /// Begins at `position` when the receiver's digest of the file up to there is right, else at the start of that file.
-    fn advance(
-        self: &Arc<Self>,
-        transfer: TransferId,
-        entry: &mut Transfer,
-        files: &Arc<Files>,
-        position: Position,
-        digest: Digest,
-    ) {
-        entry.interrupt();
-        let Place::File { index, offset: offset @ 1.. } = files.manifest.place(position) else {
-            return entry.send_from(files.manifest.end(), position, None);
+    /// A scan ended; gives what to report, unless its transfer was cancelled.
+    fn scanned(&self, transfer: TransferId, scanned: Result<Scan, UploadReport>) -> Option<UploadReport> {
+        let mut state = self.lock();
+        let upload = state.transfers.get_mut(&transfer)?;
+        let Scan { list, roots, left_out } = match scanned {
+            Ok(scan) => scan,
+            Err(unsendable) => {
+                state.transfers.remove(&transfer);
+                return Some(unsendable);
+            }
         };
-        let (shared, files, stop, epoch) = (Arc::clone(self), Arc::clone(files), Arc::clone(&entry.stop), entry.epoch);
-        let mut marks = std::mem::take(&mut entry.marks);
-        let hash = move || {
-            let source = files.hashed(index, offset, &digest, &mut marks, &stop);
-            shared.change(transfer, |entry, _| {
-                if entry.epoch != epoch {
-                    return;
-                }
-                entry.marks = marks;
-                let at = if source.is_some() { position } else { position - offset };
-                entry.send_from(files.manifest.end(), at, source);
-            });
-        };
-        if thread::Builder::new().name("hash".into()).spawn(hash).is_err() {
-            // Without a thread for the comparison the file is sent whole.
-            entry.send_from(files_end(entry), position - offset, None);
-        }
+        let encoded = list.encode();
+        let offer = list.offer(&encoded);
+        let more = u32::try_from(list.tops().count().saturating_sub(1)).unwrap_or(u32::MAX);
+        let name = list.first_name().to_owned();
+        let files = Files { list: Arc::new(list), encoded: encoded.into(), roots, offer: offer.clone() };
+        upload.files = Some(Arc::new(files));
+        Some(UploadReport::Scanned { offer, name, more, left_out })
     }
 }
 
-fn files_end(entry: &Transfer) -> Position {
-    entry.files.as_ref().map_or(0, |files| files.manifest.end())
+fn scan_args(args: &SendArgs, data_dir: &Path, stop: &AtomicBool) -> Result<Scan, UploadReport> {
+    let paths = args
+        .resolve(|path| path.symlink_metadata().is_ok())
+        .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })?;
+    scan::scan(&paths, data_dir, stop)
+        .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })
 }
 
-impl Files {
-    /// The file of `index`, read up to `offset`, when what is before it has this digest.
-    fn hashed(
-        &self,
-        index: usize,
-        offset: u64,
-        digest: &Digest,
-        marks: &mut Marks,
-        stop: &AtomicBool,
-    ) -> Option<Source> {
-        let file = self.manifest.file(index)?;
-        let (path, follow) = self.roots.path(&self.manifest, index);
-        let mut source = Source::open(&path, follow, &file).ok()?;
-        source.pass(&file, offset, marks, stop).ok()?;
-        (blake3::Hash::from(source.digest()) == blake3::Hash::from(*digest)).then_some(source)
-    }
-}
-
-/// Whether data may begin at `position`, with this digest of what is before it in the file.
-fn is_place(manifest: &Manifest, position: Position, digest: &Digest) -> bool {
-    match manifest.place(position) {
-        Place::File { offset: 1.., .. } => true,
-        Place::File { .. } | Place::Done => *digest == NO_DIGEST,
-        Place::List(_) | Place::Nowhere => false,
+/// What stands at a position where data may begin; none where it cannot, or with a digest that does not belong there.
+fn data_place(list: &Manifest, position: Position, digest: &Digest) -> Option<Place> {
+    let place = list.place(position);
+    match place {
+        Place::File { offset: 1.., .. } => Some(place),
+        Place::File { .. } | Place::Done => (*digest == NO_DIGEST).then_some(place),
+        Place::List(_) | Place::Nowhere => None,
     }
 }

@@ -27,18 +27,13 @@ impl Failed {
         Self { status: FileStatus::Changed, text: format!("{what} while it was sent") }
     }
 
-    /// For what the scan could not list as a file; the user was told then.
-    pub(super) fn left_out() -> Self {
-        Self { status: FileStatus::Unreadable, text: String::new() }
-    }
-
     fn unreadable(error: &io::Error) -> Self {
         Self { status: FileStatus::Unreadable, text: io_error_text(error) }
     }
 }
 
 /// States of the hasher at positions that were passed lately, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Marks(VecDeque<(Position, blake3::Hasher)>);
 
 impl Marks {
@@ -76,17 +71,15 @@ impl Source {
         Ok(Self { file, hasher: blake3::Hasher::new(), offset: 0 })
     }
 
-    /// Goes to `offset` and hashes what is before it, from the last mark on.
+    /// Goes to `offset` and hashes what is before it, from the last mark on. Asks between two reads whether to `stop`, and says then
+    /// that it did.
     pub(super) fn pass(
         &mut self,
         listed: &Listed<'_>,
         offset: u64,
         marks: &mut Marks,
         stop: &AtomicBool,
-    ) -> Result<(), Failed> {
-        if offset == 0 {
-            return Ok(());
-        }
+    ) -> Result<bool, Failed> {
         if let Some((mark, hasher)) = marks.rewind(listed.start, listed.start + offset) {
             self.hasher = hasher;
             self.offset = mark - listed.start;
@@ -95,12 +88,12 @@ impl Source {
         let mut buffer = vec![0; CHUNK_DATA];
         while self.offset < offset {
             if stop.load(Ordering::Relaxed) {
-                return Err(Failed::changed("it was not wanted any more"));
+                return Ok(false);
             }
             let len = chunk_len(offset - self.offset);
             self.read(buffer.get_mut(..len).unwrap_or_default())?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads and hashes exactly as many bytes as `room` has.
@@ -128,12 +121,16 @@ impl Source {
     }
 
     /// The digest of the whole file, if nobody touched it meanwhile.
-    pub(super) fn finish(&self, listed: &Listed<'_>) -> Result<Digest, Failed> {
+    pub(super) fn finish(&mut self, listed: &Listed<'_>) -> Result<Digest, Failed> {
+        // Some files of the system have content although their size says 0.
+        match self.file.read(&mut [0]) {
+            Ok(0) => {}
+            Ok(_) => return Err(Failed::changed("it has more than its size says, or grew")),
+            Err(error) => return Err(Failed::unreadable(&error)),
+        }
         let metadata = self.file.metadata().map_err(|error| Failed::unreadable(&error))?;
         same(&metadata, listed)?;
-        // Some systems' files tell no size, and have content all the same (`/proc`).
-        let hidden = listed.size == 0 && (&self.file).read(&mut [0]).map_err(|error| Failed::unreadable(&error))? > 0;
-        if hidden { Err(Failed::changed("it grew")) } else { Ok(self.digest()) }
+        Ok(self.digest())
     }
 }
 
