@@ -61,8 +61,4 @@ impl<'a> Bytes<'a> {
         let text = String::from_utf8_lossy(self.slice(length)).into_owned();
         crate::protocol::frame::at_most(&text, most).to_owned()
     }
-
-    pub(super) fn rest(&mut self) -> &'a [u8] {
-        self.slice(usize::MAX)
-    }
 }

@@ -79,7 +79,8 @@ impl Line {
 }
 
 impl KnownPeers {
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+    #[doc(hidden)]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut peers = Self::default();
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         if bytes.is_empty() {
@@ -100,7 +101,8 @@ impl KnownPeers {
         peers
     }
 
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    #[doc(hidden)]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in &self.lines {
             match line {
@@ -119,7 +121,8 @@ impl KnownPeers {
     }
 
     /// The first peer that is meant, to be changed.
-    pub(crate) fn edit(&mut self, is_meant: impl Fn(&KnownPeer) -> bool) -> Option<&mut KnownPeer> {
+    #[doc(hidden)]
+    pub fn edit(&mut self, is_meant: impl Fn(&KnownPeer) -> bool) -> Option<&mut KnownPeer> {
         self.lines.iter_mut().find_map(|line| match line {
             Line::Peer { peer, unchanged, .. } if is_meant(peer) => {
                 *unchanged = None;

@@ -2,7 +2,7 @@
 
 use super::worker::Worker;
 use crate::fuzz::Bytes;
-use crate::fuzz::parsers::{encoded, list_seeds};
+use crate::fuzz::{encoded, list_seeds};
 use crate::net::buffer::TAG;
 use crate::net::connection::{self, ConnectionEvent};
 use crate::net::send_queue::SendQueue;

@@ -72,7 +72,8 @@ impl Manifest {
 }
 
 /// Reads a list without an offer to hold it against.
-pub(crate) fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
+#[doc(hidden)]
+pub fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
     let mut builder = Builder::default();
     while let Some((&kind, rest)) = bytes.split_first() {
         bytes = rest;
