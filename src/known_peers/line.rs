@@ -369,14 +369,5 @@ mod tests {
             let line: Vec<String> = texts.iter().map(|text| field(text)).collect();
             prop_assert_eq!(fields(&line.join(" ")), Ok((texts, String::new())));
         }
-
-        #[test]
-        fn any_file_is_read_without_a_panic_and_kept(bytes in prop::collection::vec(any::<u8>(), 1..200)) {
-            let written = KnownPeers::from_bytes(&bytes).to_bytes();
-            let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            if !bytes.is_empty() {
-                prop_assert_eq!(written.strip_suffix(b"\n"), Some(bytes));
-            }
-        }
     }
 }

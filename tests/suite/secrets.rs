@@ -38,8 +38,10 @@ fn a_key_that_others_can_read_is_refused_with_what_to_do() {
     let home = Home::new();
     assert!(home.program(&["id"]).output().unwrap().status.success());
     let key = home.data().join("identity");
-    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
-    for arguments in [&["id"][..], &["listen", "127.0.0.1:0"]] {
+    for (mode, arguments) in
+        [(0o640, &["id"][..]), (0o604, &["id"]), (0o620, &["id"]), (0o601, &["listen", "127.0.0.1:0"])]
+    {
+        fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
         let ended = home.program(arguments).output().unwrap();
         assert_eq!(ended.status.code(), Some(1));
         let said = String::from_utf8(ended.stderr).unwrap();
