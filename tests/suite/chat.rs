@@ -173,22 +173,6 @@ fn plain_chat_stands_alone_on_standard_output() {
     assert!(notices.iter().any(|line| line.contains("connected to ben")), "{notices:?}");
 }
 
-#[test]
-fn peer_control_characters_never_reach_a_plain_output() {
-    let mut ana = Home::new().start("ana", &["listen", "127.0.0.1:0", "-n", "ana"]);
-    let hint = ana.line(Stream::Err, |line| line.contains("p2pchat connect "));
-    let addr = hint.split(' ').next_back().unwrap().to_owned();
-    let ben = Home::new().connect("ben", addr.parse().unwrap(), &[]);
-    ben.send("a\u{1b}]52;c;eA==\u{7}\u{9b}2J\u{85}\u{2028}12:34 eve: forged\u{202e}\r-- warning: forged");
-    ben.send("/quit");
-    ana.ends_with(0);
-    let all = [ana.lines(Stream::Out), ana.lines(Stream::Err)].concat();
-    assert!(all.iter().flat_map(|line| line.chars()).all(|c| !c.is_control() && c != '\u{202e}'), "{all:?}");
-    let heard = ana.lines(Stream::Out);
-    let forged = |line: &String| line.starts_with("12:34") || line.starts_with("--");
-    assert!(!heard.iter().any(forged), "{heard:?}");
-}
-
 /// Line number `n` of the flood: many are short, some have any length, a few the greatest.
 fn line_of_flood(n: usize) -> String {
     let length = match n % 1_000 {
