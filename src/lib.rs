@@ -42,7 +42,7 @@
 //! | [`transfer`] | manifests, flow control, the workers that read and write files |
 //! | [`keys`], [`identity`] | public keys and fingerprints; our key, in one private file |
 //! | [`known_peers`] | who was met, in a text file that people may edit |
-//! | `fuzz` | targets for tests: what takes input from outside, driven by bytes alone |
+//! | `fuzz` | the fuzz target of the session; the others are in `tests/fuzz` |
 //! | [`ui`] | the three frontends: terminal, plain lines, JSON |
 
 #![allow(rustdoc::private_intra_doc_links, reason = "modules tell their flow, private parts by name")]

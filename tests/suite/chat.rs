@@ -133,15 +133,21 @@ fn what_is_typed_before_the_peer_comes_waits_for_it() {
 }
 
 #[test]
-fn an_input_that_ended_before_the_peer_came_still_reaches_it() {
-    let mut ana = Home::new().listen("ana", &[]);
-    ana.send("only this");
-    ana.close_input();
-    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-    ben.message("only this");
-    ana.ends_with(0);
-    ben.ends_with(0);
-    assert_eq!(ben.event("bye")["from"], "peer");
+fn lines_for_a_peer_that_has_not_come_wait_for_it_after_quit_and_after_the_end_of_the_input() {
+    for quit in [false, true] {
+        let mut ana = Home::new().listen("ana", &[]);
+        ana.send("only this");
+        if quit {
+            ana.send("/quit");
+        } else {
+            ana.close_input();
+        }
+        let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+        ana.ends_with(0);
+        ben.ends_with(0);
+        assert_eq!(ben.texts(), ["only this"]);
+        assert_eq!(ben.event("bye")["from"], "peer");
+    }
 }
 
 #[test]

@@ -67,17 +67,6 @@ fn quit_before_anybody_came_ends_at_once() {
     ana.ends_with(0);
 }
 
-#[test]
-fn quit_with_lines_for_a_peer_that_has_not_come_waits_for_it() {
-    let mut ana = Home::new().listen("ana", &[]);
-    ana.send("note");
-    ana.send("/quit");
-    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-    ana.ends_with(0);
-    ben.ends_with(0);
-    assert_eq!(ben.texts(), ["note"]);
-}
-
 #[cfg(unix)]
 mod signals {
     use super::*;

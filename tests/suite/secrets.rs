@@ -82,19 +82,6 @@ fn the_first_line_of_the_input_may_be_the_code_and_is_not_said() {
 }
 
 #[test]
-fn a_listener_takes_its_code_from_a_descriptor_too() {
-    let home = Home::new();
-    fs::write(home.work().join("code"), format!("{CODE}\n")).unwrap();
-    let script = "exec \"$P\" listen 127.0.0.1:0 --code-fd 3 3<code";
-    let mut listening = Pty::run(&home, "sh", &["-c", &script.replace("$P", PROGRAM)]);
-    let mut ben = Home::new().connect("ben", listening.addr(), &[&format!("--code={CODE}")]);
-    ben.event("connected");
-    ben.send("/quit");
-    ben.ends_with(0);
-    assert_eq!(listening.exit_code(), 0);
-}
-
-#[test]
 fn a_descriptor_without_a_code_is_a_mistake_of_the_command() {
     for (script, words) in [
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd 9", "file descriptor 9"),
