@@ -130,6 +130,7 @@ fn a_restarted_dialler_is_let_in_with_its_code_and_without() {
         ana.event("lost");
         let mut ben = ben_home.connect("ben", ana.addr(), options);
         ben.event("connected");
+        ana.event_nth(2, "connected");
         ana.send("for ben");
         ben.message("for ben");
         quit(&mut ana, &mut ben);
