@@ -13,7 +13,8 @@ mod codec;
 mod tests;
 
 pub use builder::Builder;
-pub(crate) use codec::read;
+#[doc(hidden)]
+pub use codec::read;
 
 use super::file_name::{FileNameError, Name};
 use crate::protocol::frame::{END_WEIGHT, LIST_BYTES, Position, Reason, STREAM_BYTES};

@@ -8,43 +8,10 @@ use std::fs;
 
 #[test]
 fn no_name_leads_out_of_the_folder() {
-    let names = [
-        "",
-        ".",
-        "..",
-        "/",
-        "/etc/p2pchat-evil",
-        "../outside",
-        "../../evil",
-        "a/b",
-        "a/../../x",
-        "a\\b",
-        "..\\evil",
-        "\\\\host\\x",
-        "C:\\evil",
-        "nul\0byte",
-        "line\nbreak",
-        "\r",
-        "\u{1b}[2J",
-        "\u{7f}",
-        "\u{9b}2J",
-        "\u{85}",
-        "\u{2028}",
-        "\u{2029}",
-        "gpj.\u{202e}exe",
-        "\u{200e}",
-        "zero\u{200b}width",
-        "\u{feff}",
-        "dot.",
-        "space ",
-        "...",
-        "CON",
-        "nul",
-        "NUL.txt",
-        "com1",
-        "LPT9.log",
-        "aux.",
-    ];
+    // The first is empty.
+    let names = "|.|..|/|/etc/p2pchat-evil|../outside|../../evil|a/b|a/../../x|a\\b|..\\evil|\\\\host\\x|C:\\evil|\
+                 nul\0byte|line\nbreak|\r|\u{1b}[2J|\u{7f}|\u{9b}2J|\u{85}|\u{2028}|\u{2029}|gpj.\u{202e}exe|\
+                 \u{200e}|zero\u{200b}width|\u{feff}|dot.|space |...|CON|nul|NUL.txt|com1|LPT9.log|aux.";
     let shapes: [fn(&str) -> List; 4] = [
         |name| List::default().file(name, 1),
         |name| List::default().enter(name).leave(),
@@ -53,7 +20,7 @@ fn no_name_leads_out_of_the_folder() {
     ];
     let mut receiver = Receiver::new();
     let mut eve = receiver.eve();
-    for name in names {
+    for name in names.split('|') {
         for shape in shapes {
             let transfer = eve.offer(&shape(name));
             assert_eq!(eve.answer(transfer), Some(false), "{name:?}");

@@ -32,6 +32,7 @@ mod races;
 mod reconnect;
 #[cfg(unix)]
 mod secrets;
+mod take_over;
 mod tampering;
 #[cfg(unix)]
 mod terminal;

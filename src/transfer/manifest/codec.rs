@@ -76,8 +76,9 @@ impl Manifest {
     }
 }
 
-/// Reads a list without an offer to compare it with.
-pub(crate) fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
+/// Reads a list without an offer to hold it against.
+#[doc(hidden)]
+pub fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
     let mut builder = Builder::default();
     while let Some((&kind, rest)) = bytes.split_first() {
         bytes = rest;

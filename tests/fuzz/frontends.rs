@@ -1,25 +1,25 @@
-//! The faces that write lines, fed with notices whose every text a hostile peer chose.
+//! The plain and the JSON frontend, fed with notices whose every text a hostile peer chose.
 
-use super::Bytes;
-use super::parsers::{assert_safe, safe_text_seeds};
-use crate::notice::{Direction, Info, Notice, Posted, TransferInfo, Trust};
-use crate::text::{PeerText, SafeText};
-use crate::ui::pump::Verbosity;
-use crate::ui::{json as json_face, plain as plain_face};
+use super::choices::Choices;
+use super::parsers::{assert_safe, text_seeds};
+use p2pchat::notice::{Direction, Info, Notice, Posted, TransferInfo, Trust};
+use p2pchat::text::{PeerText, SafeText};
+use p2pchat::ui::pump::Verbosity;
+use p2pchat::ui::{json as json_frontend, plain as plain_frontend};
 use serde_json::Value;
 use std::cell::Cell;
 use std::sync::mpsc;
 
 /// Notices in one input.
 const NOTICES: usize = 16;
-/// Bytes of one text.
+/// Choices of one text.
 const TEXT: usize = 200;
-/// The time of day that the plain face is given.
+/// The time of day that the plain frontend is given.
 const TIME: &str = "12:34";
 
-/// The plain face writes nothing that a terminal obeys, and no line of the peer's looks like the program's.
-pub fn plain(data: &[u8]) {
-    let mut bytes = Bytes::new(data);
+/// The plain frontend writes nothing that a terminal obeys, and no line of the peer's looks like the program's.
+pub(crate) fn plain(data: &[u8]) {
+    let mut bytes = Choices::new(data);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (posted, last) = notices(&mut bytes);
     let (sender, receiver) = mpsc::channel();
@@ -27,7 +27,7 @@ pub fn plain(data: &[u8]) {
     drop(sender);
     let settled = Cell::new(0);
     let shown =
-        plain_face::run(&receiver, &mut out, &mut err, Verbosity::Verbose, || TIME.into(), |seq| settled.set(seq));
+        plain_frontend::run(&receiver, &mut out, &mut err, Verbosity::Verbose, || TIME.into(), |seq| settled.set(seq));
     assert!(shown.is_ok());
     assert_eq!(settled.get(), last);
     for line in String::from_utf8_lossy(&out).lines() {
@@ -40,9 +40,9 @@ pub fn plain(data: &[u8]) {
     }
 }
 
-/// The JSON face writes one object a line, from which the peer's text comes back whole, and nothing that a terminal obeys.
-pub fn json(data: &[u8]) {
-    let mut bytes = Bytes::new(data);
+/// The JSON frontend writes one object a line, from which the peer's text comes back whole, and nothing that a terminal obeys.
+pub(crate) fn json(data: &[u8]) {
+    let mut bytes = Choices::new(data);
     let (posted, last) = notices(&mut bytes);
     let said: Vec<String> = posted
         .iter()
@@ -56,7 +56,7 @@ pub fn json(data: &[u8]) {
     drop(sender);
     let mut out = Vec::new();
     let settled = Cell::new(0);
-    assert!(json_face::run(&receiver, &mut out, |seq| settled.set(seq)).is_ok());
+    assert!(json_frontend::run(&receiver, &mut out, |seq| settled.set(seq)).is_ok());
     assert_eq!(settled.get(), last);
     let mut heard = Vec::new();
     for line in String::from_utf8_lossy(&out).lines() {
@@ -74,9 +74,9 @@ pub fn json(data: &[u8]) {
 }
 
 /// A notice of each kind with each kind of trouble.
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for trouble in safe_text_seeds() {
+    for trouble in text_seeds() {
         for kind in 0..KINDS {
             let length = u8::try_from(trouble.len()).unwrap_or(u8::MAX);
             let text = [&[length], trouble.as_slice()].concat();
@@ -89,7 +89,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
 const KINDS: u8 = 16;
 
 /// Notices, and the last number that they settle.
-fn notices(bytes: &mut Bytes<'_>) -> (Vec<Posted>, u64) {
+fn notices(bytes: &mut Choices<'_>) -> (Vec<Posted>, u64) {
     let mut posted = Vec::new();
     let mut last = 0;
     while !bytes.is_empty() && posted.len() < NOTICES {
@@ -103,7 +103,7 @@ fn notices(bytes: &mut Bytes<'_>) -> (Vec<Posted>, u64) {
     (posted, last)
 }
 
-fn notice(bytes: &mut Bytes<'_>) -> Notice {
+fn notice(bytes: &mut Choices<'_>) -> Notice {
     let transfer = 7;
     let kind = bytes.pick(KINDS);
     let mut peer = || PeerText::new(bytes.text(TEXT));
