@@ -41,5 +41,4 @@ pub(crate) const TARGETS: [Target; 15] = [
     target("plain", frontends::plain, frontends::seeds),
     target("json", frontends::json, frontends::seeds),
     Target { slow: true, ..target("handshake", handshake::handshake, handshake::seeds) },
-    Target { slow: true, ..target("session", p2pchat::fuzz::session::session, p2pchat::fuzz::session::seeds) },
 ];

@@ -104,7 +104,7 @@ fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &s
     offer(&mut eve, at_most(&marks(200), 255));
     offer(&mut eve, &format!("{}-- {TOKEN}", "y".repeat(60)));
     let transfer = offer(&mut eve, &format!("{}12:34 \u{a6} {TOKEN}", "y".repeat(60)));
-    eve.control(Control::Cancel { transfer, reason: Reason::User, text: margin("-- "), by_offerer: true }).unwrap();
+    eve.control(Control::Cancel { transfer, reason: Reason::User, text: margin("-- ") }).unwrap();
     for (number, trouble) in troubles().iter().enumerate() {
         types(&format!("/send {own_file}"));
         let is_offer = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Offer { .. }, .. });
@@ -115,7 +115,7 @@ fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &s
         let control = if number % 2 == 0 {
             Control::Decline { transfer, reason: Reason::Io, text }
         } else {
-            Control::Cancel { transfer, reason: Reason::Io, text, by_offerer: false }
+            Control::Cancel { transfer, reason: Reason::Io, text }
         };
         eve.control(control).unwrap();
     }
@@ -136,8 +136,7 @@ fn offer(eve: &mut Attacker, name: &str) -> u32 {
     let list = List::default().file(name, content.len() as u64);
     let transfer = eve.offer(&list);
     if eve.answer(transfer) == Some(true) {
-        let mut upload = Upload { transfer, position: list.end(), limit: 0 };
-        eve.wait_for_credit(&mut upload);
+        let mut upload = eve.begin_data(transfer, list.end());
         eve.upload_file(&mut upload, content);
         eve.read_complete().unwrap();
     }

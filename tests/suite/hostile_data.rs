@@ -6,7 +6,7 @@ use crate::support::hostile::Upload;
 #[cfg(unix)]
 use crate::support::is;
 use crate::support::{Attacker, Receiver};
-use p2pchat::protocol::frame::{CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, Reason};
+use p2pchat::protocol::frame::{CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, Reason};
 use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
@@ -36,7 +36,7 @@ fn data_that_was_not_agreed_on_is_a_fault() {
         ("across the end of its file", one(10), |eve, to| eve.data(to.transfer, to.position, b"0123456789a")),
         ("beyond the end of everything", one(1), |eve, mut to| {
             eve.upload(&mut to, b"x");
-            eve.data(to.transfer, to.position + FILE_END_WEIGHT, b"x");
+            eve.data(to.transfer, to.position + END_WEIGHT, b"x");
         }),
         ("an end in the middle", one(LARGE), |eve, mut to| eve.file_end(&mut to, FileStatus::Whole, [0; 32])),
         ("an end that comes twice", one(0).file("more", 10), |eve, to| {
@@ -45,14 +45,21 @@ fn data_that_was_not_agreed_on_is_a_fault() {
             }
         }),
         ("beyond its credit", one(1 << 40), |eve, to| {
-            assert!(to.limit - to.position <= 64 << 20, "a window of {} bytes", to.limit - to.position);
-            // What reaches the disk moves the window, but never by so much at once.
-            eve.data(to.transfer, to.position + (1_u64 << 30).next_multiple_of(CHUNK), &content("x", CHUNK_DATA));
+            let left = eve.credit_left();
+            assert!(left <= 64 << 20, "a window of {left} bytes");
+            // What reaches the disk moves the window, but not as fast as all of it is sent without reading.
+            let data = content("x", CHUNK_DATA);
+            (0..(1_u64 << 30) / CHUNK)
+                .try_for_each(|n| {
+                    let position = to.position + n * CHUNK;
+                    eve.send(&Frame::Chunk { transfer: to.transfer, position, data: data.clone() })
+                })
+                .unwrap_err();
         }),
         ("at the largest position", one(1 << 40), |eve, to| eve.data(to.transfer, u64::MAX, &content("x", CHUNK_DATA))),
         ("at a negative position", one(1 << 40), |eve, to| eve.data(to.transfer, 1 << 63, &content("x", CHUNK_DATA))),
         ("an end whose weight overflows", one(1 << 40), |eve, to| {
-            let mut far = Upload { position: u64::MAX - FILE_END_WEIGHT + 1, ..to };
+            let mut far = Upload { position: u64::MAX - END_WEIGHT + 1, ..to };
             eve.file_end(&mut far, FileStatus::Unreadable, [0; 32]);
         }),
     ];
@@ -147,7 +154,7 @@ fn data_for_what_was_declined_or_is_finished_is_dropped() {
     let list = List::default().file("declined", 4);
     let transfer = eve.offer(&list);
     assert_eq!(eve.answer(transfer), Some(false));
-    let mut declined = Upload { transfer, position: list.end(), limit: 0 };
+    let mut declined = eve.begin_data(transfer, list.end());
     eve.upload_file(&mut declined, b"data");
     assert!(eve.is_answered(), "it may have been on its way");
     eve.cancel(transfer, Reason::Confirmed);
@@ -162,7 +169,7 @@ fn data_for_what_was_declined_or_is_finished_is_dropped() {
     eve.upload_file(&mut upload, b"data");
     // Until the receiver has said that it is complete, more is a fault.
     assert_eq!(eve.read_complete(), Some((1, 0)));
-    for position in [start, start + 4, start + 4 + FILE_END_WEIGHT, 0] {
+    for position in [start, start + 4, start + 4 + END_WEIGHT, 0] {
         eve.upload_file(&mut Upload { position, ..upload }, b"more");
     }
     eve.cancel(upload.transfer, Reason::Confirmed);

@@ -19,6 +19,7 @@ mod disk;
 #[cfg(unix)]
 mod escape_sequences;
 mod exit_codes;
+#[cfg(any())]
 mod fuzz;
 mod handshake_rejects;
 mod hostile_data;
@@ -38,4 +39,5 @@ mod tampering;
 mod terminal;
 mod transfer_faults;
 mod transfers;
+#[cfg(any())]
 mod vectors;

@@ -5,7 +5,7 @@ use crate::support::files::{List, content, tree};
 use crate::support::peer::Watch;
 use crate::support::{Attacker, Home, Peer, is};
 use p2pchat::protocol::frame::{
-    CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, LIST_BYTES, Offer, Reason, UNACKNOWLEDGED_FRAMES,
+    CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, LIST_BYTES, Offer, Reason, UNACKNOWLEDGED_FRAMES,
 };
 use std::fs;
 
@@ -179,8 +179,8 @@ fn ends_of_files_without_number_are_bounded_by_credit() {
     let mut eve = attacker(&ana);
     let mut upload = eve.begin(&crowd(FILES));
     for _ in 0..FILES {
-        while upload.position + FILE_END_WEIGHT > upload.limit {
-            eve.wait_for_credit(&mut upload);
+        while eve.credit_left() < END_WEIGHT {
+            eve.wait_for_credit();
         }
         eve.file_end(&mut upload, FileStatus::Unreadable, [0; 32]);
     }

@@ -10,7 +10,15 @@ use std::time::{Duration, Instant};
 /// Greets with a chosen count of what is held; gives the answer.
 fn greet(eve: &mut Attacker, intent: Intent, session: [u8; 16], received: u64) -> Option<Frame> {
     let name = "eve".into();
-    let greeting = Greeting { intent, session, received, reconnect_timeout: RECONNECT_FOREVER, name };
+    let greeting = Greeting {
+        intent,
+        session,
+        received,
+        features: 0,
+        next_transfer: 1,
+        reconnect_timeout: RECONNECT_FOREVER,
+        name,
+    };
     eve.send(&Frame::Greeting(greeting)).ok()?;
     eve.read()
 }
