@@ -10,6 +10,8 @@
 //! 5. A file is reported once [`Uploads::received`] passes its end; the rest of them at [`Uploads::complete`].
 
 mod source;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use super::Report;

@@ -206,6 +206,8 @@ fn the_longest_greeting_passes_as_an_opening_frame() {
         intent: crate::protocol::frame::Intent::New,
         session: [5; 16],
         received: u64::MAX,
+        features: u32::MAX,
+        next_transfer: u32::MAX,
         reconnect_timeout: u32::MAX,
         name: "n".repeat(crate::protocol::frame::NAME),
     });
