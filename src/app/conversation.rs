@@ -34,6 +34,8 @@ pub trait Workers {
     fn connected(&mut self, queue: &Arc<SendQueue>);
     /// The connection and its reader have ended.
     fn disconnected(&mut self);
+    /// The program ends: waits for a moment until what was ordered is done.
+    fn finish(&mut self);
     /// Bytes and files of an upload that the receiver has.
     fn sent(&self, transfer: TransferId) -> (u64, u32);
     /// The list of an upload.
@@ -189,6 +191,13 @@ impl Conversation {
             workers.disconnected();
         }
         self.flow.disconnected();
+    }
+
+    /// The program ends: gives the workers a moment.
+    pub(super) fn finish(&mut self) {
+        if let Some(workers) = &mut self.workers {
+            workers.finish();
+        }
     }
 
     /// A frame came, other than the end of the connection.

@@ -138,6 +138,9 @@ impl EventLoop {
             self.handle(event);
         };
         self.close_connection();
+        // A worker may want to report what nobody hears any more.
+        drop(self.events);
+        self.conversation.finish();
         match self.role {
             Role::Dial(dialling) => dialling.wake.stop(),
             Role::Listen { listener, .. } => listener.close(),

@@ -68,6 +68,10 @@ impl Workers for TransferWorkers {
         self.uploads.disconnected();
     }
 
+    fn finish(&mut self) {
+        self.downloads.finish();
+    }
+
     fn sent(&self, transfer: TransferId) -> (u64, u32) {
         self.uploads.progress(transfer)
     }

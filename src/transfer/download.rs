@@ -29,7 +29,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use worker::{Order, Worker};
 use zeroize::Zeroizing;
 
@@ -124,11 +125,15 @@ pub enum DownloadReport {
     },
 }
 
-/// The handle of the worker. No call waits. Dropping it ends all downloads; their staging folders stay.
+/// How long a disk may take at the end of the program; a staging folder that stays after that is no loss.
+const FINISH_TIME: Duration = Duration::from_secs(2);
+
+/// The handle of the worker. No call but [`Downloads::finish`] waits. Dropping it ends all downloads; their staging folders stay.
 #[derive(Debug)]
 pub struct Downloads {
     orders: Sender<Order>,
     flow: Arc<FlowControl>,
+    worker: JoinHandle<()>,
 }
 
 impl Downloads {
@@ -138,8 +143,17 @@ impl Downloads {
         ignore_size_signal()?;
         let (orders, incoming) = mpsc::channel();
         let worker = Worker::new(Arc::new(settings), Arc::clone(&flow), report, orders.clone(), incoming);
-        thread::Builder::new().name("download".into()).spawn(move || worker.run())?;
-        Ok(Self { orders, flow })
+        let worker = thread::Builder::new().name("download".into()).spawn(move || worker.run())?;
+        Ok(Self { orders, flow, worker })
+    }
+
+    /// Ends all downloads, and waits for a moment until what was ordered is done.
+    pub fn finish(&self) {
+        self.order(Order::Stop);
+        let begun = Instant::now();
+        while !self.worker.is_finished() && begun.elapsed() < FINISH_TIME {
+            thread::sleep(FINISH_TIME / 1_000);
+        }
     }
 
     /// The list of an offer is complete: check it and look at the disk (reports [`DownloadReport::Looked`]).
