@@ -1,5 +1,6 @@
 //! Who the peer is: which keys are let through, what a key is worth, what the user is told of the peer.
 
+use crate::channel::SUITE;
 use crate::cli::PeersCommand;
 use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile, PeersError};
@@ -130,6 +131,7 @@ impl PeerInfo {
             ("trust", SafeText::from(self.trust.word())),
             ("fingerprint", SafeText::from(self.key.fingerprint())),
             ("address", SafeText::from(self.addr.as_str())),
+            ("encryption", SafeText::from(SUITE)),
             ("connection", SafeText::from(if lost { "lost" } else { "up" })),
         ];
         if let Some(number) = &self.verification {

@@ -289,11 +289,17 @@ impl FlowControl {
         }
     }
 
-    /// The event loop's: a new session has a connection. Sends the first CREDIT.
+    /// The event loop's: a new session has a connection. Sends the first CREDIT; when the session takes over what an earlier one
+    /// left, after the worker has written what came over the connection of that.
     pub fn connected(&self, send_queue: Arc<SendQueue>) {
         let mut state = self.lock();
         state.send_queue = Some(send_queue);
         state.credit.restart(Instant::now());
+        if state.restarting {
+            state.interrupted.clear();
+            let marker = Piece::Resumed(state.connection);
+            return self.push(state, marker);
+        }
         state.tell_credit();
     }
 

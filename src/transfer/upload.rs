@@ -299,14 +299,16 @@ impl Uploads {
 
     /// Ends a transfer (DECLINE or CANCEL of either side, BYE), also one whose scan runs. Nothing is reported of it any more.
     pub fn cancel(&self, transfer: TransferId) {
-        self.shared.change(|state| {
+        let queue = self.shared.change(|state| {
             if let Some(upload) = state.transfers.remove(&transfer) {
                 upload.stop.store(true, Ordering::Relaxed);
             }
-            if let Some(queue) = &state.queue {
-                queue.drop_transfer(transfer);
-            }
+            state.queue.clone()
         });
+        // Without the lock: the queue wakes the worker, which takes it.
+        if let Some(queue) = queue {
+            queue.drop_transfer(transfer);
+        }
     }
 
     /// A connection: the first, or a resumed one before the session queues anything on it.

@@ -194,7 +194,7 @@ mod sources {
     fn one_that_changes_while_it_is_sent_fails_alone() {
         let there = "it changed while the peer read it";
         fails("first", "it shrank while it was sent", there, |folder| open(folder.join("first")).set_len(1).unwrap());
-        fails("first", "it grew while it was sent", there, |folder| {
+        fails("first", "grew while it was sent", there, |folder| {
             File::options().append(true).open(folder.join("first")).unwrap().write_all(b"more").unwrap();
         });
         fails("first", "it changed while it was sent", there, |folder| {
@@ -259,7 +259,8 @@ fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
     ben.home().file("more", "more");
     ben.send("/send more");
     let declined = ben.event("declined");
-    assert!(text(&declined, "reason").contains("no such file or directory"), "{declined}");
+    assert!(text(&declined, "reason").contains("folder"), "{declined}");
+    assert!(text(&ana.event("error"), "text").contains("no such file or directory"));
     they_talk(&ana, &ben, "and here");
     assert!(!ana.home().inbox().exists());
     ben.send("/quit");

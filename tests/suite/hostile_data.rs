@@ -44,7 +44,7 @@ fn data_that_was_not_agreed_on_is_a_fault() {
                 eve.file_end(&mut to, FileStatus::Unreadable, [0; 32]);
             }
         }),
-        ("beyond its credit", one(1 << 40), |eve, to| {
+        ("beyond its credit", one(1 << 31), |eve, to| {
             let left = eve.credit_left();
             assert!(left <= 64 << 20, "a window of {left} bytes");
             // What reaches the disk moves the window, but not as fast as all of it is sent without reading.
@@ -56,9 +56,9 @@ fn data_that_was_not_agreed_on_is_a_fault() {
                 })
                 .unwrap_err();
         }),
-        ("at the largest position", one(1 << 40), |eve, to| eve.data(to.transfer, u64::MAX, &content("x", CHUNK_DATA))),
-        ("at a negative position", one(1 << 40), |eve, to| eve.data(to.transfer, 1 << 63, &content("x", CHUNK_DATA))),
-        ("an end whose weight overflows", one(1 << 40), |eve, to| {
+        ("at the largest position", one(1 << 31), |eve, to| eve.data(to.transfer, u64::MAX, &content("x", CHUNK_DATA))),
+        ("at a negative position", one(1 << 31), |eve, to| eve.data(to.transfer, 1 << 63, &content("x", CHUNK_DATA))),
+        ("an end whose weight overflows", one(1 << 31), |eve, to| {
             let mut far = Upload { position: u64::MAX - END_WEIGHT + 1, ..to };
             eve.file_end(&mut far, FileStatus::Unreadable, [0; 32]);
         }),
