@@ -369,16 +369,19 @@ impl Session {
 
     /// One control frame to the send queue, and what follows from its being there.
     fn send(&mut self, seq: u64, control: Control) {
-        let follows = match &control {
+        let mut follows = None;
+        match &control {
             Control::Offer { transfer, .. } => {
                 self.transfer_numbers.own_offer(*transfer);
-                Some(Action::BeginUpload(*transfer))
+                follows = Some(Action::BeginUpload(*transfer));
             }
+            // Before ACCEPT, which may be answered at once.
             Control::Accept { transfer, .. } => {
-                self.downloads.opening(*transfer).map(|opening| Action::OpenFlow(*transfer, opening))
+                let opening = self.downloads.opening(*transfer);
+                self.actions.extend(opening.map(|opening| Action::OpenFlow(*transfer, opening)));
             }
-            _ => None,
-        };
+            _ => {}
+        }
         self.actions.push(Action::Control(seq, control));
         self.actions.extend(follows);
     }

@@ -41,7 +41,7 @@ pub enum Action {
     StartDownload(TransferId, Offer, Vec<u8>),
     /// The user or a rule accepted: prepare, and report.
     AcceptDownload(TransferId, Option<PathBuf>, OnClash),
-    /// ACCEPT is queued: let data come.
+    /// ACCEPT is queued next: let data come.
     OpenFlow(TransferId, Opening),
     /// Stop a download, and drop its data until the peer confirms. `remove`: what came of it goes, too.
     StopDownload {

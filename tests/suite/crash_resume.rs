@@ -100,7 +100,7 @@ fn digest(path: &Path) -> Option<blake3::Hash> {
 }
 
 fn is_partial(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.starts_with(".p2pchat-"))
+    path.split('/').any(|name| name.starts_with(".p2pchat-"))
 }
 
 /// Everything below a folder, which may change meanwhile.

@@ -58,7 +58,7 @@ mod full {
     }
 
     #[test]
-    fn a_file_that_may_not_grow_so_large_is_told_and_goes_on_when_it_may() {
+    fn a_file_that_is_too_large_for_the_file_system_fails_alone() {
         let home = Home::new();
         let inbox = home.inbox();
         let arguments = ["listen", "127.0.0.1:0", "--json", "-n", "ana", "--accept", "always", "--dir"];
@@ -69,21 +69,18 @@ mod full {
         let sender = Home::new();
         let data = content("too large", 16 * MIB);
         sender.file("data", &data);
+        sender.file("more", "more");
         let mut ben = sender.connect("ben", ana.addr(), &[]);
-        ben.send("/send data");
-        both_are_told(&ana, &ben, "too large");
+        ben.send("/send data more");
+        let failed_here = ana.event("failed");
+        assert!(text(&failed_here, "path").ends_with("data"), "{failed_here}");
+        assert!(text(&failed_here, "reason").contains("too large"), "{failed_here}");
+        ben.wait_for(|event| text(event, "reason").contains("1 of 2 files"));
+        they_talk(&ana, &ben, "still here");
         ben.send("/quit");
         ben.ends_with(6);
-        ana.ends_with(0);
-        let kept = fs::metadata(inbox.join(&home.received()[0])).unwrap().len();
-        assert!(kept >= 2 * MIB as u64, "{kept} bytes are kept");
-
-        let ana = home.listen("ana", &["--accept", "always"]);
-        let relay = Relay::to(ana.addr());
-        let ben = sender.connect("ben", relay.addr(), &[]);
-        a_second_try_completes(&ana, &ben, &data);
-        let sent = relay.tape().len() as u64;
-        assert!(sent < data.len() as u64 - kept + MIB as u64, "{sent} bytes were sent again");
+        ana.ends_with(6);
+        assert_eq!(home.received(), ["more"]);
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn names_of_the_program_s_own_files_are_names_like_others() {
     // But for the list of unfinished downloads, which is made when it is needed.
     let data = || {
         let mut all = tree(&home.data());
-        all.remove("partials");
+        all.remove("partial-folders");
         all
     };
     let mut eve = receiver.eve();
