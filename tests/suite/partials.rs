@@ -18,7 +18,7 @@ fn half_way() -> (Peer, Relay, Peer) {
     fs::File::create(home.work().join("big.bin")).unwrap().set_len(SIZE as u64).unwrap();
     let ben = home.connect("ben", relay.addr(), &[]);
     ben.send("/send big.bin");
-    ben.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(0));
+    ben.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(1 << 20));
     (ana, relay, ben)
 }
 
@@ -62,7 +62,7 @@ fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
     let (_, list) = partials(&home, &[]);
     let left = row(&list);
     assert!(left[0] == running[0] && list.contains(" ben ") && list.contains(" big.bin "), "{list}");
-    assert!(left[4].parse::<f64>().unwrap() > 0.0 && list.contains(home.inbox().to_str().unwrap()), "{list}");
+    assert!(list.contains(home.inbox().to_str().unwrap()), "{list}");
     fs::write(home.inbox().join("mine"), "mine").unwrap();
     let (code, said) = partials(&home, &["remove", &left[0][..6]]);
     assert!(code == 0 && said.contains("is removed with"), "{said}");
@@ -81,7 +81,7 @@ fn what_is_whole_of_one_can_be_kept() {
     fs::File::create(folder.join("big.bin")).unwrap().set_len(SIZE as u64).unwrap();
     let ben = home.connect("ben", relay.addr(), &[]);
     ben.send("/send folder");
-    ben.wait_for(|event| event["event"] == "progress" && event["files"] == 1);
+    ben.event("file");
     let mut ana = ana;
     ana.kill();
     let home = ana.home();

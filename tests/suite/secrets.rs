@@ -117,6 +117,8 @@ mod prompt {
         ben.shows("no word begins like this");
         ben.keys("\u{7f}m\r");
         assert_eq!(ana.event("connected")["trust"], "verified");
+        // A line that was begun before it is seen who is here would stay in the editor.
+        ben.shows("ana");
         ben.keys("hello\r");
         ana.message("hello");
         ben.keys("/quit\r");
