@@ -25,7 +25,7 @@ const KEY: usize = 32;
 /// The least a record can hold: a kind byte and the tag.
 const SHORTEST: usize = 1 + TAG;
 /// The longest greeting: that with the longest name.
-const GREETING: usize = 1 + 1 + 16 + 8 + 4 + 1 + NAME;
+const GREETING: usize = 1 + 1 + 16 + 8 + 4 + 4 + 4 + 1 + NAME;
 /// The longest frame before the session begins. A stranger gets no more memory than this.
 const OPENING_FRAME: usize = 1 + KEM_KEY;
 

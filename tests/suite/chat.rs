@@ -230,3 +230,16 @@ fn twenty_thousand_lines_each_way_at_once_arrive_in_order() {
     ana.ends_with(0);
     ben.ends_with(0);
 }
+
+#[test]
+fn the_longest_name_gets_through_the_opening() {
+    let name = "n".repeat(64);
+    let (ana, ben) = (Home::new().listen(&name, &[]), Home::new());
+    let mut ben = ben.connect(&name, ana.addr(), &[]);
+    let mut ana = ana;
+    assert_eq!(ana.event("connected")["peer"], name);
+    assert_eq!(ben.event("connected")["peer"], name);
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+}

@@ -2,7 +2,6 @@
 
 use crate::support::attacker::identity;
 use crate::support::files::List;
-use crate::support::hostile::Upload;
 use crate::support::pty::Shown;
 use crate::support::{Attacker, Home, Pty};
 use p2pchat::protocol::frame::{ByeReason, Control, Frame, LINE_TEXT, NAME, REASON_TEXT, Reason, at_most};

@@ -7,7 +7,6 @@ use crate::support::{Attacker, Home, Peer, is};
 use p2pchat::protocol::frame::{
     CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, LIST_BYTES, Offer, Reason, UNACKNOWLEDGED_FRAMES,
 };
-use std::fs;
 
 /// The program by itself, unoptimised, and what small things it may hold, in KiB.
 const SMALL_KIB: u64 = 48 << 10;
