@@ -88,7 +88,7 @@ fn numbered(name: &str, number: u32) -> String {
     format!("{stem}{number}{extension}")
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -9,7 +9,7 @@
 mod builder;
 mod codec;
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 pub use builder::Builder;

@@ -4,7 +4,7 @@
 //! sent (a link, a socket, a folder that cannot be read) stands in the list as a file of no bytes, whose FILE_END says that it could not be
 //! read: so the receiver hears of it, too. This program's own data and the staging folders of downloads are not even listed.
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 use super::STAGING_PREFIX;

@@ -1,12 +1,14 @@
 use super::super::test_terminal::TestTerminal;
 use super::*;
+use crate::notice::Side;
+use crate::protocol::frame::Reason;
 use crate::ui::{Direction, PeerText};
 
 fn line(text: &str) -> Input {
     Input::Line(text.into())
 }
 
-fn offer(transfer: u32, direction: Direction, asks: bool) -> Notice {
+fn offer(transfer: u32, direction: Direction, _asks: bool) -> Notice {
     Notice::Offer {
         transfer,
         direction,
@@ -14,15 +16,15 @@ fn offer(transfer: u32, direction: Direction, asks: bool) -> Notice {
         more: 2,
         files: 240,
         folders: 12,
-        bytes: 3 << 30,
+        bytes: Some(3 << 30),
         clashes: Some(3),
         free: Some(1 << 30),
-        asks,
+        was: None,
     }
 }
 
 fn sent(id: u64, text: &str) -> Notice {
-    Notice::Sent { id, text: text.into(), action: false }
+    Notice::Sent { id, text: text.into(), action: false, waiting: false }
 }
 
 fn shows(screen: &TestTerminal, text: &str) -> bool {
@@ -105,7 +107,7 @@ fn yes_in_full_is_chat_and_so_is_y_without_an_offer() {
     screen.enter("y");
     screen.notice(offer(7, Direction::In, true));
     screen.enter("yes of course");
-    screen.notice(Notice::Declined { transfer: 7, reason: "".into(), by_peer: false });
+    screen.notice(Notice::Declined { transfer: 7, by: Side::Own, reason: Reason::User, detail: "".into() });
     screen.enter("n");
     screen.notice(offer(8, Direction::Out, false));
     screen.enter("y");
@@ -201,7 +203,7 @@ fn another_key_waves_the_question_away_and_counts() {
 fn quitting_asks_nothing_once_the_transfers_ended() {
     let mut screen = TestTerminal::connected(80, 24);
     screen.notice(offer(8, Direction::Out, false));
-    screen.notice(Notice::Cancelled { transfer: 8, reason: "".into(), by_peer: true });
+    screen.notice(Notice::Cancelled { transfer: 8, by: Side::Peer, reason: Reason::User, detail: "".into() });
     screen.enter("/exit");
     assert_eq!(screen.given(), [line("/exit")]);
 }
@@ -270,11 +272,11 @@ fn the_peer_never_gets_at_the_clipboard() {
 fn the_status_row_says_how_long_the_connection_is_lost() {
     let mut screen = TestTerminal::connected(80, 24);
     assert_eq!(screen.view.wake_at(screen.now.at), None);
-    screen.notice(Notice::Lost { reason: "reset".into(), waiting: 2 });
+    screen.notice(Notice::Lost { reason: "reset".into(), lines: 2, transfers: 0 });
     screen.pass(Duration::from_secs(12));
     assert!(screen.rows().iter().any(|row| row == "-- [known] bob, lost for 12 s, reconnecting"));
     assert_eq!(screen.view.wake_at(screen.now.at), Some(screen.now.at + TICK));
-    screen.notice(Notice::Reconnected { resent: 2 });
+    screen.notice(Notice::Reconnected { resent: 2, restarted: false });
     assert_eq!(screen.view.wake_at(screen.now.at), None);
 }
 
