@@ -109,10 +109,14 @@ struct Transfer {
     /// The receiver knows the offer from an earlier connection: it says by RESTART where it stands.
     awaits_restart: bool,
     accepted: Option<(Position, Digest)>,
-    /// The latest BEGIN, on whatever connection.
-    begun: Option<Position>,
+    /// The last of ACCEPT, BEGIN and RECEIVED up to the last loss: RESTART is not below it.
+    floor: Position,
+    /// The latest RECEIVED of this connection.
+    told: Option<Position>,
     /// The furthest that was sent or that the receiver named, on whatever connection.
     reached: Position,
+    /// Where data goes on upon this connection; 0 before that.
+    start: Position,
     received: Position,
     course: Course,
     complete: bool,
@@ -124,6 +128,7 @@ impl Transfer {
     /// Data goes on at `position`, if the receiver's digest of the file before it is right.
     fn go_on(&mut self, place: Place, position: Position, digest: Digest) {
         self.reached = self.reached.max(position);
+        self.start = position;
         self.course = match place {
             Place::File { offset: 1.., .. } => Course::Check(position, digest),
             _ => Course::Start(Start { position, source: None }),
@@ -219,12 +224,16 @@ impl Uploads {
         self.shared.change(|state| {
             let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
             let Some(files) = &upload.files else { return Ok(()) };
+            if upload.accepted.is_some() {
+                return Err(ProtocolError::WrongTime("ACCEPT", transfer));
+            }
             if !upload.awaits_restart && state.queue.as_ref().is_some_and(|queue| queue.has_list(transfer)) {
                 return Err(ProtocolError::WrongTime("ACCEPT", transfer));
             }
             let place = data_place(&files.list, position, &digest);
             let place = place.ok_or(ProtocolError::Position("ACCEPT", transfer))?;
             upload.accepted = Some((position, digest));
+            upload.floor = position;
             upload.received = upload.received.max(position);
             if !upload.awaits_restart {
                 upload.go_on(place, position, digest);
@@ -255,9 +264,7 @@ impl Uploads {
                 return Ok(());
             };
             let place = data_place(&files.list, position, &digest).ok_or(wrong.clone())?;
-            let least =
-                upload.begun.map_or(accepted, |begun| if begun < accepted { begun } else { begun.max(accepted) });
-            if position < least || position > upload.reached.max(accepted) {
+            if position < upload.floor || position > upload.reached.max(accepted) {
                 return Err(wrong);
             }
             upload.received = position;
@@ -275,6 +282,7 @@ impl Uploads {
             let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue) else { return Ok(()) };
             queue.peer_received(transfer, position)?;
             upload.received = position;
+            upload.told = Some(position);
             Ok(())
         })
     }
@@ -287,7 +295,9 @@ impl Uploads {
         self.shared.change(|state| {
             let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
             let sent = state.queue.as_ref().and_then(|queue| queue.sent(transfer));
-            let reached = upload.reached.max(sent.map_or(0, |(_, reached)| reached));
+            // COMPLETE that is sent again after a resume comes without RESTART.
+            let before = if upload.awaits_restart { upload.reached } else { upload.start };
+            let reached = before.max(sent.map_or(0, |(_, reached)| reached));
             if upload.files.as_ref().is_none_or(|files| reached < files.list.end()) {
                 return Err(ProtocolError::WrongTime("COMPLETE", transfer));
             }
@@ -328,9 +338,10 @@ impl Uploads {
             state.connection += 1;
             for (transfer, upload) in &mut state.transfers {
                 if let Some((begun, reached)) = queue.sent(*transfer) {
-                    upload.begun = Some(begun);
+                    upload.floor = upload.told.map_or(begun, |told| told.max(begun));
                     upload.reached = upload.reached.max(reached);
                 }
+                (upload.told, upload.start) = (None, 0);
                 upload.awaits_restart = true;
                 upload.course = Course::Wait;
             }

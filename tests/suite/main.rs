@@ -39,5 +39,4 @@ mod tampering;
 mod terminal;
 mod transfer_faults;
 mod transfers;
-#[cfg(any())]
 mod vectors;
