@@ -14,9 +14,10 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 const MEASURED: Duration = Duration::from_millis(300);
 /// Measurements kept of one transfer: four a second over the window, and one to measure from.
 const SAMPLES: usize = 24;
-/// Columns of a name, and cells of the bar itself: at least and, where there is room, at most.
+/// Columns of a name: at least and, where there is room, at most.
 const NAME: (usize, usize) = (8, 32);
-const CELLS: (usize, usize) = (10, 40);
+/// Cells of the bar itself. A wider one wraps when the terminal becomes narrower, which leaves rows of the block behind.
+const CELLS: usize = 10;
 
 /// Where a transfer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,8 +234,8 @@ impl OpenTransfer {
             parts.retain(|(rank, _)| Some(*rank) != worst);
         }
         // The bar takes what is left, so that it is as long as the terminal allows.
-        let cells = (room + 1).saturating_sub(length(&parts) + 3).min(CELLS.1);
-        if let Some(total) = self.total.filter(|_| cells >= CELLS.0) {
+        let cells = (room + 1).saturating_sub(length(&parts) + 3).min(CELLS);
+        if let Some(total) = self.total.filter(|_| cells >= CELLS) {
             let filled = usize::from(format::percent(self.bytes, total)) * cells / 100;
             parts.insert(0, (5, format!("[{}{}]", "#".repeat(filled), "-".repeat(cells - filled))));
         }
@@ -312,8 +313,8 @@ mod tests {
         let start = Instant::now();
         let now = start + Duration::from_secs(3);
         let transfers = moving(start);
-        assert_eq!(texts(&transfers, 39, 4, now), ["↓ 3 photos   30% 1.0 MiB/s"]);
-        let wide = "↓ 3 photos  [############----------------------------]  30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files";
+        assert_eq!(texts(&transfers, 39, 4, now), ["↓ 3 photos   30% 1.0 MiB/s 0:07 left"]);
+        let wide = "↓ 3 photos  [###-------]  30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files";
         assert_eq!(texts(&transfers, 199, 4, now), [wide]);
         for limit in 1..130 {
             let rows = transfers.rows(PLAIN, limit, 4, now);

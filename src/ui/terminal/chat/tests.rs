@@ -122,7 +122,7 @@ const FORGED: [&str; 4] = ["14:05 ¦ zqx you are safe", "¦ zqx is verified", "1
 
 #[test]
 fn no_row_of_a_peers_text_begins_where_the_programs_do_at_any_width() {
-    for columns in [10, 14, 19, 20, 24, 30, 39, 40, 57, 80, 132, 200] {
+    for columns in [20, 21, 24, 27, 30, 39, 40, 57, 64, 80, 132, 200] {
         for forged in FORGED {
             let mut terminal = vt100::Parser::new(6000, columns, 0);
             let mut chat = Chat::new(Style { colour: false }, "alice", Verbosity::Normal);

@@ -65,15 +65,6 @@ fn no_message_is_lost_and_no_row_of_the_block_left_behind() {
 }
 
 #[test]
-fn the_terminal_wraps_the_chat_itself() {
-    let mut screen = TestTerminal::connected(20, 20);
-    let wrapped = |screen: &TestTerminal| (0..20).filter(|&row| screen.terminal.screen().row_wrapped(row)).count();
-    let before = wrapped(&screen);
-    screen.hear(&"long ".repeat(20));
-    assert_eq!(wrapped(&screen) - before, 5, "{:#?}", screen.rows());
-}
-
-#[test]
 fn rows_of_the_block_are_never_wrapped_and_autowrap_is_back_on_after_it() {
     let mut screen = TestTerminal::connected(30, 10);
     screen.typed(&"日本👩‍👩‍👧e\u{301}x ".repeat(6));

@@ -47,6 +47,8 @@ fn undelivered_lines_are_counted_until_the_peer_has_them() {
     let status = |screen: &TestTerminal| screen.rows().iter().rev().find(|row| row.starts_with("-- ")).unwrap().clone();
     screen.notice(sent(1, "a"));
     screen.notice(sent(2, "b"));
+    assert_eq!(status(&screen), "-- [known] bob, connected");
+    screen.pass(Duration::from_secs(2));
     assert_eq!(status(&screen), "-- [known] bob, connected, 2 not delivered");
     screen.notice(Notice::Delivered { id: 1 });
     assert_eq!(status(&screen), "-- [known] bob, connected, 1 not delivered");
@@ -92,50 +94,25 @@ fn a_paste_of_many_lines_is_one_message() {
 }
 
 #[test]
-fn y_and_n_answer_the_only_open_offer() {
-    for (typed, command) in [("y", "/accept 7"), ("n", "/decline 7"), ("Y", "/accept 7")] {
+fn one_word_and_enter_answer_the_oldest_question() {
+    for (typed, yes) in [("y", true), ("yes", true), ("n", false), ("No", false)] {
         let mut screen = TestTerminal::connected(80, 24);
-        screen.notice(offer(7, Direction::In, true));
+        screen.asks(3, 7, "photos");
+        screen.asks(4, 9, "music");
         screen.enter(typed);
-        assert_eq!(screen.given(), [line(command)]);
+        assert_eq!(screen.given(), [Input::Answer { id: 3, yes }], "{typed}");
     }
 }
 
 #[test]
-fn yes_in_full_is_chat_and_so_is_y_without_an_offer() {
+fn only_a_line_that_was_begun_after_the_question_answers_it() {
     let mut screen = TestTerminal::connected(80, 24);
-    screen.enter("y");
-    screen.notice(offer(7, Direction::In, true));
-    screen.enter("yes of course");
-    screen.notice(Notice::Declined { transfer: 7, by: Side::Own, reason: Reason::User, detail: "".into() });
-    screen.enter("n");
-    screen.notice(offer(8, Direction::Out, false));
-    screen.enter("y");
-    assert_eq!(screen.given(), [line("y"), line("yes of course"), line("n"), line("y")]);
-}
-
-#[test]
-fn y_with_two_open_offers_asks_which() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.notice(offer(7, Direction::In, true));
-    screen.notice(offer(8, Direction::In, true));
-    screen.enter("y");
+    screen.typed("y");
+    screen.asks(3, 7, "photos");
+    screen.key(Key::Enter);
     assert_eq!(screen.given(), []);
-    assert!(shows(&screen, "offers 7 and 8 are open"));
-}
-
-#[test]
-fn an_offer_says_who_what_how_big_free_space_and_clashes() {
-    let mut screen = TestTerminal::connected(100, 24);
-    screen.notice(offer(7, Direction::In, true));
-    let text = screen.rows().join("\n");
-    for part in [
-        "bob offers photos and 2 more: 240 files in 12 folders, 3.0 GiB (transfer 7)",
-        "only 1.0 GiB free here, 3 names exist already",
-        "y or n and Enter",
-    ] {
-        assert!(text.contains(part), "{part}\n{text}");
-    }
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), [Input::Answer { id: 3, yes: true }]);
 }
 
 #[test]
@@ -161,51 +138,6 @@ fn ctrl_c_twice_too_slowly_or_with_a_key_between_does_not_leave() {
     screen.key(Key::Left);
     screen.key(Key::Interrupt);
     assert_eq!(screen.given(), []);
-}
-
-#[test]
-fn leaving_with_transfers_asks_first() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.notice(offer(8, Direction::Out, false));
-    screen.enter("/quit");
-    assert!(shows(&screen, "1 transfer open"));
-    screen.key(Key::Insert('n'));
-    assert_eq!(screen.given(), []);
-    screen.key(Key::DeleteOrQuit);
-    screen.key(Key::Insert('y'));
-    assert_eq!(screen.given(), [line("/quit")]);
-    // The second time is meant.
-    screen.enter("/quit");
-    assert_eq!(screen.given(), [line("/quit")]);
-}
-
-#[test]
-fn ctrl_c_with_transfers_asks_and_a_third_is_the_answer() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.notice(offer(8, Direction::Out, false));
-    screen.key(Key::Interrupt);
-    screen.key(Key::Interrupt);
-    assert_eq!(screen.given(), []);
-    screen.key(Key::Interrupt);
-    assert_eq!(screen.given(), [Input::Interrupt]);
-}
-
-#[test]
-fn another_key_waves_the_question_away_and_counts() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.notice(offer(8, Direction::Out, false));
-    screen.enter("/quit");
-    screen.enter("hello");
-    assert_eq!(screen.given(), [line("hello")]);
-}
-
-#[test]
-fn quitting_asks_nothing_once_the_transfers_ended() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.notice(offer(8, Direction::Out, false));
-    screen.notice(Notice::Cancelled { transfer: 8, by: Side::Peer, reason: Reason::User, detail: "".into() });
-    screen.enter("/exit");
-    assert_eq!(screen.given(), [line("/exit")]);
 }
 
 #[test]
