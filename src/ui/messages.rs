@@ -174,7 +174,7 @@ impl Messages {
                 self.transfers.remove(transfer);
                 text
             }
-            Notice::Trust { peer, trust } => format!("{} is now {}", peer.name(), trust.word()),
+            Notice::Trust { peer, trust } => format!("peer {} is now {}", peer.name(), trust.word()),
             Notice::Info(info) => self::info(info),
             Notice::Lost { reason, lines, transfers } => {
                 let waiting = waiting(*lines, *transfers);

@@ -254,7 +254,7 @@ fn loss_and_end_are_told() {
         "-- leaving when all is done; 1 transfer waits\n--   /quit again leaves at once, /stay stays\n"
     );
     let trust = Notice::Trust { peer: peer("bob"), trust: Trust::Verified };
-    assert_eq!(said([trust]), "-- bob is now verified\n");
+    assert_eq!(said([trust]), "-- peer bob is now verified\n");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn check_margins(terminal: &vt100::Parser, columns: u16) {
         assert!(width(before) >= indent, "{columns}: {row:?}");
         // Right after a mark stands a word of the program, or a deeper indent.
         let bare = before.trim_end().ends_with(PROGRAM_MARK);
-        assert!(!bare || before.ends_with("  "), "{columns}: {row:?}");
+        assert!(!bare || before.ends_with("  "), "{columns}: {row:?} of {:?}", screen.contents());
         // Blanks of the width of a time and a mark alone are the indent of nothing that the program writes.
         assert!(!before.trim().is_empty() || before.len() != 6, "{columns}: {row:?}");
     }
