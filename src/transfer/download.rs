@@ -23,12 +23,14 @@ pub use super::staging::OnClash;
 use super::Report;
 use super::flow_control::{FlowControl, Opening};
 use super::manifest::Manifest;
+use super::staging::partials::recover;
 use crate::keys::PublicKey;
 use crate::protocol::frame::{Digest, Offer, Position, Reason, TransferId};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use worker::{Order, Worker};
@@ -141,6 +143,7 @@ impl Downloads {
     /// When no thread can be made.
     pub fn start(settings: Settings, flow: Arc<FlowControl>, report: Report<DownloadReport>) -> io::Result<Self> {
         ignore_size_signal()?;
+        recover_once(&settings)?;
         let (orders, incoming) = mpsc::channel();
         let worker = Worker::new(Arc::new(settings), Arc::clone(&flow), report, orders.clone(), incoming);
         let worker = thread::Builder::new().name("download".into()).spawn(move || worker.run())?;
@@ -194,11 +197,21 @@ impl Drop for Downloads {
     }
 }
 
+/// What an earlier run left half published is finished without the peer, once a run of the program.
+fn recover_once(settings: &Settings) -> io::Result<()> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::Relaxed) {
+        let data_dir = settings.data_dir.clone();
+        thread::Builder::new().name("download recover".into()).spawn(move || recover(&data_dir))?;
+    }
+    Ok(())
+}
+
 /// A file over the limit of this process (`ulimit -f`) must fail alone, not end the program by SIGXFSZ.
 fn ignore_size_signal() -> io::Result<()> {
     #[cfg(unix)]
     {
-        static SEEN: std::sync::OnceLock<Arc<std::sync::atomic::AtomicBool>> = std::sync::OnceLock::new();
+        static SEEN: OnceLock<Arc<AtomicBool>> = OnceLock::new();
         signal_hook::flag::register(libc::SIGXFSZ, Arc::clone(SEEN.get_or_init(Arc::default)))?;
     }
     Ok(())

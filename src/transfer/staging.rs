@@ -26,7 +26,7 @@ pub(crate) use claim::staging_name;
 pub(crate) use fs::Problem;
 pub(crate) use local_name::local_name;
 pub(crate) use publish::{Published, Totals};
-pub(super) use tree::write_all;
+pub(super) use tree::write_with_holes;
 
 use super::manifest::{Manifest, Step, Walk};
 use crate::keys::PublicKey;

@@ -7,14 +7,12 @@ use super::open::Opened;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
 use crate::transfer::manifest::Manifest;
-use crate::transfer::staging::{Part, Problem, Staging, prefix_digest, space, write_all};
+use crate::transfer::staging::{Part, Problem, Staging, prefix_digest, space, write_with_holes};
 use std::fs::File;
-use std::io::{self, IoSlice, Seek, SeekFrom};
+use std::io::{self, Seek};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A chunk of zeros of at least this size is not written: the file gets a hole.
-const HOLE: usize = 4_096;
 /// A stream's end is not known, so the disk is looked at after so many bytes.
 const STREAM_LOOK: u64 = 64 << 20;
 /// A stream ends when less than this, or than a twentieth of the disk, is left.
@@ -254,15 +252,15 @@ impl Writer {
     }
 
     fn put(&mut self, chunks: &[Piece], digest: &Digest) -> Result<Result<(), String>, Broken> {
-        let mut slices: Vec<_> = chunks.iter().filter_map(data_of).map(IoSlice::new).collect();
+        let chunks: Vec<_> = chunks.iter().filter_map(data_of).collect();
         let mut hasher = blake3::Hasher::new();
-        for slice in &slices {
-            hasher.update(slice);
+        for chunk in &chunks {
+            hasher.update(chunk);
         }
         if hasher.finalize() != blake3::Hash::from(*digest) {
             return Ok(Err(DIFFERS.to_owned()));
         }
-        let put = self.staging.put(&mut slices, digest);
+        let put = self.staging.put(&chunks, digest);
         self.one_file(put)
     }
 
@@ -275,25 +273,6 @@ impl Writer {
 }
 
 const DIFFERS: &str = "what arrived differs from what was sent";
-
-/// Writes chunks with one call where none is all zeros.
-fn write_with_holes(mut file: &File, chunks: &[&[u8]]) -> io::Result<()> {
-    for run in chunks.chunk_by(|a, b| is_hole(a) == is_hole(b)) {
-        if run.first().is_some_and(|first| is_hole(first)) {
-            let len: i64 = run.iter().map(|data| i64::try_from(data.len()).unwrap_or(0)).sum();
-            file.seek(SeekFrom::Current(len))?;
-        } else {
-            let mut slices: Vec<_> = run.iter().map(|data| IoSlice::new(data)).collect();
-            write_all(file, &mut slices)?;
-        }
-    }
-    Ok(())
-}
-
-fn is_hole(data: &[u8]) -> bool {
-    // Most data shows at its first bytes that it is none.
-    data.len() >= HOLE && data.chunks(64).all(|chunk| chunk.iter().all(|byte| *byte == 0))
-}
 
 fn data_of(piece: &Piece) -> Option<&[u8]> {
     if let Piece::Chunk { record, .. } = piece { Some(record.chunk_data()) } else { None }

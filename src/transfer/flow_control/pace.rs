@@ -79,7 +79,7 @@ fn worth(rate: u64, time: Duration) -> u64 {
     rate.saturating_mul(micros) / 1_000_000
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests {
     use super::*;
 

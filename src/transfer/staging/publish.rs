@@ -109,7 +109,7 @@ impl Staging {
         Ok(Totals { path: pass.first.unwrap_or_else(default), ..pass.totals })
     }
 
-    fn begin_publishing(&mut self, on_clash: OnClash) -> Result<(), Problem> {
+    pub(super) fn begin_publishing(&mut self, on_clash: OnClash) -> Result<(), Problem> {
         let path = self.path();
         if self.is_received() {
             self.reach_end()?;

@@ -7,9 +7,11 @@ use super::{Level, Staging, part_name, remove_any};
 use crate::protocol::frame::Digest;
 use crate::transfer::manifest::{self, Step};
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
+/// A chunk of zeros of at least this size is not written: the file gets a hole.
+const HOLE: usize = 4_096;
 /// What the owner may do with a file until it is whole.
 const LENT: u16 = 0o600;
 
@@ -83,7 +85,7 @@ impl Staging {
     }
 
     /// Puts a whole file into the tree, its digest checked before.
-    pub(in crate::transfer) fn put(&mut self, data: &mut [IoSlice<'_>], digest: &Digest) -> Result<(), Problem> {
+    pub(in crate::transfer) fn put(&mut self, data: &[&[u8]], digest: &Digest) -> Result<(), Problem> {
         let index = self.next()?;
         let (path, Some(file)) = (self.path_of(index), self.manifest.file(index)) else { return Ok(()) };
         let default = local_name(file.name, file.folder.is_none());
@@ -91,7 +93,12 @@ impl Staging {
         let make = |name: &str| create_file(dir, name, file.meta.mode);
         let made = make_under(&default, false, make, |name| dir.symlink_metadata(name).is_ok());
         let (made, name) = made.map_err(Problem::at(&path))?;
-        let written = write_all(&made, data).and_then(|()| self.finish_file(&made, file.meta));
+        let written = write_with_holes(&made, data).and_then(|()| {
+            if data.last().is_some_and(|last| is_hole(last)) {
+                made.set_len(data.iter().map(|data| len_of(data)).sum())?;
+            }
+            self.finish_file(&made, file.meta)
+        });
         if let Err(error) = written {
             let _ = dir.remove_file(&name);
             return Err(Problem::at(path)(error));
@@ -161,7 +168,30 @@ fn no_folder(path: PathBuf) -> Problem {
     Problem::at(path)(io::Error::new(io::ErrorKind::AlreadyExists, "its folder could not be made"))
 }
 
-pub(in crate::transfer) fn write_all(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+/// Writes chunks with one call where none is all zeros; what is gets a hole, also at the end, where the length is not set.
+pub(in crate::transfer) fn write_with_holes(mut file: &File, chunks: &[&[u8]]) -> io::Result<()> {
+    for run in chunks.chunk_by(|a, b| is_hole(a) == is_hole(b)) {
+        if run.first().is_some_and(|first| is_hole(first)) {
+            let len: u64 = run.iter().map(|data| len_of(data)).sum();
+            file.seek(SeekFrom::Current(i64::try_from(len).unwrap_or(i64::MAX)))?;
+        } else {
+            let mut slices: Vec<_> = run.iter().map(|data| IoSlice::new(data)).collect();
+            write_all(file, &mut slices)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_hole(data: &[u8]) -> bool {
+    // Most data shows at its first bytes that it is none.
+    data.len() >= HOLE && data.chunks(64).all(|chunk| chunk.iter().all(|byte| *byte == 0))
+}
+
+fn len_of(data: &[u8]) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
+}
+
+fn write_all(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         match file.write_vectored(slices) {
