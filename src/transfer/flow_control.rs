@@ -82,7 +82,6 @@ pub(crate) enum Piece {
     },
     Chunk {
         transfer: TransferId,
-        position: Position,
         record: Record,
     },
     End {
@@ -218,7 +217,7 @@ impl FlowControl {
             Some(Route::Running(running)) => {
                 running.chunk(transfer, position, len)?;
                 state.credit.came(bytes(len))?;
-                self.push(state, Piece::Chunk { transfer, position, record });
+                self.push(state, Piece::Chunk { transfer, record });
             }
             Some(route @ Route::Listing { .. }) => {
                 let complete = route.list_chunk(transfer, position, record.chunk_data())?;

@@ -1,5 +1,7 @@
 //! Real files, flow control and send queue; the peer's frames are played by the test.
 
+#![allow(clippy::as_conversions, reason = "sizes in these tests are small")]
+
 use super::*;
 use crate::channel::TAG;
 use crate::net::buffer::Record;
@@ -132,7 +134,7 @@ impl Fixture {
         }
     }
 
-    fn dest(&self) -> std::path::PathBuf {
+    fn dest(&self) -> PathBuf {
         self.temp.path().join("dest")
     }
 
@@ -143,7 +145,7 @@ impl Fixture {
     }
 
     /// The staging folder, by its name in DEST.
-    fn staged(&self) -> Vec<std::path::PathBuf> {
+    fn staged(&self) -> Vec<PathBuf> {
         let hidden = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with(".p2pchat-");
         let entries = fs::read_dir(self.dest()).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| hidden(path)).collect()

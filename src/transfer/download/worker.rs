@@ -14,12 +14,11 @@ use crate::transfer::flow_control::{FlowControl, Opening, Piece};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{Published, Staging};
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// What the worker is told.
 #[derive(Debug)]
@@ -84,6 +83,8 @@ pub(super) struct Worker {
     orders: Sender<Order>,
     incoming: Receiver<Order>,
     slots: BTreeMap<TransferId, Slot>,
+    /// Threads that remove folders.
+    removing: Vec<JoinHandle<()>>,
 }
 
 impl Worker {
@@ -94,7 +95,7 @@ impl Worker {
         orders: Sender<Order>,
         incoming: Receiver<Order>,
     ) -> Self {
-        Self { settings, flow, report, orders, incoming, slots: BTreeMap::new() }
+        Self { settings, flow, report, orders, incoming, slots: BTreeMap::new(), removing: Vec::new() }
     }
 
     pub(super) fn run(mut self) {
@@ -118,6 +119,10 @@ impl Worker {
                 Slot::Opening { cancelled, .. } => cancelled.store(true, Ordering::Release),
                 _ => {}
             }
+        }
+        for thread in self.removing {
+            // A panic was shown by the panic hook.
+            let _ = thread.join();
         }
     }
 
@@ -158,7 +163,7 @@ impl Worker {
             Order::Cancel { transfer, remove } => self.cancel(transfer, remove),
             Order::Acknowledged(transfer) => {
                 if let Some(Slot::Published(staging)) = self.slots.remove(&transfer) {
-                    remove(transfer, *staging, &self.report);
+                    self.remove(transfer, *staging);
                 }
             }
             Order::Stop => {}
@@ -219,7 +224,7 @@ impl Worker {
         };
         match fate {
             Fate::Leave => return drop(opened.staging.leave()),
-            Fate::Remove => return remove(transfer, opened.staging, &self.report),
+            Fate::Remove => return self.remove(transfer, opened.staging),
             Fate::Use => {}
         }
         let manifest: Arc<Manifest> = Arc::clone(&wanted.manifest);
@@ -239,11 +244,25 @@ impl Worker {
                 let fate = if removing { Fate::Remove } else { Fate::Leave };
                 self.slots.insert(transfer, Slot::Opening { wanted, on_clash, cancelled, fate });
             }
-            Some(Slot::Running { writer, .. }) if removing => remove(transfer, writer.into_staging(), &self.report),
+            Some(Slot::Running { writer, .. }) if removing => self.remove(transfer, writer.into_staging()),
             Some(Slot::Running { writer, .. }) => drop(writer.leave()),
             // What is published stays known, for the peer may offer the same again.
             Some(Slot::Published(_) | Slot::Looking | Slot::Looked(_)) | None => {}
         }
+    }
+
+    /// On a thread of its own, for a large folder takes long to remove.
+    fn remove(&mut self, transfer: TransferId, staging: Staging) {
+        let report = Arc::clone(&self.report);
+        let remove = move || {
+            if let Err(problem) = staging.remove() {
+                let text = format!("cannot remove what came of transfer {transfer}: {problem}");
+                report(transfer, DownloadReport::Warning { text });
+            }
+        };
+        self.removing.retain(|thread| !thread.is_finished());
+        // Without a thread it stays, and `p2pchat partials` shows it.
+        self.removing.extend(thread::Builder::new().name("download remove".into()).spawn(remove));
     }
 
     fn write(&mut self, batch: &mut Vec<Piece>) {
@@ -329,20 +348,6 @@ impl Worker {
             }
         }
     }
-}
-
-/// A large folder takes long to remove.
-fn remove(transfer: TransferId, staging: Staging, report: &Report<DownloadReport>) {
-    let report = Arc::clone(report);
-    let remove = move || {
-        if let Err(problem) = staging.remove() {
-            let text = format!("cannot remove what came of transfer {transfer}: {problem}");
-            report(transfer, DownloadReport::Warning { text });
-        }
-    };
-    let spawned: io::Result<_> = thread::Builder::new().name("download remove".into()).spawn(remove);
-    // Without a thread it stays, and `p2pchat partials` shows it.
-    drop(spawned);
 }
 
 fn transfer_of(piece: &Piece) -> Option<TransferId> {

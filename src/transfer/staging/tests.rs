@@ -1,5 +1,7 @@
 //! Real folders: what a run leaves wherever it ends, what others put in its way, and what stands in DEST in the end.
 
+#![allow(clippy::as_conversions, reason = "sizes in these tests are small")]
+
 use super::*;
 use crate::transfer::Name;
 use crate::transfer::manifest::{Builder, Meta};
