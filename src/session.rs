@@ -20,7 +20,6 @@ mod uploads;
 mod tests;
 
 pub use action::Action;
-pub(crate) use delivery::QUEUE_MOST;
 pub use end::SessionEnd;
 pub use numbers::RunNumbers;
 pub use transfer_notices::names_page;
@@ -82,18 +81,6 @@ pub struct PeerContext {
     pub next_transfer: TransferId,
     /// This side opened the first connection of the session: its offers have odd numbers.
     pub initiator: bool,
-}
-
-/// How many control frames a session holds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Held {
-    /// Own ones that wait for the window.
-    pub(crate) queued: usize,
-    /// Own ones that wait for their acknowledgement.
-    pub(crate) unacknowledged: usize,
-    /// The peer's that are not handed on.
-    pub(crate) pending: usize,
-    pub(crate) pending_bytes: usize,
 }
 
 /// What has to wait for the peer or the frontend.
@@ -329,12 +316,6 @@ impl Session {
         if let Some(acknowledged) = self.incoming.hand_on(seq) {
             self.actions.push(Action::Ack(acknowledged));
         }
-    }
-
-    /// What is held for the wire, for tests of its bounds.
-    pub(crate) fn held(&self) -> Held {
-        let ((queued, unacknowledged), (pending, pending_bytes)) = (self.outgoing.held(), self.incoming.held());
-        Held { queued, unacknowledged, pending, pending_bytes }
     }
 
     /// Sends what may go, and sees whether leaving is complete. Ends every event.

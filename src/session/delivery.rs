@@ -119,9 +119,9 @@ impl Outgoing {
         self.queue.len() >= QUEUE_MOST
     }
 
-    /// Frames that wait for the window, and for their acknowledgement.
-    pub(super) fn held(&self) -> (usize, usize) {
-        (self.queue.len(), self.unacknowledged.len())
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
     }
 
     /// All that the peer is not known to have, oldest first, and whether it may have it.
@@ -191,11 +191,6 @@ impl Incoming {
     /// Whether all that came in is handed on.
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_empty()
-    }
-
-    /// Frames and bytes that are not handed on.
-    pub(super) fn held(&self) -> (usize, usize) {
-        (self.pending.len(), self.pending_bytes)
     }
 
     /// What to acknowledge on a new connection.

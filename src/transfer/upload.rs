@@ -82,7 +82,6 @@ struct Files {
     list: Arc<Manifest>,
     encoded: Arc<[u8]>,
     roots: Roots,
-    offer: Offer,
 }
 
 /// What the worker has to do for a transfer on this connection.
@@ -95,7 +94,7 @@ enum Course {
     Check(Position, Digest),
     /// A thread does that.
     Checking,
-    Start(Start),
+    Start(Box<Start>),
     Send,
     /// All is pushed.
     Sent,
@@ -131,7 +130,7 @@ impl Transfer {
         self.start = position;
         self.course = match place {
             Place::File { offset: 1.., .. } => Course::Check(position, digest),
-            _ => Course::Start(Start { position, source: None }),
+            _ => Course::Start(Box::new(Start { position, source: None })),
         };
     }
 }
@@ -402,7 +401,7 @@ impl Shared {
         let offer = list.offer(&encoded);
         let more = u32::try_from(list.tops().count().saturating_sub(1)).unwrap_or(u32::MAX);
         let name = list.first_name().to_owned();
-        let files = Files { list: Arc::new(list), encoded: encoded.into(), roots, offer: offer.clone() };
+        let files = Files { list: Arc::new(list), encoded: encoded.into(), roots };
         upload.files = Some(Arc::new(files));
         Some(UploadReport::Scanned { offer, name, more, left_out })
     }

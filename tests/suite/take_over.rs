@@ -156,7 +156,7 @@ fn what_was_left_for_one_key_goes_to_nobody_else() {
 #[test]
 fn an_own_offer_goes_on_by_itself_when_the_receiver_was_restarted() {
     let (ana_home, ben_home) = (Home::new(), Home::new());
-    let content: Vec<u8> = (0..LARGE).map(|byte| (byte * 31 >> 7) as u8).collect();
+    let content: Vec<u8> = (0..LARGE).map(|byte| ((byte * 31) >> 7) as u8).collect();
     let file = ben_home.file("large", &content);
     let mut old = ana_home.listen("ana", &["--accept", "always"]);
     let relay = Relay::slow(old.addr(), RATE);

@@ -269,7 +269,7 @@ def start_transfers(chat):
             file.truncate(2 << 30)
     chat.keys("/send big.bin", "Enter")
     chat.peer.say(f"/send {chat.peer.folder}/big.bin")
-    until("offer", lambda: "bob offers big.bin" in chat.everything())
+    until("offer", lambda: re.search(r"y or n\? take \[\d+\] big", chat.screen()))
     chat.keys("y", "Enter")
     until("two bars", lambda: len(re.findall(r"^[↑↓] \d+ .*%", chat.screen(), re.M)) == 2)
 
@@ -400,13 +400,13 @@ def leaving_with_transfers():
     """Leaving asks while something is on its way."""
     with Chat() as chat:
         start_transfers(chat)
-        chat.keys("C-c", "C-c")
-        until("question", lambda: "leave now? y/n" in chat.screen())
-        chat.keys("n")
-        until("the question to go", lambda: "leave now?" not in chat.screen())
+        chat.keys("/quit", "Enter")
+        until("question", lambda: "y or n? leave when" in chat.screen())
+        chat.keys("n", "Enter")
+        until("the question to go", lambda: "leave when" not in chat.screen())
         if not chat.child():
             raise Failure("it left without an answer")
-        chat.keys("C-c", "C-c", "C-c")
+        chat.keys("/quit", "Enter", "/quit", "Enter")
         chat.check_sane("an answer")
 
 
@@ -417,7 +417,7 @@ def idle():
         before = wakes(chat.pid)
         time.sleep(6)
         after = wakes(chat.pid)
-        for name in ("face", "input", "notices"):
+        for name in ("frontend", "input", "notices"):
             if before[name] != after[name]:
                 raise Failure(f"thread {name} woke {after[name] - before[name]} times in 6 s")
 

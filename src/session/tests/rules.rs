@@ -154,9 +154,9 @@ fn a_peer_that_asks_on_and_acknowledges_no_answer_breaks_the_protocol() {
             assert_eq!(error, ProtocolError::AnswersIgnored);
             break;
         }
-        held = side.session.held().queued;
+        held = side.session.outgoing.queued();
     }
-    assert!(held <= QUEUE_MOST);
+    assert!(held <= delivery::QUEUE_MOST);
 }
 
 #[test]

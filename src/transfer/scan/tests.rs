@@ -100,7 +100,7 @@ fn names_that_linux_takes_are_listed_and_found_again_under_their_own() {
     }
     fs::write(root.join(odd), "odd").unwrap();
     fs::write(folder.join("below"), "below").unwrap();
-    let scan = scan(&[root.clone()]).unwrap();
+    let scan = scan(std::slice::from_ref(&root)).unwrap();
     let expected = [".p2pchat-file", "CON", "Jr.", "a\u{fffd}bcd (1)", "a\u{fffd}bcd", "bell\u{7}", "\u{fffd}/below"];
     let mut found = paths(&scan);
     found.sort();

@@ -1,5 +1,7 @@
 //! Real files, a real send queue, and the peer's answers played by the test.
 
+#![allow(clippy::as_conversions, reason = "the numbers of these tests are small constants")]
+
 use super::*;
 use crate::command::{self, Command, Entry};
 use crate::protocol::frame::{CHUNK_DATA, Control, Frame};

@@ -156,7 +156,7 @@ impl Worker {
                     && current
                     && let Course::Checking = upload.course
                 {
-                    upload.course = Course::Start(start);
+                    upload.course = Course::Start(Box::new(start));
                 }
             });
         };
@@ -211,9 +211,9 @@ impl Worker {
         let (Some(files), Some(work)) = (upload.files.clone(), &mut upload.work) else { return };
         let mut reported = Vec::new();
         while reported.len() < REPORTED
-            && let Some(sent) = work.sent.pop_front_if(|sent| sent.next <= upload.received)
+            && work.sent.front().is_some_and(|sent| sent.next <= upload.received)
         {
-            reported.push(sent);
+            reported.extend(work.sent.pop_front());
         }
         drop(state);
         let file = |sent: Sent| SentFile {

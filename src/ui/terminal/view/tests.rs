@@ -1,26 +1,9 @@
 use super::super::test_terminal::TestTerminal;
 use super::*;
-use crate::notice::Side;
-use crate::protocol::frame::Reason;
 use crate::ui::{Direction, PeerText};
 
 fn line(text: &str) -> Input {
     Input::Line(text.into())
-}
-
-fn offer(transfer: u32, direction: Direction, _asks: bool) -> Notice {
-    Notice::Offer {
-        transfer,
-        direction,
-        name: PeerText::new("photos"),
-        more: 2,
-        files: 240,
-        folders: 12,
-        bytes: Some(3 << 30),
-        clashes: Some(3),
-        free: Some(1 << 30),
-        was: None,
-    }
 }
 
 fn sent(id: u64, text: &str) -> Notice {
