@@ -179,7 +179,7 @@ fn an_own_offer_goes_on_by_itself_when_the_receiver_was_restarted() {
 #[test]
 fn the_same_files_again_after_the_senders_restart_need_no_second_consent() {
     let (ana_home, ben_home) = (Home::new(), Home::new());
-    let content: Vec<u8> = (0..LARGE).map(|byte| (byte * 17 >> 5) as u8).collect();
+    let content: Vec<u8> = (0..LARGE).map(|byte| ((byte * 17) >> 5) as u8).collect();
     let file = ben_home.file("large", &content);
     let mut ana = ana_home.listen("ana", &[]);
     let relay = Relay::slow(ana.addr(), RATE);

@@ -122,7 +122,7 @@ impl Worker {
                 }
                 Course::Start(_) => {
                     if let Course::Start(start) = std::mem::replace(&mut upload.course, Course::Send) {
-                        upload.work.get_or_insert_default().start(start);
+                        upload.work.get_or_insert_default().start(*start);
                     }
                 }
                 _ => {}
@@ -210,9 +210,7 @@ impl Worker {
         let Some(upload) = state.transfers.get_mut(&transfer) else { return };
         let (Some(files), Some(work)) = (upload.files.clone(), &mut upload.work) else { return };
         let mut reported = Vec::new();
-        while reported.len() < REPORTED
-            && work.sent.front().is_some_and(|sent| sent.next <= upload.received)
-        {
+        while reported.len() < REPORTED && work.sent.front().is_some_and(|sent| sent.next <= upload.received) {
             reported.extend(work.sent.pop_front());
         }
         drop(state);

@@ -1,6 +1,5 @@
 use super::super::test_terminal::TestTerminal;
 use super::*;
-use crate::ui::{Direction, PeerText};
 
 fn line(text: &str) -> Input {
     Input::Line(text.into())
