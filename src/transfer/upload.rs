@@ -130,6 +130,8 @@ impl Transfer {
         self.start = position;
         self.course = match place {
             Place::File { offset: 1.., .. } => Course::Check(position, digest),
+            // Nothing is left to send, BEGIN included.
+            Place::Done => Course::Sent,
             _ => Course::Start(Box::new(Start { position, source: None })),
         };
     }

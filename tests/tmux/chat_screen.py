@@ -369,6 +369,12 @@ def suspend():
         chat.settings_are_back("after all that")
 
 
+def enter_once_it_ended(chat):
+    """When the peer ends it, the screen stays until Enter on an empty line."""
+    until("the end", lambda: "Enter on an empty line leaves" in chat.screen())
+    chat.keys("Enter")
+
+
 ENDINGS = {
     "/quit": lambda chat: chat.keys("/quit", "Enter"),
     "Ctrl-D": lambda chat: chat.keys("C-d"),
@@ -376,8 +382,8 @@ ENDINGS = {
     "SIGTERM": lambda chat: os.kill(chat.pid, signal.SIGTERM),
     "SIGINT": lambda chat: os.kill(chat.pid, signal.SIGINT),
     "SIGHUP": lambda chat: os.kill(chat.pid, signal.SIGHUP),
-    "the peer's bye": lambda chat: chat.peer.say("/quit"),
-    "the peer's death": lambda chat: chat.peer.process.kill(),
+    "the peer's bye": lambda chat: (chat.peer.say("/quit"), enter_once_it_ended(chat)),
+    "the peer's death": lambda chat: (chat.peer.process.kill(), enter_once_it_ended(chat)),
     "a panic": lambda chat: chat.keys("/panic!", "Enter"),
 }
 

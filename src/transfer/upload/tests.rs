@@ -273,3 +273,15 @@ fn the_same_files_are_offered_again_under_another_number() {
     fixture.uploads.accepted(7, start, NO_DIGEST).unwrap();
     assert_eq!(fixture.data(7), (start, whole()));
 }
+
+#[test]
+fn nothing_is_sent_when_the_receiver_has_it_all() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    let end = fixture.uploads.manifest(1).unwrap().end();
+    fixture.uploads.accepted(1, end, NO_DIGEST).unwrap();
+    fixture.uploads.complete(1).unwrap();
+    assert!(matches!(fixture.report(1), UploadReport::Finished));
+    fixture.queue.ping(1);
+    assert!(fixture.queue.take(16).unwrap().bulk.is_empty());
+}

@@ -185,7 +185,7 @@ impl Worker {
         drop(state);
         let mut pieces = Vec::new();
         let mut failures = Vec::new();
-        while pieces.len() < room.min(TURN) && !(work.begun && work.position >= files.list.end()) {
+        while pieces.len() < room.min(TURN) && work.position < files.list.end() {
             let mut piece = queue.pool().take(transfer);
             work.fill(&files, &mut piece, &mut failures);
             pieces.push(piece);

@@ -76,6 +76,8 @@ impl View {
         if self.over {
             self.ended = Some(Ended::Leave);
         } else {
+            // Without a connection it takes effect at once, and no goodbye tells of it.
+            self.own_wish |= self.connection != super::ConnectionState::Connected;
             self.input_sender.send_now(Input::Line(line.into()));
         }
     }
