@@ -162,8 +162,13 @@ fn the_interactive_face_shows_it_and_obeys_nothing() {
     let mut ana = Pty::start(&home, &arguments);
     let addr = ana.addr();
     for name in names() {
-        let mut types = |line: &str| ana.keys(&format!("{line}\r"));
+        let mut types = |line: &str| {
+            // A line that is begun before the screen knows of the peer would stay in the editor.
+            ana.wait(|shown| shown.rows().iter().any(|row| row.starts_with("-- [")).then_some(()));
+            ana.keys(&format!("{line}\r"));
+        };
         visit(addr, &name, &mut types, own.to_str().unwrap());
+        ana.wait(|shown| shown.rows().iter().any(|row| row.starts_with("-- waiting")).then_some(()));
     }
     ana.keys("typed");
     ana.wait(|shown| {
