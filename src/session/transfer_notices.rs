@@ -49,7 +49,7 @@ pub(super) fn known_bytes(offer: &Offer) -> Option<u64> {
     (offer.bytes != STREAM_BYTES).then_some(offer.bytes)
 }
 
-/// A page of the paths and sizes in a list, from this file on (the first is 1), for [`Action::ShowNames`].
+/// A page of the paths and sizes in a list, from this file on (the first is 1), for [`super::Action::ShowNames`].
 pub fn names_page(manifest: &Manifest, transfer: TransferId, from: usize) -> Info {
     let total = manifest.file_count();
     let first = from.clamp(1, total.max(1)) - 1;

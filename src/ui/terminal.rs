@@ -7,7 +7,7 @@
 //! 2. The notices thread moves what the session posts into the same queue, progress as latest values. So the session
 //!    never waits for a terminal, and keys never wait behind notices.
 //! 3. The screen thread waits there, without a timer while nothing moves; hands keys and notices to the [`View`], which
-//!    knows what to show; and has the [`Screen`] turn that into one write a frame.
+//!    knows what to show; and has the screen turn that into one write a frame.
 //! 4. When the session's channel is closed, it prints what is left, takes the block away and restores the terminal.
 //!
 //! A terminal that takes no output blocks the screen thread alone: the session lives, answers pings, and acknowledges
