@@ -10,7 +10,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use p2pchat::channel::{Channel, Code, HELLO, Hello, KeyVerdict, Mode, Role, Terms, establish};
 use p2pchat::identity::Identity;
-use p2pchat::net::buffer::{LENGTH, OutChunk, Record};
+use p2pchat::net::buffer::{Bulk, LENGTH, Pool, Record};
 use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
 use std::cell::RefCell;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -28,7 +28,7 @@ fn seal(bencher: Bencher) {
     let (channel, _) = channels();
     let sealer = RefCell::new(channel.sealer);
     let mut chunk = full_chunk();
-    bencher.counter(BytesCount::new(CHUNK_DATA)).bench_local(|| sealer.borrow_mut().seal(chunk.record_mut()));
+    bencher.counter(BytesCount::new(CHUNK_DATA)).bench_local(|| sealer.borrow_mut().seal(record(&mut chunk)));
 }
 
 /// A full chunk that came in, opened where it lies.
@@ -36,12 +36,11 @@ fn seal(bencher: Bencher) {
 fn open(bencher: Bencher) {
     let (near, far) = channels();
     let (sealer, opener) = (RefCell::new(near.sealer), RefCell::new(far.opener));
-    let mut chunk = full_chunk();
     bencher
         .with_inputs(move || {
-            chunk.finish(HEADER, CHUNK_DATA);
-            sealer.borrow_mut().seal(chunk.record_mut()).unwrap();
-            let body = &chunk.record()[LENGTH..];
+            let mut chunk = full_chunk();
+            sealer.borrow_mut().seal(record(&mut chunk)).unwrap();
+            let body = &chunk.sealed()[LENGTH..];
             let mut record = Record::with_len(body.len());
             record.bytes_mut().copy_from_slice(body);
             record
@@ -78,7 +77,7 @@ fn encode_chunk_header(bencher: Bencher) {
 #[divan::bench]
 fn decode_chunk_header(bencher: Bencher) {
     let mut chunk = full_chunk();
-    let record = chunk.record_mut();
+    let record = record(&mut chunk);
     let frame = &record[LENGTH..record.len() - 16];
     bencher.bench_local(|| ChunkHeader::decode(divan::black_box(frame)).map(|(header, data)| (header, data.len())));
 }
@@ -95,11 +94,15 @@ fn line() -> Frame {
     Frame::Control { seq: 1, control: Control::Line { action: false, text } }
 }
 
-fn full_chunk() -> OutChunk {
-    let mut chunk = OutChunk::default();
-    chunk.room().fill(0x5a);
-    chunk.finish(HEADER, CHUNK_DATA);
+fn full_chunk() -> Bulk {
+    let mut chunk = Pool::<Bulk>::new(1).take(HEADER.transfer);
+    chunk.room()[..CHUNK_DATA].fill(0x5a);
+    chunk.chunk(HEADER.position, CHUNK_DATA);
     chunk
+}
+
+fn record(chunk: &mut Bulk) -> &mut [u8] {
+    chunk.records_mut().next().unwrap()
 }
 
 fn channels() -> (Channel, Channel) {

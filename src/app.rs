@@ -33,7 +33,6 @@ use crate::net::opening::DialCredentials;
 use crate::notice::{Notice, Posted};
 use crate::session::AcceptRule;
 use crate::text::SafeText;
-use crate::transfer::resume::Journals;
 use anyhow::Context;
 use code_prompt::{PromptOutcome, prompt_for_code};
 use config::{CodeSource, Config};
@@ -127,7 +126,7 @@ pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
 pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
     let data = identity::data_dir()?;
     let peers = KnownPeersFile::new(&data).read()?;
-    partials::carry_out(&partials::dir(&data), &peers, command)
+    Ok(partials::carry_out(&data, &peers, command))
 }
 
 /// The frontend and the signal handler run; no peer yet. (Fields are dropped in this order: the output ends with the sender of
@@ -147,8 +146,9 @@ impl Running {
             own_name: config.own_name,
             rules: config.rules,
             dir: config.dir,
-            journals: Journals::new(partials::dir(&config.data_dir)),
+            data_dir: config.data_dir,
             fsync: config.fsync,
+            identity: config.identity,
             peer_policy: config.peer_policy,
             events: sender,
             notices,
@@ -163,7 +163,7 @@ impl Running {
     }
 
     fn post(&self, notice: Notice) {
-        let _ = self.setup.notices.send(Posted { notice, settles: None });
+        let _ = self.setup.notices.send(Posted { notice, peer: None, display_seq: None });
     }
 
     /// Says what went wrong on the frontend, and ends.

@@ -194,7 +194,13 @@ pub struct Partials {
 pub enum PartialsCommand {
     /// List them (the default): they go on when the same peer sends the same again
     List,
-    /// Remove what is there of them; files that arrived whole stay
+    /// Move the files that arrived whole to their folder, and remove the rest
+    Keep {
+        /// Their ids in the list, or the first letters of them
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+    /// Remove what is there of them
     Remove {
         /// Their ids in the list, or the first letters of them
         #[arg(value_name = "ID", required_unless_present = "all")]

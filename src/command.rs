@@ -1,14 +1,14 @@
 //! What a typed line means: text for the peer, or a command to this program.
 //!
-//! EventLoop of the commands, their arguments and their help. Only lines of this side's own input come here; text of the peer
-//! never does. What begins like a command and is none is an error and never goes out: a mistyped `/send` shall not be chat.
+//! Owns the commands, their arguments and their help. Only lines of this side's own input come here; text of the peer
+//! never does. What begins like a command and is none is an error and never goes out: a mistyped `/send` must not be chat.
 
 mod paths;
 
 pub use paths::{SendArgs, SplitError};
 
 use crate::protocol::frame::LINE_TEXT;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// What a line means.
@@ -34,6 +34,10 @@ pub enum Command {
     Help,
     /// `/quit`, `/exit`
     Quit,
+    /// `/stay`: takes `/quit` back.
+    Stay,
+    /// `/again`: once the peer has left, listens or dials again.
+    Again,
     /// `/send PATH…`
     Send(SendArgs),
     /// `/accept [ID] [DEST]`
@@ -53,8 +57,12 @@ pub enum Command {
         /// Which transfer; the only one when not said.
         transfer: Option<u32>,
     },
-    /// `/transfers [ID]`: all of them, or the names in one.
-    Transfers(Option<u32>),
+    /// `/transfers [ID [FROM]]`: all of them, or names in one.
+    Transfers {
+        transfer: Option<u32>,
+        /// The number of the first file to name, from 1.
+        from: usize,
+    },
     /// `/verify`
     Verify,
     /// `/peer`
@@ -112,16 +120,16 @@ impl CommandError {
     }
 }
 
-/// Says what a line, without its end, or a pasted block of lines means.
+/// Says what a line, without its end, or a pasted block of lines means. `home` is what `~` means in paths.
 ///
 /// # Errors
 ///
-/// Everything that begins with one slash and is no well-formed command, and text that is too long to send.
-pub fn parse(line: &str) -> Result<Entry, CommandError> {
+/// Everything whose first character other than blanks is one slash and is no well-formed command, and text that is too long to send.
+pub fn parse(line: &str, home: Option<&Path>) -> Result<Entry, CommandError> {
     if line.trim().is_empty() {
         return Ok(Entry::Nothing);
     }
-    let Some(command) = line.strip_prefix('/') else { return say(line, false) };
+    let Some(command) = line.trim_start().strip_prefix('/') else { return say(line, false) };
     if command.starts_with('/') {
         return say(command, false);
     }
@@ -138,7 +146,7 @@ pub fn parse(line: &str) -> Result<Entry, CommandError> {
         return if text.is_empty() { Err(spec.bad("what do you do?")) } else { say(text, true) };
     }
     within_limit(line)?;
-    spec.command(rest.trim()).map(Entry::Command)
+    spec.command(rest.trim(), home).map(Entry::Command)
 }
 
 /// The names of all commands with their slash, sorted, for completion.
@@ -155,13 +163,15 @@ what you type goes to your peer; a line that begins with / is a command
   /accept [ID] [DEST]   take what is offered        /accept 2 ~/Downloads
   /decline [ID]         refuse what is offered
   /cancel [ID]          stop a transfer             /cancel 2
-  /transfers [ID]       what is on its way, or the names in one transfer
+  /transfers [ID [FROM]]  what is on its way, or names in one transfer
   /peer                 who is at the other end
   /verify               mark your peer as verified, if the numbers are equal
   /me TEXT              say what you do             /me waves
   /clear                clear the screen
   /help                 this
   /quit, /exit          finish what is on its way, then leave; twice: at once
+  /stay                 take /quit back
+  /again                when your peer has left: listen or dial again
 
   //text                sends /text
 without ID the only one that can be meant is taken";
@@ -181,6 +191,7 @@ fn within_limit(text: &str) -> Result<(), CommandError> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Accept,
+    Again,
     Cancel,
     Clear,
     Decline,
@@ -189,6 +200,7 @@ enum Kind {
     Peer,
     Quit,
     Send,
+    Stay,
     Transfers,
     Verify,
 }
@@ -200,8 +212,9 @@ struct Spec {
     usage: &'static str,
 }
 
-const SPECS: [Spec; 12] = [
+const SPECS: [Spec; 14] = [
     Spec { word: "accept", kind: Kind::Accept, usage: "/accept [ID] [DEST]" },
+    Spec { word: "again", kind: Kind::Again, usage: "/again" },
     Spec { word: "cancel", kind: Kind::Cancel, usage: "/cancel [ID]" },
     Spec { word: "clear", kind: Kind::Clear, usage: "/clear" },
     Spec { word: "decline", kind: Kind::Decline, usage: "/decline [ID]" },
@@ -211,7 +224,8 @@ const SPECS: [Spec; 12] = [
     Spec { word: "peer", kind: Kind::Peer, usage: "/peer" },
     Spec { word: "quit", kind: Kind::Quit, usage: "/quit" },
     Spec { word: "send", kind: Kind::Send, usage: "/send PATH…" },
-    Spec { word: "transfers", kind: Kind::Transfers, usage: "/transfers [ID]" },
+    Spec { word: "stay", kind: Kind::Stay, usage: "/stay" },
+    Spec { word: "transfers", kind: Kind::Transfers, usage: "/transfers [ID [FROM]]" },
     Spec { word: "verify", kind: Kind::Verify, usage: "/verify" },
 ];
 
@@ -220,23 +234,32 @@ impl Spec {
         CommandError::BadArgument { what: what.into(), usage: self.usage }
     }
 
-    fn command(&self, rest: &str) -> Result<Command, CommandError> {
+    fn command(&self, rest: &str, home: Option<&Path>) -> Result<Command, CommandError> {
         Ok(match self.kind {
             Kind::Send if rest.is_empty() => return Err(self.bad("what is to be sent?")),
-            Kind::Send => Command::Send(SendArgs::parse(rest, self.usage)),
+            Kind::Send => Command::Send(SendArgs::parse(rest, self.usage, home)),
             Kind::Accept => {
                 let (first, dest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 let transfer = if looks_like_id(first) { Some(self.id(first)?) } else { None };
                 let dest = if transfer.is_some() { dest.trim() } else { rest };
-                let dest = if dest.is_empty() { None } else { Some(paths::one(dest)) };
+                let dest = if dest.is_empty() { None } else { Some(paths::one(dest, home)) };
                 Command::Accept { transfer, dest }
             }
             Kind::Decline => Command::Decline { transfer: self.optional_id(rest)? },
             Kind::Cancel => Command::Cancel { transfer: self.optional_id(rest)? },
-            Kind::Transfers => Command::Transfers(self.optional_id(rest)?),
+            Kind::Transfers => {
+                let (id, from) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+                let from = self.optional_id(from.trim())?.unwrap_or(1);
+                Command::Transfers {
+                    transfer: self.optional_id(id)?,
+                    from: usize::try_from(from).unwrap_or(usize::MAX),
+                }
+            }
             _ if !rest.is_empty() => return Err(self.bad(format!("/{} takes no argument", self.word))),
             Kind::Help => Command::Help,
             Kind::Quit => Command::Quit,
+            Kind::Stay => Command::Stay,
+            Kind::Again => Command::Again,
             Kind::Verify => Command::Verify,
             Kind::Peer => Command::Peer,
             Kind::Clear => Command::Clear,

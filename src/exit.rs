@@ -24,8 +24,8 @@ pub enum Exit {
     Refused,
     /// The connection was lost and not regained.
     Lost,
-    /// A transfer that this side asked for failed.
-    Transfer,
+    /// Something that was asked for on this side was not done whole.
+    Incomplete,
     /// SIGHUP.
     Hangup,
     /// SIGINT.
@@ -44,7 +44,7 @@ impl Exit {
             Self::Unreachable => 3,
             Self::Refused => 4,
             Self::Lost => 5,
-            Self::Transfer => 6,
+            Self::Incomplete => 6,
             Self::Hangup => 129,
             Self::Interrupt => 130,
             Self::Terminate => 143,
@@ -60,11 +60,16 @@ impl Exit {
     pub fn of_ending(ending: &SessionEnd, signal: Option<Exit>) -> Self {
         match ending {
             SessionEnd::Signal => signal.unwrap_or(Self::Interrupt),
-            SessionEnd::Polite { failed: true, .. } => Self::Transfer,
-            SessionEnd::Polite { failed: false, .. } => Self::Polite,
+            SessionEnd::Polite { incomplete: true, .. } => Self::Incomplete,
+            SessionEnd::Polite { incomplete: false, .. } => Self::Polite,
             SessionEnd::Lost => Self::Lost,
             SessionEnd::Tampered | SessionEnd::ProtocolError => Self::Failure,
         }
+    }
+
+    /// This, or that an earlier conversation was incomplete, whichever is worse.
+    pub fn or_incomplete(self) -> Self {
+        if self == Self::Polite { Self::Incomplete } else { self }
     }
 
     /// For a listener that cannot listen.

@@ -344,43 +344,15 @@ mod tests {
     #[cfg(unix)]
     mod on_unix {
         use super::*;
-        use std::os::unix::fs::{PermissionsExt, symlink};
-
-        fn mode(path: &Path) -> u32 {
-            fs::metadata(path).unwrap().permissions().mode() & 0o7777
-        }
+        use std::os::unix::fs::symlink;
 
         #[test]
-        fn directory_and_file_are_their_owners_alone() {
-            let root = tempfile::tempdir().unwrap();
-            let dir = root.path().join("data");
-            Identity::load_or_create(&dir).unwrap();
-            assert_eq!((mode(&dir), mode(&dir.join(FILE))), (0o700, 0o600));
-        }
-
-        #[test]
-        fn a_file_that_others_can_touch_is_refused_with_the_way_out() {
-            for bits in [0o640, 0o604, 0o620, 0o601, 0o666] {
-                let dir = tempfile::tempdir().unwrap();
-                Identity::load_or_create(dir.path()).unwrap();
-                let path = dir.path().join(FILE);
-                fs::set_permissions(&path, fs::Permissions::from_mode(bits)).unwrap();
-                let refused = Identity::load_or_create(dir.path()).unwrap_err();
-                assert!(matches!(refused, IdentityError::Exposed { .. }), "{bits:o}");
-                assert!(refused.to_string().ends_with(&format!("\nchmod 600 {}", path.display())));
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-                Identity::load_or_create(dir.path()).unwrap();
-            }
-        }
-
-        #[test]
+        #[ignore = "gives a file away: needs root"]
         fn another_users_file_is_refused() {
             let dir = tempfile::tempdir().unwrap();
             Identity::load_or_create(dir.path()).unwrap();
-            // Only root can give a file away; for others there is nothing to see here.
-            if std::os::unix::fs::chown(dir.path().join(FILE), Some(12_345), None).is_ok() {
-                assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::Foreign { .. })));
-            }
+            std::os::unix::fs::chown(dir.path().join(FILE), Some(12_345), None).unwrap();
+            assert!(matches!(Identity::load_or_create(dir.path()), Err(IdentityError::Foreign { .. })));
         }
 
         #[test]

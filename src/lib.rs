@@ -42,7 +42,6 @@
 //! | [`transfer`] | manifests, flow control, the workers that read and write files |
 //! | [`keys`], [`identity`] | public keys and fingerprints; our key, in one private file |
 //! | [`known_peers`] | who was met, in a text file that people may edit |
-//! | `fuzz` | targets for tests: what takes input from outside, driven by bytes alone |
 //! | [`ui`] | the three frontends: terminal, plain lines, JSON |
 
 #![allow(rustdoc::private_intra_doc_links, reason = "modules tell their flow, private parts by name")]
@@ -53,8 +52,6 @@ pub mod cli;
 pub mod command;
 mod error_text;
 pub mod exit;
-#[doc(hidden)]
-pub mod fuzz;
 pub mod identity;
 pub mod keys;
 pub mod known_peers;

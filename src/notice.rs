@@ -1,9 +1,11 @@
-//! What passes between a person and the session: notices out, input in.
+//! What passes between a person or script and the session: notices out, input in.
 //!
-//! EventLoop of [`Notice`] and [`Input`], the vocabulary that the session speaks to whatever face there is, and the faces to the
-//! session. It knows neither the wire nor a screen. What came from the peer is [`PeerText`] and cannot be printed as it is.
+//! Text of [`PeerText`] came from the peer and cannot be printed as it is. Words for people are made by the frontends: what decides
+//! something is an enum or a number here, never a sentence. Texts that stand here anyway are details (paths, errors of the system).
 
+use crate::protocol::frame::{ByeReason, Reason, TransferId};
 use crate::text::{PeerText, SafeText};
+use std::path::PathBuf;
 
 /// Which way a transfer goes, seen from this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +14,13 @@ pub enum Direction {
     In,
     /// This side sends.
     Out,
+}
+
+/// Who did it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Own,
+    Peer,
 }
 
 /// What this side knows of a peer's key.
@@ -36,7 +45,8 @@ impl Trust {
     }
 }
 
-/// Something that happened, for a person or a script. Fields of [`PeerText`] came from the peer.
+/// Something that happened, for a person or a script. Numbers of transfers and ids of lines are unique over the whole run; a transfer
+/// has the same number on both sides.
 #[derive(Debug, Clone)]
 pub enum Notice {
     /// `listen` is ready.
@@ -46,159 +56,180 @@ pub enum Notice {
         /// The code to tell the peer.
         code: Option<String>,
     },
-    /// A step on the way that a person may want to see; no JSON event.
+    /// A step that a person may want to see; no JSON event.
     Status(String),
     /// A session began.
     Connected {
         /// The peer's label.
         peer: PeerText,
-        /// The peer's fingerprint.
         fingerprint: String,
-        /// Where it is.
         addr: String,
         /// The verification number, in open mode.
         verify: Option<String>,
-        /// What is known of it.
         trust: Trust,
         /// What this side calls itself.
         own: String,
     },
     /// The peer wrote a line.
     Message {
-        /// Unique among the messages that came in.
         id: u64,
         /// The peer's label.
         from: PeerText,
-        /// The line, possibly of several lines.
+        /// Possibly of several lines.
         text: PeerText,
         /// Typed with `/me`.
         action: bool,
     },
-    /// An own line went to the peer's queue.
+    /// An own line was taken for this peer; once for each line, also when it is sent again after a restart.
     Sent {
-        /// Unique among the lines that went out.
         id: u64,
-        /// The line.
         text: String,
         /// Typed with `/me`.
         action: bool,
+        /// The connection is lost: it waits for its return.
+        waiting: bool,
     },
-    /// The peer has all own lines up to this one.
-    Delivered {
-        /// An id of [`Notice::Sent`].
-        id: u64,
+    /// The peer has shown or written this very line.
+    Delivered { id: u64 },
+    /// The session ended without delivering these.
+    Undelivered {
+        /// Lines that [`Notice::Sent`] named.
+        ids: Vec<u64>,
+        /// All lines, those included that never met a peer.
+        lines: usize,
     },
-    /// Files were offered, in either direction.
+    /// Lines that the old session did not deliver were sent again after a restart of the peer's program.
+    Resent {
+        lines: usize,
+        /// So many of them the peer may have seen before.
+        maybe_seen: usize,
+    },
+    /// Files were offered, in either direction. [`Question::Accept`] follows when an answer is awaited.
     Offer {
-        /// The local number, unique in this program run over both directions.
-        transfer: u32,
-        /// Which way.
+        transfer: TransferId,
         direction: Direction,
         /// First name of the list, as the peer gave it when it comes in.
         name: PeerText,
-        /// Number of names beside the first at the top of the list.
+        /// Names beside the first at the top of the list.
         more: u32,
-        /// Files in it.
         files: u32,
-        /// Folders in it.
         folders: u32,
-        /// Bytes in it.
-        bytes: u64,
+        /// None for a stream, whose length nobody knows.
+        bytes: Option<u64>,
         /// Top-level names that exist already where it would go (incoming only).
         clashes: Option<u32>,
         /// Bytes free where it would go (incoming only).
         free: Option<u64>,
-        /// Whether an answer of the user is awaited.
-        asks: bool,
+        /// It goes on what stood under this number before the peer's program was restarted; that number has no other end.
+        was: Option<TransferId>,
     },
     /// A transfer begins.
-    Accepted {
-        /// The local number.
-        transfer: u32,
-    },
-    /// An offer was declined, by the user, a rule or the peer.
+    Accepted { transfer: TransferId },
+    /// An offer was declined.
     Declined {
-        /// The local number.
-        transfer: u32,
-        /// Why.
-        reason: SafeText,
-        /// By the peer, not by this side.
-        by_peer: bool,
+        transfer: TransferId,
+        by: Side,
+        reason: Reason,
+        /// More about the reason; may be empty. The peer's words when it declined.
+        detail: SafeText,
     },
     /// A transfer was cancelled.
     Cancelled {
-        /// The local number.
-        transfer: u32,
-        /// Why.
+        transfer: TransferId,
+        by: Side,
+        reason: Reason,
+        /// As for [`Notice::Declined`].
+        detail: SafeText,
+    },
+    /// Something under a path that was to be sent is not in the offer.
+    LeftOut {
+        transfer: TransferId,
+        /// None for the rest, which is only counted.
+        path: Option<PeerText>,
+        /// How many this speaks of: 1 with a path.
+        count: usize,
+        /// Empty for the rest.
         reason: SafeText,
-        /// By the peer, not by this side.
-        by_peer: bool,
     },
     /// How far a transfer is; at most four a second each.
     Progress {
-        /// The local number.
-        transfer: u32,
-        /// Bytes the receiver has on disk.
+        transfer: TransferId,
+        /// Bytes that the receiver has handed to its file system.
         bytes: u64,
-        /// Bytes in all.
-        total: u64,
+        /// None for a stream.
+        total: Option<u64>,
         /// Files finished.
         files: u32,
     },
     /// One file is finished.
     File {
-        /// The local number.
-        transfer: u32,
+        transfer: TransferId,
         /// The local path.
         path: PeerText,
-        /// Its size.
         bytes: u64,
         /// Its BLAKE3 digest in hexadecimal.
         blake3: String,
+        /// The path in the offer, when its name here is another (`OFFERED, received as PATH`).
+        offered: Option<PeerText>,
     },
-    /// A transfer is finished.
+    /// A transfer is finished, every file of it.
     Done {
-        /// The local number.
-        transfer: u32,
+        transfer: TransferId,
         /// The local path of the first name.
         path: PeerText,
-        /// Files in it.
+        /// Names beside the first at the top of the list.
+        more: u32,
         files: u32,
-        /// Bytes in it.
         bytes: u64,
-        /// How long it took.
         seconds: f64,
     },
     /// A transfer, or one file of it (`path`), failed.
     Failed {
-        /// The local number.
-        transfer: u32,
-        /// The file, when only that failed and the rest goes on.
+        transfer: TransferId,
+        /// The file, when only that failed and the rest goes on; on the receiving side its offered path.
         path: Option<PeerText>,
-        /// Why.
         reason: SafeText,
+        /// What came of it lies in this folder, and goes on when the same is offered again.
+        part: Option<PeerText>,
     },
+    /// An answer is awaited; [`Input::Answer`] with this id gives it. Several may be open; they are answered in any order.
+    Question { id: u64, question: Question },
+    /// Answered, or moot.
+    QuestionGone { id: u64 },
     /// Trust in the peer changed.
     Trust {
         /// The peer's label.
         peer: PeerText,
-        /// What it is now.
         trust: Trust,
     },
     /// An answer to a command.
     Info(Info),
-    /// The connection broke; the session is kept.
+    /// The connection broke; the session is kept (unless [`Notice::Bye`], an error or the end of the program follows).
     Lost {
-        /// Why.
         reason: SafeText,
-        /// Lines and transfers that wait for its return.
-        waiting: usize,
+        /// Own lines that wait for its return.
+        lines: usize,
+        /// Transfers that do.
+        transfers: usize,
     },
     /// The connection is back.
     Reconnected {
         /// Frames that were sent again.
         resent: usize,
+        /// The peer's program was restarted: a new session under the same key goes on. [`Notice::Connected`] came just before.
+        restarted: bool,
     },
+    /// This side leaves when all is done that was asked for; `/quit` again leaves at once, `/stay` takes it back.
+    Leaving {
+        /// Transfers that are waited for.
+        transfers: usize,
+        /// Lines that are waited for.
+        lines: usize,
+        /// It waits for a lost connection.
+        lost: bool,
+    },
+    /// `/stay`: this side does not leave any more.
+    Staying,
     /// Something to know.
     Warning(SafeText),
     /// A command or action failed; the session goes on.
@@ -210,10 +241,33 @@ pub enum Notice {
     },
     /// The session ended politely.
     Bye {
-        /// The peer ended it.
-        from_peer: bool,
-        /// Why.
-        reason: SafeText,
+        /// Who said it first.
+        from: Side,
+        reason: ByeReason,
+    },
+}
+
+/// What a person is asked. `y` does what the name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Take what is offered. Also answered by `/accept` and `/decline`.
+    Accept {
+        transfer: TransferId,
+        /// First name of the list.
+        name: PeerText,
+        /// It goes on in this folder, where an earlier run received a part; none: into the usual one.
+        dest: Option<PathBuf>,
+        /// The folder that was named cannot be used: asked once more.
+        again: bool,
+    },
+    /// Send what the session before the restart did not deliver.
+    Resend { lines: usize },
+    /// Leave when the transfers are done. Asked by `/quit`; a second `/quit` leaves at once.
+    Leave {
+        /// Own transfers and accepted ones that are waited for.
+        transfers: usize,
+        /// Offers that wait for an answer, and are declined by leaving.
+        offers: usize,
     },
 }
 
@@ -226,45 +280,74 @@ pub enum Info {
     Peer(Vec<(&'static str, SafeText)>),
     /// The open transfers.
     Transfers(Vec<TransferInfo>),
-    /// The names in one transfer (`/transfers ID`): path and size; folders end in `/` and have none.
+    /// Names in one transfer (`/transfers ID [FROM]`), a page of them.
     Names {
-        /// The local number.
-        transfer: u32,
-        /// Path and size.
+        transfer: TransferId,
+        /// The number of the first file here, from 1.
+        from: usize,
+        /// Files in all.
+        total: usize,
+        /// Path and size (none for a stream).
         names: Vec<(PeerText, Option<u64>)>,
     },
     /// A sentence of the program's own.
     Text(SafeText),
 }
 
+/// How far an open transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferState {
+    /// Out: being scanned, or waiting for the scan of an earlier one. In: accepted, the disk is prepared.
+    Preparing,
+    /// Out: the peer has not answered.
+    Offered,
+    /// In: its list arrives or is looked at.
+    Arriving,
+    /// In: an answer of this side's user is awaited.
+    Asking,
+    /// Data moves, or may.
+    Running,
+}
+
+impl TransferState {
+    /// The word of JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Offered => "offered",
+            Self::Arriving => "arriving",
+            Self::Asking => "asking",
+            Self::Running => "running",
+        }
+    }
+}
+
 /// One row of `/transfers`.
 #[derive(Debug, Clone)]
 pub struct TransferInfo {
-    /// The local number.
-    pub transfer: u32,
-    /// Which way.
+    pub transfer: TransferId,
     pub direction: Direction,
-    /// First name of the list.
+    /// First name of the list; empty while it is not known.
     pub name: PeerText,
-    /// A word such as `asking`, `waiting`, `running`.
-    pub state: &'static str,
-    /// Bytes the receiver has on disk.
+    pub state: TransferState,
+    /// Bytes that the receiver has handed to its file system.
     pub bytes: u64,
-    /// Bytes in all.
-    pub total: u64,
+    /// None for a stream.
+    pub total: Option<u64>,
     /// Files finished.
     pub files_done: u32,
-    /// Files in all.
     pub files: u32,
 }
 
-/// A notice on its way to the face.
+/// A notice on its way to the frontend.
 #[derive(Debug, Clone)]
 pub struct Posted {
-    /// What happened.
     pub notice: Notice,
-    /// The peer's sequence number that may be acknowledged once this is written.
-    pub settles: Option<u64>,
+    /// The label of the peer whose session it belongs to.
+    pub peer: Option<PeerText>,
+    /// Rises from notice to notice. The frontend says the highest that it has shown or written and flushed
+    /// ([`crate::session::Session::shown`]): frames are acknowledged and input and transfers go on by that. None: outside of any session.
+    pub display_seq: Option<u64>,
 }
 
 /// What a person or script gives to the program.
@@ -272,6 +355,10 @@ pub struct Posted {
 pub enum Input {
     /// A line, without its end; a pasted block has inner newlines.
     Line(String),
+    /// The answer to [`Notice::Question`].
+    Answer { id: u64, yes: bool },
+    /// A line that cannot be one (no UTF-8, far too long). It is reported, and counts as not sent.
+    Rejected { code: &'static str, text: SafeText },
     /// The input ended: `/quit` unless `--stay`.
     Ended,
     /// Leave at once with exit code 130 (Ctrl-C twice in the interactive terminal).

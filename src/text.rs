@@ -1,4 +1,4 @@
-//! The one boundary between the peer's text and the terminal.
+//! Text from the peer, and how it becomes safe to print.
 //!
 //! Invariant: [`PeerText`] has no `Display`, and its `Debug` shows only a length, so raw peer text cannot be printed;
 //! [`SafeText`] is the only way out and holds nothing that moves a cursor, changes a colour, reorders a line, or stands
@@ -14,6 +14,10 @@ pub const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 const MARKS: usize = 8;
 /// What a tab becomes: where its next stop would be depends on what else stands in the line.
 const TAB: &str = "    ";
+/// The mark of the program's lines in the terminal.
+pub const PROGRAM_MARK: char = '¦';
+/// The mark after this side's own name there.
+pub const OWN_MARK: char = '▸';
 /// What carries a mark that has no base, so that it does not sit on what the program printed before it.
 const DOTTED_CIRCLE: char = '\u{25cc}';
 
@@ -30,6 +34,14 @@ impl PeerText {
     /// The text on one line, made safe for a terminal; a line break in it becomes a [`REPLACEMENT`].
     pub fn safe(&self) -> SafeText {
         SafeText::clean(&self.0)
+    }
+
+    /// The text as the label of a person: safe, and without what could make a row of chat look like one of the program's: bars,
+    /// box-drawing and block characters, marks and punctuation at its beginning.
+    pub fn name(&self) -> SafeText {
+        let name: String = SafeText::clean(&self.0).0.chars().map(|c| if is_mark(c) { '_' } else { c }).collect();
+        let name = name.trim_start_matches(|c: char| !c.is_alphanumeric() && c.is_ascii()).trim_end();
+        SafeText(if name.is_empty() { "?".to_owned() } else { name.to_owned() })
     }
 
     /// The lines of the text (ended by LF, CRLF or CR), each made safe. At least one; a break at the end adds none.
@@ -192,13 +204,26 @@ fn clean(text: &str) -> String {
             _ => false,
         };
         if keep {
-            out.push(c);
+            // The program's own marks are its own: nothing that is cleaned can hold them.
+            out.push(match c {
+                PROGRAM_MARK => '|',
+                OWN_MARK => '>',
+                c => c,
+            });
         } else {
             out.push(REPLACEMENT);
             cluster = Cluster { cut: class == Class::Mark, ..Cluster::of(REPLACEMENT) };
         }
     }
     out
+}
+
+/// Whether it is drawn like a bar, a box, a block or a pointer.
+fn is_mark(c: char) -> bool {
+    matches!(c,
+        '|' | '\u{a6}' | '\u{1c0}' | '\u{1c1}' | '\u{2016}' | '\u{205e}' | '\u{2223}' | '\u{2225}' | '\u{239c}' | '\u{239f}'
+        | '\u{23b8}'..='\u{23bd}' | '\u{23d0}' | '\u{2500}'..='\u{25ff}' | '\u{2758}'..='\u{275a}' | '\u{276f}' | '\u{27e9}'
+        | '\u{2b9e}' | '\u{fe31}'..='\u{fe34}' | '\u{ff5c}' | '\u{ffe4}' | '\u{ffe8}' | '\u{1fb00}'..='\u{1fbff}')
 }
 
 const ZWNJ: char = '\u{200c}';

@@ -1,83 +1,87 @@
-//! The faces: a terminal, plain lines, JSON; each turns notices into output and owns stdout alone.
+//! The frontends (terminal, plain lines, JSON): each turns notices into output and is the only writer of stdout.
 //!
-//! EventLoop of the way from and to the session: who posts, who settles, and the gate that keeps input from running ahead.
+//! This file owns the input side: [`InputSender`] and the backpressure that stops reading while too much is queued.
 //!
-//! 1. The owner thread posts [`Posted`] to the face's channel and never waits for it.
-//! 2. The face's thread writes, flushes, and reports the settled sequence number: only then is it acknowledged.
-//! 3. The input thread hands [`Input`] to the owner through [`InputSender`], and stops reading while the [`InputBackpressure`] is shut.
+//! 1. The event loop sends [`Posted`] to the frontend's channel and never waits for it.
+//! 2. The frontend's thread writes, flushes, then reports the highest sequence number shown; only then is it acknowledged.
+//! 3. The input thread sends [`Input`] to the event loop through [`InputSender`] and stops reading while [`InputBackpressure`] is on.
 
+pub mod format;
+pub mod frontend;
 pub mod json;
-pub mod lines;
+pub mod line_reader;
+mod messages;
 pub mod plain;
-pub mod pump;
+mod progress_bars;
+mod style;
 pub mod terminal;
-pub mod words;
+mod wrap;
 
-pub use crate::notice::{Direction, Info, Input, Notice, Posted, TransferInfo, Trust};
+pub use crate::notice::{Direction, Info, Input, Notice, Posted, Question, Side, TransferInfo, TransferState, Trust};
 pub use crate::text::{PeerText, SafeText};
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Open while the session takes input; shut while too much of it waits to be sent.
+/// On while too much input waits to be sent.
 #[derive(Debug, Default)]
 pub struct InputBackpressure {
-    shut: Mutex<bool>,
-    opened: Condvar,
+    on: Mutex<bool>,
+    changed: Condvar,
 }
 
 impl InputBackpressure {
     fn lock(&self) -> MutexGuard<'_, bool> {
-        self.shut.lock().unwrap_or_else(PoisonError::into_inner)
+        self.on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shuts or opens the gate; the owner thread's to call.
-    pub fn set_shut(&self, shut: bool) {
-        *self.lock() = shut;
-        if !shut {
-            self.opened.notify_all();
+    /// Called by the event loop only.
+    pub fn set_paused(&self, on: bool) {
+        *self.lock() = on;
+        if !on {
+            self.changed.notify_all();
         }
     }
 
     /// Whether input would have to wait.
-    pub fn is_shut(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         *self.lock()
     }
 
-    /// Waits until the gate is open.
+    /// Waits until it is off.
     pub fn wait(&self) {
-        let mut shut = self.lock();
-        while *shut {
-            shut = self.opened.wait(shut).unwrap_or_else(PoisonError::into_inner);
+        let mut on = self.lock();
+        while *on {
+            on = self.changed.wait(on).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-/// The way of input into the session; cheap to clone.
+/// Sends input to the session; cheap to clone.
 #[derive(Clone)]
 pub struct InputSender {
     sink: Arc<dyn Fn(Input) -> bool + Send + Sync>,
-    gate: Arc<InputBackpressure>,
+    backpressure: Arc<InputBackpressure>,
 }
 
 impl InputSender {
-    /// `sink` delivers to the owner thread and says false when that is gone.
-    pub fn new(gate: Arc<InputBackpressure>, sink: impl Fn(Input) -> bool + Send + Sync + 'static) -> Self {
-        Self { sink: Arc::new(sink), gate }
+    /// `sink` delivers to the event loop and returns false when that has ended.
+    pub fn new(backpressure: Arc<InputBackpressure>, sink: impl Fn(Input) -> bool + Send + Sync + 'static) -> Self {
+        Self { sink: Arc::new(sink), backpressure }
     }
 
-    /// Waits until the session takes input, then hands it over; false when the session is gone.
+    /// Waits while backpressure is on, then sends; false when the session has ended.
     pub fn send(&self, input: Input) -> bool {
-        self.gate.wait();
+        self.backpressure.wait();
         (self.sink)(input)
     }
 
-    /// Hands it over now, whatever the gate says (for what ends the program); false when the session is gone.
+    /// Sends without waiting (for what ends the program); false when the session has ended.
     pub fn send_now(&self, input: Input) -> bool {
         (self.sink)(input)
     }
 
-    /// Whether a line would have to wait, so that an editor keeps it and says so.
+    /// Whether [`InputSender::send`] would wait.
     pub fn is_full(&self) -> bool {
-        self.gate.is_shut()
+        self.backpressure.is_paused()
     }
 }

@@ -96,13 +96,14 @@ impl Config {
             stay: common.stay,
             interactive,
             reconnect_timeout: common.reconnect_timeout(interactive),
+            home: env::home_dir(),
         };
         // What is read from a descriptor is gone from it, so this comes after all else that the user can get wrong.
         let code = code(common, environment)?;
         let identity = Arc::new(Identity::load_or_create(&data_dir)?);
         // A script has no use for what a person may clean up.
         if !common.json {
-            warnings.extend(partials::reminder(&partials::dir(&data_dir)).map(SafeText::from));
+            warnings.extend(partials::reminder(&data_dir).map(SafeText::from));
         }
         Ok(Self {
             own_name,

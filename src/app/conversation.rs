@@ -10,10 +10,11 @@
 use super::peer_policy::PeerInfo;
 use crate::net::connection::ConnectionEvent;
 use crate::net::send_queue::SendQueue;
-use crate::notice::{Direction, Info, Notice, Posted, Trust};
-use crate::protocol::frame::{Greeting, Intent, Position, TransferId};
-use crate::session::{Action, Moved, PeerContext, ProtocolError, Rules, Session, SessionEnd, list_names};
-use crate::transfer::flow_control::ReceiveWindow as FlowControl;
+use crate::notice::{Direction, Info, Notice, Posted, TransferState, Trust};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::frame::{Greeting, Intent, TransferId};
+use crate::session::{Action, PeerContext, Rules, RunNumbers, Session, SessionEnd, names_page};
+use crate::transfer::flow_control::FlowControl;
 use crate::transfer::manifest::Manifest;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,18 +34,10 @@ pub trait Workers {
     fn connected(&mut self, queue: &Arc<SendQueue>);
     /// The connection and its reader have ended.
     fn disconnected(&mut self);
+    /// The program ends: waits for a moment until what was ordered is done.
+    fn finish(&mut self);
     /// Bytes and files of an upload that the receiver has.
     fn sent(&self, transfer: TransferId) -> (u64, u32);
-    fn credit(&self, transfer: TransferId, durable: Position, limit: Position);
-    /// # Errors
-    /// When nothing can go on there.
-    fn restart(
-        &self,
-        transfer: TransferId,
-        queue: &Arc<SendQueue>,
-        position: Position,
-        limit: Position,
-    ) -> Result<(), ProtocolError>;
     /// The list of an upload.
     fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>>;
 }
@@ -68,16 +61,12 @@ pub enum Effect {
 pub struct Conversation {
     number: u64,
     session: Session,
-    /// What is added to a sequence number to tell those of several sessions apart, for the frontend.
-    shown_base: u64,
     /// The session's id on the wire.
     id: [u8; 16],
     peer: Option<PeerInfo>,
     flow: Arc<FlowControl>,
     queue: Option<Arc<SendQueue>>,
     workers: Option<Box<dyn Workers>>,
-    /// RESTART and credit follow the control frames that are sent again.
-    resuming: bool,
     /// Bytes of each transfer at the last report of progress, and when that was.
     reported: HashMap<TransferId, u64>,
     reported_at: Duration,
@@ -86,20 +75,18 @@ pub struct Conversation {
 impl Conversation {
     /// Waits for its peer.
     pub fn new(rules: Rules) -> Self {
-        Self::with(1, Session::new(rules, 1), 0)
+        Self::with(1, Session::new(rules, RunNumbers::default()))
     }
 
-    fn with(number: u64, session: Session, shown_base: u64) -> Self {
+    fn with(number: u64, session: Session) -> Self {
         Self {
             number,
-            shown_base,
             session,
             id: [0; 16],
             peer: None,
             flow: Arc::new(FlowControl::new()),
             queue: None,
             workers: None,
-            resuming: false,
             reported: HashMap::new(),
             reported_at: Duration::ZERO,
         }
@@ -107,7 +94,7 @@ impl Conversation {
 
     /// The conversation with the next peer.
     pub(super) fn successor(&self) -> Self {
-        Self::with(self.number + 1, self.session.successor(), self.shown_base + self.session.received())
+        Self::with(self.number + 1, self.session.successor())
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -116,13 +103,6 @@ impl Conversation {
 
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
-    }
-
-    /// The frontend has shown what has this number.
-    pub(super) fn shown(&mut self, shown: u64) {
-        if let Some(seq) = shown.checked_sub(self.shown_base).filter(|seq| *seq > 0) {
-            self.session.settled(seq);
-        }
     }
 
     pub(super) fn peer(&self) -> Option<&PeerInfo> {
@@ -151,16 +131,26 @@ impl Conversation {
             intent,
             session,
             received: if intent == Intent::Resume { self.session.received() } else { 0 },
+            features: 0,
+            next_transfer: self.session.next_transfer(),
             reconnect_timeout: rules.reconnect_timeout,
             name: name.to_owned(),
         }
     }
 
-    /// A new session has its first connection.
+    /// A new session has its first connection. When there was one before with this peer, the new one takes over what it left.
     pub(super) fn begin(&mut self, begun: Begun, queue: &Arc<SendQueue>) {
-        let Begun { peer, greeting, notice } = begun;
-        let context =
-            PeerContext { label: peer.label(), trust: peer.trust, reconnect_timeout: greeting.reconnect_timeout };
+        let Begun { peer, greeting, initiator, notice } = begun;
+        if self.session.has_peer() {
+            self.session.take_over();
+        }
+        let context = PeerContext {
+            label: peer.label(),
+            trust: peer.trust,
+            reconnect_timeout: greeting.reconnect_timeout,
+            next_transfer: greeting.next_transfer,
+            initiator,
+        };
         self.id = greeting.session;
         self.peer = Some(peer);
         self.attach(queue);
@@ -174,9 +164,7 @@ impl Conversation {
     /// When `received` cannot be.
     pub fn resume(&mut self, received: u64, queue: &Arc<SendQueue>) -> Result<(), ProtocolError> {
         self.attach(queue);
-        self.session.resumed(received)?;
-        self.resuming = true;
-        Ok(())
+        self.session.resumed(received)
     }
 
     fn attach(&mut self, queue: &Arc<SendQueue>) {
@@ -205,6 +193,13 @@ impl Conversation {
         self.flow.disconnected();
     }
 
+    /// The program ends: gives the workers a moment.
+    pub(super) fn finish(&mut self) {
+        if let Some(workers) = &mut self.workers {
+            workers.finish();
+        }
+    }
+
     /// A frame came, other than the end of the connection.
     ///
     /// # Errors
@@ -213,16 +208,10 @@ impl Conversation {
         match event {
             ConnectionEvent::Control(seq, control) => self.session.control(seq, control)?,
             ConnectionEvent::Ack(seq) => self.session.acknowledged(seq)?,
-            ConnectionEvent::Credit(transfer, durable, limit) => {
-                if let Some(workers) = &self.workers {
-                    workers.credit(transfer, durable, limit);
-                }
+            ConnectionEvent::Restart(transfer, position, digest) => {
+                self.session.peer_restarts(transfer, position, digest)?;
             }
-            ConnectionEvent::Restart(transfer, position, limit) => {
-                if let (Some(workers), Some(queue)) = (&self.workers, &self.queue) {
-                    workers.restart(transfer, queue, position, limit)?;
-                }
-            }
+            ConnectionEvent::Received(transfer, position) => self.session.peer_received(transfer, position)?,
             ConnectionEvent::TooMuch(transfer) => self.session.too_much(transfer),
             ConnectionEvent::Listed(transfer, list) => self.session.listed(transfer, list),
             ConnectionEvent::Alive | ConnectionEvent::Ended(_) => {}
@@ -236,11 +225,6 @@ impl Conversation {
         loop {
             let actions = self.session.actions();
             if actions.is_empty() {
-                if std::mem::take(&mut self.resuming)
-                    && let Some(queue) = &self.queue
-                {
-                    self.flow.resumed(Arc::clone(queue));
-                }
                 return effects;
             }
             for action in actions {
@@ -254,8 +238,14 @@ impl Conversation {
             Action::Control(seq, control) => self.on_queue(|queue| queue.control(seq, control)),
             Action::Ack(seq) => self.on_queue(|queue| queue.ack(seq)),
             Action::Hangup => self.on_queue(SendQueue::finish),
-            Action::OpenWindow(transfer, opening) => self.flow.open(transfer, opening),
-            Action::StopDownload(transfer) => {
+            Action::ResumeFlow => {
+                if let Some(queue) = &self.queue {
+                    self.flow.resumed(Arc::clone(queue));
+                }
+            }
+            Action::OpenFlow(transfer, opening) => self.flow.open(transfer, opening),
+            Action::DownloadComplete(transfer) => self.flow.closed(transfer),
+            Action::StopDownload { transfer, .. } => {
                 self.flow.ending(transfer);
                 self.order(action, effects);
             }
@@ -271,15 +261,12 @@ impl Conversation {
                 let transfers = self.session.transfers(|direction, transfer| self.moved(direction, transfer));
                 self.session.post(Notice::Info(Info::Transfers(transfers)));
             }
-            Action::ShowNames(id, transfer) => {
-                let manifest = self.workers.as_ref().and_then(|workers| workers.manifest(id));
-                let names = manifest.map(|list| list_names(&list)).unwrap_or_default();
-                self.session.post(Notice::Info(Info::Names { transfer, names }));
+            Action::ShowNames { transfer, from } => {
+                if let Some(manifest) = self.workers.as_ref().and_then(|workers| workers.manifest(transfer)) {
+                    self.session.post(Notice::Info(names_page(&manifest, transfer, from)));
+                }
             }
-            Action::Notice(posted) => {
-                let settles = posted.settles.map(|seq| self.shown_base + seq);
-                effects.push(Effect::Notice(Posted { settles, ..posted }));
-            }
+            Action::Notice(posted) => effects.push(Effect::Notice(posted)),
             Action::PauseInput(pause) => effects.push(Effect::PauseInput(pause)),
             Action::MarkVerified => effects.push(Effect::Verify),
             Action::Drop => effects.push(Effect::Disconnect),
@@ -304,13 +291,12 @@ impl Conversation {
         }
     }
 
-    fn moved(&self, direction: Direction, transfer: TransferId) -> Moved {
-        let (bytes, files) = match (direction, &self.workers) {
+    fn moved(&self, direction: Direction, transfer: TransferId) -> (u64, u32) {
+        match (direction, &self.workers) {
             (Direction::In, _) => self.flow.progress(transfer),
             (Direction::Out, Some(workers)) => workers.sent(transfer),
             (Direction::Out, None) => (0, 0),
-        };
-        Moved { bytes, files }
+        }
     }
 
     /// When [`Conversation::tick`] wants to be called, if nothing happens before.
@@ -328,7 +314,7 @@ impl Conversation {
         self.reported_at = now;
         for info in self.session.transfers(|direction, transfer| self.moved(direction, transfer)) {
             let before = self.reported.insert(info.transfer, info.bytes);
-            if info.state == "running" && before != Some(info.bytes) {
+            if info.state == TransferState::Running && before != Some(info.bytes) {
                 self.session.post(Notice::Progress {
                     transfer: info.transfer,
                     bytes: info.bytes,
@@ -345,6 +331,8 @@ pub(super) struct Begun {
     pub(super) peer: PeerInfo,
     /// The peer's.
     pub(super) greeting: Greeting,
+    /// This side dialled.
+    pub(super) initiator: bool,
     /// Tells the user.
     pub(super) notice: Notice,
 }

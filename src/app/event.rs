@@ -7,7 +7,7 @@ use crate::net::connection::ConnectionEvent;
 use crate::net::dial::DialError;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::Established;
-use crate::notice::{Input, Notice};
+use crate::notice::Input;
 use crate::protocol::frame::TransferId;
 use crate::text::SafeText;
 use crate::transfer::download::DownloadReport;
@@ -25,8 +25,6 @@ pub(super) struct Met {
 pub(super) enum Event {
     Connection(u64, ConnectionEvent),
     Input(Input),
-    /// The input has something to say itself.
-    InputNotice(Notice),
     /// The frontend has shown all up to this `display_seq`.
     Shown(u64),
     Upload(u64, TransferId, UploadReport),

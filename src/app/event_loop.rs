@@ -19,15 +19,14 @@ use super::signals::PendingSignal;
 use crate::channel::Code;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
-use crate::net::buffer::{OutChunk, Pool};
-use crate::net::connection::{Connection, ConnectionEvent, Parts};
+use crate::identity::Identity;
+use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
 use crate::net::listen::Listener;
 use crate::net::opening::Established;
 use crate::notice::{Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
-use crate::session::{DisconnectReason, Rules, SessionEnd};
+use crate::session::{Rules, SessionEnd};
 use crate::text::SafeText;
-use crate::transfer::resume::Journals;
 use crate::ui::InputBackpressure;
 use std::collections::VecDeque;
 use std::io;
@@ -37,8 +36,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Chunks kept for reuse: what one lane and one batch hold.
-const CHUNKS_KEPT: usize = 32;
+/// Events that wait until a peer is recorded.
+const HELD: usize = 1_024;
 /// How long a connection that seems alive has to answer when its peer comes with a new session (PROTOCOL.md section 6).
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
@@ -54,8 +53,9 @@ pub(super) struct Setup {
     pub(super) rules: Rules,
     /// Where received files go.
     pub(super) dir: PathBuf,
-    pub(super) journals: Arc<Journals>,
+    pub(super) data_dir: PathBuf,
     pub(super) fsync: bool,
+    pub(super) identity: Arc<Identity>,
     pub(super) peer_policy: PeerPolicy,
     pub(super) events: SyncSender<Event>,
     pub(super) notices: Sender<Posted>,
@@ -81,19 +81,17 @@ pub(super) struct EventLoop {
     begun: Instant,
     conversation: Conversation,
     connection: Option<Connection>,
-    chunks: Arc<Pool<OutChunk>>,
     /// Counts the connections.
     epoch: u64,
     connected_at: Instant,
-    /// A peer was let in, and is being recorded.
+    /// A peer was let in, and is being recorded, which takes seconds at most. Input and signals wait for that.
     recording: bool,
+    held: VecDeque<Event>,
     candidate: Option<Candidate>,
     rejections: RejectionLog,
     signal: Option<Exit>,
     /// Something was not done whole in an earlier conversation.
     incomplete: bool,
-    /// A session that was replaced had lines that were not delivered.
-    lost_lines: bool,
     exit: Option<Exit>,
     /// Why the frontend failed.
     failure: Option<String>,
@@ -110,15 +108,14 @@ impl EventLoop {
             outbox: Vec::new(),
             begun: Instant::now(),
             connection: None,
-            chunks: Arc::new(Pool::new(CHUNKS_KEPT)),
             epoch: 0,
             connected_at: Instant::now(),
             recording: false,
+            held: VecDeque::new(),
             candidate: None,
             rejections: RejectionLog::default(),
             signal: None,
             incomplete: false,
-            lost_lines: false,
             exit: None,
             failure: None,
         }
@@ -141,6 +138,9 @@ impl EventLoop {
             self.handle(event);
         };
         self.close_connection();
+        // A worker may want to report what nobody hears any more.
+        drop(self.events);
+        self.conversation.finish();
         match self.role {
             Role::Dial(dialling) => dialling.wake.stop(),
             Role::Listen { listener, .. } => listener.close(),
@@ -199,21 +199,26 @@ impl EventLoop {
                 | Event::Met(..)
                 | Event::Verified(..),
             ) => {}
+            // Whoever was greeted gets what is typed, and a goodbye.
+            Some(event @ (Event::Input(_) | Event::FrontendFailed(_))) if self.recording && self.held.len() < HELD => {
+                self.held.push_back(event);
+            }
             Some(Event::Input(input)) => {
                 if let Role::Dial(dialling) = &self.role {
                     dialling.wake.now();
                 }
                 self.conversation.session().input(input);
             }
-            Some(Event::InputNotice(notice)) => self.post(notice),
-            Some(Event::Shown(display_seq)) => self.conversation.shown(display_seq),
+            Some(Event::Shown(display_seq)) => self.conversation.session().shown(display_seq),
             Some(Event::Listen(event)) => self.listen_event(event),
             Some(Event::FrontendFailed(words)) => {
                 self.failure = words;
                 self.conversation.session().leave_now();
             }
         }
-        if let Some(signal) = self.setup.pending_signal.take() {
+        if !self.recording
+            && let Some(signal) = self.setup.pending_signal.take()
+        {
             self.signal = Some(signal);
             self.conversation.session().signal();
         }
@@ -234,7 +239,7 @@ impl EventLoop {
             for effect in effects {
                 match effect {
                     Effect::Notice(posted) => self.outbox.push(posted),
-                    Effect::PauseInput(pause) => self.setup.backpressure.set_shut(pause),
+                    Effect::PauseInput(pause) => self.setup.backpressure.set_paused(pause),
                     Effect::Verify => self.verify(),
                     Effect::Fault(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
                     Effect::Disconnect => self.close_connection(),
@@ -242,6 +247,13 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    /// The peer is recorded, or cannot be let in: what waited for that comes next.
+    fn recorded(&mut self) {
+        self.recording = false;
+        self.held.extend(self.backlog.drain(..));
+        std::mem::swap(&mut self.held, &mut self.backlog);
     }
 
     fn post(&mut self, notice: Notice) {
@@ -262,14 +274,14 @@ impl EventLoop {
         let (own_wish, undelivered) = (session.is_own_wish(), session.undelivered());
         match &self.role {
             Role::Listen { listener, code, keep: true } if !own_wish => {
-                self.incomplete |= exit == Exit::Transfer || undelivered > 0;
+                self.incomplete |= exit == Exit::Incomplete || undelivered > 0;
                 listener.set_code(code.clone());
                 self.close_connection();
                 self.conversation = self.conversation.successor();
-                self.setup.backpressure.set_shut(false);
+                self.setup.backpressure.set_paused(false);
                 self.post(Notice::Status("waiting for the next peer".into()));
             }
-            _ => self.exit = Some(if exit == Exit::Polite && self.lost_lines { Exit::Lost } else { exit }),
+            _ => self.exit = Some(if self.incomplete { exit.or_incomplete() } else { exit }),
         }
     }
 
@@ -361,8 +373,7 @@ impl EventLoop {
         let (epoch, events) = (self.epoch, self.setup.events.clone());
         let Established { stream, channel, .. } = established;
         let flow = Arc::clone(self.conversation.flow());
-        let chunks = Arc::clone(&self.chunks);
-        let parts = Parts { stream, sealer: channel.sealer, opener: channel.opener, window: flow, chunks };
+        let parts = Parts { stream, sealer: channel.sealer, opener: channel.opener, flow };
         let connection = Connection::start(parts, move |event| drop(events.send(Event::Connection(epoch, event))))?;
         Ok(self.connection.insert(connection))
     }

@@ -4,10 +4,10 @@
 
 use super::event::Event;
 use crate::cli::Common;
-use crate::notice::{Input, Notice, Posted};
-use crate::ui::pump::{FaceError, Verbosity};
+use crate::notice::{Input, Posted};
+use crate::ui::frontend::{FrontendError, Verbosity};
 use crate::ui::terminal::{self, Terminal, wants_colour};
-use crate::ui::{InputBackpressure, InputSender, json, lines, plain};
+use crate::ui::{InputBackpressure, InputSender, json, line_reader, plain};
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl FrontendConfig {
             own: own_name.to_owned(),
             history: common.history.then(|| data_dir.join("history")),
             colour: wants_colour(common.no_color),
-            verbose: verbosity == Verbosity::Verbose,
+            verbosity,
         };
         Self { kind, verbosity, terminal }
     }
@@ -124,7 +124,7 @@ fn start_terminal(
     let shown = events.clone();
     spawn_output(events, move || {
         let shown = move |seq| drop(shown.send(Event::Shown(seq)));
-        terminal.run(notices, input, shown).map_err(|error| Some(error.to_string()))
+        terminal.run(notices, input, shown).map(drop).map_err(|error| Some(error.to_string()))
     })
 }
 
@@ -135,13 +135,8 @@ fn start_lines(
     input: InputSender,
     events: SyncSender<Event>,
 ) -> io::Result<JoinHandle<()>> {
-    let report = events.clone();
     // Blocked in a read, this thread cannot be joined; it ends with the program.
-    thread::Builder::new().name("input".into()).spawn(move || {
-        lines::read_lines(io::stdin().lock(), &input, &|notice: Notice| {
-            let _ = report.send(Event::InputNotice(notice));
-        });
-    })?;
+    thread::Builder::new().name("input".into()).spawn(move || line_reader::read_lines(io::stdin().lock(), &input))?;
     let shown = events.clone();
     spawn_output(events, move || {
         let shown = move |seq| drop(shown.send(Event::Shown(seq)));
@@ -153,8 +148,8 @@ fn start_lines(
         };
         result.map_err(|error| match error {
             // Who reads the output has all it wants; nothing is wrong.
-            FaceError::Closed => None,
-            FaceError::Output(_) => Some(error.to_string()),
+            FrontendError::Closed => None,
+            FrontendError::Output(_) => Some(error.to_string()),
         })
     })
 }
@@ -180,9 +175,9 @@ pub(super) fn give_terminal_back() {
     }
 }
 
-fn plain_options(verbosity: Verbosity) -> plain::Manner {
+fn plain_options(verbosity: Verbosity) -> plain::PlainOptions {
     let columns = |is_terminal| if is_terminal { plain::terminal_columns } else { || None };
-    plain::Manner {
+    plain::PlainOptions {
         verbosity,
         columns_out: columns(io::stdout().is_terminal()),
         columns_err: columns(io::stderr().is_terminal()),

@@ -1,143 +1,82 @@
 //! The real workers of a conversation: the threads of its uploads and downloads.
 
 use super::conversation::Workers;
-use crate::net::buffer::{OutChunk, Pool};
 use crate::net::send_queue::SendQueue;
-use crate::protocol::frame::{Position, TransferId};
-use crate::session::{Action, ProtocolError};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::frame::TransferId;
+use crate::session::Action;
 use crate::transfer::Report;
-use crate::transfer::download::{Download, DownloadReport, Settings};
-use crate::transfer::flow_control::ReceiveWindow as FlowControl;
+use crate::transfer::download::{DownloadReport, Downloads, Settings};
+use crate::transfer::flow_control::FlowControl;
 use crate::transfer::manifest::Manifest;
-use crate::transfer::upload::{Upload, UploadReport};
-use std::collections::HashMap;
+use crate::transfer::upload::{UploadReport, Uploads};
+use std::io;
 use std::sync::Arc;
 
 /// See the module.
 pub(super) struct TransferWorkers {
-    settings: Arc<Settings>,
-    chunks: Arc<Pool<OutChunk>>,
-    flow: Arc<FlowControl>,
-    upload_report: Report<UploadReport>,
-    download_report: Report<DownloadReport>,
-    queue: Option<Arc<SendQueue>>,
-    uploads: HashMap<TransferId, Upload>,
-    downloads: HashMap<TransferId, Download>,
+    uploads: Uploads,
+    downloads: Downloads,
 }
 
 impl TransferWorkers {
+    /// # Errors
+    /// When no thread can be made.
     pub(super) fn start(
         settings: Settings,
-        chunks: Arc<Pool<OutChunk>>,
         flow: &Arc<FlowControl>,
         upload_report: Report<UploadReport>,
         download_report: Report<DownloadReport>,
-    ) -> Self {
-        Self {
-            settings: Arc::new(settings),
-            chunks,
-            flow: Arc::clone(flow),
-            upload_report,
-            download_report,
-            queue: None,
-            uploads: HashMap::new(),
-            downloads: HashMap::new(),
-        }
-    }
-
-    fn scan(&mut self, transfer: TransferId, args: &crate::command::SendArgs) {
-        match args.resolve(|path| path.symlink_metadata().is_ok()) {
-            Ok(paths) => {
-                let (chunks, report) = (Arc::clone(&self.chunks), Arc::clone(&self.upload_report));
-                self.uploads.insert(transfer, Upload::start(transfer, paths, chunks, report));
-            }
-            Err(error) => {
-                let report = Arc::clone(&self.upload_report);
-                let unsendable = UploadReport::Unsendable { code: error.code(), text: error.to_string() };
-                // Not on this thread: its queue may be full.
-                std::thread::spawn(move || report(transfer, unsendable));
-            }
-        }
+    ) -> io::Result<Self> {
+        let uploads = Uploads::start(settings.data_dir.clone(), upload_report)?;
+        let downloads = Downloads::start(settings, Arc::clone(flow), download_report)?;
+        Ok(Self { uploads, downloads })
     }
 }
 
 impl Workers for TransferWorkers {
     fn carry_out(&mut self, action: Action) -> Result<(), ProtocolError> {
         match action {
-            Action::Scan(transfer, args) => self.scan(transfer, &args),
-            Action::BeginUpload(transfer) => {
-                if let (Some(upload), Some(queue)) = (self.uploads.get(&transfer), &self.queue) {
-                    upload.begin(Arc::clone(queue));
-                }
-            }
+            Action::PauseReports(pause) => self.uploads.pause_reports(pause),
+            Action::Scan(transfer, args) => self.uploads.scan(transfer, args),
+            Action::BeginUpload(transfer) => self.uploads.begin(transfer),
             Action::UploadAccepted(transfer, position, digest) => {
-                if let Some(upload) = self.uploads.get(&transfer) {
-                    upload.accepted(position, digest)?;
-                }
+                return self.uploads.accepted(transfer, position, digest);
             }
-            Action::UploadComplete(transfer) => {
-                if let Some(upload) = self.uploads.get(&transfer) {
-                    upload.complete();
-                }
+            Action::UploadRestart(transfer, position, digest) => {
+                return self.uploads.restart(transfer, position, digest);
             }
-            Action::DropUpload(transfer) => {
-                if let Some(upload) = self.uploads.remove(&transfer) {
-                    upload.cancel();
-                }
-            }
-            Action::StartDownload(transfer, offer, list) => {
-                let (settings, flow) = (Arc::clone(&self.settings), Arc::clone(&self.flow));
-                let report = Arc::clone(&self.download_report);
-                self.downloads.insert(transfer, Download::start(transfer, offer, list, settings, flow, report));
-            }
-            Action::AcceptDownload(transfer, dest, on_clash) => {
-                if let Some(download) = self.downloads.get(&transfer) {
-                    download.accept(dest, on_clash);
-                }
-            }
-            Action::StopDownload(transfer) | Action::ForgetDownload(transfer) => {
-                if let Some(download) = self.downloads.remove(&transfer) {
-                    download.cancel();
-                }
-            }
+            Action::UploadReceived(transfer, position) => return self.uploads.received(transfer, position),
+            Action::UploadComplete(transfer) => return self.uploads.complete(transfer),
+            Action::DropUpload(transfer) => self.uploads.cancel(transfer),
+            Action::RenumberUpload { old, new } => self.uploads.renumber(old, new),
+            Action::StartDownload(transfer, offer, list) => self.downloads.begin(transfer, offer, list),
+            Action::AcceptDownload(transfer, dest, on_clash) => self.downloads.accept(transfer, dest, on_clash),
+            Action::StopDownload { transfer, remove } => self.downloads.cancel(transfer, remove),
+            Action::ForgetDownload(transfer) => self.downloads.forget(transfer),
+            Action::DownloadAcknowledged(transfer) => self.downloads.acknowledged(transfer),
             _ => {}
         }
         Ok(())
     }
 
     fn connected(&mut self, queue: &Arc<SendQueue>) {
-        self.queue = Some(Arc::clone(queue));
+        self.uploads.connected(Arc::clone(queue));
     }
 
     fn disconnected(&mut self) {
-        self.queue = None;
-        self.uploads.values().for_each(Upload::disconnected);
+        self.uploads.disconnected();
+    }
+
+    fn finish(&mut self) {
+        self.downloads.finish();
     }
 
     fn sent(&self, transfer: TransferId) -> (u64, u32) {
-        self.uploads.get(&transfer).map(Upload::progress).unwrap_or_default()
-    }
-
-    fn credit(&self, transfer: TransferId, durable: Position, limit: Position) {
-        if let Some(upload) = self.uploads.get(&transfer) {
-            upload.credit(durable, limit);
-        }
-    }
-
-    fn restart(
-        &self,
-        transfer: TransferId,
-        queue: &Arc<SendQueue>,
-        position: Position,
-        limit: Position,
-    ) -> Result<(), ProtocolError> {
-        if let Some(upload) = self.uploads.get(&transfer) {
-            upload.restart(Arc::clone(queue), position, limit)?;
-        }
-        Ok(())
+        self.uploads.progress(transfer)
     }
 
     fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>> {
-        self.uploads.get(&transfer).and_then(Upload::list)
+        self.uploads.manifest(transfer)
     }
 }

@@ -5,7 +5,8 @@
 //! takes the key with it, so nothing later can be tried on it. The bytes are those of Noise's transport messages.
 
 use super::StreamError;
-use crate::protocol::frame::{Frame, FrameError, KEM_KEY, NAME};
+use crate::protocol::error::FrameError;
+use crate::protocol::frame::{Frame, KEM_KEY, NAME};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
 use std::io::{Read, Write};
@@ -24,7 +25,7 @@ const KEY: usize = 32;
 /// The least a record can hold: a kind byte and the tag.
 const SHORTEST: usize = 1 + TAG;
 /// The longest greeting: that with the longest name.
-const GREETING: usize = 1 + 1 + 16 + 8 + 4 + 1 + NAME;
+const GREETING: usize = 1 + 1 + 16 + 8 + 4 + 4 + 4 + 1 + NAME;
 /// The longest frame before the session begins. A stranger gets no more memory than this.
 const OPENING_FRAME: usize = 1 + KEM_KEY;
 

@@ -30,9 +30,7 @@ pub enum SplitError {
 
 impl SendArgs {
     /// `rest` is trimmed and not empty.
-    pub(super) fn parse(rest: &str, usage: &'static str) -> Self {
-        let home = std::env::home_dir();
-        let home = home.as_deref();
+    pub(super) fn parse(rest: &str, usage: &'static str, home: Option<&Path>) -> Self {
         let whole = expand(rest, home);
         let split = split(rest).map(|words| words.into_iter().map(|word| word.path(home)).collect());
         Self { whole, split, usage }
@@ -64,12 +62,11 @@ impl SendArgs {
 }
 
 /// One path, which need not exist: quotes and backslashes are taken off when that gives a single word.
-pub(super) fn one(text: &str) -> PathBuf {
-    let home = std::env::home_dir();
+pub(super) fn one(text: &str, home: Option<&Path>) -> PathBuf {
     let words = split(text).unwrap_or_default();
     match <[Word; 1]>::try_from(words) {
-        Ok([word]) => word.path(home.as_deref()),
-        Err(_) => expand(text, home.as_deref()),
+        Ok([word]) => word.path(home),
+        Err(_) => expand(text, home),
     }
 }
 
@@ -140,7 +137,7 @@ mod tests {
     }
 
     fn args(rest: &str) -> SendArgs {
-        SendArgs::parse(rest, "usage")
+        SendArgs::parse(rest, "usage", None)
     }
 
     #[test]
@@ -204,9 +201,9 @@ mod tests {
 
     #[test]
     fn a_destination_needs_no_quotes() {
-        assert_eq!(one("my files"), PathBuf::from("my files"));
-        assert_eq!(one("'my files'"), PathBuf::from("my files"));
-        assert_eq!(one("it's mine"), PathBuf::from("it's mine"));
+        assert_eq!(one("my files", None), PathBuf::from("my files"));
+        assert_eq!(one("'my files'", None), PathBuf::from("my files"));
+        assert_eq!(one("it's mine", None), PathBuf::from("it's mine"));
     }
 
     proptest! {

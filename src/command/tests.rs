@@ -4,26 +4,26 @@ use super::*;
 use proptest::prelude::*;
 
 fn command(line: &str) -> Command {
-    match parse(line) {
+    match parse(line, None) {
         Ok(Entry::Command(command)) => command,
         other => panic!("{line:?}: {other:?}"),
     }
 }
 
 fn said(line: &str) -> (String, bool) {
-    match parse(line) {
+    match parse(line, None) {
         Ok(Entry::Say { text, action }) => (text, action),
         other => panic!("{line:?}: {other:?}"),
     }
 }
 
 fn code(line: &str) -> &'static str {
-    parse(line).unwrap_err().code()
+    parse(line, None).unwrap_err().code()
 }
 
 #[test]
 fn a_line_goes_out_as_it_is() {
-    for line in ["hello", " /quit", "a /quit", "a\n/quit", "\u{1b}[31m\0", "  indented  ", "\n/quit"] {
+    for line in ["hello", "a /quit", "a\n/quit", "\u{1b}[31m\0", "  indented  "] {
         assert_eq!(said(line), (line.to_owned(), false));
     }
 }
@@ -31,7 +31,7 @@ fn a_line_goes_out_as_it_is() {
 #[test]
 fn a_blank_line_is_nothing() {
     for line in ["", " ", "\t", "\n \n"] {
-        assert_eq!(parse(line), Ok(Entry::Nothing), "{line:?}");
+        assert_eq!(parse(line, None), Ok(Entry::Nothing), "{line:?}");
     }
 }
 
@@ -51,13 +51,26 @@ fn every_command_is_known() {
     assert_eq!(command("/verify"), Command::Verify);
     assert_eq!(command("/peer"), Command::Peer);
     assert_eq!(command("/clear\n"), Command::Clear);
-    assert_eq!(command("/transfers"), Command::Transfers(None));
-    assert_eq!(command("/transfers 7"), Command::Transfers(Some(7)));
+    assert_eq!(command("/stay"), Command::Stay);
+    assert_eq!(command("/again"), Command::Again);
+    assert_eq!(command("/transfers"), Command::Transfers { transfer: None, from: 1 });
+    assert_eq!(command("/transfers 7"), Command::Transfers { transfer: Some(7), from: 1 });
+    assert_eq!(command("/transfers #7 101"), Command::Transfers { transfer: Some(7), from: 101 });
     assert_eq!(command("/decline"), Command::Decline { transfer: None });
     assert_eq!(command("/decline #3"), Command::Decline { transfer: Some(3) });
     assert_eq!(command("/cancel 4294967295"), Command::Cancel { transfer: Some(u32::MAX) });
-    assert!(matches!(command("/send a b"), Command::Send(args) if args.whole == std::path::Path::new("a b")));
+    assert!(matches!(command("/send a b"), Command::Send(args) if args.whole == Path::new("a b")));
     assert_eq!(said("/me waves "), ("waves".to_owned(), true));
+}
+
+#[test]
+fn blanks_before_a_command_change_nothing() {
+    for line in [" /quit", "\t/quit", "\u{3000}/quit ", "\n/quit"] {
+        assert_eq!(command(line), Command::Quit, "{line:?}");
+    }
+    assert_eq!(code("  /qiut"), "unknown-command");
+    assert_eq!(code("  /a\nb"), "command-in-block");
+    assert_eq!(said("  //x"), ("/x".to_owned(), false));
 }
 
 #[test]
@@ -108,7 +121,7 @@ fn a_block_that_begins_with_a_slash_is_neither_sent_nor_run() {
 
 #[test]
 fn a_slip_is_recognised() {
-    let hint = |word: &str| parse(word).unwrap_err().to_string().lines().nth(1).unwrap().to_owned();
+    let hint = |word: &str| parse(word, None).unwrap_err().to_string().lines().nth(1).unwrap().to_owned();
     for (slip, meant) in [
         ("/sned x", "/send"),
         ("/qiut", "/quit"),
@@ -133,7 +146,7 @@ fn a_line_at_the_limit_goes_and_one_above_does_not() {
     for line in [format!("{text}x"), format!("//{text}"), format!("/me {text}x"), format!("/send {text}")] {
         assert_eq!(code(&line), "line-too-long");
     }
-    let error = parse(&format!("{text}x")).unwrap_err().to_string();
+    let error = parse(&format!("{text}x"), None).unwrap_err().to_string();
     assert!(error.contains("64001") && error.contains("64000"), "{error}");
 }
 
@@ -149,23 +162,23 @@ fn the_help_fits_a_small_screen_and_names_every_command() {
 #[test]
 fn error_texts_follow_the_house() {
     for line in ["/x", "/send", "/quit x", "/a\nb", &"x".repeat(LINE_TEXT + 1)] {
-        let text = parse(line).unwrap_err().to_string();
+        let text = parse(line, None).unwrap_err().to_string();
         assert!(text.lines().count() == 2 && text.lines().all(|line| !line.ends_with('.')), "{text}");
     }
 }
 
 proptest! {
     #[test]
-    fn nothing_that_begins_with_one_slash_is_sent_but_me(line in "/[^/][^\\PC]{0,20}[ -~]{0,20}") {
-        if let Ok(Entry::Say { action, .. }) = parse(&line) {
-            prop_assert!(action && line.to_lowercase().starts_with("/me"));
+    fn nothing_that_begins_with_one_slash_is_sent_but_me(line in "[ \\t]{0,2}/[^/][^\\PC]{0,20}[ -~]{0,20}") {
+        if let Ok(Entry::Say { action, .. }) = parse(&line, None) {
+            prop_assert!(action && line.trim_start().to_lowercase().starts_with("/me"));
         }
     }
 
     #[test]
     fn any_line_is_judged_without_a_panic(line in any::<String>()) {
-        let _ = parse(&line);
-        let _ = parse(&format!("/send {line}"));
-        let _ = parse(&format!("/accept {line}"));
+        let _ = parse(&line, None);
+        let _ = parse(&format!("/send {line}"), None);
+        let _ = parse(&format!("/accept {line}"), None);
     }
 }

@@ -8,23 +8,26 @@
 //! 3. Five seconds without a byte: the reader asks for a ping. Fifteen: the connection is lost. A write that does not move: the same.
 
 mod read_ahead;
+mod writer;
 
 use crate::channel::{Opener, Sealer};
-use crate::net::buffer::{LENGTH, OutChunk, Pool, Record, TAG};
-use crate::net::send_queue::{Batch, Bulk, SendQueue};
-use crate::protocol::frame::{ChunkHeader, Control, Frame, FrameError, KIND_CHUNK, Position, TransferId};
-use crate::session::{DisconnectReason, ProtocolError};
-use crate::transfer::flow_control::{Admission, Delivered, ReceiveWindow};
+use crate::error_text::io_error_text;
+use crate::net::buffer::{LENGTH, Record, TAG};
+use crate::net::send_queue::SendQueue;
+use crate::protocol::error::{FrameError, ProtocolError};
+use crate::protocol::frame::{ChunkHeader, Control, Digest, Frame, KIND_CHUNK, Position, TransferId};
+use crate::transfer::flow_control::{Admission, FlowControl};
 use read_ahead::Source;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use thiserror::Error;
+use writer::Writer;
 
 /// After this long without a byte from the peer it is asked for a sign of life.
 const IDLE: Duration = Duration::from_secs(5);
@@ -34,26 +37,45 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// fast connection the writer is woken often enough all the same.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT: u32 = 64 * 1024;
-/// Chunks in one write on a fast connection: 960 KiB, beyond which larger writes gain nothing.
-const BATCH_MOST: usize = 16;
-/// A write that took longer halves the next batch: a line waits behind one batch.
-const BATCH_SLOW: Duration = Duration::from_millis(20);
-/// A write that was faster doubles it.
-const BATCH_FAST: Duration = Duration::from_millis(5);
-/// Records of this many frames are sealed one after another before they are written, at most.
-const SMALL_KEEP: usize = 1 << 20;
 
-/// What the reader tells the owner.
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub enum DisconnectReason {
+    /// The stream ended between records, without BYE.
+    #[error("the connection was closed without a goodbye")]
+    Closed,
+    /// The stream ended inside a record.
+    #[error("the connection was cut in the middle of a record")]
+    Truncated,
+    #[error("nothing was heard from the peer for {} seconds", .0.as_secs())]
+    Silent(Duration),
+    /// A record was not complete in time, though bytes came.
+    #[error("a record from the peer was not complete after {} seconds", .0.as_secs())]
+    Slow(Duration),
+    #[error("nothing could be sent to the peer for {} seconds", .0.as_secs())]
+    Stalled(Duration),
+    #[error("the connection broke: {}", io_error_text(.0))]
+    Network(io::Error),
+    /// A record did not open: it was changed, doubled, dropped or put out of order on its way.
+    #[error("a record from the peer did not open: it was changed on its way")]
+    Tampered,
+    #[error("{0}")]
+    ProtocolError(#[from] ProtocolError),
+    /// The peer came back on another connection before this one was seen to end.
+    #[error("the peer came back on another connection")]
+    Replaced,
+    /// The peer's program does not know this session any more.
+    #[error("the peer's program was restarted, and with it the session was lost")]
+    Forgotten,
+}
+
+/// What the reader tells the event loop.
 #[derive(Debug)]
 pub enum ConnectionEvent {
-    /// A control frame.
     Control(u64, Control),
-    /// An acknowledgement.
     Ack(u64),
-    /// How far an upload may go: transfer, durable, limit.
-    Credit(TransferId, Position, Position),
-    /// Where an upload goes on: transfer, position, limit.
-    Restart(TransferId, Position, Position),
+    Restart(TransferId, Position, Digest),
+    Received(TransferId, Position),
     /// There is no room for the list of this offer, which came just before.
     TooMuch(TransferId),
     /// The list of an offer is complete.
@@ -82,9 +104,7 @@ pub struct Parts {
     /// The half for receiving.
     pub opener: Opener,
     /// Where bulk goes that comes in.
-    pub window: Arc<ReceiveWindow>,
-    /// Chunks that were written go back here.
-    pub chunks: Arc<Pool<OutChunk>>,
+    pub flow: Arc<FlowControl>,
 }
 
 impl Connection {
@@ -93,7 +113,7 @@ impl Connection {
     /// # Errors
     /// When the socket takes no options or a thread cannot be made.
     pub fn start(parts: Parts, tell: impl Fn(ConnectionEvent) + Clone + Send + 'static) -> io::Result<Self> {
-        let Parts { stream, sealer, opener, window, chunks } = parts;
+        let Parts { stream, sealer, opener, flow } = parts;
         prepare(&stream)?;
         // One descriptor for all three, since there may be few.
         let stream = Arc::new(stream);
@@ -105,9 +125,9 @@ impl Connection {
             opener,
             send_queue: Arc::clone(&send_queue),
             probed: Arc::clone(&probed),
-            window,
+            flow,
         };
-        let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&send_queue), chunks);
+        let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&send_queue));
         let tell_reader = tell.clone();
         let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writing.run(&tell))?;
@@ -143,7 +163,8 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT)?;
+    // Where it cannot be set, lines wait longer behind bulk; that is all.
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT);
     Ok(())
 }
 
@@ -153,7 +174,7 @@ struct Reader {
     opener: Opener,
     send_queue: Arc<SendQueue>,
     probed: Arc<AtomicBool>,
-    window: Arc<ReceiveWindow>,
+    flow: Arc<FlowControl>,
 }
 
 impl Reader {
@@ -168,7 +189,7 @@ impl Reader {
         tell(ConnectionEvent::Ended(loss));
     }
 
-    /// Reads one record and hands its frame on.
+    /// Reads one record, straight to where it is opened, and hands its frame on.
     fn record(&mut self, tell: &dyn Fn(ConnectionEvent)) -> Result<(), DisconnectReason> {
         let mut length = [0; LENGTH];
         self.source.fill(&mut length, false)?;
@@ -176,42 +197,42 @@ impl Reader {
         if length <= TAG {
             return Err(DisconnectReason::Tampered);
         }
-        let pool = Arc::clone(self.window.records());
+        let pool = Arc::clone(self.flow.records());
         let mut record = pool.take(length);
         self.source.fill(record.bytes_mut(), true)?;
         self.opener.open(record.bytes_mut()).map_err(|_| DisconnectReason::Tampered)?;
         if self.probed.load(Ordering::Relaxed) && self.probed.swap(false, Ordering::Relaxed) {
             tell(ConnectionEvent::Alive);
         }
-        received(record, &self.send_queue, &self.window, tell)?;
+        received(record, &self.send_queue, &self.flow, tell)?;
         Ok(())
     }
 }
 
-/// Takes a record apart that was opened, and hands its frame on: bulk to the window, the rest as events.
+/// Takes a record apart that was opened, and hands its frame on: bulk to the flow control, credit to the send queue, the rest as events.
 ///
 /// # Errors
 /// When the peer may not send it.
 pub(crate) fn received(
     record: Record,
     send_queue: &SendQueue,
-    window: &ReceiveWindow,
+    flow: &FlowControl,
     tell: &dyn Fn(ConnectionEvent),
 ) -> Result<(), ProtocolError> {
     if record.frame().first() == Some(&KIND_CHUNK) {
         let (header, _) = ChunkHeader::decode(record.frame())?;
-        if let Delivered::ListComplete(transfer, list) = window.deliver_chunk(header, record)? {
-            tell(ConnectionEvent::Listed(transfer, list));
+        if let Some(list) = flow.chunk(header, record)? {
+            tell(ConnectionEvent::Listed(header.transfer, list));
         }
         return Ok(());
     }
     let frame = Frame::decode(record.frame())?;
-    window.records().give_record(record);
+    flow.records().give_record(record);
     match frame {
         Frame::Control { seq, control } => {
-            // The window has to know of an offer before its list comes, and the owner may be slower than the peer.
+            // The flow control must know of an offer before its list comes, and the event loop may be slower than the peer.
             let admission = match &control {
-                Control::Offer { transfer, offer } => Some((*transfer, window.offered(*transfer, offer)?)),
+                Control::Offer { transfer, offer } => Some((*transfer, flow.offered(*transfer, offer)?)),
                 _ => None,
             };
             tell(ConnectionEvent::Control(seq, control));
@@ -222,133 +243,15 @@ pub(crate) fn received(
         Frame::Ack(received) => tell(ConnectionEvent::Ack(received)),
         Frame::Ping(token) => send_queue.pong(token),
         Frame::Pong(_) => {}
-        Frame::Credit { transfer, durable, limit } => tell(ConnectionEvent::Credit(transfer, durable, limit)),
-        Frame::Restart { transfer, position, limit } => tell(ConnectionEvent::Restart(transfer, position, limit)),
-        Frame::FileEnd { transfer, position, status, digest } => {
-            window.deliver_end(transfer, position, status, digest)?;
-        }
-        Frame::Chunk { .. } => return Err(ProtocolError::Frame(FrameError::UnknownKind(KIND_CHUNK))),
-        Frame::KemKey(_) | Frame::KemCt(_) => return Err(ProtocolError::Unexpected("key")),
+        Frame::Credit { limit } => send_queue.peer_credit(limit)?,
+        Frame::Restart { transfer, position, digest } => tell(ConnectionEvent::Restart(transfer, position, digest)),
+        Frame::Received { transfer, position } => tell(ConnectionEvent::Received(transfer, position)),
+        Frame::Begin { transfer, position } => flow.begin(transfer, position)?,
+        Frame::FileEnd { transfer, position, status, digest } => flow.file_end(transfer, position, status, digest)?,
+        Frame::Chunk { .. } => return Err(FrameError::UnknownKind(KIND_CHUNK).into()),
         Frame::Commit(_) | Frame::Nonce(_) | Frame::Reveal(_) => return Err(ProtocolError::Unexpected("verification")),
+        Frame::KemKey(_) | Frame::KemCt(_) => return Err(ProtocolError::Unexpected("key exchange")),
         Frame::Greeting(_) | Frame::Refusal(_) => return Err(ProtocolError::Unexpected("greeting")),
-    }
-    Ok(())
-}
-
-/// A stretch of the next write.
-enum Stretch {
-    /// Sealed small frames: a range of the small buffer.
-    Small(Range<usize>),
-    /// A sealed chunk.
-    Chunk(OutChunk),
-}
-
-struct Writer {
-    stream: Arc<TcpStream>,
-    sealer: Sealer,
-    send_queue: Arc<SendQueue>,
-    chunks: Arc<Pool<OutChunk>>,
-    small: Vec<u8>,
-    stretches: Vec<Stretch>,
-}
-
-impl Writer {
-    fn new(stream: Arc<TcpStream>, sealer: Sealer, send_queue: Arc<SendQueue>, chunks: Arc<Pool<OutChunk>>) -> Self {
-        Self { stream, sealer, send_queue, chunks, small: Vec::new(), stretches: Vec::new() }
-    }
-
-    fn run(mut self, tell: &dyn Fn(ConnectionEvent)) {
-        let mut pieces = 1;
-        while let Some(batch) = self.send_queue.take(pieces) {
-            let full = batch.bulk.len() == pieces;
-            if self.seal(batch).is_none() {
-                tell(ConnectionEvent::Ended(DisconnectReason::Network(io::Error::other(
-                    "the keys of this connection are used up",
-                ))));
-                break;
-            }
-            let begun = Instant::now();
-            if let Err(error) = self.write() {
-                self.send_queue.close();
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-                    tell(ConnectionEvent::Ended(DisconnectReason::Stalled(SILENCE)));
-                    let _ = self.stream.shutdown(Shutdown::Both);
-                }
-                // Any other error the reader meets too, once it has read what the peer sent before (a goodbye, say).
-                return;
-            }
-            let took = begun.elapsed();
-            if took > BATCH_SLOW {
-                pieces = (pieces / 2).max(1);
-            } else if took < BATCH_FAST && full {
-                pieces = (pieces * 2).min(BATCH_MOST);
-            }
-        }
-        let _ = self.stream.shutdown(Shutdown::Write);
-    }
-
-    /// Seals a batch, in the order in which it goes out.
-    fn seal(&mut self, batch: Batch) -> Option<()> {
-        self.small.clear();
-        self.small.shrink_to(SMALL_KEEP);
-        for frame in &batch.frames {
-            self.seal_small(frame)?;
-        }
-        for bulk in batch.bulk {
-            match bulk {
-                Bulk::Chunk(mut chunk) => {
-                    self.sealer.seal(chunk.record_mut()).ok()?;
-                    self.stretches.push(Stretch::Chunk(chunk));
-                }
-                Bulk::FileEnd { transfer, position, status, digest } => {
-                    self.seal_small(&Frame::FileEnd { transfer, position, status, digest })?;
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn seal_small(&mut self, frame: &Frame) -> Option<()> {
-        let start = self.small.len();
-        self.small.extend_from_slice(&[0; LENGTH]);
-        frame.encode(&mut self.small);
-        self.small.extend_from_slice(&[0; TAG]);
-        self.sealer.seal(self.small.get_mut(start..)?).ok()?;
-        match self.stretches.last_mut() {
-            Some(Stretch::Small(range)) => range.end = self.small.len(),
-            _ => self.stretches.push(Stretch::Small(start..self.small.len())),
-        }
-        Some(())
-    }
-
-    /// Writes what was sealed, and gives the chunks back.
-    fn write(&mut self) -> io::Result<()> {
-        let mut slices: Vec<_> = self
-            .stretches
-            .iter()
-            .map(|stretch| match stretch {
-                Stretch::Small(range) => IoSlice::new(self.small.get(range.clone()).unwrap_or_default()),
-                Stretch::Chunk(chunk) => IoSlice::new(chunk.record()),
-            })
-            .collect();
-        let written = write_all(&mut &*self.stream, &mut slices);
-        for stretch in self.stretches.drain(..) {
-            if let Stretch::Chunk(chunk) = stretch {
-                self.chunks.give(chunk);
-            }
-        }
-        written
-    }
-}
-
-fn write_all(stream: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    while !slices.is_empty() {
-        match stream.write_vectored(slices) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
     Ok(())
 }

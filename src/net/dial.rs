@@ -259,6 +259,8 @@ mod tests {
             intent: Intent::Resume,
             session: [1; 16],
             received: 0,
+            features: 0,
+            next_transfer: 1,
             reconnect_timeout: RECONNECT_FOREVER,
             name: "ben".into(),
         };

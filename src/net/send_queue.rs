@@ -1,47 +1,36 @@
-//! The two lanes to the writer: what must be said soon, and bulk.
+//! What waits for the writer of one connection: control lane, latest-value slots, lists, and one bulk lane with its credit.
 //!
-//! Invariant: a control frame waits behind at most the batch that the writer is writing, whatever waits in the bulk lanes,
-//! and nothing here grows with what the peer sends: acknowledgement, pong and credit are slots for the latest value.
-//! One send_queue serves one connection; when that ends it is closed, and who pushes learns so.
+//! Invariant: a control frame waits behind at most the batch that the writer is writing, and nothing here grows with what the
+//! peer sends: acknowledgement, pong, credit, RECEIVED and RESTART are slots for the latest value. Bulk leaves only while its
+//! whole weight fits into the peer's credit; it is counted when the writer takes it, for then it cannot be taken back. When the
+//! connection ends the queue is closed, and who pushes learns so.
 //!
-//! 1. The owner thread pushes control frames, in order of their numbers, and never waits.
-//! 2. The reader and the download workers set slots, and never wait.
-//! 3. Each upload worker pushes bulk into its own lane, and waits while that holds [`LANE`] pieces.
-//! 4. The writer takes a batch: slots, control frames, then some bulk, in turn from every lane.
+//! 1. The event loop pushes control frames in order of their numbers, lists of offers, and drops transfers; it never waits.
+//! 2. The reader and the download worker set slots, and never wait.
+//! 3. The upload worker asks for [`SendQueue::room`] and pushes that much bulk; it is woken when there is room again.
+//! 4. The writer takes a batch: slots, control frames, then some bulk, in turn with chunks of lists.
 
-use crate::net::buffer::OutChunk;
-use crate::protocol::frame::{Control, Digest, FileStatus, Frame, Position, TransferId};
+use crate::net::buffer::{Bulk, Pool};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::frame::{CHUNK_DATA, Control, Digest, Frame, Position, TransferId};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
-/// Pieces one lane holds: enough that the writer never waits for a disk that keeps pace, and about 1 MiB.
-const LANE: usize = 16;
-/// Control frames in one batch, in bytes; so that a flood of lines and a transfer share the connection.
+/// Pieces of bulk that wait: enough that the writer never waits for a disk that keeps pace, and 1 MiB.
+pub const LANE: usize = 16;
+/// The upload worker is woken when this much of the lane is free, so that it is woken once for several pieces.
+const ROOM: usize = LANE / 2;
+/// Control frames in one batch, in bytes, so that a flood of lines and a transfer share the connection.
 const CONTROL_BATCH: usize = 128 * 1024;
+/// Buffers kept for use again: what the lane and one batch hold.
+const POOL: usize = 2 * LANE;
 
-/// The connection ended, or the lane was dropped: nothing more goes out this way.
+/// The connection ended: nothing more goes out this way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the connection's send_queue is closed")]
+#[error("the connection is closed")]
 pub struct Closed;
-
-/// A piece of a bulk lane.
-#[derive(Debug)]
-pub enum Bulk {
-    /// File or list data.
-    Chunk(OutChunk),
-    /// The end of a file.
-    FileEnd {
-        /// The transfer's number.
-        transfer: TransferId,
-        /// Where the end stands.
-        position: Position,
-        /// How it went.
-        status: FileStatus,
-        /// The file's digest; zero unless whole.
-        digest: Digest,
-    },
-}
 
 /// What the writer sends in one go.
 #[derive(Debug, Default)]
@@ -52,57 +41,104 @@ pub struct Batch {
     pub bulk: Vec<Bulk>,
 }
 
+/// How far this connection brought a transfer that goes out.
 #[derive(Debug, Default)]
+struct Sending {
+    /// The BEGIN that the writer took.
+    begin: Option<Position>,
+    /// Up to here the writer took it.
+    reached: Position,
+    received: Position,
+}
+
+#[derive(Debug)]
+struct List {
+    transfer: TransferId,
+    bytes: Arc<[u8]>,
+    at: usize,
+    /// The number of its OFFER, which goes first.
+    after: u64,
+}
+
+#[derive(Default)]
 struct State {
     control: VecDeque<(u64, Control)>,
     last_control: u64,
     ack: Option<u64>,
     ping: Option<u64>,
     pong: Option<u64>,
-    /// CREDIT or RESTART by transfer, with the number of the control frame that must go first (its ACCEPT).
-    credits: BTreeMap<TransferId, (u64, Frame)>,
-    lanes: VecDeque<(TransferId, VecDeque<Bulk>)>,
+    received: BTreeMap<TransferId, Position>,
+    /// Each with the number of the control frame that goes first.
+    restarts: BTreeMap<TransferId, (u64, Position, Digest)>,
+    credit: Option<(u64, u64)>,
+    lists: VecDeque<List>,
+    lists_turn: bool,
+    bulk: VecDeque<Bulk>,
+    sending: BTreeMap<TransferId, Sending>,
+    /// The peer's limit, and the weight that was taken.
+    limit: u64,
+    weight: u64,
     finishing: bool,
     closed: bool,
     /// The writer sleeps: to wake it costs a system call, which is spared while it is awake.
     writer_sleeps: bool,
-    /// Workers that wait for room, for the same reason.
-    waiting_for_room: usize,
+    /// The upload worker wants to be told of room.
+    room_wanted: bool,
+    wake_worker: Option<Waker>,
 }
 
+/// Wakes the upload worker; must not wait.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
 /// See the module.
-#[derive(Debug, Default)]
 pub struct SendQueue {
     state: Mutex<State>,
     work: Condvar,
-    room: Condvar,
+    pool: Pool<Bulk>,
+}
+
+impl Default for SendQueue {
+    fn default() -> Self {
+        Self { state: Mutex::default(), work: Condvar::new(), pool: Pool::new(POOL) }
+    }
+}
+
+impl fmt::Debug for SendQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendQueue(..)")
+    }
 }
 
 impl SendQueue {
-    /// An send_queue for a new connection.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Buffers to fill and push; the writer gives them back.
+    pub fn pool(&self) -> &Pool<Bulk> {
+        &self.pool
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
-        change(&mut state);
-        self.wake_writer(&mut state);
-    }
-
-    fn wake_writer(&self, state: &mut State) {
+        let changed = change(&mut state);
         if std::mem::take(&mut state.writer_sleeps) {
             self.work.notify_one();
         }
+        changed
     }
 
-    /// Queues a control frame. The session bounds how many are unacknowledged, and so how many are here.
+    /// Queues a control frame. The session bounds how many are unacknowledged, and so how many are here. Bulk of a transfer that
+    /// this side cancels goes first or never.
     pub fn control(&self, seq: u64, control: Control) {
         self.change(|state| {
+            if let Control::Cancel { transfer, .. } = control {
+                state.drop_transfer(transfer);
+            }
             state.last_control = seq;
             state.control.push_back((seq, control));
         });
@@ -113,7 +149,6 @@ impl SendQueue {
         self.change(|state| state.ack = Some(received));
     }
 
-    /// Asks for a sign of life.
     pub fn ping(&self, token: u64) {
         self.change(|state| state.ping = Some(token));
     }
@@ -123,73 +158,117 @@ impl SendQueue {
         self.change(|state| state.pong = Some(token));
     }
 
-    /// Sets the credit of a transfer that comes in. It follows the control frames that are queued by now.
-    pub fn credit(&self, transfer: TransferId, durable: Position, limit: Position) {
+    /// What the peer may have sent on this connection. The first one follows the control frames and RESTARTs queued by now.
+    pub fn credit(&self, limit: u64) {
         self.change(|state| {
-            let after = state.last_control;
-            match state.credits.get_mut(&transfer) {
-                // A restart that was not sent yet stays one; only its limit is news.
-                Some((_, Frame::Restart { limit: waiting, .. })) => *waiting = limit,
-                _ => {
-                    state.credits.insert(transfer, (after, Frame::Credit { transfer, durable, limit }));
-                }
+            let after = state.credit.map_or(state.last_control, |(after, _)| after);
+            state.credit = Some((after, limit));
+        });
+    }
+
+    /// Everything of a transfer that comes in is with the file system up to `position`.
+    pub fn received(&self, transfer: TransferId, position: Position) {
+        self.change(|state| state.received.insert(transfer, position));
+    }
+
+    /// Where a transfer that comes in goes on after a resume; follows the control frames queued by now.
+    pub fn restart(&self, transfer: TransferId, position: Position, digest: Digest) {
+        self.change(|state| state.restarts.insert(transfer, (state.last_control, position, digest)));
+    }
+
+    /// The peer sent CREDIT.
+    ///
+    /// # Errors
+    /// When it is lower than an earlier one.
+    pub fn peer_credit(&self, limit: u64) -> Result<(), ProtocolError> {
+        self.change(|state| {
+            if limit < state.limit {
+                return Err(ProtocolError::CreditFell);
             }
-        });
+            state.limit = limit;
+            Ok(())
+        })
     }
 
-    /// Says where a transfer that comes in goes on after a resume.
-    pub fn restart(&self, transfer: TransferId, position: Position, limit: Position) {
+    /// The peer sent RECEIVED for a transfer that is open.
+    ///
+    /// # Errors
+    /// When it comes before BEGIN, is below BEGIN or an earlier one, or above what was sent on this connection.
+    pub fn peer_received(&self, transfer: TransferId, position: Position) -> Result<(), ProtocolError> {
+        let mut state = self.lock();
+        let sending = state.sending.get_mut(&transfer).filter(|sending| {
+            let least = sending.begin.map(|begin| begin.max(sending.received));
+            least.is_some_and(|least| (least..=sending.reached).contains(&position))
+        });
+        let sending = sending.ok_or(ProtocolError::Position("RECEIVED", transfer))?;
+        sending.received = position;
+        Ok(())
+    }
+
+    /// Queues a list from `from` on; it follows the control frames queued by now. It needs no credit.
+    pub fn send_list(&self, transfer: TransferId, bytes: Arc<[u8]>, from: usize) {
         self.change(|state| {
             let after = state.last_control;
-            state.credits.insert(transfer, (after, Frame::Restart { transfer, position, limit }));
+            state.lists.push_back(List { transfer, bytes, at: from, after });
         });
     }
 
-    /// Opens the bulk lane of a transfer that goes out.
-    pub fn open_lane(&self, transfer: TransferId) {
+    /// Whether some of the list of a transfer still waits.
+    pub fn has_list(&self, transfer: TransferId) -> bool {
+        self.lock().lists.iter().any(|list| list.transfer == transfer)
+    }
+
+    /// Lets bulk of a transfer come until [`SendQueue::drop_transfer`].
+    pub fn open_transfer(&self, transfer: TransferId) {
+        self.lock().sending.entry(transfer).or_default();
+    }
+
+    /// Takes out what waits of a transfer, and lets no more come.
+    pub fn drop_transfer(&self, transfer: TransferId) {
+        self.lock().drop_transfer(transfer);
+        self.tell_room();
+    }
+
+    /// Where BEGIN of a transfer stood on this connection, and how far the writer took it.
+    pub fn sent(&self, transfer: TransferId) -> Option<(Position, Position)> {
+        let state = self.lock();
+        state.sending.get(&transfer).and_then(|sending| Some((sending.begin?, sending.reached)))
+    }
+
+    /// Calls `wake` whenever there is room again after [`SendQueue::room`] said that there is none.
+    pub fn on_room(&self, wake: Waker) {
+        self.lock().wake_worker = Some(wake);
+    }
+
+    /// How many pieces of bulk may be pushed now.
+    ///
+    /// # Errors
+    /// When the connection ended.
+    pub fn room(&self) -> Result<usize, Closed> {
         let mut state = self.lock();
-        if !state.lanes.iter().any(|(id, _)| *id == transfer) {
-            state.lanes.push_back((transfer, VecDeque::new()));
+        if state.closed {
+            return Err(Closed);
         }
+        let room = LANE.saturating_sub(state.bulk.len());
+        state.room_wanted = room == 0;
+        Ok(room)
     }
 
-    /// Drops a lane and all that waits in it; a worker that waits for room in it learns that it is closed.
-    pub fn drop_lane(&self, transfer: TransferId) {
-        self.lock().lanes.retain(|(id, _)| *id != transfer);
-        self.room.notify_all();
-    }
-
-    /// Adds bulk to a lane, waiting for room.
+    /// Adds bulk, in order, and leaves `bulk` empty. What belongs to a transfer that is not open is dropped. The upload worker
+    /// alone pushes, and no more than there is room for.
     ///
     /// # Errors
-    /// When the connection ended or the lane was dropped or never opened.
-    pub fn push(&self, transfer: TransferId, bulk: Bulk) -> Result<(), Closed> {
-        self.push_all(transfer, &mut vec![bulk])
-    }
-
-    /// Adds all of `bulk` to a lane, in order, waiting for room, and leaves it empty. Several pieces at once spare the
-    /// writer as many awakenings.
-    ///
-    /// # Errors
-    /// When the connection ended or the lane was dropped or never opened; what was not added is dropped.
-    pub fn push_all(&self, transfer: TransferId, bulk: &mut Vec<Bulk>) -> Result<(), Closed> {
-        let mut bulk = bulk.drain(..).peekable();
-        let mut state = self.lock();
-        loop {
+    /// When the connection ended.
+    pub fn push_bulk(&self, bulk: &mut Vec<Bulk>) -> Result<(), Closed> {
+        self.change(|state| {
             if state.closed {
+                bulk.clear();
                 return Err(Closed);
             }
-            let (_, lane) = state.lanes.iter_mut().find(|(id, _)| *id == transfer).ok_or(Closed)?;
-            let room = LANE.saturating_sub(lane.len());
-            lane.extend(bulk.by_ref().take(room));
-            self.wake_writer(&mut state);
-            if bulk.peek().is_none() {
-                return Ok(());
-            }
-            state.waiting_for_room += 1;
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting_for_room -= 1;
-        }
+            bulk.retain(|piece| state.sending.contains_key(&piece.transfer()));
+            state.bulk.extend(bulk.drain(..));
+            Ok(())
+        })
     }
 
     /// Lets the writer end once everything queued is written.
@@ -200,23 +279,37 @@ impl SendQueue {
     /// Ends it now; what is queued is dropped (the session keeps what must not be lost).
     pub fn close(&self) {
         self.change(|state| state.closed = true);
-        self.room.notify_all();
+        self.tell_room();
     }
 
-    /// The writer's: waits for something to send and takes it, with at most `bulk_pieces` of bulk.
+    /// Calls the waker without the lock, for it takes locks of its own.
+    fn tell_room(&self) {
+        let mut state = self.lock();
+        let tell = state.closed || (state.room_wanted && LANE.saturating_sub(state.bulk.len()) >= ROOM);
+        if tell && let Some(wake) = state.wake_worker.clone() {
+            state.room_wanted = false;
+            drop(state);
+            wake();
+        }
+    }
+
+    /// The writer's: waits for something to send and takes it, with at most `most` pieces of bulk.
     ///
-    /// None when the send_queue is closed, or finished and empty.
-    pub fn take(&self, bulk_pieces: usize) -> Option<Batch> {
+    /// None when the queue is closed, or finished and empty.
+    pub fn take(&self, most: usize) -> Option<Batch> {
         let mut state = self.lock();
         loop {
             if state.closed {
                 return None;
             }
-            let batch = state.take(bulk_pieces);
-            if !batch.bulk.is_empty() && state.waiting_for_room > 0 {
-                self.room.notify_all();
-            }
+            let batch = state.take(most, &self.pool);
             if !batch.frames.is_empty() || !batch.bulk.is_empty() {
+                // Also when a CANCEL emptied the lane.
+                let tell = state.room_wanted;
+                drop(state);
+                if tell {
+                    self.tell_room();
+                }
                 return Some(batch);
             }
             if state.finishing {
@@ -229,7 +322,13 @@ impl SendQueue {
 }
 
 impl State {
-    fn take(&mut self, bulk_pieces: usize) -> Batch {
+    fn drop_transfer(&mut self, transfer: TransferId) {
+        self.bulk.retain(|bulk| bulk.transfer() != transfer);
+        self.lists.retain(|list| list.transfer != transfer);
+        self.sending.remove(&transfer);
+    }
+
+    fn take(&mut self, most: usize, pool: &Pool<Bulk>) -> Batch {
         let mut batch = Batch::default();
         batch.frames.extend(self.ping.take().map(Frame::Ping));
         batch.frames.extend(self.pong.take().map(Frame::Pong));
@@ -240,157 +339,257 @@ impl State {
             bytes += control.encoded_len();
             batch.frames.push(Frame::Control { seq, control });
         }
+        // What is due follows the control frames before it.
         let waiting = self.control.front().map_or(u64::MAX, |(seq, _)| *seq);
-        self.credits.retain(|_, (after, frame)| {
-            let due = *after < waiting;
+        self.restarts.retain(|&transfer, &mut (after, position, digest)| {
+            let due = after < waiting;
             if due {
-                batch.frames.push(frame.clone());
+                batch.frames.push(Frame::Restart { transfer, position, digest });
             }
             !due
         });
+        if self.restarts.is_empty()
+            && let Some((_, limit)) = self.credit.take_if(|(after, _)| *after < waiting)
+        {
+            batch.frames.push(Frame::Credit { limit });
+        }
+        let received = std::mem::take(&mut self.received).into_iter();
+        batch.frames.extend(received.map(|(transfer, position)| Frame::Received { transfer, position }));
         batch.frames.extend(self.ack.take().map(Frame::Ack));
-        while batch.bulk.len() < bulk_pieces
-            && let Some(piece) = self.next_bulk()
+        while batch.bulk.len() < most
+            && let Some(piece) = self.next_bulk(waiting, pool)
         {
             batch.bulk.push(piece);
         }
         batch
     }
 
-    /// The next piece, lanes taking turns.
-    fn next_bulk(&mut self) -> Option<Bulk> {
-        for _ in 0..self.lanes.len() {
-            let (transfer, mut lane) = self.lanes.pop_front()?;
-            let piece = lane.pop_front();
-            self.lanes.push_back((transfer, lane));
-            if piece.is_some() {
-                return piece;
-            }
+    /// The next piece of bulk, lists and the lane taking turns.
+    fn next_bulk(&mut self, waiting: u64, pool: &Pool<Bulk>) -> Option<Bulk> {
+        self.lists_turn = !self.lists_turn;
+        if self.lists_turn {
+            self.next_of_list(waiting, pool).or_else(|| self.next_of_lane())
+        } else {
+            self.next_of_lane().or_else(|| self.next_of_list(waiting, pool))
         }
-        None
+    }
+
+    fn next_of_list(&mut self, waiting: u64, pool: &Pool<Bulk>) -> Option<Bulk> {
+        let list = self.lists.front_mut().filter(|list| list.after < waiting)?;
+        let rest = list.bytes.get(list.at..).unwrap_or_default();
+        let data = rest.get(..CHUNK_DATA).unwrap_or(rest);
+        let position = Position::try_from(list.at).ok()?;
+        let mut piece = pool.take(list.transfer);
+        if let Some(room) = piece.room().get_mut(..data.len()) {
+            room.copy_from_slice(data);
+        }
+        piece.list_chunk(position, data.len());
+        list.at += data.len();
+        if data.len() == rest.len() {
+            self.lists.pop_front();
+        } else {
+            self.lists.rotate_left(1);
+        }
+        Some(piece)
+    }
+
+    fn next_of_lane(&mut self) -> Option<Bulk> {
+        let weight = self.weight + self.bulk.front()?.weight();
+        if weight > self.limit {
+            return None;
+        }
+        self.weight = weight;
+        let piece = self.bulk.pop_front()?;
+        let sending = self.sending.entry(piece.transfer()).or_default();
+        sending.begin = sending.begin.or(piece.begin());
+        sending.reached = piece.reached();
+        Some(piece)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::buffer::{LENGTH, TAG};
+    use crate::protocol::frame::{END_WEIGHT, FileStatus, NO_DIGEST};
+    use std::sync::mpsc;
 
     fn line(text: &str) -> Control {
         Control::Line { action: false, text: text.into() }
     }
 
-    fn end(transfer: TransferId, position: Position) -> Bulk {
-        Bulk::FileEnd { transfer, position, status: FileStatus::Whole, digest: [0; 32] }
+    /// A queue with much credit and this transfer open.
+    fn queue(transfer: TransferId) -> SendQueue {
+        let queue = SendQueue::new();
+        queue.open_transfer(transfer);
+        queue.peer_credit(1 << 40).unwrap();
+        queue
+    }
+
+    fn end(queue: &SendQueue, transfer: TransferId, position: Position) -> Bulk {
+        let mut bulk = queue.pool().take(transfer);
+        bulk.file_end(position, FileStatus::Whole, [1; 32], position + END_WEIGHT);
+        bulk
+    }
+
+    fn begin(queue: &SendQueue, transfer: TransferId, position: Position) -> Bulk {
+        let mut bulk = queue.pool().take(transfer);
+        bulk.push_begin(position);
+        bulk
+    }
+
+    fn push(queue: &SendQueue, bulk: Bulk) {
+        queue.push_bulk(&mut vec![bulk]).unwrap();
+    }
+
+    fn frames(batch: Batch) -> Vec<Frame> {
+        let mut frames = batch.frames;
+        for mut bulk in batch.bulk {
+            let decoded = bulk.records_mut().map(|record| Frame::decode(&record[LENGTH..record.len() - TAG]).unwrap());
+            frames.extend(decoded);
+        }
+        frames
     }
 
     #[test]
     fn a_line_overtakes_bulk_that_came_first() {
-        let send_queue = SendQueue::new();
-        send_queue.open_lane(1);
+        let queue = queue(1);
         for position in 0..4 {
-            send_queue.push(1, end(1, position)).unwrap();
+            push(&queue, end(&queue, 1, position));
         }
-        send_queue.control(1, line("hello"));
-        let batch = send_queue.take(2).unwrap();
+        queue.control(1, line("hello"));
+        let batch = queue.take(2).unwrap();
         assert_eq!(batch.frames, [Frame::Control { seq: 1, control: line("hello") }]);
         assert_eq!(batch.bulk.len(), 2);
     }
 
     #[test]
-    fn lanes_take_turns() {
-        let send_queue = SendQueue::new();
-        for transfer in [1, 2] {
-            send_queue.open_lane(transfer);
-            for position in 0..3 {
-                send_queue.push(transfer, end(transfer, position)).unwrap();
-            }
-        }
-        let order: Vec<_> = send_queue
-            .take(6)
-            .unwrap()
-            .bulk
-            .iter()
-            .map(|bulk| match bulk {
-                Bulk::FileEnd { transfer, .. } => *transfer,
-                Bulk::Chunk(_) => 0,
-            })
-            .collect();
-        assert_eq!(order, [1, 2, 1, 2, 1, 2]);
-    }
-
-    #[test]
     fn a_slot_holds_only_the_latest_value() {
-        let send_queue = SendQueue::new();
+        let queue = SendQueue::new();
         for value in 1..=1000 {
-            send_queue.ack(value);
-            send_queue.pong(value);
-            send_queue.credit(1, value, value);
+            queue.ack(value);
+            queue.pong(value);
+            queue.credit(value);
+            queue.received(1, value);
+            queue.restart(3, value, NO_DIGEST);
         }
-        let frames = send_queue.take(1).unwrap().frames;
-        let credit = Frame::Credit { transfer: 1, durable: 1000, limit: 1000 };
-        assert_eq!(frames, [Frame::Pong(1000), credit, Frame::Ack(1000)]);
+        let expected = [
+            Frame::Pong(1000),
+            Frame::Restart { transfer: 3, position: 1000, digest: NO_DIGEST },
+            Frame::Credit { limit: 1000 },
+            Frame::Received { transfer: 1, position: 1000 },
+            Frame::Ack(1000),
+        ];
+        assert_eq!(frames(queue.take(1).unwrap()), expected);
     }
 
     #[test]
-    fn credit_never_overtakes_the_accept_before_it() {
-        let send_queue = SendQueue::new();
-        let big = "x".repeat(64_000);
-        for seq in 1..=3 {
-            send_queue.control(seq, line(&big));
+    fn restart_and_the_first_credit_and_a_list_follow_the_control_frames_before_them() {
+        let queue = SendQueue::new();
+        for seq in 1..=4 {
+            queue.control(seq, line(&"x".repeat(64_000)));
         }
-        send_queue.control(4, Control::Accept { transfer: 1, position: 5, digest: [0; 32] });
-        send_queue.credit(1, 5, 100);
-        let is_credit = |frame: &Frame| matches!(frame, Frame::Credit { .. });
-        assert!(!send_queue.take(1).unwrap().frames.iter().any(is_credit));
-        let second = send_queue.take(1).unwrap().frames;
-        assert!(second.last().is_some_and(is_credit), "{second:?}");
+        queue.restart(1, 5, NO_DIGEST);
+        queue.credit(100);
+        queue.send_list(2, Arc::from(&b"list"[..]), 0);
+        let first = frames(queue.take(4).unwrap());
+        assert!(first.len() == 3 && first.iter().all(|frame| matches!(frame, Frame::Control { .. })));
+        let second = frames(queue.take(4).unwrap());
+        let restart = Frame::Restart { transfer: 1, position: 5, digest: NO_DIGEST };
+        let chunk = Frame::Chunk { transfer: 2, position: 0, data: b"list".to_vec() };
+        assert_eq!(second[1..], [restart, Frame::Credit { limit: 100 }, chunk]);
     }
 
     #[test]
-    fn many_pieces_at_once_wait_for_room_and_keep_their_order() {
-        let send_queue = SendQueue::new();
-        send_queue.open_lane(1);
-        let most = u64::try_from(3 * LANE).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut pieces = (0..most).map(|position| end(1, position)).collect();
-                send_queue.push_all(1, &mut pieces).unwrap();
-            });
-            let mut next = 0;
-            while next < most {
-                let bulk = send_queue.take(5).unwrap().bulk;
-                assert!(bulk.len() <= 5);
-                for piece in bulk {
-                    assert!(matches!(piece, Bulk::FileEnd { position, .. } if position == next));
-                    next += 1;
-                }
-            }
-        });
+    fn bulk_leaves_only_while_its_whole_weight_fits() {
+        let queue = SendQueue::new();
+        queue.open_transfer(1);
+        for position in [10, 20, 30] {
+            push(&queue, end(&queue, 1, position));
+        }
+        queue.ping(0);
+        assert!(queue.take(9).unwrap().bulk.is_empty());
+        queue.peer_credit(2 * END_WEIGHT + 1023).unwrap();
+        assert_eq!(queue.take(9).unwrap().bulk.len(), 2);
+        queue.ping(0);
+        assert!(queue.take(9).unwrap().bulk.is_empty());
+        queue.peer_credit(3 * END_WEIGHT).unwrap();
+        assert_eq!(queue.take(9).unwrap().bulk.len(), 1);
+        assert_eq!(queue.peer_credit(3 * END_WEIGHT - 1), Err(ProtocolError::CreditFell));
+        assert_eq!(queue.peer_credit(3 * END_WEIGHT), Ok(()));
     }
 
     #[test]
-    fn closing_frees_a_worker_that_waits_for_room() {
-        let send_queue = SendQueue::new();
-        send_queue.open_lane(1);
-        std::thread::scope(|scope| {
-            let worker =
-                scope.spawn(|| (0..).map(|position| send_queue.push(1, end(1, position))).find(Result::is_err));
-            // The lane is full once the worker has pushed LANE pieces; whether it waits by then or not, it must end.
-            send_queue.close();
-            assert_eq!(worker.join().unwrap(), Some(Err(Closed)));
-        });
-        assert!(send_queue.take(1).is_none());
+    fn lists_need_no_credit_and_take_turns_with_each_other_and_with_bulk() {
+        let queue = queue(1);
+        push(&queue, begin(&queue, 1, 0));
+        push(&queue, end(&queue, 1, 0));
+        let list: Arc<[u8]> = vec![7; 2 * CHUNK_DATA + 1].into();
+        queue.send_list(2, Arc::clone(&list), 0);
+        queue.send_list(4, list, CHUNK_DATA);
+        let order: Vec<_> = queue.take(9).unwrap().bulk.iter().map(|bulk| (bulk.transfer(), bulk.weight())).collect();
+        assert_eq!(order, [(2, 0), (1, END_WEIGHT), (4, 0), (1, END_WEIGHT), (2, 0), (4, 0), (2, 0)]);
     }
 
     #[test]
-    fn dropping_a_lane_drops_its_bulk_alone() {
-        let send_queue = SendQueue::new();
-        send_queue.open_lane(1);
-        send_queue.open_lane(2);
-        send_queue.push(1, end(1, 0)).unwrap();
-        send_queue.push(2, end(2, 0)).unwrap();
-        send_queue.drop_lane(1);
-        assert_eq!(send_queue.push(1, end(1, 1)), Err(Closed));
-        assert_eq!(send_queue.take(9).unwrap().bulk.len(), 1);
+    fn received_is_refused_before_begin_below_an_earlier_one_and_beyond_what_was_sent() {
+        let queue = queue(1);
+        let wrong = Err(ProtocolError::Position("RECEIVED", 1));
+        push(&queue, begin(&queue, 1, 100));
+        // It is sent once the writer took it, not before.
+        assert_eq!(queue.peer_received(1, 100), wrong);
+        push(&queue, end(&queue, 1, 150));
+        queue.take(9).unwrap();
+        assert_eq!(queue.peer_received(1, 99), wrong);
+        assert_eq!(queue.peer_received(1, 150 + END_WEIGHT + 1), wrong);
+        assert_eq!(queue.peer_received(1, 150 + END_WEIGHT), Ok(()));
+        assert_eq!(queue.peer_received(1, 100), wrong);
+        assert_eq!(queue.peer_received(3, 100), Err(ProtocolError::Position("RECEIVED", 3)));
+    }
+
+    #[test]
+    fn no_bulk_of_a_transfer_follows_its_cancel_and_none_comes_later() {
+        let queue = queue(1);
+        queue.open_transfer(3);
+        for transfer in [1, 3] {
+            push(&queue, end(&queue, transfer, 0));
+        }
+        queue.send_list(1, Arc::from(&b"list"[..]), 0);
+        queue.control(
+            1,
+            Control::Cancel { transfer: 1, reason: crate::protocol::frame::Reason::User, text: String::new() },
+        );
+        push(&queue, end(&queue, 1, 0));
+        let bulk = queue.take(9).unwrap().bulk;
+        assert_eq!(bulk.iter().map(Bulk::transfer).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn the_worker_is_woken_once_for_half_a_lane_and_when_the_connection_ends() {
+        let queue = queue(1);
+        let (wake, woken) = mpsc::channel();
+        queue.on_room(Arc::new(move || wake.send(()).unwrap_or_default()));
+        let mut full: Vec<_> = (0..).map(|position| end(&queue, 1, position)).take(LANE).collect();
+        queue.push_bulk(&mut full).unwrap();
+        assert_eq!(queue.room(), Ok(0));
+        queue.take(ROOM - 1).unwrap();
+        assert!(woken.try_recv().is_err());
+        queue.take(1).unwrap();
+        queue.take(1).unwrap();
+        assert_eq!(woken.try_iter().count(), 1);
+        queue.close();
+        assert_eq!(woken.try_iter().count(), 1);
+        assert_eq!(queue.room(), Err(Closed));
+        assert_eq!(queue.push_bulk(&mut vec![end(&queue, 1, 0)]), Err(Closed));
+        assert!(queue.take(1).is_none());
+    }
+
+    #[test]
+    fn a_finished_queue_gives_what_it_holds_and_ends() {
+        let queue = SendQueue::new();
+        queue.control(1, line("last"));
+        queue.finish();
+        assert_eq!(queue.take(1).unwrap().frames.len(), 1);
+        assert!(queue.take(1).is_none());
     }
 }

@@ -3,9 +3,11 @@
 //! [`Frame::encode`] and [`Frame::decode`] are exact inverses: decoding is total, leaves no byte unread, and whatever it
 //! accepts encodes to the same bytes. Nothing here keeps state or touches a socket.
 
+use super::error::FrameError;
 use super::frame::{
-    ByeReason, CHUNK_DATA, CHUNK_HEADER, Control, FileStatus, Frame, FrameError, Greeting, Intent, LINE_TEXT,
-    LIST_BYTES, NAME, Offer, Position, REASON_TEXT, Reason, Refusal, TransferId,
+    ByeReason, CHUNK_DATA, CHUNK_HEADER, ChunkHeader, Control, FileStatus, Frame, Greeting, Intent, KIND_CHUNK,
+    LINE_TEXT, LIST_BYTES, NAME, NO_DIGEST, Offer, POSITIONS, Position, REASON_TEXT, Reason, Refusal, STREAM_BYTES,
+    TransferId, at_most,
 };
 use byteorder::{BigEndian, ReadBytesExt, WriteBytesExt};
 
@@ -30,9 +32,6 @@ wire_byte!(Reason, "DECLINE or CANCEL", 0 => Confirmed, 1 => User, 2 => Rule, 3 
 wire_byte!(FileStatus, "FILE_END", 0 => Whole, 1 => Changed, 2 => Unreadable);
 wire_byte!(ByeReason, "BYE", 0 => Quit, 1 => InputEnded, 2 => Signal, 3 => Failure);
 
-/// The kind byte of a chunk, which the reader looks for before it decodes anything else.
-pub const KIND_CHUNK: u8 = 0x30;
-
 const KIND_COMMIT: u8 = 0x01;
 const KIND_NONCE: u8 = 0x02;
 const KIND_REVEAL: u8 = 0x03;
@@ -45,6 +44,7 @@ const KIND_PONG: u8 = 0x11;
 const KIND_ACK: u8 = 0x12;
 const KIND_CREDIT: u8 = 0x13;
 const KIND_RESTART: u8 = 0x14;
+const KIND_RECEIVED: u8 = 0x16;
 const KIND_LINE: u8 = 0x20;
 const KIND_OFFER: u8 = 0x21;
 const KIND_ACCEPT: u8 = 0x22;
@@ -53,17 +53,9 @@ const KIND_CANCEL: u8 = 0x24;
 const KIND_COMPLETE: u8 = 0x25;
 const KIND_BYE: u8 = 0x26;
 const KIND_FILE_END: u8 = 0x31;
+const KIND_BEGIN: u8 = 0x32;
 
 const LINE_ACTION: u8 = 1;
-
-/// The head of a chunk, apart from its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkHeader {
-    /// The offerer's number.
-    pub transfer: TransferId,
-    /// Where the data stands.
-    pub position: Position,
-}
 
 impl ChunkHeader {
     /// The header's bytes.
@@ -83,7 +75,7 @@ impl ChunkHeader {
     /// When the header is cut, or the data is empty or over [`CHUNK_DATA`].
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let mut body = Body::of("CHUNK", frame.get(1..).ok_or(FrameError::Empty)?);
-        let header = Self { transfer: body.u32()?, position: body.position()? };
+        let header = Self { transfer: body.number()?, position: body.position()? };
         Ok((header, body.rest(1, CHUNK_DATA)?))
     }
 }
@@ -100,20 +92,26 @@ impl Frame {
             Self::Greeting(greeting) => {
                 put(out, KIND_GREETING, &[&[greeting.intent.to_wire()], &greeting.session]);
                 put_u64(out, greeting.received);
+                put_u32(out, greeting.features);
+                put_u32(out, greeting.next_transfer);
                 put_u32(out, greeting.reconnect_timeout);
                 put_str8(out, &greeting.name);
             }
-            Self::Refusal(code) => put(out, KIND_REFUSAL, &[&[code.to_wire()]]),
             Self::KemKey(key) => put(out, KIND_KEM_KEY, &[key.as_slice()]),
             Self::KemCt(ciphertext) => put(out, KIND_KEM_CT, &[ciphertext.as_slice()]),
+            Self::Refusal(code) => put(out, KIND_REFUSAL, &[&[code.to_wire()]]),
             Self::Ping(token) => put(out, KIND_PING, &[&token.to_be_bytes()]),
             Self::Pong(token) => put(out, KIND_PONG, &[&token.to_be_bytes()]),
             Self::Ack(received) => put(out, KIND_ACK, &[&received.to_be_bytes()]),
-            Self::Credit { transfer, durable, limit } => {
-                put(out, KIND_CREDIT, &[&transfer.to_be_bytes(), &durable.to_be_bytes(), &limit.to_be_bytes()]);
+            Self::Credit { limit } => put(out, KIND_CREDIT, &[&limit.to_be_bytes()]),
+            Self::Restart { transfer, position, digest } => {
+                put(out, KIND_RESTART, &[&transfer.to_be_bytes(), &position.to_be_bytes(), digest]);
             }
-            Self::Restart { transfer, position, limit } => {
-                put(out, KIND_RESTART, &[&transfer.to_be_bytes(), &position.to_be_bytes(), &limit.to_be_bytes()]);
+            Self::Received { transfer, position } => {
+                put(out, KIND_RECEIVED, &[&transfer.to_be_bytes(), &position.to_be_bytes()]);
+            }
+            Self::Begin { transfer, position } => {
+                put(out, KIND_BEGIN, &[&transfer.to_be_bytes(), &position.to_be_bytes()]);
             }
             Self::Control { seq, control } => control.encode(*seq, out),
             Self::Chunk { transfer, position, data } => {
@@ -143,30 +141,37 @@ impl Frame {
                 intent: Intent::from_wire(body.u8()?)?,
                 session: body.array()?,
                 received: body.u64()?,
+                features: body.u32()?,
+                next_transfer: body.number()?,
                 reconnect_timeout: body.u32()?,
                 name: body.str8(1, NAME)?,
             }),
-            KIND_REFUSAL => Self::Refusal(Refusal::from_wire(body.u8()?)?),
             KIND_KEM_KEY => Self::KemKey(Box::new(body.array()?)),
             KIND_KEM_CT => Self::KemCt(Box::new(body.array()?)),
+            KIND_REFUSAL => Self::Refusal(Refusal::from_wire(body.u8()?)?),
             KIND_PING => Self::Ping(body.u64()?),
             KIND_PONG => Self::Pong(body.u64()?),
             KIND_ACK => Self::Ack(body.u64()?),
-            KIND_CREDIT => Self::Credit { transfer: body.u32()?, durable: body.position()?, limit: body.position()? },
+            KIND_CREDIT => Self::Credit { limit: body.position()? },
             KIND_RESTART => {
-                Self::Restart { transfer: body.u32()?, position: body.position()?, limit: body.position()? }
+                Self::Restart { transfer: body.number()?, position: body.position()?, digest: body.array()? }
             }
+            KIND_RECEIVED => Self::Received { transfer: body.number()?, position: body.position()? },
+            KIND_BEGIN => Self::Begin { transfer: body.number()?, position: body.position()? },
             KIND_CHUNK => Self::Chunk {
-                transfer: body.u32()?,
+                transfer: body.number()?,
                 position: body.position()?,
                 data: body.rest(1, CHUNK_DATA)?.to_vec(),
             },
-            KIND_FILE_END => Self::FileEnd {
-                transfer: body.u32()?,
-                position: body.position()?,
-                status: FileStatus::from_wire(body.u8()?)?,
-                digest: body.array()?,
-            },
+            KIND_FILE_END => {
+                let (transfer, position) = (body.number()?, body.position()?);
+                let status = FileStatus::from_wire(body.u8()?)?;
+                let digest = body.array()?;
+                if status != FileStatus::Whole && digest != NO_DIGEST {
+                    return Err(FrameError::Digest(name));
+                }
+                Self::FileEnd { transfer, position, status, digest }
+            }
             _ => {
                 let seq = body.u64()?;
                 if seq == 0 {
@@ -188,8 +193,8 @@ impl Control {
                 Self::Line { text, .. } => 1 + text.len(),
                 Self::Offer { .. } => 4 + 4 + 4 + 8 + 4 + 32,
                 Self::Accept { .. } => 4 + 8 + 32,
-                Self::Decline { text, .. } => 4 + 1 + 2 + text.len(),
-                Self::Cancel { text, .. } => 4 + 1 + 1 + 2 + text.len(),
+                Self::Decline { text, .. } | Self::Cancel { text, .. } => 4 + 1 + 2 + text.len(),
+
                 Self::Complete { .. } => 4 + 4 + 4,
                 Self::Bye { .. } => 1,
             }
@@ -217,9 +222,8 @@ impl Control {
                 put(out, KIND_DECLINE, &[&seq, &transfer.to_be_bytes(), &[reason.to_wire()]]);
                 put_str16(out, text);
             }
-            Self::Cancel { transfer, reason, text, by_offerer } => {
-                let side = u8::from(!by_offerer);
-                put(out, KIND_CANCEL, &[&seq, &transfer.to_be_bytes(), &[side, reason.to_wire()]]);
+            Self::Cancel { transfer, reason, text } => {
+                put(out, KIND_CANCEL, &[&seq, &transfer.to_be_bytes(), &[reason.to_wire()]]);
                 put_str16(out, text);
             }
             Self::Complete { transfer, files, failed } => {
@@ -236,34 +240,30 @@ impl Control {
                 Self::Line { action, text: body.utf8_rest(1, LINE_TEXT)? }
             }
             KIND_OFFER => Self::Offer {
-                transfer: body.u32()?,
+                transfer: body.number()?,
                 offer: Offer {
                     files: body.u32()?,
                     folders: body.u32()?,
-                    bytes: body.position()?,
+                    bytes: body.sizes()?,
                     list: body.ranged_u32(1, LIST_BYTES)?,
                     digest: body.array()?,
                 },
             },
-            KIND_ACCEPT => Self::Accept { transfer: body.u32()?, position: body.position()?, digest: body.array()? },
+            KIND_ACCEPT => Self::Accept { transfer: body.number()?, position: body.position()?, digest: body.array()? },
             KIND_DECLINE => {
-                let transfer = body.u32()?;
+                let transfer = body.number()?;
                 let reason = body.u8()?;
                 if reason == Reason::Confirmed.to_wire() {
                     return Err(FrameError::Value("DECLINE", u64::from(reason)));
                 }
                 Self::Decline { transfer, reason: Reason::from_wire(reason)?, text: body.str16(0, REASON_TEXT)? }
             }
-            KIND_CANCEL => {
-                let transfer = body.u32()?;
-                let by_offerer = !body.flag(1)?;
-                let reason = Reason::from_wire(body.u8()?)?;
-                if reason == Reason::Confirmed && !by_offerer {
-                    return Err(FrameError::Value("CANCEL", u64::from(reason.to_wire())));
-                }
-                Self::Cancel { transfer, reason, text: body.str16(0, REASON_TEXT)?, by_offerer }
-            }
-            KIND_COMPLETE => Self::Complete { transfer: body.u32()?, files: body.u32()?, failed: body.u32()? },
+            KIND_CANCEL => Self::Cancel {
+                transfer: body.number()?,
+                reason: Reason::from_wire(body.u8()?)?,
+                text: body.str16(0, REASON_TEXT)?,
+            },
+            KIND_COMPLETE => Self::Complete { transfer: body.number()?, files: body.u32()?, failed: body.u32()? },
             KIND_BYE => Self::Bye { reason: ByeReason::from_wire(body.u8()?)? },
             other => return Err(FrameError::UnknownKind(other)),
         })
@@ -284,6 +284,7 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         KIND_ACK => "ACK",
         KIND_CREDIT => "CREDIT",
         KIND_RESTART => "RESTART",
+        KIND_RECEIVED => "RECEIVED",
         KIND_LINE => "LINE",
         KIND_OFFER => "OFFER",
         KIND_ACCEPT => "ACCEPT",
@@ -293,6 +294,7 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         KIND_BYE => "BYE",
         KIND_CHUNK => "CHUNK",
         KIND_FILE_END => "FILE_END",
+        KIND_BEGIN => "BEGIN",
         _ => return None,
     })
 }
@@ -323,11 +325,6 @@ fn put_str16(out: &mut Vec<u8>, text: &str) {
     let text = at_most(text, REASON_TEXT);
     let _ = out.write_u16::<BigEndian>(u16::try_from(text.len()).unwrap_or(u16::MAX));
     out.extend_from_slice(text.as_bytes());
-}
-
-/// The longest beginning of `text` that has at most `limit` bytes and ends between characters.
-pub fn at_most(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
 }
 
 /// What is left of a body while it is taken apart; knows the frame's name for its errors.
@@ -378,10 +375,19 @@ impl<'a> Body<'a> {
         if (low..=high).contains(&value) { Ok(value) } else { Err(FrameError::Value(self.name, u64::from(value))) }
     }
 
-    /// A position or a sum of sizes: under 2^63, so that adding a chunk or a weight to it cannot overflow.
+    /// A transfer's number: 1 and up.
+    fn number(&mut self) -> Result<TransferId, FrameError> {
+        self.ranged_u32(1, u32::MAX)
+    }
+
     fn position(&mut self) -> Result<Position, FrameError> {
         let value = self.u64()?;
-        if value < 1 << 63 { Ok(value) } else { Err(FrameError::Value(self.name, value)) }
+        if value < POSITIONS { Ok(value) } else { Err(FrameError::Value(self.name, value)) }
+    }
+
+    fn sizes(&mut self) -> Result<u64, FrameError> {
+        let value = self.u64()?;
+        if value < POSITIONS || value == STREAM_BYTES { Ok(value) } else { Err(FrameError::Value(self.name, value)) }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {

@@ -1,5 +1,6 @@
 //! Every frame there and back, and one malformed frame for every rule.
 
+use super::error::FrameError;
 use super::frame::*;
 use proptest::prelude::*;
 
@@ -27,7 +28,11 @@ fn text(limit: usize) -> impl Strategy<Value = String> {
 }
 
 fn position() -> impl Strategy<Value = Position> {
-    0..1_u64 << 63
+    0..POSITIONS
+}
+
+fn number() -> impl Strategy<Value = TransferId> {
+    1..=u32::MAX
 }
 
 fn control() -> impl Strategy<Value = Control> {
@@ -35,23 +40,30 @@ fn control() -> impl Strategy<Value = Control> {
     prop_oneof![
         (any::<bool>(), text(LINE_TEXT).prop_filter("not empty", |text| !text.is_empty()))
             .prop_map(|(action, text)| Control::Line { action, text }),
-        (any::<u32>(), offer).prop_map(|(transfer, ([files, folders], bytes, list, digest))| Control::Offer {
+        (number(), offer).prop_map(|(transfer, ([files, folders], bytes, list, digest))| Control::Offer {
             transfer,
             offer: Offer { files, folders, bytes, list, digest },
         }),
-        (any::<u32>(), position(), any::<Digest>()).prop_map(|(transfer, position, digest)| Control::Accept {
+        (number(), position(), any::<Digest>()).prop_map(|(transfer, position, digest)| Control::Accept {
             transfer,
             position,
             digest
         }),
-        (any::<u32>(), reason(), text(REASON_TEXT)).prop_map(|(transfer, reason, text)| Control::Decline {
+        (number(), reason(), text(REASON_TEXT)).prop_map(|(transfer, reason, text)| Control::Decline {
             transfer,
             reason,
             text
         }),
-        (any::<u32>(), reason(), text(REASON_TEXT), any::<bool>())
-            .prop_map(|(transfer, reason, text, by_offerer)| Control::Cancel { transfer, reason, text, by_offerer }),
-        any::<[u32; 3]>().prop_map(|[transfer, files, failed]| Control::Complete { transfer, files, failed }),
+        (number(), reason(), text(REASON_TEXT)).prop_map(|(transfer, reason, text)| Control::Cancel {
+            transfer,
+            reason,
+            text
+        }),
+        (number(), any::<[u32; 2]>()).prop_map(|(transfer, [files, failed])| Control::Complete {
+            transfer,
+            files,
+            failed
+        }),
         Just(Control::Bye { reason: ByeReason::InputEnded }),
     ]
 }
@@ -60,31 +72,31 @@ fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         any::<[u8; 32]>().prop_map(Frame::Commit),
         any::<[u8; 32]>().prop_map(Frame::Reveal),
-        (any::<bool>(), any::<[u8; 16]>(), any::<u64>(), any::<u32>(), "[a-z]{1,64}").prop_map(
-            |(new, session, received, reconnect_timeout, name)| Frame::Greeting(Greeting {
+        (any::<bool>(), any::<[u8; 16]>(), any::<u64>(), any::<[u32; 2]>(), number(), "[a-z]{1,64}").prop_map(
+            |(new, session, received, [features, reconnect_timeout], next_transfer, name)| Frame::Greeting(Greeting {
                 intent: if new { Intent::New } else { Intent::Resume },
                 session,
                 received,
+                features,
+                next_transfer,
                 reconnect_timeout,
                 name,
             })
         ),
         any::<u64>().prop_map(Frame::Ping),
         any::<u64>().prop_map(Frame::Ack),
-        (any::<u32>(), position(), position()).prop_map(|(transfer, durable, limit)| Frame::Credit {
-            transfer,
-            durable,
-            limit
-        }),
-        (any::<u32>(), position(), position()).prop_map(|(transfer, position, limit)| Frame::Restart {
+        position().prop_map(|limit| Frame::Credit { limit }),
+        (number(), position()).prop_map(|(transfer, position)| Frame::Received { transfer, position }),
+        (number(), position()).prop_map(|(transfer, position)| Frame::Begin { transfer, position }),
+        (number(), position(), any::<Digest>()).prop_map(|(transfer, position, digest)| Frame::Restart {
             transfer,
             position,
-            limit
+            digest
         }),
         (1..u64::MAX, control()).prop_map(|(seq, control)| Frame::Control { seq, control }),
-        (any::<u32>(), position(), prop::collection::vec(any::<u8>(), 1..2_000))
+        (number(), position(), prop::collection::vec(any::<u8>(), 1..2_000))
             .prop_map(|(transfer, position, data)| Frame::Chunk { transfer, position, data }),
-        (any::<u32>(), position(), any::<Digest>()).prop_map(|(transfer, position, digest)| Frame::FileEnd {
+        (number(), position(), any::<Digest>()).prop_map(|(transfer, position, digest)| Frame::FileEnd {
             transfer,
             position,
             status: FileStatus::Whole,
@@ -139,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chunk_header_is_the_head_of_a_chunk(transfer in any::<u32>(), position in position(), data in prop::collection::vec(any::<u8>(), 1..99)) {
+    fn a_chunk_header_is_the_head_of_a_chunk(transfer in number(), position in position(), data in prop::collection::vec(any::<u8>(), 1..99)) {
         let bytes = encoded(&Frame::Chunk { transfer, position, data: data.clone() });
         let header = ChunkHeader { transfer, position };
         prop_assert_eq!(&bytes[..CHUNK_HEADER], &header.encode()[..]);
@@ -151,7 +163,7 @@ proptest! {
 fn the_largest_frames_fit_a_record() {
     let line = Control::Line { action: false, text: "x".repeat(LINE_TEXT) };
     assert!(encoded(&Frame::Control { seq: u64::MAX, control: line }).len() <= FRAME);
-    let chunk = Frame::Chunk { transfer: 0, position: 0, data: vec![0; CHUNK_DATA] };
+    let chunk = Frame::Chunk { transfer: 1, position: 0, data: vec![0; CHUNK_DATA] };
     assert!(encoded(&chunk).len() <= FRAME);
     assert!(Frame::decode(&encoded(&chunk)).is_ok());
 }
@@ -170,15 +182,15 @@ fn each_rule_has_its_error() {
         intent: Intent::New,
         session: [1; 16],
         received: 0,
+        features: 0,
+        next_transfer: 1,
         reconnect_timeout: 0,
         name: "ab".into(),
     });
     let decline =
         Frame::Control { seq: 1, control: Control::Decline { transfer: 1, reason: Reason::User, text: "no".into() } };
-    let cancel = |by_offerer| Frame::Control {
-        seq: 1,
-        control: Control::Cancel { transfer: 1, reason: Reason::User, text: String::new(), by_offerer },
-    };
+    let cancel =
+        Frame::Control { seq: 1, control: Control::Cancel { transfer: 1, reason: Reason::User, text: String::new() } };
     let offer = Frame::Control {
         seq: 1,
         control: Control::Offer {
@@ -187,7 +199,7 @@ fn each_rule_has_its_error() {
         },
     };
     let end = Frame::FileEnd { transfer: 1, position: 0, status: FileStatus::Whole, digest: [0; 32] };
-    let name_at = 1 + 1 + 16 + 8 + 4;
+    let name_at = 1 + 1 + 16 + 8 + 4 + 4 + 4;
 
     assert_eq!(Frame::decode(&[]), Err(FrameError::Empty));
     assert_eq!(Frame::decode(&[0x40]), Err(FrameError::UnknownKind(0x40)));
@@ -219,9 +231,17 @@ fn each_rule_has_its_error() {
     assert_eq!(broken(&decline, |bytes| bytes[13] = 0), Err(FrameError::Value("DECLINE", 0)));
     assert_eq!(broken(&decline, |bytes| bytes[13] = 9), Err(FrameError::Value("DECLINE or CANCEL", 9)));
     assert_eq!(broken(&decline, |bytes| bytes[14] = 0xff), Err(FrameError::Length("DECLINE", 0xff02, 0, REASON_TEXT)));
-    assert_eq!(broken(&cancel(true), |bytes| bytes[13] = 2), Err(FrameError::Value("CANCEL", 2)));
-    assert_eq!(broken(&cancel(false), |bytes| bytes[14] = 0), Err(FrameError::Value("CANCEL", 0)));
-    assert!(broken(&cancel(true), |bytes| bytes[14] = 0).is_ok());
+    assert_eq!(broken(&cancel, |bytes| bytes.truncate(15)), Err(FrameError::Short("CANCEL")));
+    assert_eq!(broken(&cancel, |bytes| bytes[12] = 0), Err(FrameError::Value("CANCEL", 0)));
+    assert_eq!(broken(&greeting, |bytes| bytes[33] = 0), Err(FrameError::Value("GREETING", 0)));
+    let credit = Frame::Credit { limit: 1 };
+    assert_eq!(broken(&credit, |bytes| bytes[1] = 0x80), Err(FrameError::Value("CREDIT", (1 << 63) | 1)));
+    assert_eq!(
+        broken(&end, |bytes| bytes[13] = 1),
+        Ok(Frame::FileEnd { transfer: 1, position: 0, status: FileStatus::Changed, digest: NO_DIGEST })
+    );
+    let with_digest = |bytes: &mut Vec<u8>| (bytes[13], bytes[14]) = (1, 1);
+    assert_eq!(broken(&end, with_digest), Err(FrameError::Digest("FILE_END")));
     assert_eq!(broken(&end, |bytes| bytes[13] = 3), Err(FrameError::Value("FILE_END", 3)));
     assert_eq!(broken(&end, |bytes| bytes[5] = 0x80), Err(FrameError::Value("FILE_END", 1 << 63)));
     let bye = Frame::Control { seq: 1, control: Control::Bye { reason: ByeReason::Quit } };

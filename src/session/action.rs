@@ -1,4 +1,4 @@
-//! What the session wants done; the owner does it (`run/actions.rs`).
+//! What the session wants done; the executor does it.
 
 use super::SessionEnd;
 use crate::command::SendArgs;
@@ -8,43 +8,59 @@ use crate::transfer::download::OnClash;
 use crate::transfer::flow_control::Opening;
 use std::path::PathBuf;
 
-/// What the session wants done, in order.
+/// What the session wants done, in order. Where a call of a worker can tell a [`crate::protocol::error::ProtocolError`], the executor
+/// gives it to [`super::Session::lost`].
 #[derive(Debug)]
 pub enum Action {
-    /// Send a control frame.
     Control(u64, Control),
     /// Acknowledge all up to this number.
     Ack(u64),
-    /// Tell the user.
+    /// All that a resumed connection begins with is queued: RESTARTs and CREDIT follow (`FlowControl::resumed`).
+    ResumeFlow,
     Notice(Posted),
-    /// Let input wait, or come.
+    /// Let input wait (true), or come.
     PauseInput(bool),
-    /// Look at what the user wants to send, and report.
+    /// Let the workers' reports of single files wait (true), or come: the frontend has many notices to show.
+    PauseReports(bool),
     Scan(TransferId, SendArgs),
-    /// The offer is on its way: send its list.
+    /// OFFER is queued: its list follows.
     BeginUpload(TransferId),
-    /// The peer accepted.
     UploadAccepted(TransferId, Position, Digest),
+    UploadRestart(TransferId, Position, Digest),
+    UploadReceived(TransferId, Position),
     /// The peer has all of it: report the rest, and end.
     UploadComplete(TransferId),
     /// Stop an upload, or forget one that is complete.
     DropUpload(TransferId),
+    /// The same files are offered under another number; nothing of them is accepted.
+    RenumberUpload {
+        old: TransferId,
+        new: TransferId,
+    },
     /// The list is there: look at it and at the disk, and report.
     StartDownload(TransferId, Offer, Vec<u8>),
-    /// The user (or a rule) accepted: prepare, and report.
+    /// The user or a rule accepted: prepare, and report.
     AcceptDownload(TransferId, Option<PathBuf>, OnClash),
-    /// The acceptance is on its way: let data come.
-    OpenWindow(TransferId, Opening),
-    /// Stop a download, and drop its data until the peer confirms.
-    StopDownload(TransferId),
-    /// Nothing more comes for this one.
+    /// ACCEPT is queued next: let data come.
+    OpenFlow(TransferId, Opening),
+    /// Stop a download, and drop its data until the peer confirms. `remove`: what came of it goes, too.
+    StopDownload {
+        transfer: TransferId,
+        remove: bool,
+    },
+    /// Nothing more comes for this one (`FlowControl::closed`); a download that still runs ends, and its part stays.
     ForgetDownload(TransferId),
-    /// Show what is known of the peer.
+    /// COMPLETE is queued: nothing more comes (`FlowControl::closed`).
+    DownloadComplete(TransferId),
+    /// COMPLETE is acknowledged: the staging folder goes.
+    DownloadAcknowledged(TransferId),
     ShowPeer,
-    /// Show the transfers with their progress.
     ShowTransfers,
-    /// Show the names in a transfer that goes out, under this local number.
-    ShowNames(TransferId, u32),
+    /// Show names in the list of an upload, from this one on (`session::names_page`).
+    ShowNames {
+        transfer: TransferId,
+        from: usize,
+    },
     /// The user compared the numbers.
     MarkVerified,
     /// Clear the screen, where there is one.
@@ -53,6 +69,6 @@ pub enum Action {
     Hangup,
     /// End this connection now; the peer is at fault or the session is over.
     Drop,
-    /// The session is over.
+    /// The session is over; the last action.
     Over(SessionEnd),
 }

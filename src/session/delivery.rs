@@ -3,8 +3,8 @@
 //! Invariant: a frame leaves [`Outgoing`] only when the peer acknowledged it, and [`Incoming`] acknowledges nothing that was not
 //! handed on. Both outlive connections and know none. The numbers are those of PROTOCOL.md section 7.
 
-use super::ProtocolError;
-use crate::protocol::frame::{Control, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::frame::{Control, TransferId, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES};
 use std::collections::VecDeque;
 
 /// Control frames that may wait for the window before input has to wait: a screen or two of typing.
@@ -15,12 +15,18 @@ const QUEUE_BYTES: usize = 1 << 20;
 /// one that asks on and acknowledges nothing.
 pub(crate) const QUEUE_MOST: usize = 4_096;
 
-/// A frame with the size it counts for.
+/// A frame without its number, and the id of the line in it.
+#[derive(Debug, Clone)]
+pub(super) struct Outbound {
+    pub(super) control: Control,
+    pub(super) line: Option<u64>,
+}
+
 #[derive(Debug)]
-struct Held {
+struct Unacknowledged {
     seq: u64,
-    control: Control,
     bytes: usize,
+    frame: Outbound,
 }
 
 /// Own control frames: waiting for the window, then for their acknowledgement.
@@ -30,17 +36,17 @@ pub(super) struct Outgoing {
     last: u64,
     /// The highest acknowledged.
     acknowledged: u64,
-    unacknowledged: VecDeque<Held>,
+    unacknowledged: VecDeque<Unacknowledged>,
     unacknowledged_bytes: usize,
-    queue: VecDeque<Control>,
+    queue: VecDeque<Outbound>,
     queue_bytes: usize,
 }
 
 impl Outgoing {
     /// Queues a frame; [`Outgoing::next`] gives it its turn.
-    pub(super) fn push(&mut self, control: Control) {
+    pub(super) fn push(&mut self, control: Control, line: Option<u64>) {
         self.queue_bytes += control.encoded_len();
-        self.queue.push_back(control);
+        self.queue.push_back(Outbound { control, line });
     }
 
     /// The next frame that may go out now, with its number. It is kept until it is acknowledged.
@@ -50,31 +56,32 @@ impl Outgoing {
         if full {
             return None;
         }
-        let control = self.queue.pop_front()?;
-        let bytes = control.encoded_len();
+        let frame = self.queue.pop_front()?;
+        let bytes = frame.control.encoded_len();
         self.queue_bytes -= bytes;
         self.unacknowledged_bytes += bytes;
         self.last += 1;
-        self.unacknowledged.push_back(Held { seq: self.last, control: control.clone(), bytes });
+        let control = frame.control.clone();
+        self.unacknowledged.push_back(Unacknowledged { seq: self.last, bytes, frame });
         Some((self.last, control))
     }
 
-    /// The peer handed on all up to `seq`; gives back what that newly settles.
+    /// The peer handed on all up to `seq`; gives back what that newly acknowledges.
     ///
     /// # Errors
     /// When the peer acknowledges what was never sent.
-    pub(super) fn acknowledge(&mut self, seq: u64) -> Result<Vec<(u64, Control)>, ProtocolError> {
+    pub(super) fn acknowledge(&mut self, seq: u64) -> Result<Vec<Outbound>, ProtocolError> {
         if seq > self.last {
             return Err(ProtocolError::FalseAck { acknowledged: seq, sent: self.last });
         }
-        let mut settled = Vec::new();
+        let mut acknowledged = Vec::new();
         while self.unacknowledged.front().is_some_and(|held| held.seq <= seq) {
             let Some(held) = self.unacknowledged.pop_front() else { break };
             self.unacknowledged_bytes -= held.bytes;
-            settled.push((held.seq, held.control));
+            acknowledged.push(held.frame);
         }
         self.acknowledged = self.acknowledged.max(seq);
-        Ok(settled)
+        Ok(acknowledged)
     }
 
     /// What has to be sent again to a peer that holds all up to `received`.
@@ -86,7 +93,15 @@ impl Outgoing {
             return Err(ProtocolError::FalseAck { acknowledged: received, sent: self.last });
         }
         let missing = self.unacknowledged.iter().filter(|held| held.seq > received);
-        Ok(missing.map(|held| (held.seq, held.control.clone())).collect())
+        Ok(missing.map(|held| (held.seq, held.frame.control.clone())).collect())
+    }
+
+    /// Transfers whose OFFER waits for the window.
+    pub(super) fn queued_offers(&self) -> impl Iterator<Item = TransferId> {
+        self.queue.iter().filter_map(|frame| match frame.control {
+            Control::Offer { transfer, .. } => Some(transfer),
+            _ => None,
+        })
     }
 
     /// Whether nothing waits, for the window or for an acknowledgement.
@@ -104,14 +119,14 @@ impl Outgoing {
         self.queue.len() >= QUEUE_MOST
     }
 
-    /// Frames that wait for the window, and for their acknowledgement.
-    pub(super) fn held(&self) -> (usize, usize) {
-        (self.queue.len(), self.unacknowledged.len())
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
     }
 
-    /// All that the peer is not known to have, oldest first.
-    pub(super) fn undelivered(&self) -> impl Iterator<Item = &Control> {
-        self.unacknowledged.iter().map(|held| &held.control).chain(&self.queue)
+    /// All that the peer is not known to have, oldest first, and whether it may have it.
+    pub(super) fn undelivered(&self) -> impl Iterator<Item = (&Outbound, bool)> {
+        self.unacknowledged.iter().map(|held| (&held.frame, true)).chain(self.queue.iter().map(|frame| (frame, false)))
     }
 }
 
@@ -160,18 +175,10 @@ impl Incoming {
         Ok(Arrival::Next)
     }
 
-    /// The frame `seq` is handed on; for lines that means all lines up to it (`through`).
-    ///
-    /// Gives the number to acknowledge when it rose.
-    pub(super) fn settle(&mut self, seq: u64, through: bool) -> Option<u64> {
-        for (number, _, settled) in &mut self.pending {
-            if *number == seq || (through && *number < seq) {
-                *settled = true;
-            }
-            if *number >= seq {
-                break;
-            }
-        }
+    /// The frame `seq` is handed on. Gives the number to acknowledge when it rose.
+    pub(super) fn hand_on(&mut self, seq: u64) -> Option<u64> {
+        let frame = self.pending.iter_mut().find(|(number, ..)| *number == seq)?;
+        frame.2 = true;
         let mut acknowledged = None;
         while let Some((number, bytes, true)) = self.pending.front().copied() {
             self.pending.pop_front();
@@ -186,13 +193,8 @@ impl Incoming {
         self.pending.is_empty()
     }
 
-    /// Frames and bytes that are not handed on.
-    pub(super) fn held(&self) -> (usize, usize) {
-        (self.pending.len(), self.pending_bytes)
-    }
-
     /// What to acknowledge on a new connection.
-    pub(super) fn settled(&self) -> u64 {
+    pub(super) fn handed_on(&self) -> u64 {
         self.pending.front().map_or(self.received, |(seq, ..)| seq - 1)
     }
 }

@@ -1,63 +1,95 @@
-//! What the user types: lines to say, commands to follow.
+//! What the user types: lines, commands, answers to questions.
 //!
 //! Invariant: nothing the peer sends comes this way, and a command that is not understood changes nothing and never goes out.
 
+use super::phase::{PendingInput, Phase};
 use super::{Action, Session};
 use crate::command::{self, Command, Entry};
-use crate::notice::{Info, Input, Notice, Trust};
-use crate::protocol::frame::{Control, Reason};
-use std::path::PathBuf;
-
-/// What was typed before the peer came, in order.
-#[derive(Debug)]
-pub(super) enum PendingInput {
-    Entry(Entry),
-    Ended,
-}
+use crate::notice::{Info, Input, Notice, Question, Trust};
+use crate::protocol::frame::{Control, Reason, TransferId};
 
 /// Entries that wait for the first peer, before input has to wait too.
-pub(super) const EARLY: usize = 256;
+pub(super) const PENDING: usize = 256;
+
+/// Open questions. Offers bound their number.
+#[derive(Debug, Default)]
+pub(super) struct Questions(Vec<(u64, Question)>);
+
+impl Questions {
+    pub(super) fn find(&self, is: impl Fn(&Question) -> bool) -> Option<u64> {
+        self.0.iter().find(|(_, question)| is(question)).map(|(id, _)| *id)
+    }
+}
 
 impl Session {
     /// Input from the user or a script.
     pub fn input(&mut self, input: Input) {
+        if self.is_over() {
+            return;
+        }
         match input {
-            Input::Line(line) => match command::parse(&line) {
+            Input::Line(line) => match command::parse(&line, self.rules.home.as_deref()) {
                 Ok(Entry::Nothing) => {}
-                Ok(entry) if self.with.is_none() => self.early(entry),
+                Ok(entry) if self.peer.is_none() => self.without_peer(entry),
                 Ok(entry) => self.enter(entry),
                 Err(error) => self.error(error.code(), error.to_string()),
             },
-            Input::Ended if self.with.is_none() => self.early.push_back(PendingInput::Ended),
-            Input::Ended => self.input_ends(),
+            Input::Answer { id, yes } => self.answer(id, yes),
+            Input::Rejected { code, text } => {
+                self.incomplete = true;
+                self.notice(Notice::Error { code, text });
+            }
+            Input::Ended => match &mut self.phase {
+                Phase::NoPeer(Some(pending)) if !self.rules.interactive => pending.push_back(PendingInput::Ended),
+                _ => self.input_ends(),
+            },
             Input::Interrupt => self.signal(),
         }
-        self.go_on();
+        self.advance();
     }
 
-    /// Nobody is there yet: what needs a peer waits for one, and what follows it waits too.
-    fn early(&mut self, entry: Entry) {
-        let leaves = |early: &PendingInput| matches!(early, PendingInput::Entry(Entry::Command(Command::Quit)));
-        match &entry {
-            Entry::Command(Command::Help | Command::Clear) => self.enter(entry),
-            Entry::Command(Command::Quit) if self.early.is_empty() || self.early.iter().any(leaves) => self.quit(),
-            _ => self.early.push_back(PendingInput::Entry(entry)),
+    /// What needs a peer waits for the first one when a script typed it, and what follows it waits too; nothing waits for somebody
+    /// whom a person cannot know.
+    fn without_peer(&mut self, entry: Entry) {
+        let quits = |input: &PendingInput| matches!(input, PendingInput::Entry(Entry::Command(Command::Quit)));
+        match (entry, &mut self.phase) {
+            (entry @ Entry::Command(Command::Help | Command::Clear | Command::Stay | Command::Again), _) => {
+                self.enter(entry)
+            }
+            (Entry::Command(Command::Quit), Phase::NoPeer(Some(pending)))
+                if !self.rules.interactive && !pending.is_empty() && !pending.iter().any(quits) =>
+            {
+                pending.push_back(PendingInput::Entry(Entry::Command(Command::Quit)));
+            }
+            (Entry::Command(Command::Quit), _) => self.quit(),
+            (entry, Phase::NoPeer(Some(pending))) if !self.rules.interactive => {
+                pending.push_back(PendingInput::Entry(entry));
+            }
+            (Entry::Say { .. }, _) => self.error("no-peer", "nobody is here; the line was not sent"),
+            _ => self.error("no-peer", "nobody is here"),
         }
     }
 
-    /// The peer is there: what waited for it has its turn.
-    pub(super) fn catch_up(&mut self) {
-        for early in std::mem::take(&mut self.early) {
-            match early {
+    /// The first peer is there: what waited for it has its turn.
+    pub(super) fn enter_pending(&mut self) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Talking);
+        let Phase::NoPeer(Some(pending)) = phase else { return };
+        for input in pending {
+            match input {
                 PendingInput::Entry(entry) => self.enter(entry),
                 PendingInput::Ended => self.input_ends(),
             }
         }
     }
 
+    pub(super) fn pending(&self) -> usize {
+        if let Phase::NoPeer(Some(pending)) = &self.phase { pending.len() } else { 0 }
+    }
+
     /// Lines that never met a peer.
-    pub(super) fn early_lines(&self) -> usize {
-        self.early.iter().filter(|early| matches!(early, PendingInput::Entry(Entry::Say { .. }))).count()
+    pub(super) fn pending_lines(&self) -> usize {
+        let Phase::NoPeer(Some(pending)) = &self.phase else { return 0 };
+        pending.iter().filter(|input| matches!(input, PendingInput::Entry(Entry::Say { .. }))).count()
     }
 
     fn enter(&mut self, entry: Entry) {
@@ -72,16 +104,7 @@ impl Session {
         self.input_ended = true;
         self.decline_unanswerable();
         if !self.rules.stay {
-            self.input_is_over();
-        }
-    }
-
-    /// The peer's key was marked as verified, or could not be.
-    pub fn marked(&mut self, trust: Trust) {
-        if let Some(with) = &mut self.with {
-            with.trust = trust;
-            let peer = with.label.clone();
-            self.notice(Notice::Trust { peer, trust });
+            self.leave_after_input();
         }
     }
 
@@ -89,46 +112,96 @@ impl Session {
         if self.is_leaving() {
             return self.error("leaving", "this side is leaving; the line was not sent");
         }
-        self.tell(Control::Line { action, text });
+        self.numbers.lines_out += 1;
+        let id = self.numbers.lines_out;
+        self.notice(Notice::Sent { id, text: text.clone(), action, waiting: !self.is_up() });
+        self.queue_line(id, text, action);
+    }
+
+    pub(super) fn queue_line(&mut self, id: u64, text: String, action: bool) {
+        self.outgoing.push(Control::Line { action, text }, Some(id));
     }
 
     fn command(&mut self, command: Command) {
         match command {
             Command::Help => self.notice(Notice::Info(Info::Help)),
             Command::Quit => self.quit(),
+            Command::Stay => self.stay(),
+            Command::Again => self.error("not-now", "/again is for when your peer has left"),
             Command::Send(args) => self.send_files(args),
-            Command::Accept { transfer, dest } => self.accept(transfer, dest),
-            Command::Decline { transfer } => self.decline(transfer),
+            Command::Accept { transfer, dest } => match self.asking(transfer) {
+                Ok(transfer) => self.accept_download(transfer, dest),
+                Err(text) => self.error("no-such-transfer", text),
+            },
+            Command::Decline { transfer } => match self.asking(transfer) {
+                Ok(transfer) => self.decline_download(transfer, Reason::User, ""),
+                Err(text) => self.error("no-such-transfer", text),
+            },
             Command::Cancel { transfer } => self.cancel(transfer),
-            Command::Transfers(None) => self.actions.push(Action::ShowTransfers),
-            Command::Transfers(Some(transfer)) => self.show_names(transfer),
-            Command::Verify => self.actions.push(Action::MarkVerified),
+            Command::Transfers { transfer: None, .. } => self.actions.push(Action::ShowTransfers),
+            Command::Transfers { transfer: Some(transfer), from } => self.show_names(transfer, from),
+            Command::Verify if self.is_up() => self.actions.push(Action::MarkVerified),
+            Command::Verify => self.error("not-connected", "the connection is lost; /verify needs it"),
             Command::Peer => self.actions.push(Action::ShowPeer),
             Command::Clear => self.actions.push(Action::Clear),
         }
     }
 
-    fn accept(&mut self, transfer: Option<u32>, dest: Option<PathBuf>) {
-        match self.transfers.asking(transfer) {
-            Ok(transfer) => self.accept_download(transfer, dest),
-            Err(text) => self.error("no-such-transfer", text),
+    /// The peer's key was marked as verified.
+    pub fn marked(&mut self, trust: Trust) {
+        if let Some(peer) = &mut self.peer {
+            peer.trust = trust;
+            let peer = peer.label.clone();
+            self.notice(Notice::Trust { peer, trust });
         }
     }
 
-    fn decline(&mut self, transfer: Option<u32>) {
-        match self.transfers.asking(transfer) {
-            Ok(transfer) => self.decline_download(transfer, Reason::User, ""),
-            Err(text) => self.error("no-such-transfer", text),
+    /// The offer that the user answers: the one named, or the only open one.
+    fn asking(&self, named: Option<TransferId>) -> Result<TransferId, String> {
+        let mut asking = self.downloads.asking();
+        match (named, asking.next(), asking.next()) {
+            (Some(named), ..) if self.downloads.asking().any(|transfer| transfer == named) => Ok(named),
+            (Some(named), ..) => {
+                Err(format!("transfer {named} is not waiting for an answer\n/transfers lists what is open"))
+            }
+            (None, Some(only), None) => Ok(only),
+            (None, None, _) => Err("no offer is waiting for an answer".into()),
+            (None, Some(_), Some(_)) => Err("several offers are waiting\nname one: /accept ID, /decline ID".into()),
         }
     }
 
-    fn show_names(&mut self, transfer: u32) {
-        if let Some(names) = self.transfers.names(transfer) {
-            self.notice(Notice::Info(Info::Names { transfer, names }));
-        } else if let Some(id) = self.transfers.outgoing(transfer) {
-            self.actions.push(Action::ShowNames(id, transfer));
-        } else {
-            self.error("no-such-transfer", format!("there is no transfer {transfer} with a list"));
+    /// Asks the user. The question is open until it is answered or moot.
+    pub(super) fn ask(&mut self, question: Question) {
+        self.numbers.questions += 1;
+        let id = self.numbers.questions;
+        self.questions.0.push((id, question.clone()));
+        self.notice(Notice::Question { id, question });
+    }
+
+    /// An answer to a question that is not open any more changes nothing.
+    fn answer(&mut self, id: u64, yes: bool) {
+        let Some((_, question)) = self.questions.0.iter().find(|(open, _)| *open == id).cloned() else { return };
+        self.close_question(id);
+        match (question, yes) {
+            (Question::Accept { transfer, .. }, true) => self.accept_download(transfer, None),
+            (Question::Accept { transfer, .. }, false) => self.decline_download(transfer, Reason::User, ""),
+            (Question::Resend { .. }, true) => self.resend_lines(),
+            (Question::Resend { .. }, false) => self.drop_resend(),
+            (Question::Leave { .. }, true) => self.leave_confirmed(),
+            (Question::Leave { .. }, false) => {}
         }
+    }
+
+    pub(super) fn close_question(&mut self, id: u64) {
+        if let Some(place) = self.questions.0.iter().position(|(open, _)| *open == id) {
+            self.questions.0.remove(place);
+            self.notice(Notice::QuestionGone { id });
+        }
+    }
+
+    pub(super) fn close_questions(&mut self, which: impl Fn(&Question) -> bool) {
+        let gone: Vec<u64> =
+            self.questions.0.iter().filter(|(_, question)| which(question)).map(|(id, _)| *id).collect();
+        gone.into_iter().for_each(|id| self.close_question(id));
     }
 }

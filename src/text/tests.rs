@@ -16,6 +16,28 @@ fn plain_text_stays() {
 }
 
 #[test]
+fn a_name_cannot_look_like_the_programs_own_rows() {
+    let name = |text: &str| PeerText::new(text).name().to_string();
+    for (given, shown) in [
+        ("bob", "bob"),
+        ("root (2)", "root (2)"),
+        ("日本 Ünal", "日本 Ünal"),
+        ("│", "?"),
+        ("¦ warning", "warning"),
+        ("a\u{2502}b\u{2588}c|d", "a_b_c_d"),
+        ("-- bob", "bob"),
+        ("* bob", "bob"),
+        ("alice▸", "alice>"),
+        ("❯ x", "x"),
+        (" - ", "?"),
+        ("", "?"),
+    ] {
+        assert_eq!(name(given), shown);
+    }
+    assert_eq!(safe("a ¦ b ▸"), "a | b >");
+}
+
+#[test]
 fn escapes_and_controls_become_visible() {
     assert_eq!(safe("\u{1b}[31mred\u{7}"), "\u{fffd}[31mred\u{fffd}");
     assert_eq!(safe("a\u{9b}31mb\u{7f}\0"), "a\u{fffd}31mb\u{fffd}\u{fffd}");

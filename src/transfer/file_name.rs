@@ -1,51 +1,30 @@
-//! The one gate for names of files and folders that come from a peer, or go to one.
-//!
-//! Invariant: a [`Name`] is a single component that no system takes for a path, and that no terminal takes for a command.
+//! Names of files and folders: what a list may hold, and under which name this side offers what its disk holds.
 
+use crate::protocol::frame::at_most;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use thiserror::Error;
 
 /// The longest name in bytes: what common file systems take, and what the wire's `str8` holds.
 const NAME_BYTES: usize = 255;
 
-/// Names that Windows takes for devices, with any extension; `COM` and `LPT` with a digit besides.
-const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
-
-/// Why a name is not acceptable.
+/// Why no list may hold a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FileNameError {
-    /// Nothing in it.
     #[error("the name is empty")]
     Empty,
-    /// Over 255 bytes.
-    #[error("the name is longer than 255 bytes")]
+    #[error("the name is longer than {NAME_BYTES} bytes")]
     Long,
-    /// `.` or `..`.
-    #[error("the name means a folder, not a file in it")]
+    #[error("the name means a folder, not an entry in it")]
     Dots,
-    /// `/` or `\`.
-    #[error("the name holds a path separator")]
+    /// `/` or NUL.
+    #[error("the name is not a single component")]
     Separator,
-    /// C0, DEL, C1 or a line or paragraph separator.
-    #[error("the name holds a control character")]
-    Control,
-    /// A bidirectional control or a zero-width format character.
-    #[error("the name holds an invisible character")]
-    Invisible,
-    /// A dot or a space at the end, which Windows drops.
-    #[error("the name ends in a dot or a space")]
-    Ending,
-    /// `CON`, `NUL.txt` and the like.
-    #[error("the name is a device on Windows")]
-    Device,
-    /// One of `<>:"|?*`, on Windows only.
-    #[error("the name holds a character that Windows does not allow")]
-    Reserved,
-    /// Bytes that are no UTF-8; only a sender meets them.
-    #[error("the name is not valid UTF-8")]
-    NotUtf8,
 }
 
-/// A checked name of one component, 1 to 255 bytes.
+/// A name of one component that a list may hold. It is hostile text all the same, and what it is called on this side's disk is
+/// another matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name<'a>(&'a str);
 
@@ -55,70 +34,58 @@ impl<'a> Name<'a> {
     /// # Errors
     /// The first rule that it breaks.
     pub fn new(name: &'a str) -> Result<Self, FileNameError> {
-        if name.is_empty() {
-            return Err(FileNameError::Empty);
+        match name {
+            "" => Err(FileNameError::Empty),
+            "." | ".." => Err(FileNameError::Dots),
+            _ if name.len() > NAME_BYTES => Err(FileNameError::Long),
+            _ if name.contains(['/', '\0']) => Err(FileNameError::Separator),
+            _ => Ok(Self(name)),
         }
-        if name.len() > NAME_BYTES {
-            return Err(FileNameError::Long);
-        }
-        if name == "." || name == ".." {
-            return Err(FileNameError::Dots);
-        }
-        if let Some(fault) = name.chars().find_map(fault_of) {
-            return Err(fault);
-        }
-        if name.ends_with(['.', ' ']) {
-            return Err(FileNameError::Ending);
-        }
-        if is_device(name) {
-            return Err(FileNameError::Device);
-        }
-        Ok(Self(name))
     }
 
-    /// The name.
     pub fn as_str(self) -> &'a str {
         self.0
     }
 }
 
-fn fault_of(c: char) -> Option<FileNameError> {
-    match c {
-        '/' | '\\' => Some(FileNameError::Separator),
-        // Line and paragraph separator.
-        '\u{2028}' | '\u{2029}' => Some(FileNameError::Control),
-        _ if c.is_control() => Some(FileNameError::Control),
-        // Bidirectional controls.
-        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Some(FileNameError::Invisible)
-        }
-        // Format characters without width; U+200C and U+200D join letters and emoji and are allowed.
-        '\u{00ad}'
-        | '\u{180e}'
-        | '\u{200b}'
-        | '\u{2060}'..='\u{2065}'
-        | '\u{206a}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e007f}' => Some(FileNameError::Invisible),
-        '<' | '>' | ':' | '"' | '|' | '?' | '*' if cfg!(windows) => Some(FileNameError::Reserved),
-        _ => None,
+/// The names under which the entries of one folder are offered, in order of `names`: as they are when a list may hold them, else with
+/// U+FFFD for each byte that is no UTF-8, shortened and numbered until they are unlike all others.
+pub(super) fn offered_names(names: &[OsString]) -> Vec<Cow<'_, str>> {
+    let offered: Vec<_> = names.iter().map(|name| valid(name)).collect();
+    let mut taken = BTreeSet::new();
+    if offered.iter().any(Option::is_none) {
+        taken = offered.iter().flatten().map(|name| (*name).to_owned()).collect();
     }
+    let mut replace = |name: &OsStr| -> Cow<'_, str> {
+        let text = replaced(name);
+        let free = (0_u32..).map(|number| numbered(&text, number)).find(|candidate| taken.insert(candidate.clone()));
+        Cow::Owned(free.unwrap_or(text))
+    };
+    offered.into_iter().zip(names).map(|(valid, name)| valid.map_or_else(|| replace(name), Cow::Borrowed)).collect()
 }
 
-/// Whether Windows takes the name for a device: it looks only at what stands before the first dot, less spaces there.
-fn is_device(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ');
-    if DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device)) {
-        return true;
+fn valid(name: &OsStr) -> Option<&str> {
+    name.to_str().filter(|name| Name::new(name).is_ok())
+}
+
+/// The name with U+FFFD for each byte that is no UTF-8.
+fn replaced(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    let mut chars = stem.chars();
-    let Some(last) = chars.next_back() else { return false };
-    let port = chars.as_str();
-    (port.eq_ignore_ascii_case("COM") || port.eq_ignore_ascii_case("LPT"))
-        && matches!(last, '1'..='9' | '¹' | '²' | '³')
+    text
+}
+
+/// The name as it is, or with ` (NUMBER)` before its extension, its stem shortened so that it fits.
+fn numbered(name: &str, number: u32) -> String {
+    let dot = name.rfind('.').filter(|dot| *dot > 0 && name.len() - dot <= NAME_BYTES / 2).unwrap_or(name.len());
+    let (stem, extension) = name.split_at(dot);
+    let number = if number == 0 { String::new() } else { format!(" ({number})") };
+    let room = NAME_BYTES - number.len() - extension.len();
+    let stem = at_most(stem, room);
+    format!("{stem}{number}{extension}")
 }
 
 #[cfg(test)]
@@ -126,81 +93,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_names_are_refused_for_the_rule_they_break() {
+    fn only_what_is_no_single_component_is_refused() {
         let long = "x".repeat(256);
-        let table = [
+        for (name, error) in [
             ("", FileNameError::Empty),
             (long.as_str(), FileNameError::Long),
             (".", FileNameError::Dots),
             ("..", FileNameError::Dots),
-            ("/etc", FileNameError::Separator),
             ("a/b", FileNameError::Separator),
-            ("..\\x", FileNameError::Separator),
-            ("a\0b", FileNameError::Control),
-            ("a\nb", FileNameError::Control),
-            ("\u{1b}[2J", FileNameError::Control),
-            ("a\u{7f}", FileNameError::Control),
-            ("a\u{85}", FileNameError::Control),
-            ("a\u{9b}1m", FileNameError::Control),
-            ("a\u{2028}b", FileNameError::Control),
-            ("a\u{2029}b", FileNameError::Control),
-            ("cod\u{202e}exe.txt", FileNameError::Invisible),
-            ("a\u{200e}", FileNameError::Invisible),
-            ("\u{2066}a", FileNameError::Invisible),
-            ("\u{061c}a", FileNameError::Invisible),
-            ("a\u{200b}b", FileNameError::Invisible),
-            ("\u{feff}a", FileNameError::Invisible),
-            ("a\u{00ad}b", FileNameError::Invisible),
-            ("a\u{e0041}", FileNameError::Invisible),
-            ("a.", FileNameError::Ending),
-            ("...", FileNameError::Ending),
-            ("a ", FileNameError::Ending),
-            (" ", FileNameError::Ending),
-            ("con", FileNameError::Device),
-            ("NUL.txt", FileNameError::Device),
-            ("Aux .tar.gz", FileNameError::Device),
-            ("com1", FileNameError::Device),
-            ("LPT9.log", FileNameError::Device),
-            ("COM²", FileNameError::Device),
-            ("conin$", FileNameError::Device),
-        ];
-        for (name, fault) in table {
-            assert_eq!(Name::new(name), Err(fault), "{name:?}");
+            ("a\0b", FileNameError::Separator),
+        ] {
+            assert_eq!(Name::new(name), Err(error), "{name:?}");
         }
-    }
-
-    #[test]
-    fn ordinary_names_of_all_scripts_are_kept() {
         let longest = "x".repeat(255);
-        let names = [
-            "a",
-            ".bashrc",
-            "...x",
-            "report (1).pdf",
-            "Übergröße.txt",
-            "日本語",
-            "नमस्ते\u{200d}",
-            "👩\u{200d}🚀.png",
-            "console",
-            "com",
-            "com10",
-            "LPT0",
-            "nul2",
-            " a",
-            "a b",
-            "~",
-            "-rf",
-            "$HOME",
-            "auxiliary.c",
-            &longest,
-        ];
+        let names =
+            ["a", "R.E.M.", "Jr.", "CON", "a\\b", "a:b", "\u{1b}[2J", "a\u{202e}b", "...", " ", ".p2pchat-x", &longest];
         for name in names {
             assert_eq!(Name::new(name).map(Name::as_str), Ok(name));
         }
     }
 
+    #[cfg(unix)]
     #[test]
-    fn a_colon_is_refused_on_windows_alone() {
-        assert_eq!(Name::new("a:b").is_err(), cfg!(windows));
+    fn names_that_are_no_utf8_are_replaced_byte_by_byte_and_kept_apart() {
+        use std::os::unix::ffi::OsStrExt;
+        let os = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+        let names = [os(b"a\xff\xfe.txt"), os("a\u{fffd}\u{fffd}.txt".as_bytes()), os(b"a\xfd\xfc.txt"), os(b"ok")];
+        let offered = offered_names(&names);
+        let expected = ["a\u{fffd}\u{fffd} (1).txt", "a\u{fffd}\u{fffd}.txt", "a\u{fffd}\u{fffd} (2).txt", "ok"];
+        assert_eq!(offered, expected);
+
+        let long = [os(&[b'\xff'; 200]), os(&[b'\xfe'; 200])];
+        let offered = offered_names(&long);
+        assert_eq!(offered[0], "\u{fffd}".repeat(85));
+        assert_eq!(offered[1], format!("{} (1)", "\u{fffd}".repeat(83)));
+        // A cut in the middle of what looks like a character.
+        assert_eq!(offered_names(&[os(b"\xe2\x82")]), ["\u{fffd}\u{fffd}"]);
     }
 }

@@ -1,81 +1,59 @@
-//! What the reader thread meets: one route for each transfer that comes in, and one window of credit for them all.
+//! What a peer may send: a route for each transfer that comes in, and one credit for the connection.
 //!
-//! EventLoop of what a peer may send when (PROTOCOL.md section 8). Invariant: whatever the peer sends, at most [`WINDOW`]
-//! bytes (and one piece for each transfer) wait for the workers, lists of [`OPEN_LISTS`] bytes are held, and at most
-//! [`OPEN_TRANSFERS`] workers live; anything beyond is the peer's fault. No call waits for a disk or a peer.
+//! PROTOCOL.md section 8. Invariant: whatever the peer sends, at most [`WINDOW`] of bulk waits for the download worker, lists of
+//! [`OPEN_LISTS`] bytes are held, and at most [`ROUTES`] routes exist; anything beyond is a protocol error. No call waits for a disk
+//! or a peer, but for [`FlowControl::take`], which is the worker's.
 //!
-//! 1. The reader says [`ReceiveWindow::offered`]; the list's chunks gather in the route (`Listing`).
-//! 2. The list is complete: the reader passes its bytes on to the owner, who starts a download (`Waiting`).
-//! 3. The owner queues ACCEPT and calls [`ReceiveWindow::open`]: chunks go to the worker, in order and as far as the credit
-//!    allows (`Running`).
-//! 4. The worker says [`ReceiveWindow::durable`]: that frees credit, shared out anew among all, and told in large steps.
-//! 5. The owner says [`ReceiveWindow::closed`] at the end; or [`ReceiveWindow::ending`] when this side ends it early: what is still on
-//!    its way is dropped (`Ending`) until the offerer confirms.
+//! 1. The reader says [`FlowControl::offered`]; the list's chunks gather in the route (`Listing`).
+//! 2. The list is complete: the reader passes its bytes to the event loop (`Waiting`).
+//! 3. The event loop queues ACCEPT and calls [`FlowControl::open`]: BEGIN, chunks and ends go to the worker's queue (`Running`).
+//! 4. The worker says [`FlowControl::written`]: that releases credit, and RECEIVED follows.
+//! 5. The event loop says [`FlowControl::closed`] at the end, or [`FlowControl::ending`] when this side ends it early: what is still
+//!    on its way is dropped (`Ended`) until the offerer confirms.
+//! 6. After a resume the worker first writes what the old connection brought; then it gives [`FlowControl::restarted`] the positions
+//!    for RESTART, and CREDIT follows.
 
-mod incoming;
+mod credit;
 mod pace;
+mod route;
 
 #[cfg(test)]
 mod tests;
 
-use super::download::Order;
 use super::manifest::Manifest;
 use crate::net::buffer::{Pool, Record};
 use crate::net::send_queue::SendQueue;
+use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{
-    ChunkHeader, Digest, FILE_END_WEIGHT, FileStatus, LIST_BYTES, OPEN_TRANSFERS, Offer, Position, TransferId,
+    CHUNK_DATA, ChunkHeader, Digest, END_WEIGHT, FileStatus, NO_DIGEST, OPEN_TRANSFERS, Offer, Position, TransferId,
 };
-use incoming::{Route, Running};
-use pace::Pace;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
-use thiserror::Error;
+use credit::Credit;
+use route::{Route, Running};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Bytes that all transfers together may have on their way or waiting for the disk: what 1 Gbit/s takes at a round trip
-/// of 200 ms.
+/// Weight that may be on its way or waiting for the disk: what 1 Gbit/s carries at a round trip of 200 ms.
 pub const WINDOW: u64 = 24 << 20;
-/// What every transfer may always have on its way, so that none starves while others hold the window: any one piece.
-pub const LEAST_GRANT: u64 = 61_440 + FILE_END_WEIGHT;
 /// Bytes of lists that are open at once, all together.
 pub const OPEN_LISTS: u64 = 16 << 20;
-/// A credit is told when it grew by this part of a transfer's share: the sender never runs dry, and credits stay rare.
-const STEPS: u64 = 8;
-/// Transfers that are open here. More than [`OPEN_TRANSFERS`], which the session counts exactly: the reader may know of an offer
-/// before the owner knows of the end of the one before.
+/// Transfers whose list or data may come. Twice [`OPEN_TRANSFERS`], which the session counts exactly: the reader may know of an offer
+/// before the event loop knows of the end of the one before.
 const OPEN_MOST: usize = 2 * OPEN_TRANSFERS;
-/// Routes of all kinds. More than [`OPEN_TRANSFERS`], for the reader may be ahead of the owner, and offers that were
-/// declined wait here for the offerer's confirmation; but a peer that never confirms must not fill the memory.
-const ROUTES: usize = 16 * OPEN_TRANSFERS;
-/// Records kept for use again: 4 MiB, what a batch of the reader and one of a worker take.
+/// Open transfers, those included that this side ended and the offerer has not confirmed.
+const UNCONFIRMED: usize = 1_024;
+/// Routes of all kinds: those of transfers that ended are kept for a while, for a late chunk of a list weighs nothing.
+const ROUTES: usize = 2 * UNCONFIRMED;
+/// Records kept for use again: 4 MiB, what a batch of the reader and one of the worker take.
 const RECORDS: usize = 64;
-
-/// What a peer did against the rules of PROTOCOL.md section 8; the connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// No offer has the number 0.
-    #[error("the peer gave an offer the number {0}")]
-    Number(TransferId),
-    /// It does not confirm what this side ended.
-    #[error("the peer keeps too many transfers open")]
-    TooMany,
-    /// Data or an end for a number that was never offered.
-    #[error("the peer sent data for transfer {0}, which it did not offer")]
-    Unknown(TransferId),
-    /// Data beyond the list before ACCEPT.
-    #[error("the peer sent data for transfer {0}, which was not accepted")]
-    NotAccepted(TransferId),
-    /// A gap, a repetition, or an end that is none.
-    #[error("the peer sent data for transfer {0} out of order")]
-    Order(TransferId),
-    /// Neither full nor up to the end of list or file.
-    #[error("the peer sent a chunk of the wrong size for transfer {0}")]
-    Size(TransferId),
-    /// More than the credit.
-    #[error("the peer sent more data for transfer {0} than it may")]
-    Credit(TransferId),
-}
+/// Data that the worker takes at once: large enough that the calls cost nothing, small enough for the cache.
+pub(crate) const BATCH: usize = 16 * CHUNK_DATA;
+/// Pieces that the worker takes at once, where files are so small that their data does not count.
+const BATCH_PIECES: usize = 256;
+/// How long a worker that was busy a moment ago lets pieces gather before it waits on the condition: to wake it costs the reader a
+/// system call for every chunk.
+const NAP: Duration = Duration::from_micros(250);
 
 /// What came of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,81 +66,105 @@ pub enum Admission {
     TooMuch,
 }
 
-/// What came of a chunk.
-#[derive(Debug)]
-pub enum Delivered {
-    /// It is on its way to the worker, or dropped.
-    Taken,
-    /// It was the last of the list: the session may start a download.
-    ListComplete(TransferId, Vec<u8>),
-}
-
-/// A part of a file, or its end, for the worker that writes it. They come in order, checked; only the first may stand at
-/// the start of the file in which the download meant to go on.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    /// File data.
-    Chunk { position: Position, record: Record },
-    /// The end of a file; the digest counts when it is whole.
-    End { status: FileStatus, digest: Digest },
-    /// What the owner wants.
-    Order(Order),
-}
-
-/// The way from the window to a download worker, to be opened once ACCEPT is queued.
+/// For [`FlowControl::open`], once ACCEPT is queued.
 #[derive(Debug)]
 pub struct Opening {
-    pub(crate) list: Arc<Manifest>,
+    pub(crate) manifest: Arc<Manifest>,
     pub(crate) position: Position,
-    pub(crate) pieces: Sender<Piece>,
 }
 
-/// What a worker still holds after its route is gone.
-#[derive(Debug, Default)]
-struct Held {
-    grant: u64,
-    list: u64,
+/// What the worker gets, in order and checked.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Begin {
+        transfer: TransferId,
+        position: Position,
+    },
+    Chunk {
+        transfer: TransferId,
+        record: Record,
+    },
+    End {
+        transfer: TransferId,
+        position: Position,
+        status: FileStatus,
+        digest: Digest,
+    },
+    /// All of earlier connections was before this: [`FlowControl::restarted`] is awaited, with this number.
+    Resumed(u64),
 }
 
-#[derive(Debug, Default)]
+impl Piece {
+    pub(crate) fn weight(&self) -> u64 {
+        match self {
+            Self::Chunk { record, .. } => bytes(record.chunk_data().len()),
+            Self::Begin { .. } | Self::End { .. } => END_WEIGHT,
+            Self::Resumed(_) => 0,
+        }
+    }
+}
+
+#[derive(Debug)]
 struct State {
     routes: BTreeMap<TransferId, Route>,
-    workers: BTreeMap<TransferId, Held>,
-    /// The highest number that was offered.
+    /// The highest number that was offered; its parity is that of all offers of the peer.
     offered: TransferId,
+    queue: VecDeque<Piece>,
+    worker_sleeps: bool,
+    /// The worker has something to do that is not in the queue.
+    kicked: bool,
     send_queue: Option<Arc<SendQueue>>,
-    /// What was open when the connection was lost, and not offered again since: for these the peer awaits RESTART.
+    credit: Credit,
+    /// What was open when the connection was lost and not offered again since: for these the peer awaits RESTART.
     interrupted: BTreeSet<TransferId>,
+    /// Counts lost connections.
+    connection: u64,
+    /// RESTART and CREDIT wait for the worker.
+    restarting: bool,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct ReceiveWindow {
+pub struct FlowControl {
     state: Mutex<State>,
+    work: Condvar,
     records: Arc<Pool<Record>>,
-    /// Whether grants follow what arrives.
-    paced: bool,
 }
 
-impl Default for ReceiveWindow {
+impl Default for FlowControl {
     fn default() -> Self {
-        Self { state: Mutex::default(), records: Arc::new(Pool::new(RECORDS)), paced: true }
+        Self::with_credit(Credit::new(true))
     }
 }
 
-impl ReceiveWindow {
-    /// A window for a new session.
+impl FlowControl {
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A window that grants all it may at once, so that a test can say what that is.
+    /// Grants the whole window at once, so that a test can say what that is.
     #[cfg(test)]
-    pub(super) fn unpaced() -> Self {
-        Self { paced: false, ..Self::default() }
+    pub(crate) fn unpaced() -> Self {
+        Self::with_credit(Credit::new(false))
     }
 
-    /// Records to read into; the workers give them back.
+    fn with_credit(credit: Credit) -> Self {
+        let state = State {
+            routes: BTreeMap::new(),
+            offered: 0,
+            queue: VecDeque::new(),
+            worker_sleeps: false,
+            kicked: false,
+            send_queue: None,
+            credit,
+            interrupted: BTreeSet::new(),
+            connection: 0,
+            restarting: false,
+        };
+        Self { state: Mutex::new(state), work: Condvar::new(), records: Arc::new(Pool::new(RECORDS)) }
+    }
+
+    /// Records to read into; the worker gives them back.
     pub fn records(&self) -> &Arc<Pool<Record>> {
         &self.records
     }
@@ -171,158 +173,200 @@ impl ReceiveWindow {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reader's: an OFFER came in. Must be called by the reader thread itself, before any later frame, for the list
-    /// follows at once.
+    /// The reader's: an OFFER came in. Must be called by the reader thread itself, before any later frame, for the list follows at once.
     ///
     /// # Errors
-    /// When its number is not the next, or the peer never confirms what this side ended.
-    pub fn offered(&self, transfer: TransferId, offer: &Offer) -> Result<Admission, Fault> {
+    /// When the peer never confirms what this side ended.
+    pub fn offered(&self, transfer: TransferId, offer: &Offer) -> Result<Admission, ProtocolError> {
         let mut state = self.lock();
-        if transfer == 0 {
-            return Err(Fault::Number(transfer));
-        }
         if transfer <= state.offered {
-            // Sent again after a resume: its list begins anew, too.
-            if let Some(Route::Listing { bytes, .. }) = state.routes.get_mut(&transfer) {
-                bytes.clear();
+            // Sent again after a resume, for the session has not seen it: its list begins anew, too.
+            if let Some(route @ (Route::Listing { .. } | Route::Waiting { .. })) = state.routes.get_mut(&transfer) {
+                *route = Route::Listing { bytes: Vec::new(), list: route.list() };
             }
             state.interrupted.remove(&transfer);
             return Ok(Admission::Again);
         }
-        if state.routes.len() >= ROUTES {
-            return Err(Fault::TooMany);
+        let unconfirmed = state.routes.values().filter(|route| route.is_open()).count();
+        if unconfirmed >= UNCONFIRMED {
+            return Err(ProtocolError::TooManyOpen);
         }
         state.offered = transfer;
-        let fits = state.open() < OPEN_MOST
-            && state.lists() + u64::from(offer.list) <= OPEN_LISTS
-            && (1..=LIST_BYTES).contains(&offer.list);
-        let (route, admission) = if fits {
-            (Route::Listing { bytes: Vec::new(), list: offer.list }, Admission::Listing)
+        state.forget_oldest();
+        let coming = state.routes.values().filter(|route| route.held_list() > 0);
+        let (count, lists) = coming.fold((0, 0), |(count, lists), route| (count + 1, lists + route.held_list()));
+        let fits = count < OPEN_MOST && lists + u64::from(offer.list) <= OPEN_LISTS;
+        let route = if fits {
+            Route::Listing { bytes: Vec::new(), list: offer.list }
         } else {
-            (Route::Ending, Admission::TooMuch)
+            Route::Ended { list: offer.list, confirmed: false }
         };
         state.routes.insert(transfer, route);
-        Ok(admission)
+        Ok(if fits { Admission::Listing } else { Admission::TooMuch })
     }
 
-    /// The reader's: a chunk came in, opened.
+    /// The reader's: a chunk came in, opened. Gives the bytes of a list with its last chunk.
     ///
     /// # Errors
     /// When the peer may not send it.
-    pub fn deliver_chunk(&self, header: ChunkHeader, record: Record) -> Result<Delivered, Fault> {
+    pub fn chunk(&self, header: ChunkHeader, record: Record) -> Result<Option<Vec<u8>>, ProtocolError> {
         let ChunkHeader { transfer, position } = header;
+        let len = record.chunk_data().len();
         let mut state = self.lock();
         match state.route(transfer)? {
             Some(Route::Running(running)) => {
-                running.chunk(position, record.chunk_data().len()).map_err(|broken| broken.by(transfer))?;
-                // A worker that is gone has said so to the owner, who will end the route.
-                let _ = running.pieces.send(Piece::Chunk { position, record });
+                running.chunk(transfer, position, len)?;
+                state.credit.came(bytes(len))?;
+                self.push(state, Piece::Chunk { transfer, record });
             }
             Some(route @ Route::Listing { .. }) => {
-                let complete = route.list_chunk(position, record.chunk_data()).map_err(|broken| broken.by(transfer))?;
+                let complete = route.list_chunk(transfer, position, record.chunk_data())?;
                 drop(state);
                 self.records.give_record(record);
-                if let Some(bytes) = complete {
-                    return Ok(Delivered::ListComplete(transfer, bytes));
-                }
+                return Ok(complete);
             }
-            Some(Route::Waiting { .. }) => return Err(Fault::NotAccepted(transfer)),
-            Some(Route::Ending) | None => {
-                drop(state);
+            Some(Route::Waiting { .. }) => return Err(ProtocolError::NotAccepted(transfer)),
+            Some(Route::Ended { list, .. }) if position < u64::from(*list) => self.records.give_record(record),
+            Some(Route::Ended { .. }) | None => {
+                state.dropped(bytes(len))?;
                 self.records.give_record(record);
             }
         }
-        Ok(Delivered::Taken)
+        Ok(None)
+    }
+
+    /// The reader's: BEGIN came in.
+    ///
+    /// # Errors
+    /// When the peer may not send it.
+    pub fn begin(&self, transfer: TransferId, position: Position) -> Result<(), ProtocolError> {
+        let mut state = self.lock();
+        match state.route(transfer)? {
+            Some(Route::Running(running)) => {
+                running.begin(transfer, position)?;
+                state.credit.came(END_WEIGHT)?;
+                self.push(state, Piece::Begin { transfer, position });
+                Ok(())
+            }
+            Some(Route::Listing { .. } | Route::Waiting { .. }) => Err(ProtocolError::NotAccepted(transfer)),
+            Some(Route::Ended { .. }) | None => state.dropped(END_WEIGHT),
+        }
     }
 
     /// The reader's: a FILE_END came in.
     ///
     /// # Errors
     /// When the peer may not send it.
-    pub fn deliver_end(
+    pub fn file_end(
         &self,
         transfer: TransferId,
         position: Position,
         status: FileStatus,
         digest: Digest,
-    ) -> Result<(), Fault> {
-        match self.lock().route(transfer)? {
+    ) -> Result<(), ProtocolError> {
+        let mut state = self.lock();
+        match state.route(transfer)? {
             Some(Route::Running(running)) => {
-                running.end(position, status).map_err(|broken| broken.by(transfer))?;
-                let _ = running.pieces.send(Piece::End { status, digest });
+                running.end(transfer, position, status)?;
+                state.credit.came(END_WEIGHT)?;
+                self.push(state, Piece::End { transfer, position, status, digest });
                 Ok(())
             }
-            Some(Route::Listing { .. }) => Err(Fault::Order(transfer)),
-            Some(Route::Waiting { .. }) => Err(Fault::NotAccepted(transfer)),
-            Some(Route::Ending) | None => Ok(()),
+            Some(Route::Listing { .. } | Route::Waiting { .. }) => Err(ProtocolError::NotAccepted(transfer)),
+            Some(Route::Ended { .. }) | None => state.dropped(END_WEIGHT),
         }
     }
 
-    /// The owner's, right after it queued ACCEPT: data may come. Sends the first credit.
-    ///
-    /// Does nothing when the transfer was ended meanwhile.
-    pub fn open(&self, transfer: TransferId, opening: Opening) {
-        let mut state = self.lock();
-        if let Some(route @ Route::Waiting { .. }) = state.routes.get_mut(&transfer) {
-            let pace = self.paced.then(|| Pace::new(Instant::now()));
-            *route = Route::Running(Running::new(opening, pace));
-            state.share_out();
+    fn push(&self, mut state: MutexGuard<'_, State>, piece: Piece) {
+        state.queue.push_back(piece);
+        self.wake(&mut state);
+    }
+
+    fn wake(&self, state: &mut State) {
+        if std::mem::take(&mut state.worker_sleeps) {
+            self.work.notify_one();
         }
     }
 
-    /// The owner's: this side declined or cancelled; what still comes is dropped until [`ReceiveWindow::closed`].
-    pub fn ending(&self, transfer: TransferId) {
-        let mut state = self.lock();
-        if state.routes.contains_key(&transfer) {
-            state.leave_route(transfer);
-            state.routes.insert(transfer, Route::Ending);
-            state.share_out();
-        }
-    }
-
-    /// The owner's: the transfer is over, by COMPLETE or by the offerer's CANCEL.
-    pub fn closed(&self, transfer: TransferId) {
-        let mut state = self.lock();
-        state.leave_route(transfer);
-        state.share_out();
-    }
-
-    /// The owner's: a new session has a connection.
+    /// The event loop's: a new session has a connection. Sends the first CREDIT; when the session takes over what an earlier one
+    /// left, after the worker has written what came over the connection of that.
     pub fn connected(&self, send_queue: Arc<SendQueue>) {
-        self.lock().send_queue = Some(send_queue);
+        let mut state = self.lock();
+        state.send_queue = Some(send_queue);
+        state.credit.restart(Instant::now());
+        if state.restarting {
+            state.interrupted.clear();
+            let marker = Piece::Resumed(state.connection);
+            return self.push(state, marker);
+        }
+        state.tell_credit();
     }
 
-    /// The owner's: the connection is lost, and its reader has ended.
+    /// The event loop's: the connection is lost, and its reader has ended.
     pub fn disconnected(&self) {
         let mut state = self.lock();
         state.send_queue = None;
-        let open = state.routes.keys().copied().collect();
-        state.interrupted = open;
+        state.connection += 1;
+        state.restarting = true;
+        state.credit.restart(Instant::now());
+        let unended = state.routes.iter().filter(|(_, route)| !matches!(route, Route::Ended { .. }));
+        let interrupted = unended.map(|(transfer, _)| *transfer).collect();
+        state.interrupted = interrupted;
     }
 
-    /// The owner's: a resumed session has a connection, and all control frames that are sent again are queued. Sends
-    /// RESTART for all that was open; what the new connection's reader was offered meanwhile needs none.
+    /// The event loop's: a resumed session has a connection, and all control frames that are sent again are queued. RESTART for lists
+    /// goes at once; that for data, and CREDIT, when the worker has written what came over the old connection.
     pub fn resumed(&self, send_queue: Arc<SendQueue>) {
         let mut state = self.lock();
         let State { routes, interrupted, .. } = &mut *state;
-        for transfer in std::mem::take(interrupted) {
-            if let Some((position, limit)) = routes.get_mut(&transfer).and_then(Route::restart) {
-                send_queue.restart(transfer, position, limit);
-            }
-        }
+        interrupted.retain(|transfer| {
+            let position = match routes.get_mut(transfer) {
+                Some(Route::Listing { bytes: list, .. }) => bytes(list.len()),
+                Some(Route::Waiting { list }) => u64::from(*list),
+                Some(Route::Running(running)) => {
+                    running.disconnected();
+                    return true;
+                }
+                Some(Route::Ended { .. }) | None => return false,
+            };
+            send_queue.restart(*transfer, position, NO_DIGEST);
+            false
+        });
         state.send_queue = Some(send_queue);
+        state.restarting = true;
+        let marker = Piece::Resumed(state.connection);
+        self.push(state, marker);
     }
 
-    /// A worker's: everything up to `position` is with the file system.
-    pub(crate) fn durable(&self, transfer: TransferId, position: Position) {
+    /// The event loop's, right after it queued ACCEPT: data may come. Does nothing when the transfer was ended meanwhile.
+    pub fn open(&self, transfer: TransferId, opening: Opening) {
         let mut state = self.lock();
-        if let Some(Route::Running(running)) = state.routes.get_mut(&transfer) {
-            running.set_durable(position, Instant::now());
-            state.share_out();
+        if !state.routes.values().any(|route| matches!(route, Route::Running(_))) {
+            // What the link was like some time ago says little.
+            state.credit.idle(Instant::now());
+        }
+        if let Some(route @ Route::Waiting { .. }) = state.routes.get_mut(&transfer) {
+            *route = Route::Running(Running::new(opening));
         }
     }
 
-    /// The owner's: bytes of file data that are with the file system, and files that are whole.
+    /// The event loop's: this side declined or cancelled; what still comes is dropped until [`FlowControl::closed`].
+    pub fn ending(&self, transfer: TransferId) {
+        self.end(transfer, false);
+    }
+
+    /// The event loop's: the transfer is over, by COMPLETE or by the offerer's CANCEL.
+    pub fn closed(&self, transfer: TransferId) {
+        self.end(transfer, true);
+    }
+
+    fn end(&self, transfer: TransferId, confirmed: bool) {
+        if let Some(route) = self.lock().routes.get_mut(&transfer) {
+            *route = Route::Ended { list: route.list(), confirmed };
+        }
+    }
+
+    /// Bytes of file data that are with the file system, and files that are finished.
     pub fn progress(&self, transfer: TransferId) -> (u64, u32) {
         match self.lock().routes.get(&transfer) {
             Some(Route::Running(running)) => running.progress(),
@@ -330,83 +374,127 @@ impl ReceiveWindow {
         }
     }
 
-    /// A worker begins its life; what it holds counts until the seat is dropped, whatever becomes of the route.
-    pub(crate) fn seat(self: &Arc<Self>, transfer: TransferId, list: u32) -> Seat {
-        self.lock().workers.insert(transfer, Held { grant: 0, list: u64::from(list) });
-        Seat { window: Arc::clone(self), transfer }
+    /// Bytes that accepted transfers still need.
+    pub(crate) fn needed(&self) -> u64 {
+        let state = self.lock();
+        let running = state.routes.values().filter_map(|route| match route {
+            Route::Running(running) => Some(running.needed()),
+            _ => None,
+        });
+        running.fold(0, u64::saturating_add)
     }
-}
 
-/// A worker's place in the window's accounts.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    window: Arc<ReceiveWindow>,
-    transfer: TransferId,
-}
+    /// The worker's: waits for pieces, up to [`BATCH`] of data, or for [`FlowControl::kick`]. `batch` is empty before.
+    pub(crate) fn take(&self, batch: &mut Vec<Piece>) {
+        let mut state = self.lock();
+        if state.queue.is_empty() && !state.kicked {
+            drop(state);
+            thread::sleep(NAP);
+            state = self.lock();
+        }
+        while state.queue.is_empty() && !state.kicked {
+            state.worker_sleeps = true;
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.worker_sleeps = false;
+        state.kicked = false;
+        let mut data = 0;
+        while data < BATCH
+            && batch.len() < BATCH_PIECES
+            && let Some(piece) = state.queue.pop_front()
+        {
+            if let Piece::Chunk { record, .. } = &piece {
+                data += record.chunk_data().len();
+            }
+            batch.push(piece);
+        }
+    }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut state = self.window.lock();
-        state.workers.remove(&self.transfer);
-        state.share_out();
+    /// Makes [`FlowControl::take`] return.
+    pub(crate) fn kick(&self) {
+        let mut state = self.lock();
+        state.kicked = true;
+        self.wake(&mut state);
+    }
+
+    /// The worker's: pieces of this weight are done with, written or dropped; and so far each of these transfers is with the file system.
+    pub(crate) fn written(&self, weight: u64, reached: &[(TransferId, Position)]) {
+        let mut state = self.lock();
+        let State { routes, send_queue, credit, restarting, .. } = &mut *state;
+        let now = Instant::now();
+        for (transfer, position) in reached {
+            if let Some(Route::Running(running)) = routes.get_mut(transfer)
+                && let Some(position) = running.reached(*position, now)
+                && let Some(send_queue) = send_queue
+            {
+                send_queue.received(*transfer, position);
+            }
+        }
+        // What came over an earlier connection has no weight on this one.
+        if !*restarting {
+            credit.released(weight, now);
+            state.tell_credit();
+        }
+    }
+
+    /// The worker's answer to [`Piece::Resumed`]: where each of its transfers stands, with the digest of that file's bytes before it.
+    pub(crate) fn restarted(&self, connection: u64, positions: &[(TransferId, Position, Digest)]) {
+        let mut state = self.lock();
+        if connection != state.connection {
+            return;
+        }
+        let State { routes, interrupted, send_queue, credit, .. } = &mut *state;
+        let Some(send_queue) = send_queue else { return };
+        for transfer in std::mem::take(interrupted) {
+            let Some(Route::Running(running)) = routes.get_mut(&transfer) else { continue };
+            let position = positions.iter().find(|(id, ..)| *id == transfer);
+            // One that the worker does not know has ended there; the event loop is about to hear of it.
+            let end = running.end_position();
+            let (position, digest) = position.map_or((end, NO_DIGEST), |(_, position, digest)| (*position, *digest));
+            running.restart(position);
+            send_queue.restart(transfer, position, digest);
+        }
+        credit.restart(Instant::now());
+        state.restarting = false;
+        state.tell_credit();
     }
 }
 
 impl State {
-    /// The route of a transfer; none when it ended before: chunks that a CANCEL overtook may still come.
-    fn route(&mut self, transfer: TransferId) -> Result<Option<&mut Route>, Fault> {
-        if transfer == 0 || transfer > self.offered {
-            return Err(Fault::Unknown(transfer));
+    /// The route of a transfer; none when it ended long ago or stood in a gap.
+    fn route(&mut self, transfer: TransferId) -> Result<Option<&mut Route>, ProtocolError> {
+        if transfer > self.offered {
+            return Err(ProtocolError::UnknownTransfer(transfer));
+        }
+        if transfer % 2 != self.offered % 2 {
+            return Err(ProtocolError::WrongSide(transfer));
         }
         Ok(self.routes.get_mut(&transfer))
     }
 
-    /// Transfers that have a worker or may get one.
-    fn open(&self) -> usize {
-        let routes = self.routes.iter().filter(|(_, route)| !matches!(route, Route::Ending)).map(|(id, _)| id);
-        let alone = self.workers.keys().filter(|id| self.lone_worker(**id));
-        routes.count() + alone.count()
+    fn dropped(&mut self, weight: u64) -> Result<(), ProtocolError> {
+        self.credit.came(weight)?;
+        self.credit.released(weight, Instant::now());
+        self.tell_credit();
+        Ok(())
     }
 
-    fn lists(&self) -> u64 {
-        let routes: u64 = self.routes.values().map(Route::list_bytes).sum();
-        let alone = self.workers.iter().filter(|(id, _)| self.lone_worker(**id)).map(|(_, held)| held.list);
-        routes + alone.sum::<u64>()
-    }
-
-    fn lone_worker(&self, transfer: TransferId) -> bool {
-        self.routes.get(&transfer).is_none_or(|route| matches!(route, Route::Ending))
-    }
-
-    fn leave_route(&mut self, transfer: TransferId) {
-        if let Some(Route::Running(running)) = self.routes.remove(&transfer)
-            && let Some(held) = self.workers.get_mut(&transfer)
+    fn tell_credit(&mut self) {
+        if let Some(send_queue) = &self.send_queue
+            && let Some(limit) = self.credit.news()
         {
-            held.grant = running.outstanding();
+            send_queue.credit(limit);
         }
     }
 
-    /// Gives every running transfer what is its due, and tells those for which that is news.
-    fn share_out(&mut self) {
-        let held: u64 = self.workers.values().map(|held| held.grant).sum();
-        let mut running: Vec<_> = self
-            .routes
-            .iter_mut()
-            .filter_map(
-                |(&transfer, route)| if let Route::Running(running) = route { Some((transfer, running)) } else { None },
-            )
-            .collect();
-        let mut granted = held + running.iter().map(|(_, running)| running.outstanding()).sum::<u64>();
-        let active = running.iter().filter(|(_, running)| !running.is_durable()).count();
-        let share = WINDOW / u64::try_from(active).unwrap_or(u64::MAX).max(1);
-        for (transfer, running) in &mut running {
-            let due = running.due(share);
-            granted += running.grant(due, WINDOW.saturating_sub(granted));
-            if let Some(send_queue) = &self.send_queue
-                && let Some((durable, limit)) = running.news(due / STEPS)
-            {
-                send_queue.credit(*transfer, durable, limit);
-            }
+    fn forget_oldest(&mut self) {
+        if self.routes.len() >= ROUTES {
+            let oldest = self.routes.iter().find(|(_, route)| !route.is_open()).map(|(transfer, _)| *transfer);
+            oldest.map(|oldest| self.routes.remove(&oldest));
         }
     }
+}
+
+fn bytes(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

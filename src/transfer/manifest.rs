@@ -13,16 +13,17 @@ mod codec;
 mod tests;
 
 pub use builder::Builder;
-pub(crate) use codec::read;
+#[doc(hidden)]
+pub use codec::read;
 
 use super::file_name::{FileNameError, Name};
-use crate::protocol::frame::{FILE_END_WEIGHT, LIST_BYTES, Position, Reason};
+use crate::protocol::frame::{END_WEIGHT, LIST_BYTES, Position, Reason, STREAM_BYTES};
 use thiserror::Error;
 
 /// Folders that may be open at once, that is the depth of a tree.
 pub const DEPTH: usize = 64;
-/// All positions are below this.
-pub const POSITIONS: Position = 1 << 63;
+/// Bytes that all paths of a list may take when written out, so that small lists of deep trees stay small on the disk, too.
+const PATH_BYTES: usize = 16 << 20;
 
 /// What is wrong with a list; the peer is at fault when it came from there.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -45,7 +46,7 @@ pub enum ManifestError {
     /// Over [`DEPTH`].
     #[error("folders are nested more than {DEPTH} deep")]
     Deep,
-    /// Over [`LIST_BYTES`], or positions over 2^63.
+    /// Over [`LIST_BYTES`] or [`PATH_BYTES`], or positions over 2^63.
     #[error("the list or the files in it are too large")]
     Large,
 }
@@ -98,7 +99,7 @@ struct FolderRow {
 }
 
 /// A checked list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest {
     names: String,
     files: Vec<FileRow>,
@@ -108,6 +109,8 @@ pub struct Manifest {
     /// Where the last file ends, counted from the end of the list.
     span: Position,
     bytes: u64,
+    /// Its only entry is a STREAM; the size of that file is then the largest possible.
+    stream: bool,
 }
 
 /// A file of a list.
@@ -115,13 +118,10 @@ pub struct Manifest {
 pub struct File<'a> {
     /// Its number in the list, from 0.
     pub index: usize,
-    /// Its name.
     pub name: &'a str,
     /// The number of the folder it stands in; none at the top.
     pub folder: Option<usize>,
-    /// Its size in bytes.
     pub size: u64,
-    /// Mode and time.
     pub meta: Meta,
     /// Position of its first byte.
     pub start: Position,
@@ -135,7 +135,7 @@ impl File<'_> {
 
     /// Position at which the next file begins.
     pub fn next(&self) -> Position {
-        self.end().saturating_add(FILE_END_WEIGHT)
+        self.end().saturating_add(END_WEIGHT)
     }
 }
 
@@ -144,11 +144,9 @@ impl File<'_> {
 pub struct Folder<'a> {
     /// Its number in the list, from 0, parents before children.
     pub index: usize,
-    /// Its name.
     pub name: &'a str,
     /// The number of the folder it stands in; none at the top.
     pub parent: Option<usize>,
-    /// Mode and time.
     pub meta: Meta,
 }
 
@@ -159,7 +157,6 @@ pub enum Place {
     List(u64),
     /// Byte `offset` of a file; `offset` is the file's size where its FILE_END stands.
     File {
-        /// The number of the file.
         index: usize,
         /// Bytes of the file before the position.
         offset: u64,
@@ -173,11 +170,8 @@ pub enum Place {
 /// One step of the walk through a list, depth first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A folder is entered.
     Enter(usize),
-    /// The innermost folder is left.
     Leave(usize),
-    /// A file.
     File(usize),
 }
 
@@ -190,19 +184,22 @@ pub struct Walk {
 }
 
 impl Manifest {
-    /// Number of files.
     pub fn file_count(&self) -> usize {
         self.files.len()
     }
 
-    /// Number of folders.
     pub fn folder_count(&self) -> usize {
         self.folders.len()
     }
 
-    /// Sum of the sizes of the files in bytes.
+    /// Sum of the sizes of the files in bytes; [`STREAM_BYTES`] for a stream.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        if self.stream { STREAM_BYTES } else { self.bytes }
+    }
+
+    /// Whether it is one file of unknown length, which ends where FILE_END stands; its `size` is the largest possible then.
+    pub fn is_stream(&self) -> bool {
+        self.stream
     }
 
     /// Position of the first file, which is the length of the encoded list.
@@ -215,7 +212,6 @@ impl Manifest {
         self.data_start() + self.span
     }
 
-    /// One file.
     pub fn file(&self, index: usize) -> Option<File<'_>> {
         let row = self.files.get(index)?;
         Some(File {
@@ -228,7 +224,6 @@ impl Manifest {
         })
     }
 
-    /// One folder.
     pub fn folder(&self, index: usize) -> Option<Folder<'_>> {
         let row = self.folders.get(index)?;
         Some(Folder { index, name: self.name(row.name), parent: row.parent.map(widen), meta: row.meta })
@@ -293,7 +288,7 @@ impl Manifest {
         let begun = self.files.partition_point(|row| row.offset <= offset);
         let Some(row) = begun.checked_sub(1).and_then(|index| self.files.get(index)) else { return (0, 0) };
         let before = narrow(begun - 1);
-        let bytes = row.offset - FILE_END_WEIGHT * u64::from(before) + (offset - row.offset).min(row.size);
+        let bytes = row.offset - END_WEIGHT * u64::from(before) + (offset - row.offset).min(row.size);
         let ended = if offset == self.span { before + 1 } else { before };
         (bytes, ended)
     }
@@ -342,6 +337,11 @@ impl Walk {
     /// The number of the next file.
     pub fn next_file(&self) -> usize {
         self.next_file
+    }
+
+    /// The number of the next folder.
+    pub fn next_folder(&self) -> usize {
+        self.next_folder
     }
 }
 

@@ -1,24 +1,27 @@
 //! What becomes of the paths of one `/send`: a list, and where its files are on this side.
 //!
-//! Invariant: what is in the list was there and could be read, every receiver takes its names, and whatever is left out is
-//! named with the reason. A path that the user gave is followed when it is a link, as `scp` does; below it no link is.
+//! A path that the user gave is followed when it is a link, as `scp` does; below it no link is. What is found below and cannot be
+//! sent (a link, a socket, a folder that cannot be read) stands in the list as a file of no bytes, whose FILE_END says that it could not be
+//! read: so the receiver hears of it, too. This program's own data and the staging folders of downloads are not even listed.
 
 #[cfg(test)]
 mod tests;
 
-use super::PARTIAL_PREFIX;
-use super::file_name::{FileNameError, Name};
+use super::STAGING_PREFIX;
+use super::file_name::{Name, offered_names};
 use super::manifest::{Builder, Manifest, ManifestError, Meta};
 use crate::error_text::io_error_text;
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 /// What is left out and named; beyond that it is only counted.
-const SKIPPED: usize = 1_000;
+const LEFT_OUT_NAMED: usize = 1_000;
+const OWN_DATA: &str = "it is p2pchat's own data, which is never sent";
 
 /// Why a `/send` sends nothing; the command is at fault.
 #[derive(Debug, Error)]
@@ -27,12 +30,14 @@ pub(super) enum ScanError {
     NoSuchFile(PathBuf),
     #[error("{}: {}", .0.display(), io_error_text(.1))]
     NotReadable(PathBuf, io::Error),
-    #[error("{0}: nothing to send there: {1}")]
-    Nothing(String, String),
+    #[error("{path}: nothing to send there: {1}", path = .0.display())]
+    Nothing(PathBuf, String),
     #[error("{}: two of the paths have this name\nsend them one after the other", .0.display())]
     SameName(PathBuf),
     #[error("too many files for one transfer\nsend parts of them, or an archive")]
     TooMany,
+    #[error("cancelled")]
+    Cancelled,
 }
 
 impl ScanError {
@@ -44,24 +49,72 @@ impl ScanError {
             Self::Nothing(..) => "nothing-to-send",
             Self::SameName(_) => "same-name",
             Self::TooMany => "too-many-files",
+            Self::Cancelled => "cancelled",
         }
     }
 }
 
-/// Where the names at the top of a list are on this side.
+/// What is not sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The first of them: local path and reason.
+    pub named: Vec<(PathBuf, String)>,
+    /// How many there are beside them.
+    pub more: usize,
+}
+
+impl LeftOut {
+    fn add(&mut self, path: &Path, reason: impl Into<String>) {
+        if self.named.len() < LEFT_OUT_NAMED {
+            self.named.push((path.to_owned(), reason.into()));
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+/// Where the entries of a list are on this side.
 #[derive(Debug, Default)]
-pub(super) struct Roots(BTreeMap<String, PathBuf>);
+pub(super) struct Roots {
+    /// By the name at the top of the list.
+    tops: BTreeMap<String, PathBuf>,
+    /// Names on the disk, where they are others than in the list.
+    files: BTreeMap<usize, OsString>,
+    folders: BTreeMap<usize, OsString>,
+    /// Files of the list that stand for what cannot be sent.
+    blocked: BTreeSet<usize>,
+}
 
 impl Roots {
     /// The local path of a file of the list, and whether a link at its end is followed.
     pub(super) fn path(&self, list: &Manifest, index: usize) -> (PathBuf, bool) {
         let Some(file) = list.file(index) else { return (PathBuf::new(), false) };
-        let components = list.components(file.folder, file.name);
-        let Some((top, below)) = components.split_first() else { return (PathBuf::new(), false) };
-        let mut path = self.0.get(*top).cloned().unwrap_or_default();
-        path.extend(below);
-        (path, below.is_empty())
+        match file.folder {
+            None => (self.tops.get(file.name).cloned().unwrap_or_default(), true),
+            Some(folder) => (local(self.folder(list, folder), self.files.get(&index), file.name), false),
+        }
     }
+
+    /// The local path of a folder of the list.
+    pub(super) fn folder(&self, list: &Manifest, index: usize) -> PathBuf {
+        let Some(folder) = list.folder(index) else { return PathBuf::new() };
+        match folder.parent {
+            None => self.tops.get(folder.name).cloned().unwrap_or_default(),
+            Some(parent) => local(self.folder(list, parent), self.folders.get(&index), folder.name),
+        }
+    }
+
+    pub(super) fn is_blocked(&self, index: usize) -> bool {
+        self.blocked.contains(&index)
+    }
+}
+
+fn local(mut folder: PathBuf, name: Option<&OsString>, offered: &str) -> PathBuf {
+    match name {
+        Some(name) => folder.push(name),
+        None => folder.push(offered),
+    }
+    folder
 }
 
 /// What was found.
@@ -69,41 +122,54 @@ impl Roots {
 pub(super) struct Scan {
     pub(super) list: Manifest,
     pub(super) roots: Roots,
-    /// Path and reason.
-    pub(super) skipped: Vec<(String, String)>,
+    pub(super) left_out: LeftOut,
 }
 
-/// Looks for all that the paths name.
-pub(super) fn scan(paths: &[PathBuf]) -> Result<Scan, ScanError> {
-    let mut surveyor = Scanner::default();
+/// Looks for all that the paths name. `data_dir` is this program's own. Ends early once `stop` is set.
+pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Result<Scan, ScanError> {
+    let mut scanner = Scanner {
+        builder: Builder::default(),
+        files: 0,
+        folders: 0,
+        roots: Roots::default(),
+        left_out: LeftOut::default(),
+        // A folder that is not there holds nothing.
+        data_dir: data_dir.canonicalize().ok(),
+        data_dir_here: None,
+        stop,
+    };
     for path in paths {
-        surveyor.top(path)?;
+        scanner.top(path)?;
     }
-    let Scanner { builder, roots, mut skipped, skipped_beyond } = surveyor;
-    let list = builder.finish().map_err(|_| {
-        let (path, reason) = skipped.first().cloned().unwrap_or_default();
-        ScanError::Nothing(path, reason)
-    })?;
-    if skipped_beyond > 0 {
-        skipped.push(("…".to_owned(), format!("{skipped_beyond} more")));
+    let Scanner { builder, files, folders, roots, left_out, .. } = scanner;
+    if files == roots.blocked.len() && folders == 0 {
+        let (path, reason) = left_out.named.into_iter().next().unwrap_or_default();
+        return Err(ScanError::Nothing(path, reason));
     }
-    Ok(Scan { list, roots, skipped })
+    let list = builder.finish().map_err(|_| ScanError::TooMany)?;
+    Ok(Scan { list, roots, left_out })
 }
 
-#[derive(Debug, Default)]
-struct Scanner {
+struct Scanner<'a> {
     builder: Builder,
+    /// Entries so far.
+    files: usize,
+    folders: usize,
     roots: Roots,
-    skipped: Vec<(String, String)>,
-    skipped_beyond: usize,
+    left_out: LeftOut,
+    data_dir: Option<PathBuf>,
+    /// The same as a path below the one that is looked at.
+    data_dir_here: Option<PathBuf>,
+    stop: &'a AtomicBool,
 }
 
-impl Scanner {
+impl Scanner<'_> {
     /// Takes one path that the user gave.
     fn top(&mut self, path: &Path) -> Result<(), ScanError> {
+        let not_readable = |error| ScanError::NotReadable(path.to_owned(), error);
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ScanError::NoSuchFile(path.to_owned()),
-            _ => ScanError::NotReadable(path.to_owned(), error),
+            _ => not_readable(error),
         })?;
         // What was asked for by name must be there for the taking; what is found below it may be left out.
         let readable = match () {
@@ -111,86 +177,98 @@ impl Scanner {
             () if metadata.is_file() => open_source(path, true).map(drop),
             () => Ok(()),
         };
-        readable.map_err(|error| ScanError::NotReadable(path.to_owned(), error))?;
-        // `.`, `..` and what ends in them have no name of their own.
-        let canonical;
-        let name = match path.file_name() {
-            Some(name) => name,
-            None => {
-                canonical = path.canonicalize().map_err(|error| ScanError::NotReadable(path.to_owned(), error))?;
-                canonical.file_name().unwrap_or_default()
+        readable.map_err(not_readable)?;
+        let canonical = path.canonicalize().map_err(not_readable)?;
+        if let Some(data_dir) = &self.data_dir {
+            if canonical.starts_with(data_dir) {
+                self.left_out.add(path, OWN_DATA);
+                return Ok(());
             }
+            self.data_dir_here = data_dir.strip_prefix(&canonical).ok().map(|below| path.join(below));
+        }
+        // `.`, `..` and what ends in them have no name of their own.
+        let Some(name) = path.file_name().or(canonical.file_name()) else {
+            self.left_out.add(path, "it has no name");
+            return Ok(());
         };
-        let name = match name.to_str().ok_or(FileNameError::NotUtf8).and_then(Name::new) {
-            Ok(name) => name,
-            Err(fault) => return self.skip(path, fault.to_string()),
-        };
-        if self.roots.0.insert(name.as_str().to_owned(), path.to_owned()).is_some() {
+        let names = [name.to_owned()];
+        let Some(offered) = offered_names(&names).pop() else { return Ok(()) };
+        if self.roots.tops.insert(offered.to_string(), path.to_owned()).is_some() {
             return Err(ScanError::SameName(path.to_owned()));
         }
-        self.entry(path, name, &metadata, true)
+        self.entry(path, &names[0], &offered, Ok(metadata))
     }
 
-    fn entry(&mut self, path: &Path, name: Name<'_>, metadata: &Metadata, follow: bool) -> Result<(), ScanError> {
-        if metadata.is_dir() {
-            return self.folder(path, name, metadata);
+    fn entry(
+        &mut self,
+        path: &Path,
+        name: &OsString,
+        offered: &str,
+        metadata: io::Result<Metadata>,
+    ) -> Result<(), ScanError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(ScanError::Cancelled);
         }
-        if !metadata.is_file() {
-            return self.skip(path, kind_of(metadata));
-        }
-        match open_source(path, follow) {
-            Ok((_, metadata)) if metadata.is_file() => {
-                self.builder.file(name, meta_of(&metadata), metadata.len()).map_err(|_| ScanError::TooMany)
-            }
-            Ok(_) => self.skip(path, "it changes while it is looked at"),
-            Err(error) => self.skip(path, io_error_text(&error)),
+        match metadata {
+            Ok(metadata) if metadata.is_dir() => self.folder(path, name, offered, &metadata),
+            Ok(metadata) if metadata.is_file() => self.file(name, offered, meta_of(&metadata), metadata.len()),
+            Ok(metadata) => self.block(path, offered, kind_of(&metadata)),
+            Err(error) => self.block(path, offered, io_error_text(&error)),
         }
     }
 
-    fn folder(&mut self, path: &Path, name: Name<'_>, metadata: &Metadata) -> Result<(), ScanError> {
+    fn file(&mut self, name: &OsString, offered: &str, meta: Meta, size: u64) -> Result<(), ScanError> {
+        let checked = Name::new(offered).map_err(|_| ScanError::TooMany)?;
+        self.builder.file(checked, meta, size).map_err(|_| ScanError::TooMany)?;
+        if name != offered {
+            self.roots.files.insert(self.files, name.clone());
+        }
+        self.files += 1;
+        Ok(())
+    }
+
+    fn folder(&mut self, path: &Path, name: &OsString, offered: &str, metadata: &Metadata) -> Result<(), ScanError> {
+        if self.data_dir_here.as_deref() == Some(path) {
+            self.left_out.add(path, OWN_DATA);
+            return Ok(());
+        }
+        if name.as_encoded_bytes().starts_with(STAGING_PREFIX.as_bytes()) {
+            self.left_out.add(path, "it holds what p2pchat has not received whole");
+            return Ok(());
+        }
         let entries = fs::read_dir(path).and_then(|entries| {
-            let names = entries.map(|entry| Ok(entry?.file_name()));
-            names.collect::<io::Result<Vec<_>>>()
+            entries
+                .map(|entry| entry.map(|entry| (entry.file_name(), entry.metadata())))
+                .collect::<io::Result<Vec<_>>>()
         });
-        let mut names = match entries {
-            Ok(names) => names,
-            Err(error) => return self.skip(path, io_error_text(&error)),
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.block(path, offered, io_error_text(&error)),
         };
-        match self.builder.enter(name, meta_of(metadata)) {
+        let checked = Name::new(offered).map_err(|_| ScanError::TooMany)?;
+        match self.builder.enter(checked, meta_of(metadata)) {
             Ok(()) => {}
-            Err(error @ ManifestError::Deep) => return self.skip(path, error.to_string()),
+            Err(error @ ManifestError::Deep) => return self.block(path, offered, error.to_string()),
             Err(_) => return Err(ScanError::TooMany),
         }
-        names.sort_unstable();
-        for name in names {
-            self.inside(&path.join(&name), &name)?;
+        if name != offered {
+            self.roots.folders.insert(self.folders, name.clone());
+        }
+        self.folders += 1;
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let (names, metadata): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+        for ((name, offered), metadata) in names.iter().zip(offered_names(&names)).zip(metadata) {
+            self.entry(&path.join(name), name, &offered, metadata)?;
         }
         // The folder was entered above.
         self.builder.leave().map_err(|_| ScanError::TooMany)
     }
 
-    fn inside(&mut self, path: &Path, name: &OsStr) -> Result<(), ScanError> {
-        let name = match name.to_str().ok_or(FileNameError::NotUtf8).and_then(Name::new) {
-            Ok(name) => name,
-            Err(fault) => return self.skip(path, fault.to_string()),
-        };
-        if name.as_str().starts_with(PARTIAL_PREFIX) {
-            return self.skip(path, "a file that p2pchat has not received whole");
-        }
-        match fs::symlink_metadata(path) {
-            Ok(metadata) => self.entry(path, name, &metadata, false),
-            Err(error) => self.skip(path, io_error_text(&error)),
-        }
-    }
-
-    /// Leaves something out; never an error, so that it can stand at the end of a step.
-    fn skip(&mut self, path: &Path, reason: impl Into<String>) -> Result<(), ScanError> {
-        if self.skipped.len() < SKIPPED {
-            self.skipped.push((path.display().to_string(), reason.into()));
-        } else {
-            self.skipped_beyond += 1;
-        }
-        Ok(())
+    /// Lists what cannot be sent as a file of no bytes.
+    fn block(&mut self, path: &Path, offered: &str, reason: impl Into<String>) -> Result<(), ScanError> {
+        self.roots.blocked.insert(self.files);
+        self.left_out.add(path, reason);
+        self.file(&OsString::from(offered), offered, Meta::default(), 0)
     }
 }
 

@@ -1,226 +1,428 @@
-//! One upload: a worker thread for the whole life of a transfer that goes out.
+//! All uploads of a conversation: one worker thread, and a short-lived thread for each scan and each hash of an accepted prefix.
 //!
-//! EventLoop of what an upload does when. Invariant: nothing is sent beyond the receiver's limit, and what is sent of a file is
-//! covered by the digest at its end. The owner thread only changes the desk and never waits; the worker alone reads files.
+//! Invariant: the handle's calls never wait; the worker alone reads files that are sent, and reports without holding the lock.
 //!
-//! 1. [`Upload::start`]: the worker surveys the paths, reports the offer, and waits for a course: an send_queue and a position.
-//! 2. [`Upload::begin`]: it sends the list, and waits until the offer is [`Upload::accepted`].
-//! 3. It goes through the files as far as [`Upload::credit`] allows: read, hash, push; a few chunks at a time.
-//! 4. A connection is lost: the send_queue is closed, pushes fail, and it waits for a new course, [`Upload::restart`].
-//! 5. What the receiver has whole is reported as its durable position passes the end of the file; the rest of them at
-//!    [`Upload::complete`].
+//! 1. [`Uploads::scan`] looks for the files on a thread and reports the offer.
+//! 2. [`Uploads::begin`] has the send queue send the list.
+//! 3. [`Uploads::accepted`] or [`Uploads::restart`] says where data begins. A prefix of a file is hashed on a thread first: when its
+//!    digest is not the receiver's, the file is sent from its start.
+//! 4. The worker gives the transfers turns: each reads and hashes a few pieces and pushes them, while the queue has room.
+//! 5. A file is reported once [`Uploads::received`] passes its end; the rest of them at [`Uploads::complete`].
 
-mod control;
-mod send_loop;
 mod source;
+#[cfg(test)]
+mod tests;
+mod worker;
 
 use super::Report;
 use super::manifest::{Manifest, Place};
-use super::scan::{self, Scan};
+use super::scan::{self, Roots, Scan};
+use crate::command::SendArgs;
 use crate::error_text::io_error_text;
-use crate::net::buffer::{OutChunk, Pool};
 use crate::net::send_queue::SendQueue;
+use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Digest, Offer, Position, TransferId};
-use control::{Desk, Word};
-use send_loop::Sending;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use thiserror::Error;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use worker::{Start, Work, Worker};
 
-/// What an upload tells the owner thread.
+pub use super::scan::LeftOut;
+
+/// The digest where there is nothing to be hashed.
+const NO_DIGEST: Digest = [0; 32];
+
+/// What an upload tells the event loop.
 #[derive(Debug)]
 pub enum UploadReport {
-    /// The files are found: queue OFFER, then call [`Upload::begin`].
+    /// The files are found: queue OFFER, then call [`Uploads::begin`].
     Scanned {
-        /// What to offer.
         offer: Offer,
         /// The first name of the list.
         name: String,
         /// Names at its top beside the first.
         more: u32,
-        /// What is left out: path and why.
-        skipped: Vec<(String, String)>,
+        left_out: LeftOut,
     },
-    /// There is nothing that can be sent. The worker has ended.
+    /// There is nothing that can be sent; the transfer is gone.
     Unsendable {
-        /// `no-such-file`, `not-readable`, `nothing-to-send`, `too-many-files` or `same-name`.
+        /// `no-such-file`, `not-readable`, `nothing-to-send`, `too-many-files`, `same-name`, or those of `SendArgs::resolve`.
         code: &'static str,
-        /// For a person, with the path.
+        /// For our user, with the path.
         text: String,
     },
-    /// The receiver has the whole file.
-    FileSent {
-        /// Its local path.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// Its BLAKE3 digest.
-        digest: Digest,
-    },
+    /// The receiver has these files. Many in one report when they are small.
+    FilesSent(Vec<SentFile>),
     /// A file could not be sent; the rest goes on.
     FileFailed {
         /// Its local path.
         path: PathBuf,
-        /// Why.
+        /// Its path in the list.
+        offered: String,
+        /// For our user.
         text: String,
     },
-    /// After [`Upload::complete`]: every file was reported. The worker has ended.
+    /// After [`Uploads::complete`]: everything was reported; the transfer is gone.
     Finished,
 }
 
-/// A position in ACCEPT or RESTART that the transfer does not have, or that comes at the wrong time; the peer is at fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the peer wants a transfer to go on where it cannot")]
-pub struct NoSuchPosition;
-
-/// The handle of an upload worker; its calls never wait. Dropping it cancels.
-#[derive(Debug)]
-pub struct Upload {
-    transfer: TransferId,
-    desk: Arc<Desk>,
-    worker: Option<JoinHandle<()>>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentFile {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub digest: Digest,
 }
 
-impl Upload {
-    /// Starts the worker: it looks for the files, reports, and waits.
-    pub fn start(
-        transfer: TransferId,
-        paths: Vec<PathBuf>,
-        pool: Arc<Pool<OutChunk>>,
-        report: Report<UploadReport>,
-    ) -> Self {
-        let desk = Arc::new(Desk::default());
-        let name = format!("upload {transfer}");
-        let worker = {
-            let (desk, report) = (Arc::clone(&desk), Arc::clone(&report));
-            thread::Builder::new().name(name).spawn(move || live(transfer, &paths, desk, pool, report))
+/// What a scan found.
+#[derive(Debug)]
+struct Files {
+    list: Arc<Manifest>,
+    encoded: Arc<[u8]>,
+    roots: Roots,
+}
+
+/// What the worker has to do for a transfer on this connection.
+#[derive(Debug, Default)]
+enum Course {
+    /// Nothing: it is not accepted, or the receiver's RESTART is due.
+    #[default]
+    Wait,
+    /// Compare the receiver's digest with the file up to this position.
+    Check(Position, Digest),
+    /// A thread does that.
+    Checking,
+    Start(Box<Start>),
+    Send,
+    /// All is pushed.
+    Sent,
+}
+
+#[derive(Debug, Default)]
+struct Transfer {
+    /// Ends a scan or a hash under way.
+    stop: Arc<AtomicBool>,
+    files: Option<Arc<Files>>,
+    /// The receiver knows the offer from an earlier connection: it says by RESTART where it stands.
+    awaits_restart: bool,
+    accepted: Option<(Position, Digest)>,
+    /// The last of ACCEPT, BEGIN and RECEIVED up to the last loss: RESTART is not below it.
+    floor: Position,
+    /// The latest RECEIVED of this connection.
+    told: Option<Position>,
+    /// The furthest that was sent or that the receiver named, on whatever connection.
+    reached: Position,
+    /// Where data goes on upon this connection; 0 before that.
+    start: Position,
+    received: Position,
+    course: Course,
+    complete: bool,
+    /// In the worker's hands during its turn.
+    work: Option<Work>,
+}
+
+impl Transfer {
+    /// Data goes on at `position`, if the receiver's digest of the file before it is right.
+    fn go_on(&mut self, place: Place, position: Position, digest: Digest) {
+        self.reached = self.reached.max(position);
+        self.start = position;
+        self.course = match place {
+            Place::File { offset: 1.., .. } => Course::Check(position, digest),
+            // Nothing is left to send, BEGIN included.
+            Place::Done => Course::Sent,
+            _ => Course::Start(Box::new(Start { position, source: None })),
         };
-        if let Err(error) = &worker {
-            let text = format!("no thread for the upload: {}", io_error_text(error));
-            report(transfer, UploadReport::Unsendable { code: "not-readable", text });
-        }
-        Self { transfer, desk, worker: worker.ok() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    transfers: BTreeMap<TransferId, Transfer>,
+    queue: Option<Arc<SendQueue>>,
+    /// Counts connections: what belongs to an earlier one is void.
+    connection: u64,
+    /// Threads that could not be made for scans.
+    failed_scans: Vec<(TransferId, String)>,
+    reports_paused: bool,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// OFFER is queued in `send_queue`: opens the lane and sends the list from its start. Also after a resume, when the peer
-    /// had not received OFFER.
-    pub fn begin(&self, send_queue: Arc<SendQueue>) {
-        send_queue.open_lane(self.transfer);
-        self.desk.begin(send_queue);
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.lock());
+        self.changed.notify_all();
+        changed
+    }
+}
+
+/// The handle of the worker. Calls for a transfer that is gone do nothing. Dropping it ends all uploads.
+pub struct Uploads {
+    shared: Arc<Shared>,
+    data_dir: PathBuf,
+    report: Report<UploadReport>,
+}
+
+impl Uploads {
+    /// `data_dir` is the program's own, which is never sent.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start(data_dir: PathBuf, report: Report<UploadReport>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let worker = Worker::new(Arc::clone(&shared), Arc::clone(&report));
+        thread::Builder::new().name("upload".into()).spawn(move || worker.run())?;
+        Ok(Self { shared, data_dir, report })
+    }
+
+    /// Looks for what the user named and reports; on a thread of its own.
+    pub fn scan(&self, transfer: TransferId, args: SendArgs) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let new = Transfer { stop: Arc::clone(&stop), ..Transfer::default() };
+        self.shared.lock().transfers.insert(transfer, new);
+        let (shared, data_dir, report) = (Arc::clone(&self.shared), self.data_dir.clone(), Arc::clone(&self.report));
+        let scanning = thread::Builder::new().name("scan".into()).spawn(move || {
+            let scanned = scan_args(&args, &data_dir, &stop);
+            if let Some(scanned) = shared.scanned(transfer, scanned) {
+                report(transfer, scanned);
+            }
+        });
+        if let Err(error) = scanning {
+            let text = format!("no thread to look for the files: {}", io_error_text(&error));
+            self.shared.change(|state| state.failed_scans.push((transfer, text)));
+        }
+    }
+
+    /// OFFER is queued: the list follows. Also after a resume, when the peer had not received OFFER.
+    pub fn begin(&self, transfer: TransferId) {
+        self.shared.change(|state| {
+            if let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue)
+                && let Some(files) = &upload.files
+            {
+                upload.awaits_restart = false;
+                queue.open_transfer(transfer);
+                queue.send_list(transfer, Arc::clone(&files.encoded), 0);
+            }
+        });
     }
 
     /// The peer sent ACCEPT.
     ///
     /// # Errors
-    /// When no file can go on at that position; the transfer cannot go on then.
-    pub fn accepted(&self, position: Position, digest: Digest) -> Result<(), NoSuchPosition> {
-        let list = self.desk.list().ok_or(NoSuchPosition)?;
-        match list.place(position) {
-            Place::File { .. } | Place::Done => {}
-            Place::List(_) | Place::Nowhere => return Err(NoSuchPosition),
-        }
-        self.desk.accepted(position, digest);
-        Ok(())
+    /// When it comes before the list was sent, or nothing can begin at this position.
+    pub fn accepted(&self, transfer: TransferId, position: Position, digest: Digest) -> Result<(), ProtocolError> {
+        self.shared.change(|state| {
+            let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
+            let Some(files) = &upload.files else { return Ok(()) };
+            if upload.accepted.is_some() {
+                return Err(ProtocolError::WrongTime("ACCEPT", transfer));
+            }
+            if !upload.awaits_restart && state.queue.as_ref().is_some_and(|queue| queue.has_list(transfer)) {
+                return Err(ProtocolError::WrongTime("ACCEPT", transfer));
+            }
+            let place = data_place(&files.list, position, &digest);
+            let place = place.ok_or(ProtocolError::Position("ACCEPT", transfer))?;
+            upload.accepted = Some((position, digest));
+            upload.floor = position;
+            upload.received = upload.received.max(position);
+            if !upload.awaits_restart {
+                upload.go_on(place, position, digest);
+            }
+            Ok(())
+        })
     }
 
-    /// The peer sent CREDIT. What it grants beyond the transfer's end means nothing.
-    pub fn credit(&self, durable: Position, limit: Position) {
-        self.desk.credit(durable, limit);
-    }
-
-    /// The peer sent RESTART over a new connection: opens the lane there and goes on.
+    /// The peer sent RESTART.
     ///
     /// # Errors
-    /// When nothing can go on at that position, or the data was not accepted yet.
-    pub fn restart(
-        &self,
-        send_queue: Arc<SendQueue>,
-        position: Position,
-        limit: Position,
-    ) -> Result<(), NoSuchPosition> {
-        let list = self.desk.list().ok_or(NoSuchPosition)?;
-        if list.place(position) == Place::Nowhere {
-            return Err(NoSuchPosition);
-        }
-        if position > list.data_start() && !self.desk.is_accepted() {
-            return Err(NoSuchPosition);
-        }
-        send_queue.open_lane(self.transfer);
-        self.desk.restart(send_queue, position, limit);
-        Ok(())
+    /// When nothing can go on at this position.
+    pub fn restart(&self, transfer: TransferId, position: Position, digest: Digest) -> Result<(), ProtocolError> {
+        self.shared.change(|state| {
+            let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue) else { return Ok(()) };
+            let Some(files) = &upload.files else { return Ok(()) };
+            let wrong = ProtocolError::Position("RESTART", transfer);
+            upload.awaits_restart = false;
+            queue.open_transfer(transfer);
+            let Some((accepted, _)) = upload.accepted else {
+                if position > files.list.data_start() || digest != NO_DIGEST {
+                    return Err(wrong);
+                }
+                if position < files.list.data_start() {
+                    let from = usize::try_from(position).unwrap_or(usize::MAX);
+                    queue.send_list(transfer, Arc::clone(&files.encoded), from);
+                }
+                return Ok(());
+            };
+            let place = data_place(&files.list, position, &digest).ok_or(wrong.clone())?;
+            if position < upload.floor || position > upload.reached.max(accepted) {
+                return Err(wrong);
+            }
+            upload.received = position;
+            upload.go_on(place, position, digest);
+            Ok(())
+        })
     }
 
-    /// The connection is lost: nothing goes out until [`Upload::begin`] or [`Upload::restart`].
+    /// The peer sent RECEIVED.
+    ///
+    /// # Errors
+    /// When it is not between what was begun and what was sent on this connection.
+    pub fn received(&self, transfer: TransferId, position: Position) -> Result<(), ProtocolError> {
+        self.shared.change(|state| {
+            let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue) else { return Ok(()) };
+            queue.peer_received(transfer, position)?;
+            upload.received = position;
+            upload.told = Some(position);
+            Ok(())
+        })
+    }
+
+    /// The peer sent COMPLETE. [`UploadReport::Finished`] follows.
+    ///
+    /// # Errors
+    /// When not all was sent.
+    pub fn complete(&self, transfer: TransferId) -> Result<(), ProtocolError> {
+        self.shared.change(|state| {
+            let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
+            let sent = state.queue.as_ref().and_then(|queue| queue.sent(transfer));
+            // COMPLETE that is sent again after a resume comes without RESTART.
+            let before = if upload.awaits_restart { upload.reached } else { upload.start };
+            let reached = before.max(sent.map_or(0, |(_, reached)| reached));
+            if upload.files.as_ref().is_none_or(|files| reached < files.list.end()) {
+                return Err(ProtocolError::WrongTime("COMPLETE", transfer));
+            }
+            upload.received = reached;
+            upload.complete = true;
+            Ok(())
+        })
+    }
+
+    /// Ends a transfer (DECLINE or CANCEL of either side, BYE), also one whose scan runs. Nothing is reported of it any more.
+    pub fn cancel(&self, transfer: TransferId) {
+        let queue = self.shared.change(|state| {
+            if let Some(upload) = state.transfers.remove(&transfer) {
+                upload.stop.store(true, Ordering::Relaxed);
+            }
+            state.queue.clone()
+        });
+        // Without the lock: the queue wakes the worker, which takes it.
+        if let Some(queue) = queue {
+            queue.drop_transfer(transfer);
+        }
+    }
+
+    /// A connection: the first, or a resumed one before the session queues anything on it.
+    pub fn connected(&self, queue: Arc<SendQueue>) {
+        let shared = Arc::clone(&self.shared);
+        queue.on_room(Arc::new(move || shared.change(|_| ())));
+        self.shared.change(|state| {
+            state.connection += 1;
+            state.queue = Some(queue);
+        });
+    }
+
+    /// The connection is lost, and its reader has ended: every transfer waits for [`Uploads::begin`] or [`Uploads::restart`].
     pub fn disconnected(&self) {
-        self.desk.disconnected();
+        self.shared.change(|state| {
+            let Some(queue) = state.queue.take() else { return };
+            state.connection += 1;
+            for (transfer, upload) in &mut state.transfers {
+                if let Some((begun, reached)) = queue.sent(*transfer) {
+                    upload.floor = upload.told.map_or(begun, |told| told.max(begun));
+                    upload.reached = upload.reached.max(reached);
+                }
+                (upload.told, upload.start) = (None, 0);
+                upload.awaits_restart = true;
+                upload.course = Course::Wait;
+            }
+        });
     }
 
-    /// The peer sent COMPLETE: all it will ever have is durable. [`UploadReport::Finished`] follows.
-    pub fn complete(&self) {
-        self.end(Word::Complete);
+    /// The same files are offered under another number, in another session; nothing is accepted.
+    pub fn renumber(&self, old: TransferId, new: TransferId) {
+        self.shared.change(|state| {
+            if let Some(Transfer { stop, files, .. }) = state.transfers.remove(&old) {
+                state.transfers.insert(new, Transfer { stop, files, ..Transfer::default() });
+            }
+        });
     }
 
-    /// Ends the worker promptly, without waiting for it, and drops the lane. What was under way may still be reported.
-    pub fn cancel(&self) {
-        self.end(Word::Cancel);
+    /// Lets reports of single files wait (true), or come.
+    pub fn pause_reports(&self, pause: bool) {
+        self.shared.change(|state| state.reports_paused = pause);
     }
 
-    fn end(&self, word: Word) {
-        if let Some(send_queue) = self.desk.end(word) {
-            send_queue.drop_lane(self.transfer);
-        }
+    /// Bytes of file data that the receiver has, and files that it has whole or that failed.
+    pub fn progress(&self, transfer: TransferId) -> (u64, u32) {
+        let state = self.shared.lock();
+        let upload = state.transfers.get(&transfer);
+        let progress = upload.and_then(|upload| Some(upload.files.as_ref()?.list.progress(upload.received)));
+        progress.unwrap_or_default()
     }
 
-    /// Bytes of file data that the receiver has, and files that it has whole.
-    pub fn progress(&self) -> (u64, u32) {
-        self.bytes_at(self.desk.durable())
-    }
-
-    /// Bytes of file data before a position, and files that end before it; nothing while the scan runs.
-    pub fn bytes_at(&self, position: Position) -> (u64, u32) {
-        self.desk.list().map_or((0, 0), |list| list.progress(position))
-    }
-
-    /// The list, once the scan is reported.
-    pub fn list(&self) -> Option<Arc<Manifest>> {
-        self.desk.list().map(Arc::clone)
-    }
-
-    /// Cancels if it still runs, and waits for the worker's end.
-    pub fn join(mut self) {
-        self.cancel();
-        if let Some(worker) = self.worker.take() {
-            // A panic of the worker was shown by the panic hook.
-            let _ = worker.join();
-        }
+    pub fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>> {
+        self.shared.lock().transfers.get(&transfer)?.files.as_ref().map(|files| Arc::clone(&files.list))
     }
 }
 
-impl Drop for Upload {
+impl Drop for Uploads {
     fn drop(&mut self) {
-        self.cancel();
+        self.shared.change(|state| {
+            state.closed = true;
+            for upload in state.transfers.values() {
+                upload.stop.store(true, Ordering::Relaxed);
+            }
+        });
     }
 }
 
-fn live(
-    transfer: TransferId,
-    paths: &[PathBuf],
-    desk: Arc<Desk>,
-    pool: Arc<Pool<OutChunk>>,
-    report: Report<UploadReport>,
-) {
-    let Scan { list, roots, skipped } = match scan::scan(paths) {
-        Ok(scan) => scan,
-        Err(error) => {
-            let code = error.code();
-            return report(transfer, UploadReport::Unsendable { code, text: error.to_string() });
-        }
-    };
-    let list = Arc::new(list);
-    desk.scanned(Arc::clone(&list));
-    let more = u32::try_from(list.tops().count().saturating_sub(1)).unwrap_or(u32::MAX);
-    let (offer, name) = (list.offer(&list.encode()), list.first_name().to_owned());
-    report(transfer, UploadReport::Scanned { offer, name, more, skipped });
-    Sending::new(transfer, list, roots, desk, pool, report).live();
+impl Shared {
+    /// A scan ended; gives what to report, unless its transfer was cancelled.
+    fn scanned(&self, transfer: TransferId, scanned: Result<Scan, UploadReport>) -> Option<UploadReport> {
+        let mut state = self.lock();
+        let upload = state.transfers.get_mut(&transfer)?;
+        let Scan { list, roots, left_out } = match scanned {
+            Ok(scan) => scan,
+            Err(unsendable) => {
+                state.transfers.remove(&transfer);
+                return Some(unsendable);
+            }
+        };
+        let encoded = list.encode();
+        let offer = list.offer(&encoded);
+        let more = u32::try_from(list.tops().count().saturating_sub(1)).unwrap_or(u32::MAX);
+        let name = list.first_name().to_owned();
+        let files = Files { list: Arc::new(list), encoded: encoded.into(), roots };
+        upload.files = Some(Arc::new(files));
+        Some(UploadReport::Scanned { offer, name, more, left_out })
+    }
+}
+
+fn scan_args(args: &SendArgs, data_dir: &Path, stop: &AtomicBool) -> Result<Scan, UploadReport> {
+    let paths = args
+        .resolve(|path| path.symlink_metadata().is_ok())
+        .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })?;
+    scan::scan(&paths, data_dir, stop)
+        .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })
+}
+
+/// What stands at a position where data may begin; none where it cannot, or with a digest that does not belong there.
+fn data_place(list: &Manifest, position: Position, digest: &Digest) -> Option<Place> {
+    let place = list.place(position);
+    match place {
+        Place::File { offset: 1.., .. } => Some(place),
+        Place::File { .. } | Place::Done => (*digest == NO_DIGEST).then_some(place),
+        Place::List(_) | Place::Nowhere => None,
+    }
 }

@@ -1,69 +1,49 @@
-//! The face for scripts: one JSON object a line on standard output.
+//! The frontend for scripts: one JSON object a line on standard output.
 //!
-//! EventLoop of the events, which are stable: members may be added, never renamed. Their first member is `event`. Text of the
-//! peer goes out whole, but escaped wherever a terminal could obey it or hide it; who decodes it must look after that.
+//! Owns the format of the events, which is stable: members may be added, never renamed. Their first member is `event`. Text of the
+//! peer goes out whole, but escaped wherever a terminal would interpret or hide it; a consumer that decodes it must make it safe again.
 
-use super::pump::{Face, FaceError, pump};
-use super::{Direction, Info, Notice, PeerText, Posted, TransferInfo};
+use super::frontend::{Frontend, FrontendError, run_frontend};
+use super::messages::{bye_text, reason_text};
+use super::{Direction, Info, Notice, PeerText, Posted, Side, TransferInfo};
 use crate::command;
 use crate::text::is_harmful;
 use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::Receiver;
 
 /// Bytes of events gathered for one write: some hundred events, or one long message.
 const BUFFER: usize = 64 * 1024;
 
-/// The body of the face's thread: writes events until the notices end. `settled` hears the highest number that was written
-/// and flushed.
+/// The body of the frontend's thread: writes events until the notices end. `shown_up_to` is called with the highest number that was
+/// written and flushed.
 ///
 /// # Errors
 ///
-/// [`FaceError`] when `out` fails; what was not settled then was not written.
-pub fn run(notices: &Receiver<Posted>, out: impl Write, settled: impl Fn(u64)) -> Result<(), FaceError> {
-    let mut face = Json { out: BufWriter::with_capacity(BUFFER, out), undelivered: VecDeque::new() };
-    pump(notices, &mut face, settled)
+/// [`FrontendError`] when `out` fails; what was not reported by then was not written.
+pub fn run(notices: &Receiver<Posted>, out: impl Write, shown_up_to: impl Fn(u64)) -> Result<(), FrontendError> {
+    run_frontend(notices, &mut JsonFrontend(BufWriter::with_capacity(BUFFER, out)), shown_up_to)
 }
 
-struct Json<W: Write> {
-    out: BufWriter<W>,
-    /// Lines sent of which the peer has not said that it has them, in order. The session bounds their number.
-    undelivered: VecDeque<u64>,
-}
+struct JsonFrontend<W: Write>(BufWriter<W>);
 
-impl<W: Write> Face for Json<W> {
-    fn show(&mut self, notice: &Notice) -> io::Result<()> {
-        match notice {
-            Notice::Sent { id, .. } => self.undelivered.push_back(*id),
-            Notice::Delivered { id } => return self.delivered(*id),
-            _ => {}
-        }
-        event(notice).map_or(Ok(()), |event| self.write(event))
+impl<W: Write> Frontend for JsonFrontend<W> {
+    fn show(&mut self, posted: &Posted) -> io::Result<()> {
+        let Some(event) = event(&posted.notice) else { return Ok(()) };
+        let event = match &posted.peer {
+            Some(peer) if !event.0.contains_key("peer") => event.with("peer", peer.raw()),
+            _ => event,
+        };
+        escape(&serde_json::to_string(&event.0)?, &mut self.0)?;
+        self.0.write_all(b"\n")
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.0.flush()
     }
 }
 
-impl<W: Write> Json<W> {
-    fn write(&mut self, event: Event) -> io::Result<()> {
-        escape(&serde_json::to_string(&event.0)?, &mut self.out)?;
-        self.out.write_all(b"\n")
-    }
-
-    /// The notice speaks for all lines up to `id`; the event for one.
-    fn delivered(&mut self, id: u64) -> io::Result<()> {
-        while let Some(&sent) = self.undelivered.front().filter(|&&sent| sent <= id) {
-            self.undelivered.pop_front();
-            self.write(Event::new("delivered").with("id", sent_id(sent)))?;
-        }
-        Ok(())
-    }
-}
-
-/// JSON escapes the controls of ASCII; this escapes everything else that a terminal could obey or hide, for events may end up in
+/// JSON escapes the controls of ASCII; this escapes everything else that a terminal could interpret or hide, since events may end up in
 /// one. Such characters stand only within strings, so the meaning stays.
 fn escape(text: &str, out: &mut impl Write) -> io::Result<()> {
     let mut rest = text;
@@ -78,10 +58,10 @@ fn escape(text: &str, out: &mut impl Write) -> io::Result<()> {
     out.write_all(rest.as_bytes())
 }
 
-/// Members keep their order.
-struct Event(Map<String, Value>);
+/// Members keep their insertion order.
+struct JsonEvent(Map<String, Value>);
 
-impl Event {
+impl JsonEvent {
     fn new(name: &'static str) -> Self {
         Self(Map::new()).with("event", name)
     }
@@ -113,83 +93,120 @@ fn sent_id(id: u64) -> String {
     format!("s{id}")
 }
 
-fn event(notice: &Notice) -> Option<Event> {
+fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Own => "self",
+        Side::Peer => "peer",
+    }
+}
+
+fn event(notice: &Notice) -> Option<JsonEvent> {
     Some(match notice {
-        Notice::Status(_) | Notice::Delivered { .. } => return None,
+        // What only a person at a terminal is asked or told.
+        Notice::Status(_)
+        | Notice::Question { .. }
+        | Notice::QuestionGone { .. }
+        | Notice::Leaving { .. }
+        | Notice::Staying => return None,
         Notice::Listening { addrs, code } => {
-            Event::new("listening").with("addrs", addrs.clone()).with_some("code", code.clone())
+            JsonEvent::new("listening").with("addrs", addrs.clone()).with_some("code", code.clone())
         }
-        Notice::Connected { peer, fingerprint, addr, verify, trust, own: _ } => Event::new("connected")
+        Notice::Connected { peer, fingerprint, addr, verify, trust, own: _ } => JsonEvent::new("connected")
             .with("peer", peer.raw())
             .with("fingerprint", fingerprint.as_str())
             .with("addr", addr.as_str())
             .with_some("verify", verify.clone())
             .with("trust", trust.word()),
-        Notice::Message { id, from, text, action } => Event::new("message")
+        Notice::Message { id, from, text, action } => JsonEvent::new("message")
             .with("from", from.raw())
             .with("text", text.raw())
             .with("id", received_id(*id))
             .with_some("me", action.then_some(true)),
-        Notice::Sent { id, text, action: _ } => Event::new("sent").with("id", sent_id(*id)).with("text", text.as_str()),
-        Notice::Offer { transfer, direction, name, files, bytes, clashes, free, .. } => Event::new("offer")
+        Notice::Sent { id, text, action, waiting } => JsonEvent::new("sent")
+            .with("id", sent_id(*id))
+            .with("text", text.as_str())
+            .with_some("me", action.then_some(true))
+            .with_some("waiting", waiting.then_some(true)),
+        Notice::Delivered { id } => JsonEvent::new("delivered").with("id", sent_id(*id)),
+        Notice::Undelivered { ids, lines } => JsonEvent::new("undelivered")
+            .with("ids", ids.iter().map(|id| sent_id(*id)).collect::<Vec<_>>())
+            .with("lines", *lines),
+        Notice::Resent { lines, maybe_seen } => {
+            JsonEvent::new("resent").with("lines", *lines).with("maybe_seen", *maybe_seen)
+        }
+        Notice::Offer { transfer, direction, name, more: _, files, folders: _, bytes, clashes, free, was } => {
+            JsonEvent::new("offer")
+                .with("transfer", *transfer)
+                .with("direction", direction_word(*direction))
+                .with("name", name.raw())
+                .with("files", *files)
+                .with_some("bytes", *bytes)
+                .with_some("clashes", *clashes)
+                .with_some("free", *free)
+                .with_some("was", *was)
+        }
+        Notice::Accepted { transfer } => JsonEvent::new("accepted").with("transfer", *transfer),
+        Notice::Declined { transfer, by, reason, detail } => JsonEvent::new("declined")
             .with("transfer", *transfer)
-            .with("direction", direction_word(*direction))
-            .with("name", name.raw())
-            .with("files", *files)
-            .with("bytes", *bytes)
-            .with_some("clashes", *clashes)
-            .with_some("free", *free),
-        Notice::Accepted { transfer } => Event::new("accepted").with("transfer", *transfer),
-        Notice::Declined { transfer, reason, .. } => {
-            Event::new("declined").with("transfer", *transfer).with_text("reason", reason.as_str())
-        }
-        Notice::Cancelled { transfer, reason, .. } => {
-            Event::new("cancelled").with("transfer", *transfer).with_text("reason", reason.as_str())
-        }
+            .with("by", side_word(*by))
+            .with_text("reason", reason_text(*reason, detail).as_str()),
+        Notice::Cancelled { transfer, by, reason, detail } => JsonEvent::new("cancelled")
+            .with("transfer", *transfer)
+            .with("by", side_word(*by))
+            .with_text("reason", reason_text(*reason, detail).as_str()),
+        Notice::LeftOut { transfer, path, count, reason } => JsonEvent::new("left-out")
+            .with("transfer", *transfer)
+            .with_some("path", path.as_ref().map(PeerText::raw))
+            .with_some("count", path.is_none().then_some(*count))
+            .with_text("reason", reason.as_str()),
         Notice::Progress { transfer, bytes, total, files: _ } => {
-            Event::new("progress").with("transfer", *transfer).with("bytes", *bytes).with("total", *total)
+            JsonEvent::new("progress").with("transfer", *transfer).with("bytes", *bytes).with_some("total", *total)
         }
-        Notice::File { transfer, path, bytes, blake3 } => Event::new("file")
+        Notice::File { transfer, path, bytes, blake3, offered } => JsonEvent::new("file")
             .with("transfer", *transfer)
             .with("path", path.raw())
             .with("bytes", *bytes)
-            .with("blake3", blake3.as_str()),
-        Notice::Done { transfer, path, files, bytes, seconds } => Event::new("done")
+            .with("blake3", blake3.as_str())
+            .with_some("offered", offered.as_ref().map(PeerText::raw)),
+        Notice::Done { transfer, path, more: _, files, bytes, seconds } => JsonEvent::new("done")
             .with("transfer", *transfer)
             .with("path", path.raw())
             .with("files", *files)
             .with("bytes", *bytes)
             .with("seconds", *seconds),
-        Notice::Failed { transfer, path, reason } => Event::new("failed")
+        Notice::Failed { transfer, path, reason, part } => JsonEvent::new("failed")
             .with("transfer", *transfer)
             .with("reason", reason.as_str())
-            // Says that this file alone failed and the transfer goes on.
-            .with_some("path", path.as_ref().map(PeerText::raw)),
-        Notice::Trust { peer, trust } => Event::new("trust").with("peer", peer.raw()).with("trust", trust.word()),
+            // This file alone failed and the transfer goes on.
+            .with_some("path", path.as_ref().map(PeerText::raw))
+            .with_some("part", part.as_ref().map(PeerText::raw)),
+        Notice::Trust { peer, trust } => JsonEvent::new("trust").with("peer", peer.raw()).with("trust", trust.word()),
         Notice::Info(info) => info_event(info),
-        Notice::Lost { reason, waiting: _ } => Event::new("lost").with("reason", reason.as_str()),
-        Notice::Reconnected { resent: _ } => Event::new("reconnected"),
-        Notice::Warning(text) => Event::new("warning").with("text", text.as_str()),
-        Notice::Error { code, text } => Event::new("error").with("code", *code).with("text", text.as_str()),
-        Notice::Bye { from_peer, reason } => {
-            Event::new("bye").with("from", if *from_peer { "peer" } else { "self" }).with("reason", reason.as_str())
+        Notice::Lost { reason, .. } => JsonEvent::new("lost").with("reason", reason.as_str()),
+        Notice::Reconnected { resent: _, restarted } => {
+            JsonEvent::new("reconnected").with_some("restarted", restarted.then_some(true))
+        }
+        Notice::Warning(text) => JsonEvent::new("warning").with("text", text.as_str()),
+        Notice::Error { code, text } => JsonEvent::new("error").with("code", *code).with("text", text.as_str()),
+        Notice::Bye { from, reason } => {
+            JsonEvent::new("bye").with("from", side_word(*from)).with("reason", bye_text(*reason))
         }
     })
 }
 
-/// The member after `event` says which answer it is.
-fn info_event(info: &Info) -> Event {
-    let event = Event::new("info");
+/// The member after `event` tells which answer it is.
+fn info_event(info: &Info) -> JsonEvent {
+    let event = JsonEvent::new("info");
     match info {
         Info::Help => event.with("text", command::HELP),
         Info::Text(text) => event.with("text", text.as_str()),
         Info::Peer(pairs) => {
             let pairs: Map<String, Value> =
-                pairs.iter().map(|(label, value)| ((*label).to_owned(), value.as_str().into())).collect();
+                pairs.iter().map(|(label, value)| (label.replace(' ', "_"), value.as_str().into())).collect();
             event.with("peer", pairs)
         }
         Info::Transfers(rows) => event.with("transfers", rows.iter().map(row).collect::<Vec<Value>>()),
-        Info::Names { transfer, names } => {
+        Info::Names { transfer, from, total, names } => {
             let names: Vec<Value> = names
                 .iter()
                 .map(|(path, bytes)| match bytes {
@@ -197,7 +214,7 @@ fn info_event(info: &Info) -> Event {
                     None => json!({ "path": path.raw() }),
                 })
                 .collect();
-            event.with("names", names).with("transfer", *transfer)
+            event.with("names", names).with("transfer", *transfer).with("first", *from).with("total", *total)
         }
     }
 }
@@ -207,7 +224,7 @@ fn row(row: &TransferInfo) -> Value {
         "transfer": row.transfer,
         "direction": direction_word(row.direction),
         "name": row.name.raw(),
-        "state": row.state,
+        "state": row.state.word(),
         "bytes": row.bytes,
         "total": row.total,
         "files_done": row.files_done,

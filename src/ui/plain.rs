@@ -1,33 +1,39 @@
-//! The plain face: lines that only ever append, for pipes, logs, screen readers and poor terminals.
+//! The plain frontend: lines that are only appended, for pipes, logs, screen readers and simple terminals.
 //!
-//! Chat goes to standard output, everything else to standard error. Invariant: a line of chat begins with a time or, being
-//! the continuation of one, with `INDENT`; a line of the program's begins with `MARK`. So no peer can imitate one of
-//! the program's lines, even where both streams end in one place; nor a row of a terminal, since lines are folded there before
-//! it wraps them. Own lines are not repeated: terminal or pipe have them.
+//! Chat goes to standard output, everything else to standard error. Invariant: a line of chat begins with a time or, as a
+//! continuation, with blanks; a line of the program begins with `MARK`. So no peer can imitate a line of the program, even where
+//! both streams end in one place; nor a row of a terminal, since lines are wrapped there with an indent. Own lines are not
+//! repeated: the terminal or pipe has them.
 
-mod fold;
-mod words;
-
-use super::pump::{Face, FaceError, Verbosity, pump};
-use super::{Notice, Posted};
-use fold::fold;
+use super::format::{percent, size};
+use super::frontend::{Frontend, FrontendError, Verbosity, run_frontend};
+use super::messages::Messages;
+use super::progress_bars::ProgressBars;
+use super::style::Style;
+use super::wrap::{NARROW, NARROW_INDENT, wrap};
+use super::{Notice, PeerText, Posted, Question};
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::Receiver;
-use words::Speech;
+use std::time::Instant;
 
-/// Before every line of the program's own.
+/// Before every line of the program.
 const MARK: &str = "-- ";
-/// Before the lines of a notice after its first.
+/// Before the lines of a message of the program after its first.
 const HINT: &str = "--   ";
-/// Before the lines of a message after its first: as wide as a time and the space after it.
+/// Before the further rows of a line of the program: deeper than a hint, so that what a peer wrote never begins one.
+const CONTINUED: &str = "--     ";
+/// Before the lines of chat after its first: as wide as a time and the space after it.
 const INDENT: &str = "      ";
 /// Bytes gathered for one write: some hundred lines, or one long message.
 const BUFFER: usize = 64 * 1024;
+/// Progress is reported each time it passes a multiple of this, in percent.
+const STEP: u8 = 10;
 
-/// How the face is to be.
+/// Options of the plain frontend.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
-    /// How much it says.
+pub struct PlainOptions {
+    /// How much is shown.
     pub verbosity: Verbosity,
     /// Gives the columns of the terminal that shows `out`, if one does.
     pub columns_out: fn() -> Option<usize>,
@@ -35,41 +41,44 @@ pub struct Manner {
     pub columns_err: fn() -> Option<usize>,
 }
 
-impl From<Verbosity> for Manner {
+impl From<Verbosity> for PlainOptions {
     /// For streams that no terminal shows.
     fn from(verbosity: Verbosity) -> Self {
         Self { verbosity, columns_out: || None, columns_err: || None }
     }
 }
 
-/// Columns of the terminal, for [`Manner`].
+/// Columns of the terminal, for [`PlainOptions`].
 pub fn terminal_columns() -> Option<usize> {
     crossterm::terminal::size().ok().map(|(columns, _)| columns.into())
 }
 
-/// The body of the face's thread: writes lines until the notices end. `now` gives the time of day as `HH:MM`; `settled`
-/// hears the highest number that was written and flushed.
+/// The body of the frontend's thread: writes lines until the notices end. `now` gives the time of day as `HH:MM`; `shown_up_to`
+/// is called with the highest number that was written and flushed.
 ///
 /// # Errors
 ///
-/// [`FaceError`] when `out` fails. A failing `err` is given up: chat is worth more than notices.
+/// [`FrontendError`] when `out` fails. After an error on `err` nothing more is written to it; chat goes on.
 pub fn run(
     notices: &Receiver<Posted>,
     out: impl Write,
     err: impl Write,
-    manner: impl Into<Manner>,
+    options: impl Into<PlainOptions>,
     now: impl Fn() -> String,
-    settled: impl Fn(u64),
-) -> Result<(), FaceError> {
-    let manner = manner.into();
-    let mut face = Plain {
+    shown_up_to: impl Fn(u64),
+) -> Result<(), FrontendError> {
+    let options = options.into();
+    let mut frontend = PlainFrontend {
         out: BufWriter::with_capacity(BUFFER, out),
         err: Some(BufWriter::with_capacity(BUFFER, err)),
-        speech: Speech::new(manner.verbosity),
-        manner,
+        messages: Messages::new("", options.verbosity),
+        bars: ProgressBars::default(),
+        live: 0,
+        steps: BTreeMap::new(),
+        options,
         now,
     };
-    pump(notices, &mut face, settled)
+    run_frontend(notices, &mut frontend, shown_up_to)
 }
 
 /// The time of day here, `HH:MM`, for `now`.
@@ -77,52 +86,111 @@ pub fn local_time() -> String {
     chrono::Local::now().format("%H:%M").to_string()
 }
 
-struct Plain<O: Write, E: Write, C> {
+struct PlainFrontend<O: Write, E: Write, C> {
     out: BufWriter<O>,
     /// None once it failed.
     err: Option<BufWriter<E>>,
-    speech: Speech,
-    manner: Manner,
+    messages: Messages,
+    /// For the live row of a terminal.
+    bars: ProgressBars,
+    /// Columns of the live row that stands at the end of `err`; 0 for none.
+    live: usize,
+    /// For other outputs: the last multiple of [`STEP`] that was reported of each open transfer.
+    steps: BTreeMap<u32, u8>,
+    options: PlainOptions,
     now: C,
 }
 
-impl<O: Write, E: Write, C: Fn() -> String> Face for Plain<O, E, C> {
-    fn show(&mut self, notice: &Notice) -> io::Result<()> {
-        if let Notice::Message { from, text, action, .. } = notice {
-            // Where both streams end in one place, order must be kept: what was said before goes out before.
-            self.flush_err();
-            let time = (self.now)();
-            let mut lines = text.safe_lines().into_iter();
-            let first = lines.next().map(|line| line.to_string()).unwrap_or_default();
-            let from = from.safe();
-            let first = if *action { format!("{time} * {from} {first}") } else { format!("{time} {from}: {first}") };
-            let columns = (self.manner.columns_out)();
-            write_folded(&mut self.out, &first, INDENT, columns)?;
-            return lines.try_for_each(|line| write_folded(&mut self.out, &format!("{INDENT}{line}"), INDENT, columns));
+impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> {
+    fn show(&mut self, posted: &Posted) -> io::Result<()> {
+        let notice = &posted.notice;
+        self.bars.notice(notice, Instant::now());
+        match notice {
+            Notice::Message { from, text, action, .. } => return self.chat(from, text, *action),
+            Notice::Progress { transfer, bytes, total: Some(total), .. } => self.step(*transfer, *bytes, *total),
+            Notice::Question { question: Question::Accept { transfer, .. }, .. } => {
+                let text = format!(
+                    "/accept {transfer}, /accept {transfer} FOLDER or /decline {transfer}; names: /transfers {transfer}"
+                );
+                self.write(&[text])?;
+            }
+            notice => {
+                if let Some(message) = self.messages.message(notice) {
+                    self.write(&message.lines)?;
+                }
+            }
         }
-        let lines = self.speech.lines(notice);
-        if lines.is_empty() {
-            return Ok(());
-        }
-        self.out.flush()?;
-        self.say(&lines);
         Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.show_live();
         self.flush_err();
         self.out.flush()
     }
 }
 
-impl<O: Write, E: Write, C> Plain<O, E, C> {
-    fn say(&mut self, lines: &[String]) {
-        let Some(err) = &mut self.err else { return };
+impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
+    fn chat(&mut self, from: &PeerText, text: &PeerText, action: bool) -> io::Result<()> {
+        self.erase_live();
+        // Where both streams end in one place, order must be kept: what was said before goes out before.
+        self.flush_err();
+        let (time, from) = ((self.now)(), from.name());
+        let mut first = if action { format!("{time} * {from} ") } else { format!("{time} {from}: ") };
+        let columns = (self.options.columns_out)();
+        for line in text.safe_lines() {
+            write_wrapped(&mut self.out, &first, line.as_str(), INDENT, columns)?;
+            first = INDENT.into();
+        }
+        Ok(())
+    }
+
+    /// Lines of the program.
+    fn write(&mut self, lines: &[String]) -> io::Result<()> {
+        self.erase_live();
+        self.out.flush()?;
+        let Some(err) = &mut self.err else { return Ok(()) };
         let marks = std::iter::once(MARK).chain(std::iter::repeat(HINT));
-        let columns = (self.manner.columns_err)();
-        let mut written =
-            marks.zip(lines).map(|(mark, line)| write_folded(err, &format!("{mark}{line}"), HINT, columns));
+        let columns = (self.options.columns_err)();
+        let mut written = marks.zip(lines).map(|(mark, line)| write_wrapped(err, mark, line, CONTINUED, columns));
         if written.any(|written| written.is_err()) {
+            self.err = None;
+        }
+        Ok(())
+    }
+
+    /// Reports progress where no terminal shows it: a line for each [`STEP`].
+    fn step(&mut self, transfer: u32, bytes: u64, total: u64) {
+        let percent = percent(bytes, total);
+        let step = percent / STEP * STEP;
+        // A transfer that starts over falls back silently; its end is reported as done.
+        let last = self.steps.insert(transfer, step).unwrap_or(0);
+        let live = (self.options.columns_err)().is_some();
+        if step > last && percent < 100 && self.messages.verbosity > Verbosity::Quiet && !live {
+            // An error of `out` shows at the next flush.
+            let _ = self.write(&[format!("[{transfer}] {percent} %, {} of {}", size(bytes), size(total))]);
+        }
+    }
+
+    /// On a terminal one row, written again and again, shows what moves.
+    fn show_live(&mut self) {
+        let Some(columns) = (self.options.columns_err)().filter(|_| self.messages.verbosity > Verbosity::Quiet) else {
+            return;
+        };
+        self.erase_live();
+        let rows =
+            self.bars.moving_rows(Style { colour: false }, columns.saturating_sub(MARK.len() + 1), 1, Instant::now());
+        let (Some(row), Some(err)) = (rows.first(), &mut self.err) else { return };
+        self.live = row.width().most + MARK.len();
+        if write!(err, "{MARK}{}", row.text()).is_err() {
+            self.err = None;
+        }
+    }
+
+    fn erase_live(&mut self) {
+        let width = std::mem::take(&mut self.live);
+        // Blanks, since a dumb terminal knows no sequences.
+        if width > 0 && self.err.as_mut().is_some_and(|err| write!(err, "\r{:width$}\r", "").is_err()) {
             self.err = None;
         }
     }
@@ -134,9 +202,20 @@ impl<O: Write, E: Write, C> Plain<O, E, C> {
     }
 }
 
-/// Writes a line, on a terminal as rows of which all but the first begin with `indent`.
-fn write_folded(out: &mut impl Write, line: &str, indent: &str, columns: Option<usize>) -> io::Result<()> {
-    for (number, row) in fold(line, columns, indent.len()).into_iter().enumerate() {
+/// Writes `first` and a line, on a terminal as rows of which all but the first begin with `indent`.
+fn write_wrapped(
+    out: &mut impl Write,
+    first: &str,
+    line: &str,
+    indent: &str,
+    columns: Option<usize>,
+) -> io::Result<()> {
+    let Some(columns) = columns else { return writeln!(out, "{first}{line}") };
+    let indent = if columns < NARROW { indent.get(..NARROW_INDENT).unwrap_or(indent) } else { indent };
+    // One column stays free: terminals differ over a row that is exactly full.
+    let room = columns.saturating_sub(1);
+    let line = format!("{first}{line}");
+    for (number, row) in wrap(&line, room, room.saturating_sub(indent.len())).into_iter().enumerate() {
         writeln!(out, "{}{row}", if number == 0 { "" } else { indent })?;
     }
     Ok(())

@@ -133,15 +133,21 @@ fn what_is_typed_before_the_peer_comes_waits_for_it() {
 }
 
 #[test]
-fn an_input_that_ended_before_the_peer_came_still_reaches_it() {
-    let mut ana = Home::new().listen("ana", &[]);
-    ana.send("only this");
-    ana.close_input();
-    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-    ben.message("only this");
-    ana.ends_with(0);
-    ben.ends_with(0);
-    assert_eq!(ben.event("bye")["from"], "peer");
+fn lines_for_a_peer_that_has_not_come_wait_for_it_after_quit_and_after_the_end_of_the_input() {
+    for quit in [false, true] {
+        let mut ana = Home::new().listen("ana", &[]);
+        ana.send("only this");
+        if quit {
+            ana.send("/quit");
+        } else {
+            ana.close_input();
+        }
+        let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+        ana.ends_with(0);
+        ben.ends_with(0);
+        assert_eq!(ben.texts(), ["only this"]);
+        assert_eq!(ben.event("bye")["from"], "peer");
+    }
 }
 
 #[test]
@@ -171,22 +177,6 @@ fn plain_chat_stands_alone_on_standard_output() {
     let notices = [ana.lines(Stream::Err), ben.lines(Stream::Err)].concat();
     assert!(notices.iter().all(|line| line.starts_with("-- ")), "{notices:?}");
     assert!(notices.iter().any(|line| line.contains("connected to ben")), "{notices:?}");
-}
-
-#[test]
-fn peer_control_characters_never_reach_a_plain_output() {
-    let mut ana = Home::new().start("ana", &["listen", "127.0.0.1:0", "-n", "ana"]);
-    let hint = ana.line(Stream::Err, |line| line.contains("p2pchat connect "));
-    let addr = hint.split(' ').next_back().unwrap().to_owned();
-    let ben = Home::new().connect("ben", addr.parse().unwrap(), &[]);
-    ben.send("a\u{1b}]52;c;eA==\u{7}\u{9b}2J\u{85}\u{2028}12:34 eve: forged\u{202e}\r-- warning: forged");
-    ben.send("/quit");
-    ana.ends_with(0);
-    let all = [ana.lines(Stream::Out), ana.lines(Stream::Err)].concat();
-    assert!(all.iter().flat_map(|line| line.chars()).all(|c| !c.is_control() && c != '\u{202e}'), "{all:?}");
-    let heard = ana.lines(Stream::Out);
-    let forged = |line: &String| line.starts_with("12:34") || line.starts_with("--");
-    assert!(!heard.iter().any(forged), "{heard:?}");
 }
 
 /// Line number `n` of the flood: many are short, some have any length, a few the greatest.
@@ -239,4 +229,17 @@ fn twenty_thousand_lines_each_way_at_once_arrive_in_order() {
     ben.send("/quit");
     ana.ends_with(0);
     ben.ends_with(0);
+}
+
+#[test]
+fn the_longest_name_gets_through_the_opening() {
+    let name = "n".repeat(64);
+    let (ana, ben) = (Home::new().listen(&name, &[]), Home::new());
+    let mut ben = ben.connect(&name, ana.addr(), &[]);
+    let mut ana = ana;
+    assert_eq!(ana.event("connected")["peer"], name);
+    assert_eq!(ben.event("connected")["peer"], name);
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
 }

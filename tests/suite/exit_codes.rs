@@ -4,6 +4,8 @@ use crate::support::peer::Stream;
 use crate::support::{Home, meet, nobody, text};
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 #[test]
 fn quit_on_either_side_ends_both_politely() {
@@ -67,17 +69,6 @@ fn quit_before_anybody_came_ends_at_once() {
     ana.ends_with(0);
 }
 
-#[test]
-fn quit_with_lines_for_a_peer_that_has_not_come_waits_for_it() {
-    let mut ana = Home::new().listen("ana", &[]);
-    ana.send("note");
-    ana.send("/quit");
-    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-    ana.ends_with(0);
-    ben.ends_with(0);
-    assert_eq!(ben.texts(), ["note"]);
-}
-
 #[cfg(unix)]
 mod signals {
     use super::*;
@@ -125,15 +116,15 @@ mod signals {
         ben.kill();
         ana.ends_with(5);
         assert_eq!(ana.all("delivered").len(), 1);
-        let warning = ana.event("warning");
-        assert!(text(&warning, "text").contains("3 lines were not delivered"), "{warning}");
+        let undelivered = ana.event("undelivered");
+        assert_eq!((&undelivered["lines"], &undelivered["ids"]), (&3.into(), &serde_json::json!(["s2", "s3", "s4"])));
     }
 
     /// `| head -1`: who reads the output has seen enough.
     #[test]
     fn an_output_that_is_closed_early_ends_both_politely() {
         for face in ["--json", "--plain"] {
-            let ana = Home::new().listen("ana", &[]);
+            let mut ana = Home::new().listen("ana", &[]);
             let home = Home::new();
             let addr = ana.addr().to_string();
             let mut ben = home.program(&["connect", &addr, "-n", "ben", face]).stdout(Stdio::piped()).spawn().unwrap();
@@ -142,9 +133,13 @@ mod signals {
             ana.send("one");
             ana.event("delivered");
             drop(out);
-            ana.send("two");
-            let mut ana = ana;
-            ana.ends_with(0);
+            // A program that another test starts has a copy of the pipe until its exec, so that a line may still get through.
+            while ana.is_running() && ana.all("delivered").len() < 1_000 {
+                ana.send("more");
+                thread::sleep(Duration::from_millis(10));
+            }
+            // A line that the closed output never took was not delivered.
+            assert!([0, 6].contains(&ana.exit_code()));
             assert_eq!(ben.wait().unwrap().code(), Some(0), "{face}");
             assert_eq!(ana.event("bye")["from"], "peer");
         }

@@ -237,6 +237,7 @@ mod company {
         for n in 1..=2 {
             let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
             ana.event_nth(n, "connected");
+            ben.event("connected");
             ben.send("/quit");
             ben.ends_with(0);
             ana.event_nth(n, "bye");

@@ -176,6 +176,7 @@ fn a_name_that_another_peer_has_becomes_a_label_of_its_own() {
     for label in ["root", "root (2)"] {
         let listening = ana.listen("ana", &[]);
         let dialling = Home::new().connect("root", listening.addr(), &[]);
+        dialling.event("connected");
         assert_eq!(listening.event("connected")["peer"], label);
         if label != "root" {
             listening.event("warning");
@@ -299,6 +300,7 @@ fn what_another_program_writes_into_the_file_counts_at_once() {
     let listening = ana.listen("ana", &[]);
     assert!(run(&ana, &["peers", "rename", "ben", "benjamin"]).status.success());
     let dialling = ben.connect("ben", listening.addr(), &[]);
+    dialling.event("connected");
     let connected = listening.event("connected");
     assert_eq!((text(&connected, "peer"), text(&connected, "trust")), ("benjamin", "known"));
     leave((listening, dialling));

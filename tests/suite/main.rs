@@ -19,6 +19,7 @@ mod disk;
 #[cfg(unix)]
 mod escape_sequences;
 mod exit_codes;
+#[cfg(any())]
 mod fuzz;
 mod handshake_rejects;
 mod hostile_data;
@@ -32,6 +33,7 @@ mod races;
 mod reconnect;
 #[cfg(unix)]
 mod secrets;
+mod take_over;
 mod tampering;
 #[cfg(unix)]
 mod terminal;

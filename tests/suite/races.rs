@@ -10,7 +10,15 @@ use std::time::{Duration, Instant};
 /// Greets with a chosen count of what is held; gives the answer.
 fn greet(eve: &mut Attacker, intent: Intent, session: [u8; 16], received: u64) -> Option<Frame> {
     let name = "eve".into();
-    let greeting = Greeting { intent, session, received, reconnect_timeout: RECONNECT_FOREVER, name };
+    let greeting = Greeting {
+        intent,
+        session,
+        received,
+        features: 0,
+        next_transfer: 1,
+        reconnect_timeout: RECONNECT_FOREVER,
+        name,
+    };
     eve.send(&Frame::Greeting(greeting)).ok()?;
     eve.read()
 }
@@ -192,7 +200,7 @@ mod signals {
     }
 
     #[test]
-    fn an_ended_input_and_a_peer_that_begins_anew_make_a_loss() {
+    fn the_last_line_before_an_ended_input_reaches_a_peer_that_was_restarted() {
         let mut ana = Home::new().listen("ana", &[]);
         let home = Home::new();
         let mut ben = home.connect("ben", ana.addr(), &[]);
@@ -204,8 +212,8 @@ mod signals {
         ana.close_input();
         ben.kill();
         ana.event("lost");
-        let _again = home.connect("ben", ana.addr(), &[]);
-        assert_eq!(ana.exit_code(), 5);
-        assert_eq!(ana.all("warning").len(), 1);
+        let again = home.connect("ben", ana.addr(), &[]);
+        again.message("hi");
+        ana.ends_with(0);
     }
 }

@@ -2,8 +2,9 @@
 //! connections are replayed in `src/channel/tests/vectors.rs`, where randomness can be fixed; `vectors/interop.py` replays all.
 
 use p2pchat::channel::{Code, CodeError, HELLO, Hello, HelloError, Mode, PublicKey};
+use p2pchat::protocol::error::FrameError;
 use p2pchat::protocol::frame::{
-    ByeReason, Control, FileStatus, Frame, FrameError, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,
+    ByeReason, Control, FileStatus, Frame, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -31,6 +32,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
         intent: Intent::Resume,
         session: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
         received: 258,
+        features: 0,
+        next_transfer: 9,
         reconnect_timeout: RECONNECT_FOREVER,
         name: "Zoë".to_owned(),
     };
@@ -45,21 +48,20 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("PING", Frame::Ping(0x0102_0304_0506_0708)),
         ("PONG", Frame::Pong(u64::MAX)),
         ("ACK", Frame::Ack(3)),
-        ("CREDIT", Frame::Credit { transfer: 7, durable: 1 << 20, limit: 25 << 20 }),
-        ("RESTART", Frame::Restart { transfer: 7, position: 1 << 20, limit: (1 << 63) - 1 }),
+        ("CREDIT", Frame::Credit { limit: 25 << 20 }),
+        ("RESTART", Frame::Restart { transfer: 7, position: 1 << 20, digest: [0xd2; 32] }),
+        ("RECEIVED", Frame::Received { transfer: 7, position: (1 << 20) + 1 }),
         ("LINE", control(1, line(false, "hello"))),
         ("LINE", control(2, line(true, "waves 👋"))),
         ("OFFER", control(3, Control::Offer { transfer: 1, offer })),
         ("ACCEPT", control(4, Control::Accept { transfer: 1, position: 77, digest: [0; 32] })),
         ("DECLINE", control(5, Control::Decline { transfer: 1, reason: Reason::Space, text: "disk full".to_owned() })),
-        (
-            "CANCEL",
-            control(6, Control::Cancel { transfer: 1, reason: Reason::User, text: String::new(), by_offerer: false }),
-        ),
+        ("CANCEL", control(6, Control::Cancel { transfer: 1, reason: Reason::User, text: String::new() })),
         ("COMPLETE", control(7, Control::Complete { transfer: 1, files: 2, failed: 0 })),
         ("BYE", control(8, Control::Bye { reason: ByeReason::InputEnded })),
         ("CHUNK", Frame::Chunk { transfer: 1, position: 77, data: vec![0x00, 0xff, 0x10] }),
         ("FILE_END", Frame::FileEnd { transfer: 1, position: 80, status: FileStatus::Whole, digest: [0xd1; 32] }),
+        ("BEGIN", Frame::Begin { transfer: 1, position: 77 }),
     ]
 }
 

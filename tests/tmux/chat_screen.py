@@ -269,7 +269,7 @@ def start_transfers(chat):
             file.truncate(2 << 30)
     chat.keys("/send big.bin", "Enter")
     chat.peer.say(f"/send {chat.peer.folder}/big.bin")
-    until("offer", lambda: "bob offers big.bin" in chat.everything())
+    until("offer", lambda: re.search(r"y or n\? take \[\d+\] big", chat.screen()))
     chat.keys("y", "Enter")
     until("two bars", lambda: len(re.findall(r"^[↑↓] \d+ .*%", chat.screen(), re.M)) == 2)
 
@@ -369,6 +369,12 @@ def suspend():
         chat.settings_are_back("after all that")
 
 
+def enter_once_it_ended(chat):
+    """When the peer ends it, the screen stays until Enter on an empty line."""
+    until("the end", lambda: "Enter on an empty line leaves" in chat.screen())
+    chat.keys("Enter")
+
+
 ENDINGS = {
     "/quit": lambda chat: chat.keys("/quit", "Enter"),
     "Ctrl-D": lambda chat: chat.keys("C-d"),
@@ -376,8 +382,8 @@ ENDINGS = {
     "SIGTERM": lambda chat: os.kill(chat.pid, signal.SIGTERM),
     "SIGINT": lambda chat: os.kill(chat.pid, signal.SIGINT),
     "SIGHUP": lambda chat: os.kill(chat.pid, signal.SIGHUP),
-    "the peer's bye": lambda chat: chat.peer.say("/quit"),
-    "the peer's death": lambda chat: chat.peer.process.kill(),
+    "the peer's bye": lambda chat: (chat.peer.say("/quit"), enter_once_it_ended(chat)),
+    "the peer's death": lambda chat: (chat.peer.process.kill(), enter_once_it_ended(chat)),
     "a panic": lambda chat: chat.keys("/panic!", "Enter"),
 }
 
@@ -400,13 +406,13 @@ def leaving_with_transfers():
     """Leaving asks while something is on its way."""
     with Chat() as chat:
         start_transfers(chat)
-        chat.keys("C-c", "C-c")
-        until("question", lambda: "leave now? y/n" in chat.screen())
-        chat.keys("n")
-        until("the question to go", lambda: "leave now?" not in chat.screen())
+        chat.keys("/quit", "Enter")
+        until("question", lambda: "y or n? leave when" in chat.screen())
+        chat.keys("n", "Enter")
+        until("the question to go", lambda: "leave when" not in chat.screen())
         if not chat.child():
             raise Failure("it left without an answer")
-        chat.keys("C-c", "C-c", "C-c")
+        chat.keys("/quit", "Enter", "/quit", "Enter")
         chat.check_sane("an answer")
 
 
@@ -417,7 +423,7 @@ def idle():
         before = wakes(chat.pid)
         time.sleep(6)
         after = wakes(chat.pid)
-        for name in ("face", "input", "notices"):
+        for name in ("frontend", "input", "notices"):
             if before[name] != after[name]:
                 raise Failure(f"thread {name} woke {after[name] - before[name]} times in 6 s")
 

@@ -7,25 +7,26 @@
 
 use super::{Candidate, EventLoop, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
-use crate::app::conversation::{Begun, Effect};
+use crate::app::conversation::Begun;
 use crate::app::event::{Event, Met};
 use crate::app::redial::Errand;
 use crate::app::workers::TransferWorkers;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::keys::PublicKey;
+use crate::net::connection::DisconnectReason;
 use crate::net::dial::DialError;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::{ConnectError, Established};
 use crate::notice::Notice;
 use crate::protocol::frame::{Frame, Intent, Refusal};
-use crate::session::DisconnectReason;
 use crate::text::SafeText;
 use crate::transfer::download::Settings;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// A connection that lived so long was a good one: after its loss this side dials at once. (A peer that takes the connection and
 /// drops it is not to be stormed.)
@@ -48,15 +49,12 @@ impl EventLoop {
 
     /// A new session has its first connection.
     pub(super) fn begin(&mut self, met: Met) {
-        self.recording = false;
+        self.recorded();
         let Met { established, peer, warnings } = met;
-        if self.conversation.session().has_peer() {
-            self.replace();
-        }
         let greeting = established.greeting.clone();
         let notice = peer.connected(&self.setup.own_name);
         if !self.conversation.has_workers() {
-            match self.start_workers(peer.key) {
+            match self.start_workers(peer.key, &greeting.name) {
                 Ok(workers) => self.conversation.set_workers(Box::new(workers)),
                 Err(error) => return self.cannot_begin(&error),
             }
@@ -65,45 +63,35 @@ impl EventLoop {
             Ok(connection) => Arc::clone(connection.send_queue()),
             Err(error) => return self.cannot_begin(&error),
         };
-        self.conversation.begin(Begun { peer, greeting, notice }, &queue);
+        let initiator = matches!(self.role, Role::Dial(_));
+        self.conversation.begin(Begun { peer, greeting, initiator, notice }, &queue);
         for warning in warnings {
             self.post(Notice::Warning(warning));
         }
     }
 
-    /// The lost session has no other end any more.
-    fn replace(&mut self) {
-        self.conversation.session().lost_for_good(&DisconnectReason::Forgotten);
-        for effect in self.conversation.perform() {
-            if let Effect::Notice(posted) = effect {
-                self.outbox.push(posted);
-            }
-        }
-        self.lost_lines |= self.conversation.session().undelivered() > 0;
-        self.conversation = self.conversation.successor();
-    }
-
-    fn start_workers(&self, peer: PublicKey) -> io::Result<TransferWorkers> {
+    fn start_workers(&self, peer: PublicKey, peer_name: &str) -> io::Result<TransferWorkers> {
         let settings = Settings {
             dir: self.setup.dir.clone(),
-            journals: Arc::clone(&self.setup.journals),
+            data_dir: self.setup.data_dir.clone(),
             fsync: self.setup.fsync,
-            peer: peer.fingerprint(),
+            own_private: Zeroizing::new(*self.setup.identity.private()),
+            peer,
+            peer_name: peer_name.to_owned(),
         };
         let number = self.conversation.number();
         let (uploads, downloads) = (self.setup.events.clone(), self.setup.events.clone());
-        Ok(TransferWorkers::start(
+        TransferWorkers::start(
             settings,
-            Arc::clone(&self.chunks),
             self.conversation.flow(),
             Arc::new(move |transfer, report| drop(uploads.send(Event::Upload(number, transfer, report)))),
             Arc::new(move |transfer, report| drop(downloads.send(Event::Download(number, transfer, report)))),
-        ))
+        )
     }
 
     /// This machine does not give what a conversation needs.
     fn cannot_begin(&mut self, error: &io::Error) {
-        self.recording = false;
+        self.recorded();
         let words = format!("cannot use the connection: {}", io_error_text(error));
         match &self.role {
             Role::Dial(_) => self.fail("system", &words, Exit::Failure),
@@ -159,9 +147,8 @@ impl EventLoop {
             Ok(established) if lost && established.greeting.intent == Intent::Resume => self.resume(established),
             Ok(established) => self.meet(established),
             Err(DialError::Stopped) => {}
-            Err(DialError::Open(_, ConnectError::Refused(Refusal::NoSuchSession))) if lost => {
-                self.conversation.session().lost_for_good(&DisconnectReason::Forgotten);
-            }
+            // The peer's program was restarted: a new session goes on with what this one left.
+            Err(DialError::Open(_, ConnectError::Refused(Refusal::NoSuchSession))) if lost => self.dial(Intent::New),
             Err(error) => self.fail("connect", &error.to_string(), Exit::of_dialling(&error)),
         }
     }

@@ -7,16 +7,15 @@ use crate::keys::{hex, unhex};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{BoxedCryptoResolver, CryptoResolver, DefaultResolver, FallbackResolver, RingResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
-use std::collections::HashSet;
 
-/// Every fault of the kind `make` at every byte of a handshake, in both directions and both modes.
-fn each_fault(make: impl Fn(usize) -> Fault, check: impl Fn(Meeting, bool, Option<&str>, Fault)) {
+/// Every fault of the kind `make` at every `step`th byte of a handshake, in both directions and both modes.
+fn each_fault(step: usize, make: impl Fn(usize) -> Fault, check: impl Fn(Meeting, bool, Option<&str>, Fault)) {
     for code in [None, Some("3-sly-fox")] {
         let (i, r) = (Person::new(code), Person::new(code));
         r.tries_left.store(usize::MAX, Ordering::SeqCst);
         let whole = meet(&i, &r).sent;
         for (from_initiator, length) in [(true, whole.0.len()), (false, whole.1.len())] {
-            for place in places(length) {
+            for place in places(length).step_by(step) {
                 let fault = make(place);
                 let faults = if from_initiator { (Some(fault), None) } else { (None, Some(fault)) };
                 check(meet_over(&i, &r, line(faults, usize::MAX)), from_initiator, code, fault);
@@ -49,23 +48,15 @@ fn receiver_fails(meeting: Meeting, from_initiator: bool, code: Option<&str>, fa
 }
 
 #[test]
-fn a_flipped_byte_anywhere_makes_no_channel() {
-    each_fault(|place| Fault::Flip(place, 1 << (place % 8)), receiver_fails);
-}
-
-#[test]
-fn an_inserted_byte_anywhere_makes_no_channel() {
-    each_fault(Fault::Insert, receiver_fails);
-}
-
-#[test]
-fn a_missing_byte_anywhere_makes_no_channel() {
-    each_fault(Fault::Delete, receiver_fails);
+fn a_flipped_an_inserted_or_a_missing_byte_anywhere_makes_no_channel() {
+    each_fault(1, |place| Fault::Flip(place, 1 << (place % 8)), receiver_fails);
+    each_fault(3, Fault::Insert, receiver_fails);
+    each_fault(3, Fault::Delete, receiver_fails);
 }
 
 #[test]
 fn a_cut_anywhere_is_a_close_at_its_stage() {
-    each_fault(Fault::Cut, |meeting, from_initiator, code, fault| {
+    each_fault(2, Fault::Cut, |meeting, from_initiator, code, fault| {
         let Fault::Cut(place) = fault else { panic!("another fault") };
         let failed = if from_initiator { &meeting.responder } else { &meeting.initiator };
         match (failed, stage_at(place, from_initiator, code)) {
@@ -80,7 +71,7 @@ fn a_cut_anywhere_is_a_close_at_its_stage() {
 
 #[test]
 fn silence_anywhere_is_told_from_a_close() {
-    each_fault(Fault::Swallow, |meeting, from_initiator, code, fault| {
+    each_fault(2, Fault::Swallow, |meeting, from_initiator, code, fault| {
         let Fault::Swallow(place) = fault else { panic!("another fault") };
         let failed = if from_initiator { meeting.responder } else { meeting.initiator };
         match (failed, stage_at(place, from_initiator, code)) {
@@ -204,20 +195,6 @@ fn a_false_responder_that_makes_up_message_2_lacks_the_code() {
 }
 
 #[test]
-fn a_man_in_the_middle_gives_the_two_sides_different_numbers() {
-    let (alice, bob, mallory) = (Person::new(None), Person::new(None), Person::new(None));
-    let mut seen = HashSet::new();
-    for _ in 0..4 {
-        let (to_alice, to_bob) = (meet(&alice, &mallory), meet(&mallory, &bob));
-        let (alices, bobs) = (to_alice.initiator.unwrap(), to_bob.responder.unwrap());
-        assert_ne!(alices.verification, bobs.verification);
-        assert_eq!((alices.peer, bobs.peer), (mallory.identity.public(), mallory.identity.public()));
-        seen.insert(alices.verification.unwrap().to_string());
-    }
-    assert_eq!(seen.len(), 4);
-}
-
-#[test]
 fn a_nonce_changed_in_the_hello_shows_at_message_2() {
     let (i, r) = (Person::new(None), Person::new(None));
     for place in 12..HELLO {
@@ -227,16 +204,6 @@ fn a_nonce_changed_in_the_hello_shows_at_message_2() {
             Err(Failure::Handshake(HandshakeError::Tampered(HandshakeStep::Message2)))
         ));
     }
-}
-
-#[test]
-fn one_connected_to_itself_ends_at_the_hello() {
-    let person = Person::new(None);
-    let own = person.hello();
-    let (mut end, mut mirror) = line((None, None), usize::MAX);
-    mirror.write_all(&own.encode()).unwrap();
-    let outcome = person.connect(Role::Initiator, &own, &mut end);
-    assert!(matches!(outcome, Err(Failure::Hello(HelloError::Itself))));
 }
 
 /// A peer of its own making: snow with a chosen static key, and the hand on every frame.

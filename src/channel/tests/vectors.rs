@@ -270,6 +270,8 @@ fn session_frames(first_i: u64, first_r: u64) -> Vec<(&'static str, u64, Vec<u8>
             intent: Intent::New,
             session: [0x5e; 16],
             received: 0,
+            features: 0,
+            next_transfer: 1,
             reconnect_timeout: 300,
             name,
         })

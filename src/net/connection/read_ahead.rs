@@ -3,19 +3,21 @@
 //! Invariant: large records are read straight to where they are opened; small ones many at a time, so that neither a copy of bulk
 //! nor a system call for every line is paid for. An end of the stream is told as what it is: between records or inside one.
 
-use super::{IDLE, SILENCE};
+use super::{DisconnectReason, IDLE, SILENCE};
 use crate::net::send_queue::SendQueue;
-use crate::session::DisconnectReason;
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Bytes read ahead where records are small: a few dozen of them.
 const AHEAD: usize = 64 * 1024;
 /// A record of this size or more is bulk: what follows it is most likely bulk too, and is not read ahead.
 const BULK: usize = 32 * 1024;
+
+/// A record is complete so long after its first byte, whatever trickles in.
+const RECORD: Duration = Duration::from_secs(15);
 
 /// The receiving side of the socket.
 pub(super) struct Source {
@@ -29,6 +31,8 @@ pub(super) struct Source {
     heard: Instant,
     /// The same by the wall clock, which goes on while the machine sleeps.
     heard_by_the_wall: SystemTime,
+    /// When the first byte of the current record was there.
+    record_begun: Option<Instant>,
 }
 
 impl Source {
@@ -41,6 +45,7 @@ impl Source {
             bulk: false,
             heard: Instant::now(),
             heard_by_the_wall: SystemTime::now(),
+            record_begun: None,
         }
     }
 
@@ -49,20 +54,23 @@ impl Source {
         if inside {
             self.bulk = wanted.len() >= BULK;
         }
-        let mut begun = inside;
+        if !inside {
+            self.record_begun = None;
+        }
         while !wanted.is_empty() {
             let taken = self.take_ahead(wanted);
-            begun |= taken > 0;
+            if taken > 0 && self.record_begun.is_none() {
+                self.record_begun = Some(self.heard);
+            }
             wanted = wanted.get_mut(taken..).unwrap_or_default();
             if wanted.is_empty() {
                 break;
             }
             if self.bulk {
-                let read = self.read(|stream, _| stream.read(wanted), begun)?;
-                begun = true;
+                let read = self.read(|stream, _| stream.read(wanted))?;
                 wanted = wanted.get_mut(read..).unwrap_or_default();
             } else {
-                let read = self.read(|stream, buffer| stream.read(buffer), begun)?;
+                let read = self.read(|stream, buffer| stream.read(buffer))?;
                 self.ahead = 0..read;
             }
         }
@@ -84,11 +92,14 @@ impl Source {
     fn read(
         &mut self,
         mut read: impl FnMut(&mut &TcpStream, &mut [u8]) -> std::io::Result<usize>,
-        begun: bool,
     ) -> Result<usize, DisconnectReason> {
         loop {
-            match read(&mut &*self.stream, &mut self.buffer) {
-                Ok(0) if begun => return Err(DisconnectReason::Truncated),
+            let read = read(&mut &*self.stream, &mut self.buffer);
+            if self.record_begun.is_some_and(|begun| begun.elapsed() >= RECORD) {
+                return Err(DisconnectReason::Slow(RECORD));
+            }
+            match read {
+                Ok(0) if self.record_begun.is_some() => return Err(DisconnectReason::Truncated),
                 Ok(0) => return Err(DisconnectReason::Closed),
                 Ok(read) => {
                     self.heard = Instant::now();

@@ -76,6 +76,8 @@ fn greet(stream: TcpStream, addr: SocketAddr) {
         intent: Intent::New,
         session: [7; 16],
         received: 0,
+        features: 0,
+        next_transfer: 1,
         reconnect_timeout: RECONNECT_FOREVER,
         name: "honest".into(),
     };

@@ -1,4 +1,4 @@
-//! How much of a transfer should be on its way: what the link carries, and little more.
+//! How much should be on its way: what the link carries, and little more.
 //!
 //! Invariant: what a sender may have outstanding follows what arrives, so that buffers between the two (a tunnel's, a
 //! router's, a kernel's without a bound of its own) never hold seconds of file data before a line of chat. The window
@@ -39,12 +39,7 @@ impl Pace {
         Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, rates: [0; SPANS] }
     }
 
-    /// The sender is told anew, over another connection; what the link was like says little about that.
-    pub(super) fn restart(&mut self, now: Instant) {
-        *self = Self::new(now);
-    }
-
-    /// So many more bytes are durable.
+    /// So many more bytes are with the file system.
     pub(super) fn progressed(&mut self, bytes: u64, now: Instant) {
         let Some(round_trip) = self.round_trip else {
             // The first piece: what passed since the sender was told is a round trip and that piece's own time.

@@ -1,31 +1,37 @@
 //! The only maker of lists: every rule about their shape and size is checked here.
 
-use super::{DEPTH, FileRow, FolderRow, Manifest, ManifestError, Meta, POSITIONS, list_limit, narrow, store, widen};
-use crate::protocol::frame::{FILE_END_WEIGHT, Position};
+use super::{DEPTH, FileRow, FolderRow, Manifest, ManifestError, Meta, PATH_BYTES, list_limit, narrow, store, widen};
+use crate::protocol::frame::{END_WEIGHT, LIST_BYTES, POSITIONS, Position};
 use crate::transfer::file_name::Name;
 
 /// Encoded bytes of an ENTER, apart from its name: kind, mode, seconds, nanoseconds, length of the name.
 pub(super) const ENTER_BYTES: usize = 1 + 2 + 8 + 4 + 1;
 /// Encoded bytes of a FILE, apart from its name: those of an ENTER and the size.
 pub(super) const FILE_BYTES: usize = ENTER_BYTES + 8;
+/// Encoded bytes of a STREAM, apart from its name: kind, mode, length of the name.
+const STREAM_ENTRY_BYTES: usize = 1 + 2 + 1;
 /// Encoded bytes of a LEAVE.
-pub(super) const LEAVE_BYTES: usize = 1;
+const LEAVE_BYTES: usize = 1;
+/// The most that the data and ends of all files may take: the list itself lies before them.
+const SPAN: Position = POSITIONS - 1 - widen_u64(LIST_BYTES);
+/// The most that a stream can take: its FILE_END stands below 2^63 - 1,024.
+const STREAM_SIZE: u64 = SPAN - END_WEIGHT;
 
-/// Takes entries in order, depth first.
-#[derive(Debug)]
-pub struct Builder {
-    list: Manifest,
-    open: Vec<u32>,
-    /// Encoded bytes so far, the LEAVEs of the open folders included.
-    encoded: usize,
+#[expect(clippy::as_conversions, reason = "widening in a constant")]
+const fn widen_u64(value: u32) -> u64 {
+    value as u64
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        let list =
-            Manifest { names: String::new(), files: Vec::new(), folders: Vec::new(), encoded: 0, span: 0, bytes: 0 };
-        Self { list, open: Vec::new(), encoded: 0 }
-    }
+/// Takes entries in order, depth first.
+#[derive(Debug, Default)]
+pub struct Builder {
+    list: Manifest,
+    /// The folders that are open, and the bytes of the path of each.
+    open: Vec<(u32, usize)>,
+    /// Encoded bytes so far, the LEAVEs of the open folders included.
+    encoded: usize,
+    /// Bytes of all paths so far, written out.
+    paths: usize,
 }
 
 impl Builder {
@@ -35,22 +41,38 @@ impl Builder {
     /// [`ManifestError::Large`], and [`ManifestError::Malformed`] for a mode or time out of range; the list is as before then.
     pub fn file(&mut self, name: Name<'_>, meta: Meta, size: u64) -> Result<(), ManifestError> {
         check(meta)?;
-        let encoded = self.grown(FILE_BYTES + name.as_str().len())?;
-        let span = self.list.span.checked_add(size).and_then(|span| span.checked_add(FILE_END_WEIGHT));
-        // The list itself may still grow up to its limit, and lies before all data.
-        let room = POSITIONS - 1 - Position::from(crate::protocol::frame::LIST_BYTES);
-        let span = span.filter(|span| *span <= room).ok_or(ManifestError::Large)?;
+        self.row(name, meta, size, FILE_BYTES)?;
+        self.list.bytes += size;
+        Ok(())
+    }
+
+    /// Adds a stream, which must be the only entry.
+    ///
+    /// # Errors
+    /// [`ManifestError::Malformed`] for a mode out of range.
+    pub fn stream(&mut self, name: Name<'_>, mode: u16) -> Result<(), ManifestError> {
+        let meta = Meta { mode, ..Meta::default() };
+        check(meta)?;
+        self.row(name, meta, STREAM_SIZE, STREAM_ENTRY_BYTES)?;
+        self.list.stream = true;
+        Ok(())
+    }
+
+    fn row(&mut self, name: Name<'_>, meta: Meta, size: u64, entry: usize) -> Result<(), ManifestError> {
+        let (encoded, path) = self.grown(entry, name)?;
+        let span = self.list.span.checked_add(size).and_then(|span| span.checked_add(END_WEIGHT));
+        let span = span.filter(|span| *span <= SPAN).ok_or(ManifestError::Large)?;
         let row = FileRow {
             offset: self.list.span,
             size,
             meta,
             name: store(&mut self.list.names, name)?,
-            folder: self.open.last().copied(),
+            folder: self.open.last().map(|(index, _)| *index),
         };
         self.list.files.push(row);
         self.list.span = span;
-        self.list.bytes += size;
         self.encoded = encoded;
+        self.paths += path;
         Ok(())
     }
 
@@ -64,16 +86,17 @@ impl Builder {
         if self.open.len() >= DEPTH {
             return Err(ManifestError::Deep);
         }
-        let encoded = self.grown(ENTER_BYTES + LEAVE_BYTES + name.as_str().len())?;
+        let (encoded, path) = self.grown(ENTER_BYTES + LEAVE_BYTES, name)?;
         let row = FolderRow {
             meta,
             name: store(&mut self.list.names, name)?,
-            parent: self.open.last().copied(),
+            parent: self.open.last().map(|(index, _)| *index),
             files_before: narrow(self.list.files.len()),
         };
-        self.open.push(narrow(self.list.folders.len()));
+        self.open.push((narrow(self.list.folders.len()), path));
         self.list.folders.push(row);
         self.encoded = encoded;
+        self.paths += path;
         Ok(())
     }
 
@@ -88,7 +111,7 @@ impl Builder {
     /// Ends the list.
     ///
     /// # Errors
-    /// When it is empty, a folder is still open, or a name stands twice in a folder.
+    /// When it is empty, a folder is still open, a stream is not alone, or a name stands twice in a folder.
     pub fn finish(mut self) -> Result<Manifest, ManifestError> {
         if !self.open.is_empty() {
             return Err(ManifestError::Malformed("a folder is not closed"));
@@ -96,13 +119,21 @@ impl Builder {
         if self.list.files.is_empty() && self.list.folders.is_empty() {
             return Err(ManifestError::Malformed("it has no entry"));
         }
+        if self.list.stream && self.list.files.len() + self.list.folders.len() > 1 {
+            return Err(ManifestError::Malformed("a stream is not alone"));
+        }
         self.list.encoded = u32::try_from(self.encoded).map_err(|_| ManifestError::Large)?;
         no_name_twice(&self.list)?;
         Ok(self.list)
     }
 
-    fn grown(&self, by: usize) -> Result<usize, ManifestError> {
-        Some(self.encoded + by).filter(|encoded| *encoded <= list_limit()).ok_or(ManifestError::Large)
+    /// Encoded bytes of the list with one more entry, and the bytes of the path of that entry.
+    fn grown(&self, entry: usize, name: Name<'_>) -> Result<(usize, usize), ManifestError> {
+        let name = name.as_str().len();
+        let encoded = self.encoded + entry + name;
+        let path = self.open.last().map_or(name, |(_, folder)| folder + 1 + name);
+        let fits = encoded <= list_limit() && self.paths + path <= PATH_BYTES;
+        if fits { Ok((encoded, path)) } else { Err(ManifestError::Large) }
     }
 }
 

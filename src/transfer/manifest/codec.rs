@@ -9,6 +9,7 @@ use byteorder::{BigEndian, ReadBytesExt};
 const KIND_FILE: u8 = 1;
 const KIND_ENTER: u8 = 2;
 const KIND_LEAVE: u8 = 3;
+const KIND_STREAM: u8 = 4;
 
 impl Manifest {
     /// The bytes of the list, as they go over the wire.
@@ -26,7 +27,11 @@ impl Manifest {
                     }
                 }
                 Step::File(index) => {
-                    if let Some(file) = self.file(index) {
+                    if let Some(file) = self.file(index).filter(|_| self.stream) {
+                        out.push(KIND_STREAM);
+                        out.extend(file.meta.mode.to_be_bytes());
+                        put_name(&mut out, file.name);
+                    } else if let Some(file) = self.file(index) {
                         out.push(KIND_FILE);
                         put_meta(&mut out, file.meta);
                         out.extend(file.size.to_be_bytes());
@@ -44,7 +49,7 @@ impl Manifest {
         Offer {
             files: narrow(self.files.len()),
             folders: narrow(self.folders.len()),
-            bytes: self.bytes,
+            bytes: self.bytes(),
             list: narrow(encoded.len()),
             digest: *blake3::hash(encoded).as_bytes(),
         }
@@ -62,7 +67,7 @@ impl Manifest {
         let counts = [
             ("files", u64::from(narrow(list.files.len())), u64::from(offer.files)),
             ("folders", u64::from(narrow(list.folders.len())), u64::from(offer.folders)),
-            ("sizes", list.bytes, offer.bytes),
+            ("sizes", list.bytes(), offer.bytes),
         ];
         match counts.into_iter().find(|(_, held, said)| held != said) {
             Some((what, ..)) => Err(ManifestError::Counts(what)),
@@ -72,7 +77,8 @@ impl Manifest {
 }
 
 /// Reads a list without an offer to hold it against.
-pub(crate) fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
+#[doc(hidden)]
+pub fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
     let mut builder = Builder::default();
     while let Some((&kind, rest)) = bytes.split_first() {
         bytes = rest;
@@ -87,6 +93,10 @@ pub(crate) fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
                 builder.enter(take_name(&mut bytes)?, meta)?;
             }
             KIND_LEAVE => builder.leave()?,
+            KIND_STREAM => {
+                let mode = bytes.read_u16::<BigEndian>().map_err(|_| CUT)?;
+                builder.stream(take_name(&mut bytes)?, mode)?;
+            }
             _ => return Err(ManifestError::Malformed("an entry is of unknown kind")),
         }
     }

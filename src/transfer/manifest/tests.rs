@@ -31,6 +31,10 @@ fn file(name: &[u8], mode: u16, nanos: u32, size: u64) -> Vec<u8> {
     [&[1], &mode.to_be_bytes()[..], &[0; 8], &nanos.to_be_bytes(), &size.to_be_bytes(), &[len], name].concat()
 }
 
+fn stream(name: &[u8]) -> Vec<u8> {
+    [&[4, 1, 0xa4, u8::try_from(name.len()).unwrap()], name].concat()
+}
+
 fn enter(name: &[u8]) -> Vec<u8> {
     let len = u8::try_from(name.len()).unwrap();
     [&[2][..], &[0; 14], &[len], name].concat()
@@ -113,6 +117,11 @@ fn hostile_lists_are_refused_for_the_rule_they_break() {
         ([enter(b"d").repeat(65), vec![3; 65]].concat(), ManifestError::Deep),
         ([file(b"a", 0, 0, 1), file(b"a", 0, 0, 0)].concat(), ManifestError::Twice("a".into())),
         ([file(b"a", 0, 0, 1), enter(b"a"), vec![3]].concat(), ManifestError::Twice("a".into())),
+        (file(b"a\0", 0, 0, 1), ManifestError::Name("a\0".into(), FileNameError::Separator)),
+        ([stream(b"a"), file(b"b", 0, 0, 1)].concat(), ManifestError::Large),
+        ([file(b"b", 0, 0, 0), stream(b"a")].concat(), ManifestError::Large),
+        ([stream(b"a"), enter(b"b"), vec![3]].concat(), ManifestError::Malformed("a stream is not alone")),
+        ([enter(b"b"), stream(b"a"), vec![3]].concat(), ManifestError::Malformed("a stream is not alone")),
         ([enter(b"d"), file(b"a", 0, 0, 1), file(b"a", 0, 0, 0), vec![3]].concat(), ManifestError::Twice("d/a".into())),
         ([file(b"a", 0, 0, 1), file(b"b", 0, 0, 0)].concat(), ManifestError::Counts("files")),
         ([file(b"a", 0, 0, 1), enter(b"b"), vec![3]].concat(), ManifestError::Counts("folders")),
@@ -140,6 +149,32 @@ fn the_same_name_in_two_folders_is_fine_and_64_deep_too() {
     let list = Manifest::decode(&deep, &offer_for(&deep, 0, 64, 0)).unwrap();
     assert_eq!(list.encode(), deep);
     assert_eq!(list.end(), list.data_start());
+}
+
+#[test]
+fn a_stream_is_one_file_that_may_take_every_position() {
+    let bytes = stream(b"a");
+    let list = Manifest::decode(&bytes, &offer_for(&bytes, 1, 0, STREAM_BYTES)).unwrap();
+    assert!(list.is_stream() && list.bytes() == STREAM_BYTES);
+    assert_eq!(list.encode(), bytes);
+    assert_eq!(list.offer(&bytes).bytes, STREAM_BYTES);
+    let start = list.data_start();
+    assert_eq!(list.place(start + (1 << 62)), Place::File { index: 0, offset: 1 << 62 });
+    assert_eq!(list.progress(start + 7), (7, 0));
+    assert_eq!(decode(&bytes), Err(ManifestError::Counts("sizes")));
+}
+
+#[test]
+fn paths_written_out_take_16_mib_at_most() {
+    // Folders of 255 bytes, 64 deep: each file in the innermost one has a path of over 16,000 bytes.
+    let mut builder = Builder::default();
+    let folder = "x".repeat(255);
+    for _ in 0..64 {
+        builder.enter(name(&folder), META).unwrap();
+    }
+    let fits = (0..).take_while(|i: &u32| builder.file(name(&format!("{i:0>4}")), META, 0).is_ok()).count();
+    let folders: usize = (1..=64).map(|depth| depth * 256 - 1).sum();
+    assert_eq!(fits, ((16 << 20) - folders) / (64 * 256 + 4));
 }
 
 #[test]

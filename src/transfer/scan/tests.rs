@@ -5,6 +5,16 @@ fn paths(scan: &Scan) -> Vec<String> {
     (0..scan.list.file_count()).map(|index| scan.list.path(index)).collect()
 }
 
+fn scan(paths: &[PathBuf]) -> Result<Scan, ScanError> {
+    super::scan(paths, Path::new("/nowhere"), &AtomicBool::new(false))
+}
+
+/// Path and reason of what is left out, paths by their last name.
+fn left_out(scan: &Scan) -> Vec<(String, &str)> {
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    scan.left_out.named.iter().map(|(path, reason)| (name(path), reason.as_str())).collect()
+}
+
 fn code(result: Result<Scan, ScanError>) -> (&'static str, String) {
     let error = result.unwrap_err();
     (error.code(), error.to_string())
@@ -22,7 +32,7 @@ fn a_tree_is_listed_sorted_with_empty_folders_and_found_again_by_index() {
     assert_eq!(paths(&scan), ["t/a", "t/b/x", "t/z"]);
     assert_eq!((scan.list.folder_count(), scan.list.bytes()), (3, 5));
     assert_eq!(scan.roots.path(&scan.list, 1), (root.join("b/x"), false));
-    assert!(scan.skipped.is_empty());
+    assert_eq!(scan.left_out, LeftOut::default());
 }
 
 #[test]
@@ -57,8 +67,7 @@ fn what_is_not_there_or_named_twice_is_an_error_with_its_path() {
 
 #[cfg(unix)]
 #[test]
-fn what_no_receiver_takes_is_left_out_and_named_with_the_reason() {
-    use std::os::unix::ffi::OsStrExt;
+fn what_is_no_file_or_folder_stands_in_the_list_as_a_file_that_fails() {
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
     let temp = tempdir().unwrap();
@@ -68,25 +77,81 @@ fn what_no_receiver_takes_is_left_out_and_named_with_the_reason() {
     symlink("good", root.join("link")).unwrap();
     let _socket = UnixListener::bind(root.join("socket")).unwrap();
     nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    fs::write(root.join("bell\u{7}"), "").unwrap();
-    fs::write(root.join("nul.txt"), "").unwrap();
-    fs::write(root.join(OsStr::from_bytes(b"\xff")), "").unwrap();
-    fs::write(root.join(".p2pchat-0123456789abcdef"), "").unwrap();
     let scan = scan(&[root]).unwrap();
-    assert_eq!(paths(&scan), ["t/good"]);
-    let mut reasons: Vec<_> = scan.skipped.iter().map(|(_, reason)| reason.as_str()).collect();
-    reasons.sort_unstable();
-    let expected = [
-        "a file that p2pchat has not received whole",
-        "a pipe",
-        "a socket",
-        "a symbolic link",
-        "the name holds a control character",
-        "the name is a device on Windows",
-        "the name is not valid UTF-8",
-    ];
-    assert_eq!(reasons, expected);
-    assert!(scan.skipped.iter().any(|(path, _)| path.ends_with("t/link")));
+    assert_eq!(paths(&scan), ["t/good", "t/link", "t/pipe", "t/socket"]);
+    assert_eq!([0, 1, 2, 3].map(|index| scan.roots.is_blocked(index)), [false, true, true, true]);
+    assert_eq!(scan.list.bytes(), 4);
+    let expected = [("link", "a symbolic link"), ("pipe", "a pipe"), ("socket", "a socket")];
+    assert_eq!(left_out(&scan), expected.map(|(name, reason)| (name.to_owned(), reason)));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_linux_takes_are_listed_and_found_again_under_their_own() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let temp = tempdir().unwrap();
+    let root = temp.path().join("R.E.M.");
+    let odd = OsStr::from_bytes(b"a\xe9bcd");
+    let folder = root.join(OsStr::from_bytes(b"\xff"));
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["CON", "Jr.", "a\u{fffd}bcd", "bell\u{7}", ".p2pchat-file"] {
+        fs::write(root.join(name), name).unwrap();
+    }
+    fs::write(root.join(odd), "odd").unwrap();
+    fs::write(folder.join("below"), "below").unwrap();
+    let scan = scan(std::slice::from_ref(&root)).unwrap();
+    let expected = [".p2pchat-file", "CON", "Jr.", "a\u{fffd}bcd (1)", "a\u{fffd}bcd", "bell\u{7}", "\u{fffd}/below"];
+    let mut found = paths(&scan);
+    found.sort();
+    let mut wanted = expected.map(|name| format!("R.E.M./{name}"));
+    wanted.sort();
+    assert_eq!(found, wanted);
+    assert_eq!(scan.left_out, LeftOut::default());
+    for index in 0..scan.list.file_count() {
+        assert!(scan.roots.path(&scan.list, index).0.is_file(), "{:?}", scan.roots.path(&scan.list, index));
+    }
+    let index = found_index(&scan, "R.E.M./a\u{fffd}bcd (1)");
+    assert_eq!(fs::read(scan.roots.path(&scan.list, index).0).unwrap(), b"odd");
+}
+
+#[cfg(unix)]
+fn found_index(scan: &Scan, path: &str) -> usize {
+    paths(scan).iter().position(|found| found == path).unwrap()
+}
+
+#[test]
+fn own_data_and_staging_folders_are_not_even_listed() {
+    let temp = tempdir().unwrap();
+    let home = temp.path().join("home");
+    let data_dir = home.join("share/p2pchat");
+    fs::create_dir_all(&data_dir).unwrap();
+    fs::create_dir_all(home.join(".p2pchat-ABC/tree")).unwrap();
+    for file in ["share/p2pchat/identity.key", ".p2pchat-ABC/tree/part", "mine"] {
+        fs::write(home.join(file), file).unwrap();
+    }
+    let scan = |path: PathBuf| super::scan(&[path], &data_dir, &AtomicBool::new(false));
+    for path in [home.clone(), home.join("share/.."), temp.path().join("home/")] {
+        let scan = scan(path).unwrap();
+        assert_eq!(paths(&scan), ["home/mine"]);
+        let expected = [(".p2pchat-ABC", "it holds what p2pchat has not received whole"), ("p2pchat", OWN_DATA)];
+        assert_eq!(left_out(&scan), expected.map(|(name, reason)| (name.to_owned(), reason)));
+    }
+    for path in [data_dir.clone(), data_dir.join("identity.key"), home.join(".p2pchat-ABC")] {
+        assert_eq!(code(scan(path)).0, "nothing-to-send");
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(data_dir.join("identity.key"), temp.path().join("innocent")).unwrap();
+        assert_eq!(code(scan(temp.path().join("innocent"))).0, "nothing-to-send");
+    }
+}
+
+#[test]
+fn a_scan_ends_when_it_is_stopped() {
+    let temp = tempdir().unwrap();
+    let result = super::scan(&[temp.path().to_owned()], Path::new("/nowhere"), &AtomicBool::new(true));
+    assert_eq!(code(result).0, "cancelled");
 }
 
 #[cfg(unix)]
@@ -122,5 +187,6 @@ fn folders_deeper_than_64_are_left_out() {
     fs::create_dir_all(&path).unwrap();
     let scan = scan(&[temp.path().join("0")]).unwrap();
     assert_eq!(scan.list.folder_count(), 64);
-    assert_eq!(scan.skipped.len(), 1);
+    assert_eq!(left_out(&scan), [("64".to_owned(), "folders are nested more than 64 deep")]);
+    assert_eq!(scan.list.file_count(), 1);
 }

@@ -1,7 +1,6 @@
 //! One file that is being sent: that it is still the file of the scan, and the digest of what was read of it.
 
 use crate::error_text::io_error_text;
-use crate::net::buffer::OutChunk;
 use crate::protocol::frame::{CHUNK_DATA, Digest, FileStatus, Position};
 use crate::transfer::manifest::File as Listed;
 use crate::transfer::scan::{meta_of, open_source};
@@ -9,6 +8,7 @@ use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How far back a restart finds a state of the hasher: over the receiver's window, what may have been lost on the way.
 const BACK: u64 = 32 << 20;
@@ -33,7 +33,7 @@ impl Failed {
 }
 
 /// States of the hasher at positions that were passed lately, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Marks(VecDeque<(Position, blake3::Hasher)>);
 
 impl Marks {
@@ -71,27 +71,27 @@ impl Source {
         Ok(Self { file, hasher: blake3::Hasher::new(), offset: 0 })
     }
 
-    /// Goes to `offset` and hashes what is before it, from the last mark on. Reads into `chunk`; asks between two reads
-    /// whether to `stop`, and says then that it did.
+    /// Goes to `offset` and hashes what is before it, from the last mark on. Asks between two reads whether to `stop`, and says then
+    /// that it did.
     pub(super) fn pass(
         &mut self,
         listed: &Listed<'_>,
         offset: u64,
         marks: &mut Marks,
-        chunk: &mut OutChunk,
-        stop: impl Fn() -> bool,
+        stop: &AtomicBool,
     ) -> Result<bool, Failed> {
         if let Some((mark, hasher)) = marks.rewind(listed.start, listed.start + offset) {
             self.hasher = hasher;
             self.offset = mark - listed.start;
             self.file.seek(SeekFrom::Start(self.offset)).map_err(|error| Failed::unreadable(&error))?;
         }
+        let mut buffer = vec![0; CHUNK_DATA];
         while self.offset < offset {
-            if stop() {
+            if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
             let len = chunk_len(offset - self.offset);
-            self.read(chunk.room().get_mut(..len).unwrap_or_default())?;
+            self.read(buffer.get_mut(..len).unwrap_or_default())?;
         }
         Ok(true)
     }
@@ -121,7 +121,13 @@ impl Source {
     }
 
     /// The digest of the whole file, if nobody touched it meanwhile.
-    pub(super) fn finish(&self, listed: &Listed<'_>) -> Result<Digest, Failed> {
+    pub(super) fn finish(&mut self, listed: &Listed<'_>) -> Result<Digest, Failed> {
+        // Some files of the system have content although their size says 0.
+        match self.file.read(&mut [0]) {
+            Ok(0) => {}
+            Ok(_) => return Err(Failed::changed("it has more than its size says, or grew")),
+            Err(error) => return Err(Failed::unreadable(&error)),
+        }
         let metadata = self.file.metadata().map_err(|error| Failed::unreadable(&error))?;
         same(&metadata, listed)?;
         Ok(self.digest())

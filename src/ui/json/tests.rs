@@ -1,21 +1,22 @@
 //! Claims about the events: every one in full, since scripts rely on them.
 
 use super::*;
-use crate::ui::{SafeText, Trust};
+use crate::protocol::frame::{ByeReason, Reason};
+use crate::ui::{SafeText, TransferState, Trust};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::sync::mpsc;
 
-/// What the face writes for the notices, and what it settled last.
+/// What is written for the notices, and the last number that was reported.
 fn written(notices: impl IntoIterator<Item = Notice>) -> (String, u64) {
     let (sender, receiver) = mpsc::channel();
-    for (notice, settles) in notices.into_iter().zip(1..) {
-        sender.send(Posted { notice, settles: Some(settles) }).unwrap();
+    for (notice, seq) in notices.into_iter().zip(1..) {
+        sender.send(Posted { notice, peer: None, display_seq: Some(seq) }).unwrap();
     }
     drop(sender);
-    let (mut out, settled) = (Vec::new(), Cell::new(0));
-    run(&receiver, &mut out, |settles| settled.set(settles)).unwrap();
-    (String::from_utf8(out).unwrap(), settled.get())
+    let (mut out, shown_up_to) = (Vec::new(), Cell::new(0));
+    run(&receiver, &mut out, |settles| shown_up_to.set(settles)).unwrap();
+    (String::from_utf8(out).unwrap(), shown_up_to.get())
 }
 
 fn line(notice: Notice) -> String {
@@ -33,7 +34,7 @@ fn message(text: &str, action: bool) -> Notice {
 }
 
 fn sent(id: u64) -> Notice {
-    Notice::Sent { id, text: "hi".to_owned(), action: false }
+    Notice::Sent { id, text: "hi".to_owned(), action: false, waiting: false }
 }
 
 #[test]
@@ -73,16 +74,13 @@ fn the_beginning_and_the_end() {
         line(connected(None, Trust::Verified)),
         r#"{"event":"connected","peer":"bob","fingerprint":"ABCD-EFGH","addr":"10.0.0.1:5000","trust":"verified"}"#
     );
-    assert_eq!(line(Notice::Lost { reason: "r".into(), waiting: 3 }), r#"{"event":"lost","reason":"r"}"#);
-    assert_eq!(line(Notice::Reconnected { resent: 3 }), r#"{"event":"reconnected"}"#);
-    assert_eq!(
-        line(Notice::Bye { from_peer: true, reason: "r".into() }),
-        r#"{"event":"bye","from":"peer","reason":"r"}"#
-    );
-    assert_eq!(
-        line(Notice::Bye { from_peer: false, reason: "".into() }),
-        r#"{"event":"bye","from":"self","reason":""}"#
-    );
+    assert_eq!(line(Notice::Lost { reason: "r".into(), lines: 3, transfers: 0 }), r#"{"event":"lost","reason":"r"}"#);
+    let back = |restarted| line(Notice::Reconnected { resent: 3, restarted });
+    assert_eq!(back(false), r#"{"event":"reconnected"}"#);
+    assert_eq!(back(true), r#"{"event":"reconnected","restarted":true}"#);
+    let bye = |from, reason| line(Notice::Bye { from, reason });
+    assert_eq!(bye(Side::Peer, ByeReason::InputEnded), r#"{"event":"bye","from":"peer","reason":"its input ended"}"#);
+    assert_eq!(bye(Side::Own, ByeReason::Quit), r#"{"event":"bye","from":"self","reason":""}"#);
     assert_eq!(
         line(Notice::Trust { peer: peer("bob"), trust: Trust::Verified }),
         r#"{"event":"trust","peer":"bob","trust":"verified"}"#
@@ -110,10 +108,10 @@ fn transfers() {
         more: 1,
         files: 2,
         folders: 1,
-        bytes: 3,
+        bytes: Some(3),
         clashes,
         free,
-        asks: true,
+        was: None,
     };
     assert_eq!(
         line(offer(Direction::In, Some(0), Some(9))),
@@ -125,31 +123,37 @@ fn transfers() {
     );
     assert_eq!(line(Notice::Accepted { transfer: 7 }), r#"{"event":"accepted","transfer":7}"#);
     assert_eq!(
-        line(Notice::Declined { transfer: 7, reason: "no".into(), by_peer: true }),
-        r#"{"event":"declined","transfer":7,"reason":"no"}"#
+        line(Notice::Declined { transfer: 7, by: Side::Peer, reason: Reason::User, detail: "no".into() }),
+        r#"{"event":"declined","transfer":7,"by":"peer","reason":"no"}"#
     );
+    let cancelled = |reason| line(Notice::Cancelled { transfer: 7, by: Side::Own, reason, detail: "".into() });
+    assert_eq!(cancelled(Reason::User), r#"{"event":"cancelled","transfer":7,"by":"self"}"#);
     assert_eq!(
-        line(Notice::Cancelled { transfer: 7, reason: "".into(), by_peer: false }),
-        r#"{"event":"cancelled","transfer":7}"#
+        cancelled(Reason::Space),
+        r#"{"event":"cancelled","transfer":7,"by":"self","reason":"not enough space"}"#
     );
+    let left_out =
+        |path: Option<&str>| line(Notice::LeftOut { transfer: 7, path: path.map(peer), count: 2, reason: "r".into() });
+    assert_eq!(left_out(Some("p")), r#"{"event":"left-out","transfer":7,"path":"p","reason":"r"}"#);
+    assert_eq!(left_out(None), r#"{"event":"left-out","transfer":7,"count":2,"reason":"r"}"#);
     assert_eq!(
-        line(Notice::Progress { transfer: 7, bytes: 1, total: u64::MAX, files: 0 }),
+        line(Notice::Progress { transfer: 7, bytes: 1, total: Some(u64::MAX), files: 0 }),
         r#"{"event":"progress","transfer":7,"bytes":1,"total":18446744073709551615}"#
     );
     assert_eq!(
-        line(Notice::File { transfer: 7, path: peer("a.pdf"), bytes: 3, blake3: "af".to_owned() }),
+        line(Notice::File { transfer: 7, path: peer("a.pdf"), bytes: 3, blake3: "af".to_owned(), offered: None }),
         r#"{"event":"file","transfer":7,"path":"a.pdf","bytes":3,"blake3":"af"}"#
     );
     assert_eq!(
-        line(Notice::Done { transfer: 7, path: peer("a.pdf"), files: 2, bytes: 3, seconds: 0.5 }),
+        line(Notice::Done { transfer: 7, path: peer("a.pdf"), more: 1, files: 2, bytes: 3, seconds: 0.5 }),
         r#"{"event":"done","transfer":7,"path":"a.pdf","files":2,"bytes":3,"seconds":0.5}"#
     );
     assert_eq!(
-        line(Notice::Failed { transfer: 7, path: None, reason: "r".into() }),
+        line(Notice::Failed { transfer: 7, path: None, reason: "r".into(), part: None }),
         r#"{"event":"failed","transfer":7,"reason":"r"}"#
     );
     assert_eq!(
-        line(Notice::Failed { transfer: 7, path: Some(peer("a")), reason: "r".into() }),
+        line(Notice::Failed { transfer: 7, path: Some(peer("a")), reason: "r".into(), part: None }),
         r#"{"event":"failed","transfer":7,"reason":"r","path":"a"}"#
     );
 }
@@ -160,17 +164,17 @@ fn answers() {
     assert_eq!(info(Info::Text("t".into())), r#"{"event":"info","text":"t"}"#);
     assert!(info(Info::Help).starts_with(r#"{"event":"info","text":"what you type"#));
     assert_eq!(
-        info(Info::Peer(vec![("name", "bob".into()), ("addr", "x".into())])),
-        r#"{"event":"info","peer":{"name":"bob","addr":"x"}}"#
+        info(Info::Peer(vec![("name", "bob".into()), ("calls itself", "x".into())])),
+        r#"{"event":"info","peer":{"name":"bob","calls_itself":"x"}}"#
     );
     assert_eq!(info(Info::Transfers(Vec::new())), r#"{"event":"info","transfers":[]}"#);
     let row = TransferInfo {
         transfer: 7,
         direction: Direction::Out,
         name: peer("a"),
-        state: "running",
+        state: TransferState::Running,
         bytes: 1,
-        total: 2,
+        total: Some(2),
         files_done: 0,
         files: 1,
     };
@@ -179,37 +183,34 @@ fn answers() {
         r#"{"event":"info","transfers":[{"transfer":7,"direction":"out","name":"a","state":"running","bytes":1,"total":2,"files_done":0,"files":1}]}"#
     );
     assert_eq!(
-        info(Info::Names { transfer: 7, names: vec![(peer("d/"), None), (peer("d/a"), Some(5))] }),
-        r#"{"event":"info","names":[{"path":"d/"},{"path":"d/a","bytes":5}],"transfer":7}"#
+        info(Info::Names { transfer: 7, from: 1, total: 3, names: vec![(peer("d/"), None), (peer("d/a"), Some(5))] }),
+        r#"{"event":"info","names":[{"path":"d/"},{"path":"d/a","bytes":5}],"transfer":7,"first":1,"total":3}"#
     );
 }
 
 #[test]
-fn a_step_on_the_way_is_no_event_and_is_settled() {
+fn a_step_on_the_way_is_no_event_and_is_reported_shown() {
     assert_eq!(written([Notice::Status("s".to_owned())]), (String::new(), 1));
 }
 
 #[test]
-fn each_line_that_arrived_is_told_once() {
-    let delivered = |id| Notice::Delivered { id };
-    let (text, _) = written([
-        sent(1),
-        sent(2),
-        delivered(2),
-        delivered(2),
-        sent(3),
-        sent(4),
-        delivered(3),
-        delivered(1),
-        delivered(9),
-    ]);
-    let told: Vec<&str> = text.lines().filter(|line| line.contains("delivered")).collect();
-    let expected = [1, 2, 3, 4].map(|id| format!(r#"{{"event":"delivered","id":"s{id}"}}"#));
-    assert_eq!(told, expected);
+fn every_event_of_a_session_names_its_peer() {
+    let (sender, receiver) = mpsc::channel();
+    for notice in [sent(1), Notice::Delivered { id: 1 }, Notice::Undelivered { ids: vec![2], lines: 3 }] {
+        sender.send(Posted { notice, peer: Some(peer("bob")), display_seq: None }).unwrap();
+    }
+    drop(sender);
+    let mut out = Vec::new();
+    run(&receiver, &mut out, |_| {}).unwrap();
+    let expected = r#"{"event":"sent","id":"s1","text":"hi","peer":"bob"}
+{"event":"delivered","id":"s1","peer":"bob"}
+{"event":"undelivered","ids":["s2"],"lines":3,"peer":"bob"}
+"#;
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 #[test]
-fn a_closed_reader_is_told_and_nothing_is_settled() {
+fn a_closed_reader_is_told_and_nothing_is_reported_shown() {
     struct Gone;
     impl Write for Gone {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -222,8 +223,8 @@ fn a_closed_reader_is_told_and_nothing_is_settled() {
     let big = "x".repeat(BUFFER * 2);
     for text in ["small", &big] {
         let (sender, receiver) = mpsc::channel();
-        sender.send(Posted { notice: message(text, false), settles: Some(1) }).unwrap();
-        assert!(matches!(run(&receiver, Gone, |_| panic!("settled")), Err(FaceError::Closed)));
+        sender.send(Posted { notice: message(text, false), peer: None, display_seq: Some(1) }).unwrap();
+        assert!(matches!(run(&receiver, Gone, |_| panic!("shown_up_to")), Err(FrontendError::Closed)));
     }
 }
 

@@ -1,7 +1,8 @@
-//! Claims about the two streams of the plain face.
+//! Claims about the two streams of the plain frontend.
 
 use super::*;
-use crate::ui::{Direction, Info, PeerText, SafeText, TransferInfo, Trust};
+use crate::protocol::frame::{ByeReason, Reason};
+use crate::ui::{Direction, Info, SafeText, Side, TransferInfo, TransferState, Trust};
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,8 +10,8 @@ use std::sync::mpsc;
 
 fn posted(notices: impl IntoIterator<Item = Notice>) -> Receiver<Posted> {
     let (sender, receiver) = mpsc::channel();
-    for (notice, settles) in notices.into_iter().zip(1..) {
-        sender.send(Posted { notice, settles: Some(settles) }).unwrap();
+    for (notice, seq) in notices.into_iter().zip(1..) {
+        sender.send(Posted { notice, peer: None, display_seq: Some(seq) }).unwrap();
     }
     receiver
 }
@@ -50,7 +51,7 @@ fn message(text: &str) -> Notice {
     Notice::Message { id: 1, from: peer("bob"), text: peer(text), action: false }
 }
 
-fn offer(direction: Direction, asks: bool) -> Notice {
+fn offer(direction: Direction) -> Notice {
     let incoming = direction == Direction::In;
     Notice::Offer {
         transfer: 3,
@@ -59,15 +60,15 @@ fn offer(direction: Direction, asks: bool) -> Notice {
         more: 2,
         files: 3,
         folders: 1,
-        bytes: 10 << 20,
+        bytes: Some(10 << 20),
         clashes: incoming.then_some(2),
         free: incoming.then_some(98 << 30),
-        asks,
+        was: None,
     }
 }
 
 fn progress(bytes: u64) -> Notice {
-    Notice::Progress { transfer: 3, bytes, total: 1_000, files: 0 }
+    Notice::Progress { transfer: 3, bytes, total: Some(1_000), files: 0 }
 }
 
 fn connected(trust: Trust, verify: Option<&str>) -> Notice {
@@ -91,7 +92,8 @@ fn chat_goes_to_standard_output_with_its_time() {
 
 #[test]
 fn own_lines_are_not_repeated() {
-    let own = [Notice::Sent { id: 1, text: "hi".to_owned(), action: false }, Notice::Delivered { id: 1 }];
+    let own =
+        [Notice::Sent { id: 1, text: "hi".to_owned(), action: false, waiting: false }, Notice::Delivered { id: 1 }];
     assert_eq!(written_at(Verbosity::Verbose, own), (String::new(), String::new()));
 }
 
@@ -117,9 +119,9 @@ fn the_number_is_shown_with_what_to_do_unless_the_peer_is_verified() {
     assert_eq!(
         new,
         "-- connected to bob at 192.168.1.5:5000 (new: never met before)\n\
-         --   fingerprint ABCD-EFGH, your own name here is alice\n\
+         --   fingerprint ABCD-EFGH; your own name here is alice\n\
          --   verification number 12345 67890\n\
-         --   compare it over another way, such as a call; when it is the same: /verify\n"
+         --   compare it with bob by voice; when it is the same: /verify\n"
     );
     assert!(said([connected(Trust::Known, Some("12345 67890"))]).contains("12345 67890"));
     let verified = said([connected(Trust::Verified, Some("12345 67890"))]);
@@ -130,53 +132,97 @@ fn the_number_is_shown_with_what_to_do_unless_the_peer_is_verified() {
 
 #[test]
 fn an_offer_says_what_comes_and_how_to_answer() {
-    assert_eq!(
-        said([offer(Direction::In, true)]),
-        "-- [3] your peer offers 3 files, 1 folder, 10.0 MiB: report.pdf\n\
-         --   and 2 names beside it\n\
-         --   98.0 GiB free\n\
-         --   2 names exist already\n\
-         --   /accept 3, /accept 3 FOLDER or /decline 3; names: /transfers 3\n"
+    let question = Question::Accept { transfer: 3, name: peer("report.pdf"), dest: None, again: false };
+    let text = said([connected(Trust::Verified, None), offer(Direction::In), Notice::Question { id: 1, question }]);
+    assert!(
+        text.ends_with(
+            "\n-- [3] bob offers 3 files in 1 folder, 10.0 MiB: report.pdf and 2 more\n\
+             --   2 names exist already\n\
+             -- /accept 3, /accept 3 FOLDER or /decline 3; names: /transfers 3\n"
+        ),
+        "{text}"
     );
-    assert!(!said([offer(Direction::In, false)]).contains("/accept"));
-    let outgoing = said([offer(Direction::Out, false)]);
-    assert_eq!(
-        outgoing,
-        "-- [3] offered to your peer: 3 files, 1 folder, 10.0 MiB: report.pdf\n--   and 2 names beside it\n"
-    );
+    let outgoing = said([offer(Direction::Out)]);
+    assert_eq!(outgoing, "-- [3] offered to the peer: 3 files in 1 folder, 10.0 MiB: report.pdf and 2 more\n");
 }
 
 #[test]
 fn an_offer_larger_than_what_is_free_says_so() {
-    let mut notice = offer(Direction::In, true);
+    let mut notice = offer(Direction::In);
     if let Notice::Offer { free, .. } = &mut notice {
         *free = Some(1 << 20);
     }
-    assert!(said([notice]).contains("only 1.0 MiB free"));
+    assert!(said([notice]).contains("--   only 1.0 MiB free here, 2 names exist already\n"));
 }
 
 #[test]
 fn progress_is_told_in_steps_of_ten_percent() {
     let steps = [0, 50, 99, 100, 149, 199, 320, 329, 1_000];
-    let text = said([offer(Direction::Out, false)].into_iter().chain(steps.map(progress)));
-    let told: Vec<&str> = text.lines().skip(2).collect();
-    assert_eq!(told, ["-- [3] 10 %, 100 B of 1000 B", "-- [3] 32 %, 320 B of 1000 B"]);
+    let text = said(steps.map(progress));
+    assert_eq!(text, "-- [3] 10 %, 100 B of 1000 B\n-- [3] 32 %, 320 B of 1000 B\n");
+}
+
+#[test]
+fn on_a_terminal_progress_is_one_row_that_goes_before_anything_else_is_written() {
+    let options = PlainOptions { columns_err: || Some(60), ..Verbosity::Normal.into() };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let done = Notice::Done { transfer: 3, path: peer("report.pdf"), more: 0, files: 1, bytes: 1_000, seconds: 1.0 };
+    let notices = [offer(Direction::Out), progress(100), progress(500)];
+    run(&posted(notices), &mut out, &mut err, options, time, |_| {}).unwrap();
+    let live = String::from_utf8(err.clone()).unwrap();
+    assert!(live.ends_with("50% 500 of 1000 B 0/3 files"), "{live:?}");
+    err.clear();
+    run(&posted([offer(Direction::Out), progress(500), done]), &mut out, &mut err, options, time, |_| {}).unwrap();
+    let mut terminal = vt100::Parser::new(10, 60, 0);
+    terminal.process(String::from_utf8(err).unwrap().replace('\n', "\r\n").as_bytes());
+    let shown = terminal.screen().contents();
+    assert_eq!(shown.matches("report.pdf").count(), 2, "{shown}");
+    assert!(shown.trim_end().ends_with("-- [3] sent 1 file, 1000 B in 1.0 s, 1000 B/s: report.pdf"), "{shown}");
 }
 
 #[test]
 fn the_end_of_a_transfer_is_told_by_its_direction() {
-    let done = || Notice::Done { transfer: 3, path: peer("in/report.pdf"), files: 3, bytes: 3 << 20, seconds: 2.0 };
-    let received = said([offer(Direction::In, false), done()]);
-    assert!(received.ends_with("-- [3] received 3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s: in/report.pdf\n"), "{received}");
-    let sent = said([offer(Direction::Out, false), done(), progress(500)]);
-    assert!(sent.ends_with("-- [3] sent 3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s: in/report.pdf\n"), "{sent}");
-    let declined = Notice::Declined { transfer: 3, reason: "no space".into(), by_peer: true };
-    assert_eq!(said([declined]), "-- [3] declined by your peer: no space\n");
-    let cancelled = Notice::Cancelled { transfer: 3, reason: "".into(), by_peer: false };
-    assert_eq!(said([cancelled]), "-- [3] cancelled\n");
-    assert_eq!(said([Notice::Failed { transfer: 3, path: None, reason: "r".into() }]), "-- [3] failed: r\n");
-    let file = Notice::Failed { transfer: 3, path: Some(peer("a")), reason: "r".into() };
-    assert_eq!(said([file]), "-- [3] failed: a: r\n");
+    let done =
+        || Notice::Done { transfer: 3, path: peer("in/report.pdf"), more: 2, files: 3, bytes: 3 << 20, seconds: 2.0 };
+    let received = said([offer(Direction::In), done()]);
+    let end = "3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s: in/report.pdf and 2 more\n";
+    assert!(received.ends_with(&format!("-- [3] received {end}")), "{received}");
+    let sent = said([offer(Direction::Out), done()]);
+    assert!(sent.ends_with(&format!("-- [3] sent {end}")), "{sent}");
+    let declined = |by, detail: &str| {
+        let text = said([
+            offer(Direction::Out),
+            Notice::Declined { transfer: 3, by, reason: Reason::Rule, detail: detail.into() },
+        ]);
+        text.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(declined(Side::Peer, "no space"), "-- [3] the peer declined report.pdf and 2 more: no space");
+    assert!(declined(Side::Own, "").ends_with("nobody is there to ask (--accept always takes offers)"));
+    let cancelled = Notice::Cancelled { transfer: 3, by: Side::Own, reason: Reason::User, detail: "".into() };
+    assert_eq!(said([cancelled]), "-- [3] you cancelled\n");
+    let failed = |path: Option<&str>, part: Option<&str>| Notice::Failed {
+        transfer: 3,
+        path: path.map(peer),
+        reason: "r".into(),
+        part: part.map(peer),
+    };
+    assert_eq!(said([failed(None, None)]), "-- [3] failed: r\n");
+    assert_eq!(said([failed(Some("a"), None)]), "-- [3] failed: a: r\n");
+    assert_eq!(
+        said([failed(None, Some("in/.p2pchat-x"))]),
+        "-- [3] failed: r\n--   when the same is sent again it goes on with the part in in/.p2pchat-x\n"
+    );
+    let left_out =
+        |path: Option<&str>| Notice::LeftOut { transfer: 3, path: path.map(peer), count: 7, reason: "".into() };
+    assert_eq!(said([left_out(Some("a")), left_out(None)]), "-- [3] not sent: a\n-- [3] not sent: 7 names more\n");
+    let file = |offered: Option<&str>| Notice::File {
+        transfer: 3,
+        path: peer("in/a_b"),
+        bytes: 1,
+        blake3: String::new(),
+        offered: offered.map(peer),
+    };
+    assert_eq!(said([file(None), file(Some("a:b"))]), "-- [3] a:b, received as in/a_b\n");
 }
 
 #[test]
@@ -188,37 +234,54 @@ fn errors_have_their_hint_on_the_next_line() {
 
 #[test]
 fn loss_and_end_are_told() {
-    assert_eq!(said([Notice::Lost { reason: "silence".into(), waiting: 0 }]), "-- connection lost: silence\n");
-    let lost = said([Notice::Lost { reason: "silence".into(), waiting: 2 }]);
-    assert!(lost.ends_with("--   2 lines and transfers wait for its return\n"), "{lost}");
-    assert_eq!(said([Notice::Reconnected { resent: 0 }]), "-- connected again\n");
-    assert_eq!(said([Notice::Bye { from_peer: true, reason: "quit".into() }]), "-- your peer left: quit\n");
-    assert_eq!(said([Notice::Bye { from_peer: false, reason: "".into() }]), "-- goodbye\n");
+    let lost = |lines, transfers| said([Notice::Lost { reason: "silence".into(), lines, transfers }]);
+    assert_eq!(lost(0, 0), "-- connection lost: silence\n");
+    assert!(lost(2, 1).ends_with("--   2 lines and 1 transfer wait for its return\n"));
+    assert!(lost(1, 0).ends_with("--   1 line waits for its return\n"));
+    let back = |restarted| said([Notice::Reconnected { resent: 0, restarted }]);
+    assert_eq!(back(false), "-- connected again\n");
+    assert_eq!(back(true), "-- the peer is back (the program was restarted)\n");
+    let bye = |from, reason| said([Notice::Bye { from, reason }]);
+    assert_eq!(bye(Side::Peer, ByeReason::Quit), "-- the peer has left\n");
+    assert_eq!(bye(Side::Peer, ByeReason::InputEnded), "-- the peer has left: its input ended\n");
+    assert_eq!(bye(Side::Own, ByeReason::Signal), "-- goodbye\n");
+    let undelivered = Notice::Undelivered { ids: vec![1], lines: 2 };
+    assert_eq!(said([undelivered]), "-- 2 lines did not reach the peer\n");
+    assert_eq!(said([Notice::Resent { lines: 1, maybe_seen: 0 }]), "-- 1 line was sent again\n");
+    let leaving = Notice::Leaving { transfers: 1, lines: 0, lost: false };
+    assert_eq!(
+        said([leaving]),
+        "-- leaving when all is done; 1 transfer waits\n--   /quit again leaves at once, /stay stays\n"
+    );
     let trust = Notice::Trust { peer: peer("bob"), trust: Trust::Verified };
-    assert_eq!(said([trust]), "-- bob is now verified\n");
+    assert_eq!(said([trust]), "-- peer bob is now verified\n");
 }
 
 #[test]
 fn answers_are_marked_line_by_line() {
     let help = said([Notice::Info(Info::Help)]);
     assert!(help.lines().count() > 10 && help.lines().all(|line| line.starts_with(MARK)), "{help}");
-    assert_eq!(said([Notice::Info(Info::Transfers(Vec::new()))]), "-- nothing is on its way\n");
-    let row = TransferInfo {
-        transfer: 3,
-        direction: Direction::In,
-        name: peer("a"),
-        state: "running",
-        bytes: 512,
-        total: 1_024,
-        files_done: 0,
-        files: 1,
+    assert_eq!(said([Notice::Info(Info::Transfers(Vec::new()))]), "-- no transfers\n");
+    let row = |state| {
+        let row = TransferInfo {
+            transfer: 3,
+            direction: Direction::In,
+            name: peer("a"),
+            state,
+            bytes: 512,
+            total: Some(1_024),
+            files_done: 0,
+            files: 1,
+        };
+        said([Notice::Info(Info::Transfers(vec![row]))])
     };
-    assert_eq!(
-        said([Notice::Info(Info::Transfers(vec![row]))]),
-        "-- [3] in, running, 50 %, 512 B of 1.0 KiB, 0 of 1 file: a\n"
-    );
-    let names = Info::Names { transfer: 3, names: vec![(peer("d/"), None), (peer("d/a"), Some(5))] };
-    assert_eq!(said([Notice::Info(names)]), "-- [3] 2 names\n--               d/\n--          5 B  d/a\n");
+    assert_eq!(row(TransferState::Running), "-- [3] in, 50 %, 512 B of 1.0 KiB: a\n");
+    assert_eq!(row(TransferState::Asking), "-- [3] in, waits for your answer: a\n");
+    let names =
+        |total| Info::Names { transfer: 3, from: 1, total, names: vec![(peer("d/"), None), (peer("d/a"), Some(5))] };
+    let page = said([Notice::Info(names(2))]);
+    assert_eq!(page, "-- [3] names 1 to 2 of 2\n--               d/\n--          5 B  d/a\n");
+    assert!(said([Notice::Info(names(9))]).ends_with("--   go on with /transfers 3 3\n"));
     assert_eq!(said([Notice::Info(Info::Peer(vec![("name", "bob".into())]))]), "-- name: bob\n");
 }
 
@@ -228,22 +291,22 @@ fn quiet_keeps_what_one_must_know_and_verbose_adds_the_steps() {
         [
             Notice::Status("dialling".to_owned()),
             connected(Trust::Verified, None),
-            offer(Direction::Out, false),
+            offer(Direction::Out),
             progress(500),
-            Notice::Failed { transfer: 3, path: None, reason: "r".into() },
+            Notice::Failed { transfer: 3, path: None, reason: "r".into(), part: None },
             Notice::Warning("w".into()),
             Notice::Error { code: "x", text: "e".into() },
-            Notice::Bye { from_peer: true, reason: "".into() },
+            Notice::Bye { from: Side::Peer, reason: ByeReason::Quit },
             message("chat"),
         ]
     };
     let (out, quiet) = written_at(Verbosity::Quiet, notices());
     assert_eq!(out, "13:30 bob: chat\n");
-    let expected = "-- connected to bob at 192.168.1.5:5000 (verified)\n-- [3] failed: r\n-- warning: w\n-- error: e\n";
+    let expected = "-- connected to bob at 192.168.1.5:5000 (verified)\n-- [3] failed: report.pdf and 2 more: r\n-- warning: w\n-- error: e\n";
     assert_eq!(quiet, expected);
     assert!(!written(notices()).1.contains("dialling"));
     assert!(written_at(Verbosity::Verbose, notices()).1.starts_with("-- dialling\n"));
-    assert!(written_at(Verbosity::Quiet, [offer(Direction::In, true)]).1.contains("/accept 3"));
+    assert!(written_at(Verbosity::Quiet, [offer(Direction::In)]).1.contains("report.pdf"));
 }
 
 /// Both streams into one place, as on a terminal.
@@ -280,22 +343,22 @@ impl Write for Broken {
 }
 
 #[test]
-fn a_closed_output_is_told_and_nothing_is_settled() {
+fn a_closed_output_is_told_and_nothing_is_reported_shown() {
     let result = |kind| {
-        let never = |_| panic!("settled");
+        let never = |_| panic!("shown_up_to");
         run(&posted([message("a")]), Broken(kind), Vec::new(), Verbosity::Normal, time, never)
     };
-    assert!(matches!(result(io::ErrorKind::BrokenPipe), Err(FaceError::Closed)));
-    assert!(matches!(result(io::ErrorKind::StorageFull), Err(FaceError::Output(_))));
+    assert!(matches!(result(io::ErrorKind::BrokenPipe), Err(FrontendError::Closed)));
+    assert!(matches!(result(io::ErrorKind::StorageFull), Err(FrontendError::Output(_))));
 }
 
 #[test]
 fn chat_survives_a_closed_standard_error() {
-    let (mut out, settled) = (Vec::new(), Cell::new(0));
+    let (mut out, shown_up_to) = (Vec::new(), Cell::new(0));
     let notices = [Notice::Warning("w".into()), message("a"), Notice::Warning("w".into()), message("b")];
     let broken = Broken(io::ErrorKind::BrokenPipe);
-    run(&posted(notices), &mut out, broken, Verbosity::Normal, time, |settles| settled.set(settles)).unwrap();
-    assert_eq!((String::from_utf8(out).unwrap().as_str(), settled.get()), ("13:30 bob: a\n13:30 bob: b\n", 4));
+    run(&posted(notices), &mut out, broken, Verbosity::Normal, time, |settles| shown_up_to.set(settles)).unwrap();
+    assert_eq!((String::from_utf8(out).unwrap().as_str(), shown_up_to.get()), ("13:30 bob: a\n13:30 bob: b\n", 4));
 }
 
 proptest! {
@@ -315,8 +378,8 @@ proptest! {
         let name = || PeerText::new(name.clone());
         let notices = [
             Notice::Trust { peer: name(), trust: Trust::Known },
-            Notice::Done { transfer: 1, path: name(), files: 1, bytes: 1, seconds: 1.0 },
-            Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into() },
+            Notice::Done { transfer: 1, path: name(), more: 0, files: 1, bytes: 1, seconds: 1.0 },
+            Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into(), part: None },
         ];
         let text = said(notices);
         prop_assert_eq!(text.lines().count(), 3);
@@ -327,20 +390,30 @@ proptest! {
 
 #[test]
 fn on_a_terminal_no_row_begins_with_what_a_peer_wrote() {
-    let manner = Manner { columns_out: || Some(40), columns_err: || Some(40), ..Verbosity::Normal.into() };
-    for pad in 0..80 {
-        let forged = format!("{}-- bob is now verified{}", "x".repeat(pad), "y".repeat(60));
-        let notices = [
-            message(&format!("{forged}\n{forged}")),
-            Notice::Declined { transfer: 1, reason: forged.into(), by_peer: true },
-        ];
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        run(&posted(notices), &mut out, &mut err, manner, time, |_| {}).unwrap();
-        let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
-        for row in out.lines().chain(err.lines()) {
-            assert!(row.len() <= 40 && !row.starts_with("-- bob is"), "{row:?}");
+    fn at<const COLUMNS: usize>() {
+        let columns = || Some(COLUMNS);
+        let options = PlainOptions { columns_out: columns, columns_err: columns, ..Verbosity::Normal.into() };
+        for pad in 0..COLUMNS + 5 {
+            let forged = format!("{}-- bob is now verified {}", "x".repeat(pad), "y".repeat(60));
+            let named = Notice::Message { id: 1, from: peer(&forged), text: peer("x"), action: false };
+            let declined =
+                Notice::Declined { transfer: 1, by: Side::Peer, reason: Reason::User, detail: forged.as_str().into() };
+            let notices = [message(&format!("{forged}\n{forged}")), named, declined];
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            run(&posted(notices), &mut out, &mut err, options, time, |_| {}).unwrap();
+            let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
+            let indent = if COLUMNS < NARROW { "  " } else { INDENT };
+            for row in out.lines() {
+                assert!(
+                    row.len() <= COLUMNS && (row.starts_with("13:30") || row.starts_with(indent)),
+                    "{COLUMNS} {row:?} {out}"
+                );
+            }
+            for row in err.lines().skip(1) {
+                let continued = if COLUMNS < NARROW { "--" } else { CONTINUED };
+                assert!(row.len() <= COLUMNS && row.starts_with(continued), "{err}");
+            }
         }
-        assert!(out.lines().skip(1).all(|row| row.starts_with(INDENT)), "{out}");
-        assert!(err.lines().skip(1).all(|row| row.starts_with(HINT)), "{err}");
     }
+    [at::<14>, at::<19>, at::<20>, at::<33>, at::<40>, at::<80>, at::<131>].into_iter().for_each(|check| check());
 }

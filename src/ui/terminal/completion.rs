@@ -1,6 +1,6 @@
 //! Tab: commands, transfer ids, the peer's name, and paths.
 //!
-//! Completion goes as far as all candidates agree; when that is nowhere, they are shown in passing.
+//! Completion goes as far as all candidates agree; when that is nowhere, they are shown below the input.
 
 use crate::command;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
@@ -8,12 +8,12 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// Entries of one folder that are looked at, so that a huge one does not hold up the keys.
 const ENTRIES: usize = 20_000;
-/// The commands that the face does by itself.
-const OWN: [&str; 3] = ["/bell", "/copy", "/save"];
+/// The commands that the view does by itself.
+const OWN: [&str; 5] = ["/again", "/bell", "/copy", "/save", "/stay"];
 
 /// What may be completed besides commands and paths.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct CompletionContext {
     /// Offers to answer.
     pub(super) offers: Vec<u32>,
     /// All transfers.
@@ -35,7 +35,7 @@ pub(super) struct Completion {
 }
 
 /// Completes `text`, which stands before the cursor; None when there is nothing that fits.
-pub(super) fn complete(text: &str, known: &Known) -> Option<Completion> {
+pub(super) fn complete(text: &str, known: &CompletionContext) -> Option<Completion> {
     let words = |ids: &[u32]| ids.iter().map(u32::to_string).collect::<Vec<_>>();
     if !text.starts_with('/') || text.starts_with("//") || text.contains('\n') {
         let typed = text.rsplit(char::is_whitespace).next().filter(|typed| !typed.is_empty())?;
@@ -73,7 +73,7 @@ fn pick(text: &str, start: usize, words: &[String], after: &str) -> Option<Compl
 }
 
 /// Completes a path: the whole rest of the line as one, as `/send` takes it first, else its last word.
-fn paths(text: &str, start: usize, known: &Known) -> Option<Completion> {
+fn paths(text: &str, start: usize, known: &CompletionContext) -> Option<Completion> {
     let rest = text.get(start..).unwrap_or_default();
     let (word_start, quote, word) = last_word(rest);
     if !rest.starts_with(['"', '\'']) && (word_start == 0 || !entries(rest, known).is_empty()) {
@@ -114,7 +114,7 @@ fn last_word(text: &str) -> (usize, Quote, String) {
 }
 
 /// Completes `typed`, writing it as `quote` asks (None: as it is, since the whole rest of the line is the path).
-fn path(start: usize, typed: &str, quote: Option<Quote>, known: &Known) -> Option<Completion> {
+fn path(start: usize, typed: &str, quote: Option<Quote>, known: &CompletionContext) -> Option<Completion> {
     let names = entries(typed, known);
     let folder = typed.rfind(is_separator).map_or("", |at| typed.get(..=at).unwrap_or_default());
     let longest = common(&names);
@@ -144,7 +144,7 @@ fn path(start: usize, typed: &str, quote: Option<Quote>, known: &Known) -> Optio
 }
 
 /// The names in the folder of `typed` that begin with its last part; folders end in a separator.
-fn entries(typed: &str, known: &Known) -> Vec<String> {
+fn entries(typed: &str, known: &CompletionContext) -> Vec<String> {
     let (folder, prefix) = typed.rsplit_once(is_separator).map_or((None, typed), |(folder, name)| (Some(folder), name));
     if folder.is_none() && typed == "~" {
         return vec![format!("~{MAIN_SEPARATOR}")];

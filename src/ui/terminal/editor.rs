@@ -4,7 +4,7 @@
 //! behind; the text holds no control characters but newlines and tabs.
 
 use super::keys::Key;
-use super::style::Width;
+use crate::ui::style::Width;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 /// The longest text in bytes: twice a message's 64,000, so that a paste that is too long can still be cut down.

@@ -1,6 +1,5 @@
-//! From key presses to what they mean: the Emacs set that every shell has.
+//! Translates key presses to actions: the Emacs set that shells have.
 
-use super::inbox::Event;
 use crossterm::event::{Event as Reported, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// What a key press asks for.
@@ -40,19 +39,34 @@ pub(super) enum Key {
     Suspend,
 }
 
+/// What the terminal reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TerminalEvent {
+    Key(Key),
+    /// Pasted as one piece.
+    Paste(String),
+    /// The terminal gained or lost the focus.
+    Focus(bool),
+    Resized,
+    /// The process goes on after a stop.
+    Continued,
+    /// No more events will come.
+    Ended,
+}
+
 /// What a report of the terminal means; None when nothing is to be done.
-pub(super) fn meaning(reported: Reported) -> Option<Event> {
+pub(super) fn translate(reported: Reported) -> Option<TerminalEvent> {
     match reported {
-        Reported::Key(key) if key.kind != KeyEventKind::Release => meaning_of_key(key).map(Event::Key),
-        Reported::Paste(text) => Some(Event::Paste(text)),
-        Reported::FocusGained => Some(Event::Focus(true)),
-        Reported::FocusLost => Some(Event::Focus(false)),
-        Reported::Resize(..) => Some(Event::Resized),
+        Reported::Key(key) if key.kind != KeyEventKind::Release => translate_key(key).map(TerminalEvent::Key),
+        Reported::Paste(text) => Some(TerminalEvent::Paste(text)),
+        Reported::FocusGained => Some(TerminalEvent::Focus(true)),
+        Reported::FocusLost => Some(TerminalEvent::Focus(false)),
+        Reported::Resize(..) => Some(TerminalEvent::Resized),
         Reported::Key(_) | Reported::Mouse(_) => None,
     }
 }
 
-fn meaning_of_key(key: KeyEvent) -> Option<Key> {
+fn translate_key(key: KeyEvent) -> Option<Key> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let alt = key.modifiers.contains(KeyModifiers::ALT);
     Some(match key.code {
@@ -121,8 +135,8 @@ mod tests {
     use super::*;
 
     fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
-        match meaning(Reported::Key(KeyEvent::new(code, modifiers))) {
-            Some(Event::Key(key)) => Some(key),
+        match translate(Reported::Key(KeyEvent::new(code, modifiers))) {
+            Some(TerminalEvent::Key(key)) => Some(key),
             _ => None,
         }
     }
@@ -155,7 +169,7 @@ mod tests {
         let both = KeyModifiers::CONTROL | KeyModifiers::ALT;
         assert_eq!(press(KeyCode::Char('@'), both), Some(Key::Insert('@')));
         let release = KeyEvent::new_with_kind(KeyCode::Enter, KeyModifiers::NONE, KeyEventKind::Release);
-        assert_eq!(meaning(Reported::Key(release)), None);
+        assert_eq!(translate(Reported::Key(release)), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The renderer: chat above, a block of rows last, and nothing of either ever lost.
+//! The renderer: chat above, a block of rows (input, hints, bars, status) below it.
 //!
 //! Invariant: [`Screen`] knows what it painted last and how far above the cursor that begins; it moves only relative to the
 //! cursor, and erases only from the first row of its block downwards. It writes bytes to a buffer and knows no terminal.
@@ -16,9 +16,9 @@
 //!   first in the block, and all else below.
 //! - The rows down to the cursor are painted with autowrap on, though they are made never to need it: a frame that comes
 //!   too late wraps as it would have been wrapped.
-//! - Where a count is in doubt it is the smaller one: rather is a row left standing than one of the chat erased.
+//! - Where a count is in doubt it is the smaller one: a leftover row of the block is better than an erased row of chat.
 
-use super::style::Row;
+use crate::ui::style::Row;
 
 /// A terminal's size in cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct Block {
 pub(super) struct Above {
     /// Lines that end in CR LF; the terminal wraps them.
     pub(super) chat: String,
-    /// Whether to scroll what is shown out of sight first.
+    /// Whether to scroll what is shown into the scrollback first.
     pub(super) clear: bool,
     /// Sequences that show nothing: the bell, the clipboard.
     pub(super) unseen: String,

@@ -1,6 +1,6 @@
 //! The terminal as the system sees it: raw mode, modes, size, and the way back.
 //!
-//! EventLoop of stdout while the interactive face runs. Invariant: [`HELD`] says whether the terminal is ours; every byte goes
+//! Owns stdout while the interactive frontend runs. Invariant: [`TTY`] says whether the terminal is ours; every byte goes
 //! through [`write()`], every exit path through [`restore`], and after that nothing is written any more.
 
 use super::screen::Size;
@@ -22,7 +22,7 @@ const TRY_GAP: Duration = Duration::from_millis(5);
 const ERASED_ROWS: usize = 100;
 
 /// What is ours of the terminal.
-struct Held {
+struct TtyState {
     out: Option<Out>,
     /// Rows of the block above the cursor.
     above: usize,
@@ -33,7 +33,7 @@ type Out = std::fs::File;
 #[cfg(not(unix))]
 type Out = io::Stdout;
 
-static HELD: Mutex<Held> = Mutex::new(Held { out: None, above: 0 });
+static TTY: Mutex<TtyState> = Mutex::new(TtyState { out: None, above: 0 });
 
 /// Takes the terminal: raw mode, bracketed paste, focus events.
 pub(super) fn enter() -> io::Result<()> {
@@ -41,7 +41,7 @@ pub(super) fn enter() -> io::Result<()> {
     let mut out = open()?;
     terminal::enable_raw_mode()?;
     write_whole(&mut out, ENTER)?;
-    *held = Held { out: Some(out), above: 0 };
+    *held = TtyState { out: Some(out), above: 0 };
     Ok(())
 }
 
@@ -69,7 +69,7 @@ pub fn restore() {
         let above = held.above;
         if let Some(mut out) = held.out.take() {
             // Nothing can be done about an error here: the terminal is gone or stuck.
-            let _ = write_whole(&mut out, Shutdown::new(above).bytes());
+            let _ = write_whole(&mut out, RestoreSequence::new(above).bytes());
         }
     }
     let _ = terminal::disable_raw_mode();
@@ -116,13 +116,13 @@ fn open() -> io::Result<Out> {
     Ok(io::stdout())
 }
 
-fn lock() -> MutexGuard<'static, Held> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, TtyState> {
+    TTY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn lock_soon() -> Option<MutexGuard<'static, Held>> {
+fn lock_soon() -> Option<MutexGuard<'static, TtyState>> {
     for _ in 0..TRIES {
-        match HELD.try_lock() {
+        match TTY.try_lock() {
             Ok(held) => return Some(held),
             Err(TryLockError::Poisoned(held)) => return Some(held.into_inner()),
             Err(TryLockError::WouldBlock) => std::thread::sleep(TRY_GAP),
@@ -146,12 +146,12 @@ fn write_whole(out: &mut Out, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The last bytes, built without allocating.
-struct Shutdown {
+struct RestoreSequence {
     buffer: [u8; 32 + 16 * ERASED_ROWS],
     len: usize,
 }
 
-impl Shutdown {
+impl RestoreSequence {
     fn new(above: usize) -> Self {
         let mut bytes = Self { buffer: [0; 32 + 16 * ERASED_ROWS], len: 0 };
         bytes.push(b"\r");
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn the_farewell_always_ends_with_all_modes_off() {
         for above in [0, 1, 3, ERASED_ROWS, 10 * ERASED_ROWS] {
-            assert!(Shutdown::new(above).bytes().ends_with(LEAVE), "{above}");
+            assert!(RestoreSequence::new(above).bytes().ends_with(LEAVE), "{above}");
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
     fn the_farewell_removes_the_block_and_stays_below_the_chat() {
         let mut terminal = vt100::Parser::new(8, 20, 100);
         terminal.process(b"chat\r\n> typed\r\n  more\r\nhint\r\nstatus\x1b[2A");
-        terminal.process(Shutdown::new(1).bytes());
+        terminal.process(RestoreSequence::new(1).bytes());
         assert_eq!(terminal.screen().contents(), "chat");
         assert_eq!(terminal.screen().cursor_position(), (1, 0));
     }

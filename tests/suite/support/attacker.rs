@@ -5,7 +5,7 @@ use p2pchat::channel::{
     write_frame,
 };
 use p2pchat::identity::Identity;
-use p2pchat::protocol::frame::{ChunkHeader, Control, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal};
+use p2pchat::protocol::frame::{ChunkHeader, Control, END_WEIGHT, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use tempfile::TempDir;
@@ -15,8 +15,12 @@ pub(crate) struct Attacker {
     pub(crate) stream: TcpStream,
     pub(crate) channel: Channel,
     seq: u64,
-    /// The number of the last own transfer.
+    initiator: bool,
+    /// The number of the next own transfer.
     pub(super) transfers: u32,
+    /// The peer's latest CREDIT, and the weight that was sent.
+    pub(super) credit: u64,
+    pub(super) weight: u64,
 }
 
 fn words(error: impl ToString) -> String {
@@ -63,7 +67,9 @@ impl Attacker {
             reserve_try: &|| true,
         };
         let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
-        Ok(Self { stream, channel, seq: 0, transfers: 0 })
+        let initiator = matches!(role, Role::Initiator);
+        let transfers = if initiator { 1 } else { 2 };
+        Ok(Self { stream, channel, seq: 0, initiator, transfers, credit: 0, weight: 0 })
     }
 
     /// Dials as a stranger and begins a session.
@@ -77,7 +83,13 @@ impl Attacker {
     /// Sends a greeting, and gives the answer.
     pub(crate) fn greet(&mut self, intent: Intent, session: [u8; 16], name: &str) -> Option<Frame> {
         self.send(&greeting(intent, session, name)).unwrap();
-        self.read()
+        let answer = self.read();
+        if let Some(Frame::Greeting(theirs)) = &answer {
+            // The initiator's numbers are odd.
+            let least = theirs.next_transfer.max(1);
+            self.transfers = least + u32::from((least % 2 == 1) != self.initiator);
+        }
+        answer
     }
 
     /// Sends a frame, whatever it is.
@@ -85,6 +97,11 @@ impl Attacker {
     /// # Errors
     /// When the peer is gone.
     pub(crate) fn send(&mut self, frame: &Frame) -> Result<(), String> {
+        self.weight += match frame {
+            Frame::Begin { .. } | Frame::FileEnd { .. } => END_WEIGHT,
+            Frame::Chunk { data, .. } => data.len() as u64,
+            _ => 0,
+        };
         write_frame(&mut self.stream, &mut self.channel.sealer, frame).map_err(words)
     }
 
@@ -126,7 +143,11 @@ impl Attacker {
         {
             return Some(Frame::Chunk { transfer, position, data: data.to_vec() });
         }
-        Some(Frame::decode(&body).expect("the program sends good frames"))
+        let frame = Frame::decode(&body).expect("the program sends good frames");
+        if let Frame::Credit { limit } = frame {
+            self.credit = limit;
+        }
+        Some(frame)
     }
 
     /// Reads on to a frame that fits; none when the peer hung up before.
@@ -165,7 +186,15 @@ impl Attacker {
 
 /// A greeting with boundless reconnect_timeout.
 pub(crate) fn greeting(intent: Intent, session: [u8; 16], name: &str) -> Frame {
-    Frame::Greeting(Greeting { intent, session, received: 0, reconnect_timeout: RECONNECT_FOREVER, name: name.into() })
+    Frame::Greeting(Greeting {
+        intent,
+        session,
+        received: 0,
+        features: 0,
+        next_transfer: 1,
+        reconnect_timeout: RECONNECT_FOREVER,
+        name: name.into(),
+    })
 }
 
 /// Whether a greeting was turned down for this.

@@ -2,8 +2,10 @@
 
 use p2pchat::protocol::frame::Offer;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
-use std::{fs, io};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 /// Bytes that look random and are the same for the same seed.
 pub(crate) fn content(seed: &str, length: usize) -> Vec<u8> {
@@ -15,6 +17,7 @@ pub(crate) fn content(seed: &str, length: usize) -> Vec<u8> {
 /// Everything below a folder: path with `/`, and the content of what is a file; links are not followed. A file that the program
 /// removes meanwhile is left out.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+    settled(folder);
     fn walk(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Option<Vec<u8>>>) {
         for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
@@ -31,6 +34,30 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     walk(folder, "", &mut found);
     found
+}
+
+/// A peer that was killed never acknowledges; then the folder stays.
+const GOES_SOON: Duration = Duration::from_secs(3);
+
+/// Waits until no staging folder is there whose transfer is done: it goes when the sender knows of that.
+pub(crate) fn settled(folder: &Path) {
+    let is_done = |staging: &Path| {
+        let results = fs::read_to_string(staging.join("results")).unwrap_or_default();
+        results.ends_with("\ndone\n")
+    };
+    let until = Instant::now() + GOES_SOON;
+    while Instant::now() < until {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut done = entries.filter(|path| path.file_name().is_some_and(is_staging) && is_done(path));
+        if done.next().is_none() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn is_staging(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".p2pchat-")
 }
 
 /// A list of PROTOCOL.md section 8, well formed or not.

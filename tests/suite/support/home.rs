@@ -1,5 +1,6 @@
 //! What a user has: a data directory with the own key, and a folder that files arrive in.
 
+use super::files::settled;
 use super::peer::{Peer, Watch};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ impl Home {
 
     /// Names in the receiving folder, sorted, hidden ones too.
     pub(crate) fn received(&self) -> Vec<String> {
+        settled(&self.inbox());
         names(&self.inbox())
     }
 

@@ -2,7 +2,7 @@
 
 use super::files::{List, tree};
 use super::{Attacker, Home, Peer};
-use p2pchat::protocol::frame::{CHUNK_DATA, Control, FILE_END_WEIGHT, FileStatus, Frame, Offer, Reason, TransferId};
+use p2pchat::protocol::frame::{CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, Offer, Reason, TransferId};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -14,15 +14,13 @@ pub(crate) type Files = BTreeMap<String, Option<Vec<u8>>>;
 pub(crate) struct Upload {
     pub(crate) transfer: TransferId,
     pub(crate) position: u64,
-    /// The position up to which data may go.
-    pub(crate) limit: u64,
 }
 
 impl Attacker {
     /// The number of the next own transfer.
     pub(crate) fn next_transfer(&mut self) -> TransferId {
-        self.transfers += 1;
-        self.transfers
+        self.transfers += 2;
+        self.transfers - 2
     }
 
     /// Offers a list and sends it.
@@ -35,26 +33,35 @@ impl Attacker {
         let transfer = self.next_transfer();
         // A peer that hung up meanwhile is what the test looks for next.
         let _ = self.control(Control::Offer { transfer, offer });
+        // Lists weigh nothing.
+        let weight = self.weight;
         self.data(transfer, 0, list);
+        self.weight = weight;
         transfer
     }
 
-    /// Offers a list, which must be accepted, and waits for the first credit.
+    /// Offers a list, which must be accepted, and begins to send it.
     #[track_caller]
     pub(crate) fn begin(&mut self, list: &List) -> Upload {
         let transfer = self.offer(list);
         assert_eq!(self.answer(transfer), Some(true));
-        let mut upload = Upload { transfer, position: list.end(), limit: 0 };
-        self.wait_for_credit(&mut upload);
-        upload
+        self.begin_data(transfer, list.end())
+    }
+
+    /// Sends BEGIN.
+    pub(crate) fn begin_data(&mut self, transfer: TransferId, position: u64) -> Upload {
+        let _ = self.send(&Frame::Begin { transfer, position });
+        Upload { transfer, position }
+    }
+
+    /// The weight that may be sent now.
+    pub(crate) fn credit_left(&self) -> u64 {
+        self.credit.saturating_sub(self.weight)
     }
 
     /// Waits for more credit.
-    pub(crate) fn wait_for_credit(&mut self, upload: &mut Upload) {
-        let transfer = upload.transfer;
-        let credit = self.read_to(|frame| matches!(frame, Frame::Credit { transfer: id, .. } if *id == transfer));
-        let Some(Frame::Credit { limit, .. }) = credit else { panic!("no credit came") };
-        upload.limit = limit;
+    pub(crate) fn wait_for_credit(&mut self) {
+        assert!(self.read_to(|frame| matches!(frame, Frame::Credit { .. })).is_some(), "no credit came");
     }
 
     /// Sends data in chunks.
@@ -75,7 +82,7 @@ impl Attacker {
     pub(crate) fn file_end(&mut self, upload: &mut Upload, status: FileStatus, digest: [u8; 32]) {
         let Upload { transfer, position, .. } = *upload;
         let _ = self.send(&Frame::FileEnd { transfer, position, status, digest });
-        upload.position = position.wrapping_add(FILE_END_WEIGHT);
+        upload.position = position.wrapping_add(END_WEIGHT);
     }
 
     /// Sends a whole file as an honest sender would.
@@ -86,7 +93,7 @@ impl Attacker {
 
     /// Cancels an own transfer, or confirms that the peer ended it.
     pub(crate) fn cancel(&mut self, transfer: TransferId, reason: Reason) {
-        let _ = self.control(Control::Cancel { transfer, reason, text: String::new(), by_offerer: true });
+        let _ = self.control(Control::Cancel { transfer, reason, text: String::new() });
     }
 
     /// Reads on to the answer to the offer: whether it was accepted. None when the peer hung up.
@@ -192,7 +199,8 @@ impl Receiver {
     #[track_caller]
     pub(crate) fn has_only_below(&self, folder: &str) {
         let mut after = Self::files(self.home());
-        after.retain(|name, _| !name.starts_with(&format!("inbox/{folder}")));
+        let below = format!("inbox/{folder}");
+        after.retain(|name, _| !name.starts_with(&below) && !name.starts_with("inbox/.p2pchat-"));
         assert_eq!(after, self.before);
     }
 

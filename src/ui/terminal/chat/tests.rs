@@ -1,6 +1,7 @@
-use super::super::sight::Sight;
+use super::super::test_terminal::{TestTerminal, offer};
 use super::*;
-use crate::ui::Trust;
+use crate::protocol::frame::{ByeReason, Reason};
+use crate::ui::{Direction, SafeText, Side, Trust};
 
 /// What a peer might send to move a cursor, hide, reorder, or look like someone else.
 const HOSTILE: [&str; 20] = [
@@ -27,32 +28,32 @@ const HOSTILE: [&str; 20] = [
 ];
 
 /// The block as it has to be: whatever a peer does, it stands last, once, with the cursor in the input row.
-fn check_block(sight: &mut Sight, case: &str) {
-    let rows = sight.rows();
-    let (cursor_row, cursor_column) = sight.terminal.screen().cursor_position();
+fn check_block(screen: &mut TestTerminal, case: &str) {
+    let rows = screen.rows();
+    let (cursor_row, cursor_column) = screen.terminal.screen().cursor_position();
     let input = rows.len() - 2;
     assert_eq!(rows[input], "> typed", "{case}: {rows:#?}");
     assert_eq!((usize::from(cursor_row), cursor_column), (input, 7), "{case}");
     assert!(rows[input + 1].starts_with("-- "), "{case}: {rows:#?}");
     assert_eq!(rows.iter().filter(|row| row.starts_with("-- ")).count(), 1, "{case}: {rows:#?}");
-    assert!(!sight.terminal.screen().alternate_screen() && !sight.terminal.screen().hide_cursor(), "{case}");
+    assert!(!screen.terminal.screen().alternate_screen() && !screen.terminal.screen().hide_cursor(), "{case}");
 }
 
 #[test]
 fn nothing_of_the_peer_moves_the_cursor_or_imitates_a_system_line() {
     for hostile in HOSTILE {
         let case = format!("{hostile:?}");
-        let mut sight = Sight::connected(80, 24);
-        sight.typed("typed");
-        let before = sight.rows().len();
-        let marks = sight.rows().join("").matches(MARK).count();
-        sight.hear(&format!("before{hostile}after"));
-        check_block(&mut sight, &case);
-        let rows = sight.rows();
+        let mut screen = TestTerminal::connected(80, 24);
+        screen.typed("typed");
+        let before = screen.rows().len();
+        let marks = screen.rows().join("").matches(PROGRAM_MARK).count();
+        screen.hear(&format!("before{hostile}after"));
+        check_block(&mut screen, &case);
+        let rows = screen.rows();
         assert_eq!(rows.len(), before + 1 + extra_rows(hostile), "{case}: {rows:#?}");
         assert!(rows.iter().any(|row| row.starts_with("14:05 bob  ")), "{case}: {rows:#?}");
-        assert_eq!(rows.join("").matches(MARK).count(), marks, "{case}: {rows:#?}");
-        assert!(!rows.join("").contains(OWN), "{case}: {rows:#?}");
+        assert_eq!(rows.join("").matches(PROGRAM_MARK).count(), marks, "{case}: {rows:#?}");
+        assert!(!rows.join("").contains(OWN_MARK), "{case}: {rows:#?}");
     }
 }
 
@@ -62,15 +63,40 @@ fn extra_rows(hostile: &str) -> usize {
     if ends == 0 { 0 } else { ends + 1 }
 }
 
+/// Each notice that has text of the peer, but its lines and its name.
+fn every_notice(text: &dyn Fn() -> PeerText, safe: &dyn Fn() -> SafeText) -> Vec<Notice> {
+    let mut offered = offer(1, Direction::In, "");
+    if let Notice::Offer { name, clashes, .. } = &mut offered {
+        (*name, *clashes) = (text(), Some(1));
+    }
+    vec![
+        offered,
+        Notice::Progress { transfer: 1, bytes: 0, total: Some(1), files: 0 },
+        Notice::LeftOut { transfer: 1, path: Some(text()), count: 1, reason: safe() },
+        Notice::File { transfer: 1, path: text(), bytes: 1, blake3: String::new(), offered: Some(text()) },
+        Notice::Failed { transfer: 1, path: Some(text()), reason: safe(), part: None },
+        Notice::Failed { transfer: 1, path: None, reason: safe(), part: Some(text()) },
+        Notice::Done { transfer: 1, path: text(), more: 1, files: 1, bytes: 1, seconds: 1.0 },
+        Notice::Cancelled { transfer: 1, by: Side::Peer, reason: Reason::User, detail: safe() },
+        Notice::Declined { transfer: 1, by: Side::Peer, reason: Reason::User, detail: safe() },
+        Notice::Info(Info::Peer(vec![("name", safe())])),
+        Notice::Info(Info::Names { transfer: 1, from: 1, total: 2, names: vec![(text(), Some(1)), (text(), None)] }),
+        Notice::Trust { peer: text(), trust: Trust::Known },
+        Notice::Lost { reason: safe(), lines: 1, transfers: 1 },
+        Notice::Error { code: "x", text: safe() },
+        Notice::Bye { from: Side::Peer, reason: ByeReason::Quit },
+    ]
+}
+
 #[test]
 fn no_other_text_of_the_peer_does_either() {
     for hostile in HOSTILE {
         let case = format!("{hostile:?}");
         let text = || PeerText::new(format!("x{hostile}y"));
         let safe = || SafeText::clean(&format!("x{hostile}y"));
-        let mut sight = Sight::connected(200, 40);
-        sight.typed("typed");
-        sight.notice(Notice::Connected {
+        let mut screen = TestTerminal::connected(200, 40);
+        screen.typed("typed");
+        screen.notice(Notice::Connected {
             peer: text(),
             fingerprint: "ABCD".into(),
             addr: "192.0.2.7:1".into(),
@@ -78,63 +104,88 @@ fn no_other_text_of_the_peer_does_either() {
             trust: Trust::New,
             own: "alice".into(),
         });
-        sight.notice(Notice::Message { id: 1, from: text(), text: text(), action: true });
-        let offer = Notice::Offer {
-            transfer: 1,
-            direction: Direction::In,
-            name: text(),
-            more: 0,
-            files: 1,
-            folders: 0,
-            bytes: 1,
-            clashes: Some(1),
-            free: None,
-            asks: false,
-        };
-        sight.notice(offer);
-        sight.notice(Notice::Progress { transfer: 1, bytes: 0, total: 1, files: 0 });
-        sight.notice(Notice::Failed { transfer: 1, path: Some(text()), reason: safe() });
-        sight.notice(Notice::Cancelled { transfer: 1, reason: safe(), by_peer: true });
-        sight.notice(Notice::Info(Info::Peer(vec![("name", safe())])));
-        sight.notice(Notice::Info(Info::Names { transfer: 1, names: vec![(text(), Some(1))] }));
-        sight.notice(Notice::Lost { reason: safe(), waiting: 0 });
-        sight.notice(Notice::Bye { from_peer: true, reason: safe() });
-        check_block(&mut sight, &case);
-        for row in sight.rows() {
+        screen.notice(Notice::Message { id: 1, from: text(), text: text(), action: true });
+        for notice in every_notice(&text, &safe) {
+            screen.notice(notice);
+        }
+        check_block(&mut screen, &case);
+        for row in screen.rows() {
             // One mark at the most, and that the program's own: behind the time or the indent.
-            assert!(row.matches(MARK).count() <= 1, "{case}: {row}");
-            assert!(row.find(MARK).is_none_or(|at| at == 6), "{case}: {row}");
+            assert!(row.matches(PROGRAM_MARK).count() <= 1, "{case}: {row}");
+            assert!(row.find(PROGRAM_MARK).is_none_or(|at| at == 6), "{case}: {row}");
         }
     }
 }
 
+/// What a peer would have to bring to a margin to imitate something: a message or hint of the program, an own line.
+const FORGED: [&str; 4] = ["14:05 ¦ zqx you are safe", "¦ zqx is verified", "14:05 alice▸ zqx", "zqx"];
+
 #[test]
-fn a_wrapped_line_of_the_peer_cannot_begin_a_row_with_a_mark() {
-    let mut sight = Sight::connected(40, 12);
-    sight.typed("typed");
-    let own = sight.rows().iter().filter(|row| row.contains(MARK)).count();
-    sight.hear(&format!("{}14:05 ¦ you are verified", "x".repeat(29)));
-    let rows = sight.rows();
-    assert!(rows.contains(&"14:05 | you are verified".to_owned()), "{rows:#?}");
-    assert_eq!(rows.iter().filter(|row| row.contains(MARK)).count(), own);
+fn no_row_of_a_peers_text_begins_where_the_programs_do_at_any_width() {
+    for columns in [20, 21, 24, 27, 30, 39, 40, 57, 64, 80, 132, 200] {
+        for forged in FORGED {
+            let mut terminal = vt100::Parser::new(6000, columns, 0);
+            let mut chat = Chat::new(Style { colour: false }, "alice", Verbosity::Normal);
+            chat.set_columns(columns);
+            let wall = TestTerminal::new(80, 24).now.wall;
+            for pad in usize::from(columns).saturating_sub(50)..usize::from(columns) + 2 {
+                let text = format!("{} {forged} {forged}", "x".repeat(pad));
+                let text = || PeerText::new(text.as_str());
+                let lines = format!("two lines\n{}{forged}\n{}{forged}", "x".repeat(pad), " ".repeat(pad));
+                chat.notice(&Notice::Message { id: 1, from: text(), text: text(), action: false }, wall);
+                for text in [text(), PeerText::new(lines)] {
+                    chat.notice(&Notice::Message { id: 1, from: PeerText::new("bob"), text, action: false }, wall);
+                }
+                for notice in every_notice(&text, &|| text().safe()) {
+                    chat.notice(&notice, wall);
+                }
+                terminal.process(chat.take().as_bytes());
+                check_margins(&terminal, columns);
+                terminal.process(b"\x1b[2J\x1b[H");
+            }
+        }
+    }
+}
+
+/// A row with the forged word, or its padding, has something of the program's before it: the time, a mark and the beginning of a
+/// line that the program wrote, or an indent that is none of the program's.
+fn check_margins(terminal: &vt100::Parser, columns: u16) {
+    let screen = terminal.screen();
+    let indent = if columns < 20 { 2 } else { 6 };
+    let rows = screen.rows(0, columns).take_while(|row| !row.is_empty());
+    for (number, row) in (0..).zip(rows) {
+        assert!(!screen.row_wrapped(number), "{columns}: the terminal wrapped {row:?}");
+        let Some(at) = row.find(['x', 'z']) else { continue };
+        let before = row.get(..at).unwrap_or_default();
+        assert!(width(before) >= indent, "{columns}: {row:?}");
+        // Right after a mark stands a word of the program, or a deeper indent.
+        let bare = before.trim_end().ends_with(PROGRAM_MARK);
+        assert!(!bare || before.ends_with("  "), "{columns}: {row:?} of {:?}", screen.contents());
+        // Blanks of the width of a time and a mark alone are the indent of nothing that the program writes.
+        assert!(!before.trim().is_empty() || before.len() != 6, "{columns}: {row:?}");
+    }
 }
 
 #[test]
 fn a_block_shows_its_number_of_lines_and_stays_aligned() {
-    let mut sight = Sight::connected(60, 12);
-    sight.hear("fn main() {\n\tprintln!();\n}");
-    let rows = sight.rows();
+    let mut screen = TestTerminal::connected(60, 12);
+    screen.hear("fn main() {\n\tprintln!();\n}");
+    let rows = screen.rows();
     let at = rows.iter().position(|row| row == "14:05 bob  3 lines, #1").unwrap();
-    assert_eq!(rows[at + 1..at + 4], ["      fn main() {", "          println!();", "      }"]);
+    assert_eq!(rows[at + 1..at + 4], ["        fn main() {", "            println!();", "        }"]);
+}
+
+fn sent(id: u64, text: &str, action: bool) -> Notice {
+    Notice::Sent { id, text: text.into(), action, waiting: false }
 }
 
 #[test]
 fn own_and_peer_lines_differ_without_colour_also_between_equal_names() {
-    let mut sight = Sight::connected(60, 12);
-    sight.notice(Notice::Message { id: 1, from: PeerText::new("alice"), text: PeerText::new("hi"), action: false });
-    sight.notice(Notice::Sent { id: 1, text: "hi".into(), action: false });
-    sight.notice(Notice::Sent { id: 2, text: "waves".into(), action: true });
-    let rows = sight.rows();
+    let mut screen = TestTerminal::connected(60, 12);
+    screen.notice(Notice::Message { id: 1, from: PeerText::new("alice"), text: PeerText::new("hi"), action: false });
+    screen.notice(sent(1, "hi", false));
+    screen.notice(sent(2, "waves", true));
+    let rows = screen.rows();
     for row in ["14:05 alice  hi", "14:05 alice▸ hi", "14:05 * alice▸ waves"] {
         assert!(rows.contains(&row.to_owned()), "{rows:#?}");
     }
@@ -142,8 +193,8 @@ fn own_and_peer_lines_differ_without_colour_also_between_equal_names() {
 
 #[test]
 fn what_needs_to_be_done_first_is_said() {
-    let mut sight = Sight::new(80, 24);
-    sight.notice(Notice::Listening { addrs: vec!["192.168.1.5:5050".into()], code: Some("42-otter-plum".into()) });
-    let text = sight.rows().join("\n");
+    let mut screen = TestTerminal::new(80, 24);
+    screen.notice(Notice::Listening { addrs: vec!["192.168.1.5:5050".into()], code: Some("42-otter-plum".into()) });
+    let text = screen.rows().join("\n");
     assert!(text.contains("42-otter-plum") && text.contains("p2pchat connect 192.168.1.5:5050 --code"), "{text}");
 }

@@ -1,11 +1,11 @@
 use super::*;
 use std::fs;
 
-fn known() -> Known {
-    Known { offers: vec![12, 13], transfers: vec![4, 12, 13], peer: Some("bob".into()), home: None }
+fn known() -> CompletionContext {
+    CompletionContext { offers: vec![12, 13], transfers: vec![4, 12, 13], peer: Some("bob".into()), home: None }
 }
 
-fn completed(text: &str, known: &Known) -> String {
+fn completed(text: &str, known: &CompletionContext) -> String {
     complete(text, known).map_or_else(
         || text.into(),
         |completion| format!("{}{}", text.get(..completion.start).unwrap(), completion.with),
@@ -36,7 +36,7 @@ fn the_peer_completes_in_chat_but_an_empty_word_does_not() {
     assert_eq!(complete("//x", &known()), None);
 }
 
-fn folder() -> (tempfile::TempDir, Known) {
+fn folder() -> (tempfile::TempDir, CompletionContext) {
     let folder = tempfile::tempdir().unwrap();
     for name in ["My Album", "music", "Müller"] {
         fs::create_dir(folder.path().join(name)).unwrap();
@@ -44,7 +44,7 @@ fn folder() -> (tempfile::TempDir, Known) {
     for name in ["report.pdf", "report (1).pdf", "it's.txt", ".hidden", "bad\nname"] {
         fs::write(folder.path().join(name), "").unwrap();
     }
-    let known = Known { home: Some(folder.path().into()), ..Known::default() };
+    let known = CompletionContext { home: Some(folder.path().into()), ..CompletionContext::default() };
     (folder, known)
 }
 

@@ -1,8 +1,8 @@
-use super::super::inbox::Event;
 use super::super::keys::Key;
-use super::super::sight::{Sight, everything, rows};
+use super::super::keys::TerminalEvent;
+use super::super::test_terminal::{TestTerminal, everything, offer, rows};
 use super::*;
-use crate::ui::{Direction, Notice, PeerText};
+use crate::ui::{Direction, Notice};
 
 /// A generator of numbers that every run repeats.
 struct Dice(u64);
@@ -14,26 +14,14 @@ impl Dice {
     }
 }
 
-fn bar(sight: &mut Sight, transfer: u32) {
-    let offer = Notice::Offer {
-        transfer,
-        direction: Direction::Out,
-        name: PeerText::new(format!("file{transfer}")),
-        more: 0,
-        files: 1,
-        folders: 0,
-        bytes: 1000,
-        clashes: None,
-        free: None,
-        asks: false,
-    };
-    sight.notice(offer);
-    sight.notice(Notice::Progress { transfer, bytes: 1, total: 1000, files: 0 });
+fn bar(screen: &mut TestTerminal, transfer: u32) {
+    screen.notice(offer(transfer, Direction::Out, &format!("file{transfer}")));
+    screen.notice(Notice::Progress { transfer, bytes: 1, total: Some(1000), files: 0 });
 }
 
 /// Every message exactly once, in order, and nothing of a block but the one at the end.
-fn check(sight: &mut Sight, messages: usize, bars: usize) {
-    let all = sight.everything();
+fn check(screen: &mut TestTerminal, messages: usize, bars: usize) {
+    let all = screen.everything();
     check_messages(&all, messages);
     assert_eq!(all.iter().filter(|row| row.starts_with("-- [")).count(), 1, "{all:#?}");
     assert_eq!(all.iter().filter(|row| row.starts_with("↑ ")).count(), bars, "{all:#?}");
@@ -55,113 +43,104 @@ fn check_messages(all: &[String], messages: usize) {
 #[test]
 fn no_message_is_lost_and_no_row_of_the_block_left_behind() {
     for (columns, rows, bars) in [(80, 24, 2), (40, 10, 2), (30, 5, 0)] {
-        let mut sight = Sight::connected(columns, rows);
-        bar(&mut sight, 1);
-        bar(&mut sight, 2);
+        let mut screen = TestTerminal::connected(columns, rows);
+        bar(&mut screen, 1);
+        bar(&mut screen, 2);
         let mut dice = Dice(7);
         for number in 0..120 {
             let filling = "x".repeat(usize::try_from(dice.roll(150)).unwrap());
-            sight.hear(&format!("<message-{number}>{filling}"));
-            sight.typed("ab ");
+            screen.hear(&format!("<message-{number}>{filling}"));
+            screen.typed("ab ");
             if dice.roll(3) == 0 {
-                sight.key(Key::KillBlankWord);
+                screen.key(Key::KillBlankWord);
             }
             if dice.roll(10) == 0 {
-                sight.key(Key::KillToStart);
+                screen.key(Key::KillToStart);
             }
-            sight.notice(Notice::Progress { transfer: 1, bytes: number, total: 1000, files: 0 });
+            screen.notice(Notice::Progress { transfer: 1, bytes: number, total: Some(1000), files: 0 });
         }
-        sight.key(Key::KillToStart);
-        check(&mut sight, 120, bars);
+        screen.key(Key::KillToStart);
+        check(&mut screen, 120, bars);
     }
-}
-
-#[test]
-fn the_terminal_wraps_the_chat_itself() {
-    let mut sight = Sight::connected(20, 20);
-    let wrapped = |sight: &Sight| (0..20).filter(|&row| sight.terminal.screen().row_wrapped(row)).count();
-    let before = wrapped(&sight);
-    sight.hear(&"long ".repeat(20));
-    assert_eq!(wrapped(&sight) - before, 5, "{:#?}", sight.rows());
 }
 
 #[test]
 fn rows_of_the_block_are_never_wrapped_and_autowrap_is_back_on_after_it() {
-    let mut sight = Sight::connected(30, 10);
-    sight.typed(&"日本👩‍👩‍👧e\u{301}x ".repeat(6));
-    let first = u16::try_from(sight.rows().iter().position(|row| row.starts_with("> ")).unwrap()).unwrap();
+    let mut screen = TestTerminal::connected(30, 10);
+    screen.typed(&"日本👩‍👩‍👧e\u{301}x ".repeat(6));
+    let first = u16::try_from(screen.rows().iter().position(|row| row.starts_with("> ")).unwrap()).unwrap();
     for row in first..10 {
-        assert!(!sight.terminal.screen().row_wrapped(row), "{row}");
+        assert!(!screen.terminal.screen().row_wrapped(row), "{row}");
     }
-    assert!(sight.bytes.rfind("\x1b[?7h") > sight.bytes.rfind("\x1b8"));
+    assert!(screen.bytes.rfind("\x1b[?7h") > screen.bytes.rfind("\x1b8"));
 }
 
 #[test]
 fn the_cursor_stands_where_the_next_character_goes() {
-    let mut sight = Sight::connected(80, 24);
-    sight.hear("something");
-    sight.typed("abc");
-    sight.key(Key::Left);
-    let (row, column) = sight.terminal.screen().cursor_position();
-    let rows = sight.rows();
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.hear("something");
+    screen.typed("abc");
+    screen.key(Key::Left);
+    let (row, column) = screen.terminal.screen().cursor_position();
+    let rows = screen.rows();
     assert_eq!(rows[usize::from(row)], "> abc");
     assert_eq!(column, 4);
-    sight.key(Key::Tab);
-    sight.hear("more");
-    let (row, column) = sight.terminal.screen().cursor_position();
-    assert_eq!((sight.rows()[usize::from(row)].as_str(), column), ("> abc", 4));
+    screen.key(Key::Tab);
+    screen.hear("more");
+    let (row, column) = screen.terminal.screen().cursor_position();
+    assert_eq!((screen.rows()[usize::from(row)].as_str(), column), ("> abc", 4));
 }
 
 #[test]
 fn a_block_that_grows_at_the_end_of_the_screen_scrolls_only_chat() {
-    let mut sight = Sight::connected(40, 10);
+    let mut screen = TestTerminal::connected(40, 10);
     for number in 0..20 {
-        sight.hear(&format!("<message-{number}>"));
+        screen.hear(&format!("<message-{number}>"));
     }
     for _ in 0..4 {
-        sight.key(Key::Newline);
-        sight.typed("line");
+        screen.key(Key::Newline);
+        screen.typed("line");
     }
-    check(&mut sight, 20, 0);
-    sight.key(Key::Interrupt);
-    check(&mut sight, 20, 0);
-    bar(&mut sight, 1);
-    bar(&mut sight, 2);
-    check(&mut sight, 20, 2);
+    check(&mut screen, 20, 0);
+    screen.key(Key::Interrupt);
+    check(&mut screen, 20, 0);
+    bar(&mut screen, 1);
+    bar(&mut screen, 2);
+    check(&mut screen, 20, 2);
 }
 
 #[test]
 fn a_frame_that_changes_nothing_is_not_written() {
-    let mut sight = Sight::connected(80, 24);
-    let before = sight.bytes.len();
-    sight.frame();
-    sight.key(Key::Left);
-    assert_eq!(sight.bytes.len(), before);
+    let mut screen = TestTerminal::connected(80, 24);
+    let before = screen.bytes.len();
+    screen.frame();
+    screen.key(Key::Left);
+    assert_eq!(screen.bytes.len(), before);
 }
 
 #[test]
 fn the_block_never_takes_the_whole_screen() {
     // (The emulator itself cannot wrap on a single row.)
     for height in 2..12 {
-        let mut sight = Sight::connected(40, height);
-        bar(&mut sight, 1);
-        sight.event(Event::Paste("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm".into()));
-        let extent = sight.screen.extent();
+        let mut screen = TestTerminal::connected(40, height);
+        bar(&mut screen, 1);
+        screen.event(TerminalEvent::Paste("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm".into()));
+        let extent = screen.screen.extent();
         assert!(extent.total < usize::from(height), "{extent:?} of {height}");
-        sight.hear("<message-0>");
-        assert!(sight.everything().join("").contains("<message-0>"));
+        screen.hear("<message-0>");
+        assert!(screen.everything().join("").contains("<message-0>"));
     }
 }
 
 #[test]
 fn no_sequence_but_the_known_ones_is_ever_written() {
-    let mut sight = Sight::connected(60, 12);
-    bar(&mut sight, 1);
-    sight.hear("text");
-    sight.enter("/clear");
+    let mut screen = TestTerminal::connected(60, 12);
+    bar(&mut screen, 1);
+    screen.hear("text");
+    screen.enter("/clear");
     // Erasing below or the whole screen would go into the scrollback of tmux, together with the block.
     for forbidden in ["\x1b[J", "\x1b[0J", "\x1b[2J", "\x1b[3J", "\x1b[6n", "\x1b[?1049"] {
-        assert!(!sight.bytes.contains(forbidden), "{forbidden:?}");
+        assert!(!screen.bytes.contains(forbidden), "{forbidden:?}");
     }
 }
 
@@ -214,9 +193,9 @@ fn reflow(terminal: &mut vt100::Parser, columns: u16, height: u16) -> vt100::Par
     fresh
 }
 
-fn resize(sight: &mut Sight, columns: u16, height: u16) {
-    sight.terminal = reflow(&mut sight.terminal, columns, height);
-    sight.screen.resize(Size { columns, rows: height });
+fn resize(screen: &mut TestTerminal, columns: u16, height: u16) {
+    screen.terminal = reflow(&mut screen.terminal, columns, height);
+    screen.screen.resize(Size { columns, rows: height });
 }
 
 #[test]
@@ -235,25 +214,25 @@ fn the_reflow_of_these_tests_keeps_lines_and_cursor() {
 fn resizes_lose_no_message_and_leave_no_row_behind() {
     for seed in 0..12 {
         let mut dice = Dice(seed);
-        let mut sight = Sight::connected(80, 24);
-        bar(&mut sight, 1);
-        bar(&mut sight, 2);
-        sight.typed("a typed line that is quite a bit longer than the narrow ones of these screens are");
+        let mut screen = TestTerminal::connected(80, 24);
+        bar(&mut screen, 1);
+        bar(&mut screen, 2);
+        screen.typed("a typed line that is quite a bit longer than the narrow ones of these screens are");
         let mut messages = 0;
         for _ in 0..40 {
             for _ in 0..dice.roll(4) {
-                sight.hear(&format!("<message-{messages}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
+                screen.hear(&format!("<message-{messages}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
                 messages += 1;
             }
             let columns = u16::try_from(40 + dice.roll(80)).unwrap();
             let height = u16::try_from(20 + dice.roll(20)).unwrap();
-            resize(&mut sight, columns, height);
+            resize(&mut screen, columns, height);
             if dice.roll(3) > 0 {
-                sight.frame();
+                screen.frame();
             }
-            sight.typed("z");
+            screen.typed("z");
         }
-        check(&mut sight, messages, 2);
+        check(&mut screen, messages, 2);
     }
 }
 
@@ -261,11 +240,11 @@ fn resizes_lose_no_message_and_leave_no_row_behind() {
 fn a_frame_that_meets_the_terminal_after_its_change_erases_no_message() {
     for seed in 0..12 {
         let mut dice = Dice(seed);
-        let mut sight = Sight::connected(80, 24);
-        bar(&mut sight, 1);
+        let mut screen = TestTerminal::connected(80, 24);
+        bar(&mut screen, 1);
         // When short, no row stands above the cursor and nothing at all is left behind.
         let long = seed % 2 == 1;
-        sight.typed(if long {
+        screen.typed(if long {
             "a typed line that does not fit into the narrower ones of these screens"
         } else {
             "short"
@@ -273,62 +252,62 @@ fn a_frame_that_meets_the_terminal_after_its_change_erases_no_message() {
         for number in 0..40 {
             let columns = u16::try_from(40 + dice.roll(80)).unwrap();
             let height = u16::try_from(20 + dice.roll(20)).unwrap();
-            sight.terminal = reflow(&mut sight.terminal, columns, height);
-            sight.hear(&format!("<message-{number}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
-            sight.screen.resize(Size { columns, rows: height });
-            sight.frame();
+            screen.terminal = reflow(&mut screen.terminal, columns, height);
+            screen.hear(&format!("<message-{number}>{}", "y".repeat(usize::try_from(dice.roll(60)).unwrap())));
+            screen.screen.resize(Size { columns, rows: height });
+            screen.frame();
         }
         if long {
-            check_messages(&sight.everything(), 40);
+            check_messages(&screen.everything(), 40);
         } else {
-            check(&mut sight, 40, 1);
+            check(&mut screen, 40, 1);
         }
     }
 }
 
 #[test]
 fn autowrap_is_off_below_the_cursor_so_that_a_late_frame_wraps_only_the_input() {
-    let mut sight = Sight::connected(80, 24);
-    bar(&mut sight, 1);
-    sight.bytes.clear();
-    sight.typed("x");
-    let off = sight.bytes.find("\x1b7\x1b[?7l").unwrap();
-    let on = sight.bytes.rfind("\x1b8\x1b[?7h").unwrap();
-    let within = |text: &str| sight.bytes.find(text).is_some_and(|at| off < at && at < on);
-    assert!(within("-- [known]") && within("↑ 1"), "{:?}", sight.bytes);
-    assert!(!within("> x"), "{:?}", sight.bytes);
+    let mut screen = TestTerminal::connected(80, 24);
+    bar(&mut screen, 1);
+    screen.bytes.clear();
+    screen.typed("x");
+    let off = screen.bytes.find("\x1b7\x1b[?7l").unwrap();
+    let on = screen.bytes.rfind("\x1b8\x1b[?7h").unwrap();
+    let within = |text: &str| screen.bytes.find(text).is_some_and(|at| off < at && at < on);
+    assert!(within("-- [known]") && within("↑ 1"), "{:?}", screen.bytes);
+    assert!(!within("> x"), "{:?}", screen.bytes);
 }
 
 #[test]
 fn a_late_frame_finds_its_place_where_the_rows_below_the_cursor_were_dropped() {
-    let mut sight = Sight::connected(80, 24);
-    bar(&mut sight, 1);
-    (0..30).for_each(|number| sight.hear(&format!("<message-{number}>")));
-    sight.typed("one row");
+    let mut screen = TestTerminal::connected(80, 24);
+    bar(&mut screen, 1);
+    (0..30).for_each(|number| screen.hear(&format!("<message-{number}>")));
+    screen.typed("one row");
     // What tmux does when it becomes lower: the rows below the cursor go first.
-    let (row, _) = sight.terminal.screen().cursor_position();
+    let (row, _) = screen.terminal.screen().cursor_position();
     let mut lower = vt100::Parser::new(row + 1, 80, 1000);
-    let rows = sight.everything();
+    let rows = screen.everything();
     let end = rows.iter().position(|row| row.starts_with("> ")).unwrap();
     lower.process(rows[..=end].join("\r\n").as_bytes());
-    sight.terminal = lower;
-    sight.key(Key::Insert('!'));
-    sight.screen.resize(Size { columns: 80, rows: row + 1 });
-    sight.frame();
-    check(&mut sight, 30, 1);
+    screen.terminal = lower;
+    screen.key(Key::Insert('!'));
+    screen.screen.resize(Size { columns: 80, rows: row + 1 });
+    screen.frame();
+    check(&mut screen, 30, 1);
 }
 
 #[test]
 fn a_terminal_without_reflow_loses_no_message() {
-    let mut sight = Sight::connected(80, 24);
-    sight.screen = Screen::new(Size { columns: 80, rows: 24 }, false);
-    sight.terminal = vt100::Parser::new(24, 80, 1000);
-    bar(&mut sight, 1);
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.screen = Screen::new(Size { columns: 80, rows: 24 }, false);
+    screen.terminal = vt100::Parser::new(24, 80, 1000);
+    bar(&mut screen, 1);
     for (number, columns) in [60, 40, 100, 50, 80].into_iter().enumerate() {
-        sight.hear(&format!("<message-{number}>"));
-        sight.terminal.screen_mut().set_size(24, columns);
-        sight.screen.resize(Size { columns, rows: 24 });
+        screen.hear(&format!("<message-{number}>"));
+        screen.terminal.screen_mut().set_size(24, columns);
+        screen.screen.resize(Size { columns, rows: 24 });
     }
-    sight.frame();
-    check(&mut sight, 5, 1);
+    screen.frame();
+    check(&mut screen, 5, 1);
 }

@@ -1,0 +1,343 @@
+//! What this side receives: offer → list → a look at the disk → the user's or a rule's answer → ready → data → COMPLETE.
+//!
+//! A transfer that this side ends stays as `Ending` until the offerer confirms, so that late data is no error.
+
+use super::transfer_notices::{Outcome, hex, known_bytes, local};
+use super::{AcceptRule, Action, Session};
+use crate::notice::{Direction, Notice, Question, Side, Trust};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
+use crate::text::PeerText;
+use crate::transfer::download::DownloadReport;
+use crate::transfer::flow_control::Opening;
+use crate::transfer::manifest::Manifest;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Offers that may be open in the widest sense: those included that this side ended and the offerer has not confirmed.
+const UNCONFIRMED: usize = 1_024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InState {
+    Listing,
+    Looking,
+    Asking,
+    Preparing,
+    Running,
+    Ending,
+}
+
+#[derive(Debug)]
+pub(super) struct Download {
+    pub(super) state: InState,
+    pub(super) offer: Offer,
+    manifest: Option<Arc<Manifest>>,
+    /// For the data, from the worker's being ready until ACCEPT is queued.
+    opening: Option<Opening>,
+    /// The folder that the user named, or that an earlier run used.
+    pub(super) dest: Option<PathBuf>,
+    begun: Duration,
+}
+
+impl Download {
+    /// It was accepted, and this side has not ended it.
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self.state, InState::Preparing | InState::Running)
+    }
+
+    /// The user heard of the offer, and not of its end.
+    pub(super) fn is_told(&self) -> bool {
+        matches!(self.state, InState::Asking | InState::Preparing | InState::Running)
+    }
+
+    fn is_unanswered(&self) -> bool {
+        matches!(self.state, InState::Listing | InState::Looking | InState::Asking)
+    }
+
+    /// The first name of its list.
+    pub(super) fn name(&self) -> PeerText {
+        PeerText::new(self.manifest.as_ref().map_or("", |manifest| manifest.first_name()))
+    }
+
+    /// Names at the top of the list beside the first.
+    fn more(&self) -> u32 {
+        let tops = self.manifest.as_ref().map_or(0, |manifest| manifest.tops().count());
+        u32::try_from(tops.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Downloads {
+    pub(super) open: BTreeMap<TransferId, Download>,
+    /// Complete, and the peer has not acknowledged that: digest of the list and folder.
+    complete: BTreeMap<TransferId, (Digest, Option<PathBuf>)>,
+}
+
+impl Downloads {
+    /// Those that wait for the user's answer.
+    pub(super) fn asking(&self) -> impl Iterator<Item = TransferId> {
+        self.open.iter().filter(|(_, download)| download.state == InState::Asking).map(|(transfer, _)| *transfer)
+    }
+
+    pub(super) fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>> {
+        self.open.get(&transfer)?.manifest.clone()
+    }
+
+    /// The way for the data of a transfer whose ACCEPT is queued.
+    pub(super) fn opening(&mut self, transfer: TransferId) -> Option<Opening> {
+        self.open.get_mut(&transfer)?.opening.take()
+    }
+
+    pub(super) fn acknowledged(&mut self, transfer: TransferId) {
+        self.complete.remove(&transfer);
+    }
+
+    /// Takes what is complete without the peer's knowledge.
+    pub(super) fn finished(&mut self) -> impl Iterator<Item = (TransferId, Digest, Option<PathBuf>)> + use<> {
+        std::mem::take(&mut self.complete).into_iter().map(|(transfer, (digest, dest))| (transfer, digest, dest))
+    }
+}
+
+impl Session {
+    /// # Errors
+    /// When the number is not one for the peer's next offer, or it never confirms what this side ended.
+    pub(super) fn offered(&mut self, transfer: TransferId, offer: Offer) -> Result<(), ProtocolError> {
+        self.transfer_numbers.peer_offer(transfer)?;
+        self.numbers.met(transfer);
+        if self.downloads.open.len() >= UNCONFIRMED {
+            return Err(ProtocolError::TooManyOpen);
+        }
+        if self.is_closing() {
+            // It crossed our BYE, which ended all transfers.
+            self.actions.push(Action::StopDownload { transfer, remove: false });
+            return Ok(());
+        }
+        let too_many = self.downloads.open.len() >= OPEN_TRANSFERS;
+        let state = InState::Listing;
+        let download = Download { state, offer, manifest: None, opening: None, dest: None, begun: self.now };
+        self.downloads.open.insert(transfer, download);
+        if self.is_leaving() {
+            self.decline_download(transfer, Reason::Leaving, "");
+        } else if too_many {
+            self.decline_download(transfer, Reason::TooMuch, "too many transfers are open");
+        }
+        Ok(())
+    }
+
+    /// The flow control has no room for the list of this offer.
+    pub fn too_much(&mut self, transfer: TransferId) {
+        if self.downloads.open.get(&transfer).is_some_and(|download| download.state == InState::Listing) {
+            self.decline_download(transfer, Reason::TooMuch, "too much is waiting for an answer");
+        }
+        self.advance();
+    }
+
+    /// The list of an offer is complete.
+    pub fn listed(&mut self, transfer: TransferId, list: Vec<u8>) {
+        if let Some(download) = self.downloads.open.get_mut(&transfer)
+            && download.state == InState::Listing
+        {
+            download.state = InState::Looking;
+            self.actions.push(Action::StartDownload(transfer, download.offer.clone(), list));
+        }
+        self.advance();
+    }
+
+    /// The download worker reports.
+    pub fn download(&mut self, transfer: TransferId, report: DownloadReport) {
+        let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
+        match (download.state, report) {
+            (InState::Ending, _) => return,
+            (InState::Looking, DownloadReport::Looked { manifest, clashes, free, needed, recorded_dest }) => {
+                download.state = InState::Asking;
+                download.manifest = Some(manifest);
+                download.dest = recorded_dest;
+                self.looked(transfer, clashes, free, needed);
+            }
+            (_, DownloadReport::Unacceptable { reason, text }) => self.decline_download(transfer, reason, &text),
+            (InState::Preparing, DownloadReport::NoSuchFolder { text }) => {
+                download.state = InState::Asking;
+                download.dest = None;
+                self.error("no-such-folder", &text);
+                if self.may_ask() {
+                    self.ask_to_accept(transfer, true);
+                } else {
+                    self.decline_download(transfer, Reason::Io, "the folder for it cannot be used");
+                }
+            }
+            (InState::Preparing, DownloadReport::Ready { position, digest, opening, resumed }) => {
+                download.state = InState::Running;
+                download.begun = self.now;
+                download.opening = Some(opening);
+                if resumed > 0 {
+                    self.notice(Notice::Status(format!("transfer {transfer} goes on where an earlier one stopped")));
+                }
+                self.notice(Notice::Accepted { transfer });
+                self.queue(Control::Accept { transfer, position, digest });
+            }
+            (_, DownloadReport::File { path, bytes, digest, offered }) => {
+                let offered = offered.map(PeerText::new);
+                self.notice(Notice::File { transfer, path: local(&path), bytes, blake3: hex(&digest), offered });
+            }
+            (_, DownloadReport::FileFailed { offered, text, .. }) => {
+                self.incomplete = true;
+                let path = Some(PeerText::new(offered));
+                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None });
+            }
+            (InState::Running, DownloadReport::Finished { path, files, failed, bytes }) => {
+                let (more, begun) = (download.more(), download.begun);
+                self.downloads.complete.insert(transfer, (download.offer.digest, download.dest.take()));
+                self.downloads.open.remove(&transfer);
+                self.finished(transfer, Outcome { path: local(&path), more, files, failed, bytes, begun });
+                self.queue(Control::Complete { transfer, files, failed });
+                self.actions.push(Action::DownloadComplete(transfer));
+            }
+            (state, DownloadReport::Broken { reason, text, told, part }) => {
+                self.incomplete |= download.is_wanted();
+                let part = part.as_deref().map(local);
+                self.close_accept_question(transfer);
+                self.notice(Notice::Failed { transfer, path: None, reason: text.into(), part });
+                self.end_download(transfer, false);
+                let text = at_most(&told, REASON_TEXT).to_owned();
+                self.queue(match state {
+                    InState::Running => Control::Cancel { transfer, reason, text },
+                    _ => Control::Decline { transfer, reason, text },
+                });
+            }
+            (_, DownloadReport::Warning { text }) => self.notice(Notice::Warning(text.into())),
+            // Out of turn: its transfer went on without it.
+            (_, DownloadReport::Looked { .. })
+            | (_, DownloadReport::NoSuchFolder { .. })
+            | (_, DownloadReport::Ready { .. })
+            | (_, DownloadReport::Finished { .. }) => {}
+        }
+        self.advance();
+    }
+
+    /// Whether somebody can answer.
+    fn may_ask(&self) -> bool {
+        self.rules.accept == AcceptRule::Ask && !self.input_ended && !self.is_leaving()
+    }
+
+    fn looked(&mut self, transfer: TransferId, clashes: u32, free: Option<u64>, needed: u64) {
+        let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
+        let place = self.carried.iter().position(|(digest, _)| *digest == download.offer.digest);
+        let carried = place.map(|place| self.carried.remove(place).1);
+        let was = carried.as_ref().map(|carried| carried.was);
+        let consent = carried.and_then(|carried| carried.consent);
+        let verified = self.peer.as_ref().is_some_and(|peer| peer.trust == Trust::Verified);
+        let notice = Notice::Offer {
+            transfer,
+            direction: Direction::In,
+            name: download.name(),
+            more: download.more(),
+            files: download.offer.files,
+            folders: download.offer.folders,
+            bytes: known_bytes(&download.offer),
+            clashes: Some(clashes),
+            free,
+            was,
+        };
+        self.notice(notice);
+        let takes = match self.rules.accept {
+            AcceptRule::Always => true,
+            AcceptRule::Verified => verified,
+            AcceptRule::Ask | AcceptRule::Never => false,
+        };
+        if let Some(dest) = consent {
+            self.accept_download(transfer, dest);
+        } else if takes && free.is_some_and(|free| free < needed) {
+            let text = format!("{needed} bytes are needed, {} are free", free.unwrap_or(0));
+            self.decline_download(transfer, Reason::Space, &text);
+        } else if takes {
+            self.accept_download(transfer, None);
+        } else if self.may_ask() {
+            self.ask_to_accept(transfer, false);
+        } else {
+            let text = match self.rules.accept {
+                AcceptRule::Never => "files are not taken here: --accept never",
+                AcceptRule::Verified => "files are only taken from verified peers here: --accept verified",
+                AcceptRule::Ask | AcceptRule::Always => "nobody is there to answer: --accept ask",
+            };
+            self.decline_download(transfer, Reason::Rule, text);
+        }
+    }
+
+    fn ask_to_accept(&mut self, transfer: TransferId, again: bool) {
+        if let Some(download) = self.downloads.open.get(&transfer) {
+            let (name, dest) = (download.name(), download.dest.clone());
+            self.ask(Question::Accept { transfer, name, dest, again });
+        }
+    }
+
+    pub(super) fn close_accept_question(&mut self, gone: TransferId) {
+        self.close_questions(|question| matches!(question, Question::Accept { transfer, .. } if *transfer == gone));
+    }
+
+    /// Into `dest`, or the folder of an earlier run, or the usual one.
+    pub(super) fn accept_download(&mut self, transfer: TransferId, dest: Option<PathBuf>) {
+        self.close_accept_question(transfer);
+        if let Some(download) = self.downloads.open.get_mut(&transfer)
+            && download.state == InState::Asking
+        {
+            download.state = InState::Preparing;
+            download.dest = dest.or(download.dest.take());
+            self.actions.push(Action::AcceptDownload(transfer, download.dest.clone(), self.rules.on_clash));
+        }
+    }
+
+    /// Declines an offer and says so to the user.
+    pub(super) fn decline_download(&mut self, transfer: TransferId, reason: Reason, text: &str) {
+        let Some(download) = self.downloads.open.get(&transfer) else { return };
+        // What was taken by a rule or this user, and cannot be, was asked for.
+        self.incomplete |= download.is_wanted() || reason == Reason::Space;
+        self.close_accept_question(transfer);
+        self.notice(Notice::Declined { transfer, by: Side::Own, reason, detail: text.into() });
+        self.end_download(transfer, false);
+        self.queue(Control::Decline { transfer, reason, text: at_most(text, REASON_TEXT).to_owned() });
+    }
+
+    /// `/cancel` of this side's user: what came goes, too.
+    pub(super) fn cancel_download_by_user(&mut self, transfer: TransferId) {
+        let Some(download) = self.downloads.open.get(&transfer) else { return };
+        if download.is_unanswered() {
+            return self.decline_download(transfer, Reason::User, "");
+        }
+        self.incomplete = true;
+        let reason = Reason::User;
+        self.notice(Notice::Cancelled { transfer, by: Side::Own, reason, detail: "".into() });
+        self.end_download(transfer, true);
+        self.queue(Control::Cancel { transfer, reason, text: String::new() });
+    }
+
+    fn end_download(&mut self, transfer: TransferId, remove: bool) {
+        if let Some(download) = self.downloads.open.get_mut(&transfer) {
+            download.state = InState::Ending;
+            download.manifest = None;
+            download.opening = None;
+            self.actions.push(Action::StopDownload { transfer, remove });
+        }
+    }
+
+    /// Nobody can answer any more: what waits for an answer is declined.
+    pub(super) fn decline_unanswerable(&mut self) {
+        if self.rules.accept == AcceptRule::Ask {
+            self.decline_all(Reason::Rule, "nobody is there to answer: --accept ask");
+        }
+    }
+
+    /// This side leaves: what waits for an answer is declined.
+    pub(super) fn decline_open_offers(&mut self) {
+        self.decline_all(Reason::Leaving, "");
+    }
+
+    fn decline_all(&mut self, reason: Reason, text: &str) {
+        let open = self.downloads.open.iter().filter(|(_, download)| download.is_unanswered());
+        let open: Vec<TransferId> = open.map(|(transfer, _)| *transfer).collect();
+        for transfer in open {
+            self.decline_download(transfer, reason, text);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What is told of transfers in either direction.
+
+use super::Session;
+use crate::notice::{Info, Notice};
+use crate::protocol::frame::{Digest, Offer, STREAM_BYTES, TransferId};
+use crate::text::{PeerText, SafeText};
+use crate::transfer::manifest::Manifest;
+use std::path::Path;
+use std::time::Duration;
+
+/// Names in one answer to `/transfers ID`.
+const PAGE_NAMES: usize = 100;
+/// Bytes of paths in it: names may be long.
+const PAGE_BYTES: usize = 64 << 10;
+
+/// How a transfer ended that the receiver completed.
+pub(super) struct Outcome {
+    pub(super) path: PeerText,
+    pub(super) more: u32,
+    pub(super) files: u32,
+    pub(super) failed: u32,
+    pub(super) bytes: u64,
+    pub(super) begun: Duration,
+}
+
+impl Session {
+    pub(super) fn finished(&mut self, transfer: TransferId, outcome: Outcome) {
+        let Outcome { path, more, files, failed, bytes, begun } = outcome;
+        if failed == 0 {
+            let seconds = self.now.saturating_sub(begun).as_secs_f64();
+            return self.notice(Notice::Done { transfer, path, more, files, bytes, seconds });
+        }
+        self.incomplete = true;
+        let reason = if files == 0 {
+            SafeText::from("no file of it arrived")
+        } else {
+            SafeText::from(format!("{failed} of {} files did not arrive", u64::from(files) + u64::from(failed)))
+        };
+        self.failed(transfer, reason);
+    }
+
+    pub(super) fn failed(&mut self, transfer: TransferId, reason: impl Into<SafeText>) {
+        self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None });
+    }
+}
+
+/// The sum of sizes; none for a stream.
+pub(super) fn known_bytes(offer: &Offer) -> Option<u64> {
+    (offer.bytes != STREAM_BYTES).then_some(offer.bytes)
+}
+
+/// A page of the paths and sizes in a list, from this file on (the first is 1), for [`super::Action::ShowNames`].
+pub fn names_page(manifest: &Manifest, transfer: TransferId, from: usize) -> Info {
+    let total = manifest.file_count();
+    let first = from.clamp(1, total.max(1)) - 1;
+    let (mut names, mut bytes) = (Vec::new(), 0);
+    for file in (first..total.min(first.saturating_add(PAGE_NAMES))).filter_map(|index| manifest.file(index)) {
+        let path = manifest.path(file.index);
+        bytes += path.len();
+        if bytes > PAGE_BYTES && !names.is_empty() {
+            break;
+        }
+        names.push((PeerText::new(path), Some(file.size)));
+    }
+    Info::Names { transfer, from: first + 1, total, names }
+}
+
+pub(super) fn local(path: &Path) -> PeerText {
+    PeerText::new(path.to_string_lossy())
+}
+
+pub(super) fn hex(digest: &Digest) -> String {
+    blake3::Hash::from_bytes(*digest).to_hex().to_string()
+}

@@ -1,0 +1,318 @@
+//! What this side sends: scan → offer and list → the peer's answer → data → the peer's COMPLETE.
+
+use super::transfer_notices::{Outcome, hex, known_bytes, local};
+use super::{Action, Session};
+use crate::command::SendArgs;
+use crate::notice::{Direction, Notice, Side};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};
+use crate::text::PeerText;
+use crate::transfer::upload::{LeftOut, UploadReport};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) enum OutState {
+    /// What was typed is kept for a scan under another number after a restart.
+    Scanning(SendArgs),
+    /// Scanned; an earlier scan still goes on, and offers go out in the order of their numbers.
+    Held,
+    Offered,
+    Running,
+    /// The peer has all it could publish; the worker reports the last files.
+    Completing {
+        files: u32,
+        failed: u32,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) state: OutState,
+    pub(super) name: PeerText,
+    /// Names at the top of the list beside the first.
+    pub(super) more: u32,
+    pub(super) offer: Option<Offer>,
+    pub(super) begun: Duration,
+    /// Its number before the peer's program was restarted.
+    pub(super) was: Option<TransferId>,
+    /// The peer's RESTART is due on this connection.
+    pub(super) may_restart: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    pub(super) open: BTreeMap<TransferId, Upload>,
+}
+
+impl Uploads {
+    /// Whether the peer still knows it as open: it was offered, and is neither complete nor cancelled.
+    pub(super) fn is_open_for_peer(&self, transfer: TransferId) -> bool {
+        self.open.get(&transfer).is_some_and(|upload| matches!(upload.state, OutState::Offered | OutState::Running))
+    }
+}
+
+impl Session {
+    /// `/send`: have it scanned.
+    pub(super) fn send_files(&mut self, args: SendArgs) {
+        if self.is_leaving() {
+            return self.error("leaving", "this side is leaving; nothing was sent");
+        }
+        if self.uploads.open.len() >= OPEN_TRANSFERS {
+            let text = format!("{OPEN_TRANSFERS} transfers are open already\nwait for one to end, or /cancel one");
+            return self.error("too-many-transfers", text);
+        }
+        let Some(transfer) = self.next_own_number() else {
+            return self.error("too-many-transfers", "the numbers of transfers are used up\nstart the program again");
+        };
+        let upload = Upload {
+            state: OutState::Scanning(args.clone()),
+            name: PeerText::new(""),
+            more: 0,
+            offer: None,
+            begun: self.now,
+            was: None,
+            may_restart: false,
+        };
+        self.uploads.open.insert(transfer, upload);
+        self.actions.push(Action::Scan(transfer, args));
+    }
+
+    /// The upload worker reports.
+    pub fn upload(&mut self, transfer: TransferId, report: UploadReport) {
+        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return };
+        match report {
+            UploadReport::Scanned { offer, name, more, left_out } => {
+                if let OutState::Scanning(_) = upload.state {
+                    upload.state = OutState::Held;
+                    upload.name = PeerText::new(name);
+                    upload.offer = Some(offer);
+                    upload.more = more;
+                    self.left_out(transfer, left_out);
+                }
+            }
+            UploadReport::Unsendable { code, text } => {
+                let was = self.uploads.open.remove(&transfer).and_then(|upload| upload.was);
+                self.actions.push(Action::DropUpload(transfer));
+                self.error(code, text);
+                match was {
+                    // The number was never shown, so it is used again.
+                    None => self.transfer_numbers.give_back(transfer),
+                    Some(was) => self.failed(was, "it cannot be offered again"),
+                }
+            }
+            UploadReport::FilesSent(files) => {
+                for file in files {
+                    let (path, blake3) = (local(&file.path), hex(&file.digest));
+                    self.notice(Notice::File { transfer, path, bytes: file.bytes, blake3, offered: None });
+                }
+            }
+            UploadReport::FileFailed { path, text, .. } => {
+                self.incomplete = true;
+                let path = Some(local(&path));
+                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None });
+            }
+            UploadReport::Finished => {
+                if let OutState::Completing { .. } = upload.state
+                    && let Some(upload) = self.uploads.open.remove(&transfer)
+                {
+                    self.actions.push(Action::DropUpload(transfer));
+                    self.completed(transfer, upload);
+                }
+            }
+        }
+        self.release_offers();
+        self.advance();
+    }
+
+    fn left_out(&mut self, transfer: TransferId, left_out: LeftOut) {
+        self.incomplete |= !left_out.named.is_empty() || left_out.more > 0;
+        for (path, reason) in left_out.named {
+            let path = Some(local(&path));
+            self.notice(Notice::LeftOut { transfer, path, count: 1, reason: reason.into() });
+        }
+        if left_out.more > 0 {
+            self.notice(Notice::LeftOut { transfer, path: None, count: left_out.more, reason: "".into() });
+        }
+    }
+
+    /// Sends the offers whose turn has come.
+    pub(super) fn release_offers(&mut self) {
+        let mut released = Vec::new();
+        for (transfer, upload) in &mut self.uploads.open {
+            match (&upload.state, &upload.offer) {
+                (OutState::Scanning(_), _) => break,
+                (OutState::Held, Some(offer)) => {
+                    upload.state = OutState::Offered;
+                    let notice = Notice::Offer {
+                        transfer: *transfer,
+                        direction: Direction::Out,
+                        name: upload.name.clone(),
+                        more: upload.more,
+                        files: offer.files,
+                        folders: offer.folders,
+                        bytes: known_bytes(offer),
+                        clashes: None,
+                        free: None,
+                        was: upload.was,
+                    };
+                    released.push((*transfer, notice, offer.clone()));
+                }
+                _ => {}
+            }
+        }
+        for (transfer, notice, offer) in released {
+            self.notice(notice);
+            self.queue(Control::Offer { transfer, offer });
+        }
+    }
+
+    /// # Errors
+    /// When it is not the answer to an open offer.
+    pub(super) fn peer_accepted(
+        &mut self,
+        transfer: TransferId,
+        position: Position,
+        digest: Digest,
+    ) -> Result<(), ProtocolError> {
+        self.transfer_numbers.known_own(transfer)?;
+        // One that ended meanwhile finds nothing, and needs nothing.
+        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return Ok(()) };
+        match upload.state {
+            OutState::Offered => {
+                upload.state = OutState::Running;
+                upload.begun = self.now;
+                self.notice(Notice::Accepted { transfer });
+                self.actions.push(Action::UploadAccepted(transfer, position, digest));
+                Ok(())
+            }
+            OutState::Completing { .. } => Ok(()),
+            _ => Err(ProtocolError::WrongTime("ACCEPT", transfer)),
+        }
+    }
+
+    /// # Errors
+    /// When it is not the answer to an open offer.
+    pub(super) fn peer_declined(
+        &mut self,
+        transfer: TransferId,
+        reason: Reason,
+        text: &str,
+    ) -> Result<(), ProtocolError> {
+        self.transfer_numbers.known_own(transfer)?;
+        match self.uploads.open.get(&transfer).map(|upload| &upload.state) {
+            None | Some(OutState::Completing { .. }) => Ok(()),
+            Some(OutState::Offered) if reason != Reason::Confirmed => {
+                self.uploads.open.remove(&transfer);
+                self.incomplete = true;
+                self.notice(Notice::Declined { transfer, by: Side::Peer, reason, detail: text.into() });
+                self.confirm_end(transfer);
+                Ok(())
+            }
+            Some(_) => Err(ProtocolError::WrongTime("DECLINE", transfer)),
+        }
+    }
+
+    /// # Errors
+    /// When the transfer is not under way, or the sum is not that of the offer.
+    pub(super) fn peer_completed(
+        &mut self,
+        transfer: TransferId,
+        files: u32,
+        failed: u32,
+    ) -> Result<(), ProtocolError> {
+        self.transfer_numbers.known_own(transfer)?;
+        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return Ok(()) };
+        match upload.state {
+            OutState::Running => {}
+            OutState::Completing { .. } => return Ok(()),
+            _ => return Err(ProtocolError::WrongTime("COMPLETE", transfer)),
+        }
+        if files.checked_add(failed) != upload.offer.as_ref().map(|offer| offer.files) {
+            return Err(ProtocolError::Count(transfer));
+        }
+        upload.state = OutState::Completing { files, failed };
+        self.actions.push(Action::UploadComplete(transfer));
+        Ok(())
+    }
+
+    /// RESTART came: where the receiver of an upload stands on a resumed connection.
+    ///
+    /// # Errors
+    /// When none is due for this transfer; the caller then calls [`Session::lost`].
+    pub fn peer_restarts(
+        &mut self,
+        transfer: TransferId,
+        position: Position,
+        digest: Digest,
+    ) -> Result<(), ProtocolError> {
+        self.transfer_numbers.known_own(transfer)?;
+        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return Ok(()) };
+        if let OutState::Completing { .. } = upload.state {
+            return Ok(());
+        }
+        if !std::mem::take(&mut upload.may_restart) {
+            return Err(ProtocolError::WrongTime("RESTART", transfer));
+        }
+        self.actions.push(Action::UploadRestart(transfer, position, digest));
+        Ok(())
+    }
+
+    /// RECEIVED came.
+    ///
+    /// # Errors
+    /// When the transfer cannot be that far; the caller then calls [`Session::lost`].
+    pub fn peer_received(&mut self, transfer: TransferId, position: Position) -> Result<(), ProtocolError> {
+        self.transfer_numbers.known_own(transfer)?;
+        match self.uploads.open.get(&transfer).map(|upload| &upload.state) {
+            Some(OutState::Running) => self.actions.push(Action::UploadReceived(transfer, position)),
+            None | Some(OutState::Completing { .. }) => {}
+            Some(_) => return Err(ProtocolError::WrongTime("RECEIVED", transfer)),
+        }
+        Ok(())
+    }
+
+    /// A connection is there again: RESTART may come for what the peer had an OFFER of before it, which is what is not sent again.
+    pub(super) fn expect_restarts(&mut self, sent_again: &[(u64, Control)]) {
+        let again = |transfer: TransferId| {
+            sent_again
+                .iter()
+                .any(|(_, control)| matches!(control, Control::Offer { transfer: sent, .. } if *sent == transfer))
+        };
+        let queued: Vec<TransferId> = self.outgoing.queued_offers().collect();
+        for (transfer, upload) in &mut self.uploads.open {
+            let offered = matches!(upload.state, OutState::Offered | OutState::Running);
+            upload.may_restart = offered && !again(*transfer) && !queued.contains(transfer);
+        }
+    }
+
+    /// Says how an upload ended that the peer has completed.
+    pub(super) fn completed(&mut self, transfer: TransferId, upload: Upload) {
+        let OutState::Completing { files, failed } = upload.state else { return };
+        let Upload { name: path, more, begun, offer, .. } = upload;
+        let bytes = offer.as_ref().and_then(known_bytes).unwrap_or(0);
+        self.finished(transfer, Outcome { path, more, files, failed, bytes, begun });
+    }
+
+    /// Answers the receiver's end of a transfer: nothing more is sent for it.
+    pub(super) fn confirm_end(&mut self, transfer: TransferId) {
+        self.actions.push(Action::DropUpload(transfer));
+        self.queue(Control::Cancel { transfer, reason: Reason::Confirmed, text: String::new() });
+    }
+
+    pub(super) fn cancel_upload(&mut self, transfer: TransferId) {
+        if let Some(OutState::Completing { .. }) = self.uploads.open.get(&transfer).map(|upload| &upload.state) {
+            return self.error("no-such-transfer", format!("transfer {transfer} is complete"));
+        }
+        let Some(upload) = self.uploads.open.remove(&transfer) else { return };
+        self.incomplete = true;
+        let detail = "".into();
+        self.notice(Notice::Cancelled { transfer, by: Side::Own, reason: Reason::User, detail });
+        self.actions.push(Action::DropUpload(transfer));
+        if let OutState::Scanning(_) | OutState::Held = upload.state {
+            // The peer never heard of it.
+            return self.release_offers();
+        }
+        self.queue(Control::Cancel { transfer, reason: Reason::User, text: String::new() });
+    }
+}

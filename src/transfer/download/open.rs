@@ -1,0 +1,99 @@
+//! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
+
+use super::{DownloadReport, OnClash, Settings};
+use crate::protocol::frame::{Offer, Reason};
+use crate::transfer::manifest::Manifest;
+use crate::transfer::staging::{self, Origin, Part, Problem, Staging, destinations, local_name, staging_name};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A transfer whose list is good.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) manifest: Arc<Manifest>,
+    /// The name of its staging folder.
+    name: String,
+    recorded_dest: Option<PathBuf>,
+}
+
+/// A staging folder, and what of the next file is in it.
+pub(super) struct Opened {
+    pub(super) staging: Staging,
+    pub(super) part: Option<Part>,
+    pub(super) dest: PathBuf,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("staging", &self.staging).finish_non_exhaustive()
+    }
+}
+
+/// Checks a list, and looks where it could go. `promised`: bytes that accepted transfers still need.
+pub(super) fn look(
+    settings: &Settings,
+    offer: &Offer,
+    list: &[u8],
+    promised: u64,
+) -> Result<(Wanted, DownloadReport), DownloadReport> {
+    let manifest = Manifest::decode(list, offer)
+        .map_err(|error| DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() })?;
+    let name = staging_name(&settings.own_private, settings.peer, &offer.digest);
+    let mut position = None;
+    let dests = std::iter::once(settings.dir.clone()).chain(destinations::all(&settings.data_dir));
+    let mut dests = dests.filter(|_| !manifest.is_stream());
+    let recorded_dest = dests.find(|dest| {
+        position = staging::look(dest, &name, &manifest);
+        position.is_some()
+    });
+    let dest = recorded_dest.as_ref().unwrap_or(&settings.dir);
+    let free = staging::space(dest).map(|(free, _)| free.saturating_sub(promised));
+    let here = position.map_or(0, |position| manifest.progress(position).0);
+    let needed = if manifest.is_stream() { 0 } else { manifest.bytes().saturating_sub(here) };
+    let clashes = u32::try_from(taken(dest, &manifest).filter(|taken| *taken).count()).unwrap_or(u32::MAX);
+    let manifest = Arc::new(manifest);
+    let wanted = Wanted { manifest: Arc::clone(&manifest), name, recorded_dest: recorded_dest.clone() };
+    Ok((wanted, DownloadReport::Looked { manifest, clashes, free, needed, recorded_dest }))
+}
+
+/// For each name at the top of a list, whether it exists already.
+fn taken(dest: &Path, manifest: &Manifest) -> impl Iterator<Item = bool> {
+    manifest.tops().map(|(name, _)| dest.join(local_name(name, true).as_ref()).symlink_metadata().is_ok())
+}
+
+/// Opens the staging folder in `dest`, and hashes the part that is there.
+pub(super) fn open(
+    settings: &Settings,
+    wanted: &Wanted,
+    dest: Option<PathBuf>,
+    on_clash: OnClash,
+    cancelled: &AtomicBool,
+) -> Result<Opened, DownloadReport> {
+    let dest = dest.or_else(|| wanted.recorded_dest.clone()).unwrap_or_else(|| settings.dir.clone());
+    let metadata = dest.metadata().map_err(Problem::at(&dest));
+    let metadata = metadata.map_err(|problem| DownloadReport::NoSuchFolder { text: problem.to_string() })?;
+    if !metadata.is_dir() {
+        return Err(DownloadReport::NoSuchFolder { text: format!("{}: not a folder", dest.display()) });
+    }
+    let manifest = &wanted.manifest;
+    if on_clash == OnClash::Refuse && wanted.recorded_dest.is_none() && taken(&dest, manifest).all(|taken| taken) {
+        let name = manifest.first_name();
+        let text = format!("{}: exists already", dest.join(local_name(name, true).as_ref()).display());
+        let told = format!("{name}: exists already");
+        return Err(DownloadReport::Broken { reason: Reason::Rule, text, told, part: None });
+    }
+    let broken = |problem: &Problem| DownloadReport::Broken {
+        reason: problem.reason(),
+        text: format!("cannot begin the download: {problem}"),
+        told: problem.class().to_owned(),
+        part: None,
+    };
+    // What cannot be recorded is found again all the same, when it is offered again into the same folder.
+    let _ = destinations::record(&settings.data_dir, &dest);
+    let origin = Origin { peer: settings.peer, peer_name: &settings.peer_name };
+    let staging = Staging::open(&dest, &wanted.name, &origin, Arc::clone(manifest), settings.fsync);
+    let staging = staging.map_err(|problem| broken(&problem))?;
+    let part = staging.take_part(cancelled).map_err(Problem::at(staging.path())).map_err(|problem| broken(&problem))?;
+    Ok(Opened { staging, part, dest })
+}

@@ -1,0 +1,358 @@
+//! The one thread that writes what all transfers receive.
+//!
+//! 1. Orders come before pieces: a cancelled transfer's data is dropped, not written.
+//! 2. Pieces are taken in batches. Those of one transfer that follow each other go to its writer in one go.
+//! 3. After each batch its weight is released, and the flow control hears how far each transfer is.
+
+use super::open::{self, Opened, Wanted};
+use super::writer::{Broken, Writer};
+use super::{DownloadReport, OnClash, Settings};
+use crate::error_text::io_error_text;
+use crate::protocol::frame::{Offer, Reason, TransferId};
+use crate::transfer::Report;
+use crate::transfer::flow_control::{FlowControl, Opening, Piece};
+use crate::transfer::manifest::Manifest;
+use crate::transfer::staging::{Published, Staging};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+/// What the worker is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    Look {
+        transfer: TransferId,
+        offer: Offer,
+        list: Vec<u8>,
+    },
+    /// The list is good; none when it is not, which was reported.
+    Looked {
+        transfer: TransferId,
+        wanted: Option<Wanted>,
+    },
+    Accept {
+        transfer: TransferId,
+        dest: Option<PathBuf>,
+        on_clash: OnClash,
+    },
+    Opened {
+        transfer: TransferId,
+        opened: Box<Result<Opened, DownloadReport>>,
+    },
+    Cancel {
+        transfer: TransferId,
+        remove: bool,
+    },
+    Acknowledged(TransferId),
+    Stop,
+}
+
+/// What becomes of a folder that is being opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Use,
+    Leave,
+    Remove,
+}
+
+enum Slot {
+    Looking,
+    Looked(Arc<Wanted>),
+    Opening {
+        wanted: Arc<Wanted>,
+        on_clash: OnClash,
+        cancelled: Arc<AtomicBool>,
+        fate: Fate,
+    },
+    Running {
+        writer: Box<Writer>,
+        on_clash: OnClash,
+    },
+    /// Published; the peer does not know yet.
+    Published(Box<Staging>),
+}
+
+pub(super) struct Worker {
+    settings: Arc<Settings>,
+    flow: Arc<FlowControl>,
+    report: Report<DownloadReport>,
+    /// For the helpers.
+    orders: Sender<Order>,
+    incoming: Receiver<Order>,
+    slots: BTreeMap<TransferId, Slot>,
+    /// Threads that remove folders.
+    removing: Vec<JoinHandle<()>>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        flow: Arc<FlowControl>,
+        report: Report<DownloadReport>,
+        orders: Sender<Order>,
+        incoming: Receiver<Order>,
+    ) -> Self {
+        Self { settings, flow, report, orders, incoming, slots: BTreeMap::new(), removing: Vec::new() }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::new();
+        loop {
+            self.flow.take(&mut batch);
+            while let Ok(order) = self.incoming.try_recv() {
+                if matches!(order, Order::Stop) {
+                    return self.stop();
+                }
+                self.order(order);
+            }
+            self.write(&mut batch);
+        }
+    }
+
+    fn stop(self) {
+        for slot in self.slots.into_values() {
+            match slot {
+                Slot::Running { writer, .. } => drop(writer.leave()),
+                Slot::Opening { cancelled, .. } => cancelled.store(true, Ordering::Release),
+                _ => {}
+            }
+        }
+        for thread in self.removing {
+            // A panic was shown by the panic hook.
+            let _ = thread.join();
+        }
+    }
+
+    fn report(&self, transfer: TransferId, report: DownloadReport) {
+        (self.report)(transfer, report);
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Look { transfer, offer, list } => {
+                self.slots.insert(transfer, Slot::Looking);
+                let (settings, needed) = (Arc::clone(&self.settings), self.flow.needed());
+                self.help(transfer, "download look", move |report| {
+                    let looked = open::look(&settings, &offer, &list, needed);
+                    let wanted = match looked {
+                        Ok((wanted, looked)) => {
+                            // The worker must know it before the session can accept it.
+                            return (Order::Looked { transfer, wanted: Some(wanted) }, Some(looked));
+                        }
+                        Err(unacceptable) => {
+                            report(transfer, unacceptable);
+                            None
+                        }
+                    };
+                    (Order::Looked { transfer, wanted }, None)
+                });
+            }
+            Order::Looked { transfer, wanted } => {
+                if let Some(slot @ Slot::Looking) = self.slots.get_mut(&transfer) {
+                    match wanted {
+                        Some(wanted) => *slot = Slot::Looked(Arc::new(wanted)),
+                        None => drop(self.slots.remove(&transfer)),
+                    }
+                }
+            }
+            Order::Accept { transfer, dest, on_clash } => self.accept(transfer, dest, on_clash),
+            Order::Opened { transfer, opened } => self.opened(transfer, *opened),
+            Order::Cancel { transfer, remove } => self.cancel(transfer, remove),
+            Order::Acknowledged(transfer) => {
+                if let Some(Slot::Published(staging)) = self.slots.remove(&transfer) {
+                    self.remove(transfer, *staging);
+                }
+            }
+            Order::Stop => {}
+        }
+    }
+
+    /// Runs something that may take long on a thread of its own; what it gives comes back as an order, and then goes out as a report.
+    fn help(
+        &mut self,
+        transfer: TransferId,
+        name: &str,
+        work: impl FnOnce(&Report<DownloadReport>) -> (Order, Option<DownloadReport>) + Send + 'static,
+    ) {
+        let (orders, flow, report) = (self.orders.clone(), Arc::clone(&self.flow), Arc::clone(&self.report));
+        let help = move || {
+            let (order, after) = work(&report);
+            // A worker that has ended needs no help.
+            let _ = orders.send(order);
+            flow.kick();
+            if let Some(after) = after {
+                report(transfer, after);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name(name.into()).spawn(help) {
+            self.slots.remove(&transfer);
+            let text = format!("no thread for a download: {}", io_error_text(&error));
+            let told = "the receiver cannot take it now".to_owned();
+            self.report(transfer, DownloadReport::Broken { reason: Reason::Io, text, told, part: None });
+        }
+    }
+
+    fn accept(&mut self, transfer: TransferId, dest: Option<PathBuf>, on_clash: OnClash) {
+        let Some(Slot::Looked(wanted)) = self.slots.get(&transfer) else { return };
+        let (wanted, cancelled) = (Arc::clone(wanted), Arc::new(AtomicBool::new(false)));
+        let opening =
+            Slot::Opening { wanted: Arc::clone(&wanted), on_clash, cancelled: Arc::clone(&cancelled), fate: Fate::Use };
+        self.slots.insert(transfer, opening);
+        let settings = Arc::clone(&self.settings);
+        self.help(transfer, "download open", move |_| {
+            let opened = open::open(&settings, &wanted, dest, on_clash, &cancelled);
+            (Order::Opened { transfer, opened: Box::new(opened) }, None)
+        });
+    }
+
+    fn opened(&mut self, transfer: TransferId, opened: Result<Opened, DownloadReport>) {
+        let Some(Slot::Opening { wanted, on_clash, fate, .. }) = self.slots.remove(&transfer) else { return };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(report) => {
+                if fate == Fate::Use {
+                    if matches!(report, DownloadReport::NoSuchFolder { .. }) {
+                        self.slots.insert(transfer, Slot::Looked(wanted));
+                    }
+                    self.report(transfer, report);
+                }
+                return;
+            }
+        };
+        match fate {
+            Fate::Leave => return drop(opened.staging.leave()),
+            Fate::Remove => return self.remove(transfer, opened.staging),
+            Fate::Use => {}
+        }
+        let manifest: Arc<Manifest> = Arc::clone(&wanted.manifest);
+        let writer = Writer::new(Arc::clone(&manifest), opened);
+        let (position, digest) = writer.stands_at();
+        let resumed = manifest.progress(position).0;
+        let opening = Opening { manifest, position };
+        self.report(transfer, DownloadReport::Ready { position, digest, opening, resumed });
+        self.slots.insert(transfer, Slot::Running { writer: Box::new(writer), on_clash });
+        self.publish_if_received(transfer);
+    }
+
+    fn cancel(&mut self, transfer: TransferId, removing: bool) {
+        match self.slots.remove(&transfer) {
+            Some(Slot::Opening { wanted, on_clash, cancelled, .. }) => {
+                cancelled.store(true, Ordering::Release);
+                let fate = if removing { Fate::Remove } else { Fate::Leave };
+                self.slots.insert(transfer, Slot::Opening { wanted, on_clash, cancelled, fate });
+            }
+            Some(Slot::Running { writer, .. }) if removing => self.remove(transfer, writer.into_staging()),
+            Some(Slot::Running { writer, .. }) => drop(writer.leave()),
+            // What is published stays known, for the peer may offer the same again.
+            Some(Slot::Published(_) | Slot::Looking | Slot::Looked(_)) | None => {}
+        }
+    }
+
+    /// On a thread of its own, for a large folder takes long to remove.
+    fn remove(&mut self, transfer: TransferId, staging: Staging) {
+        let report = Arc::clone(&self.report);
+        let remove = move || {
+            if let Err(problem) = staging.remove() {
+                let text = format!("cannot remove what came of transfer {transfer}: {problem}");
+                report(transfer, DownloadReport::Warning { text });
+            }
+        };
+        self.removing.retain(|thread| !thread.is_finished());
+        // Without a thread it stays, and `p2pchat partials` shows it.
+        self.removing.extend(thread::Builder::new().name("download remove".into()).spawn(remove));
+    }
+
+    fn write(&mut self, batch: &mut Vec<Piece>) {
+        let weight = batch.iter().map(Piece::weight).sum();
+        let mut reached = Vec::new();
+        for run in batch.chunk_by(|a, b| transfer_of(a).is_some() && transfer_of(a) == transfer_of(b)) {
+            match run {
+                [Piece::Resumed(connection)] => {
+                    // What was reached before belongs to the old connection.
+                    let stands = self.slots.iter().filter_map(|(transfer, slot)| match slot {
+                        Slot::Running { writer, .. } => {
+                            let (position, digest) = writer.stands_at();
+                            Some((*transfer, position, digest))
+                        }
+                        _ => None,
+                    });
+                    let stands: Vec<_> = stands.collect();
+                    self.flow.restarted(*connection, &stands);
+                    reached.clear();
+                }
+                pieces => {
+                    let Some(transfer) = pieces.first().and_then(transfer_of) else { continue };
+                    let Some(Slot::Running { writer, .. }) = self.slots.get_mut(&transfer) else { continue };
+                    let report = &self.report;
+                    let written = writer.write(pieces, &mut |failed| report(transfer, failed));
+                    reached.push((transfer, writer.position()));
+                    match written {
+                        Ok(()) => self.publish_if_received(transfer),
+                        Err(broken) => self.broken(transfer, broken),
+                    }
+                }
+            }
+        }
+        self.flow.written(weight, &reached);
+        for piece in batch.drain(..) {
+            if let Piece::Chunk { record, .. } = piece {
+                self.flow.records().give_record(record);
+            }
+        }
+    }
+
+    fn broken(&mut self, transfer: TransferId, Broken { reason, text, told }: Broken) {
+        // The folder is let go before anybody is told, for the same may be offered again at once.
+        let part = match self.slots.remove(&transfer) {
+            Some(Slot::Running { writer, .. }) => writer.leave(),
+            _ => None,
+        };
+        self.report(transfer, DownloadReport::Broken { reason, text, told, part });
+    }
+
+    /// Publishes a transfer that is there as a whole.
+    fn publish_if_received(&mut self, transfer: TransferId) {
+        let Some(Slot::Running { writer, .. }) = self.slots.get(&transfer) else { return };
+        if !writer.is_received() {
+            return;
+        }
+        let Some(Slot::Running { writer, on_clash }) = self.slots.remove(&transfer) else { return };
+        let mut staging = writer.into_staging();
+        // A run that did all of this has reported the files.
+        let silent = staging.is_done();
+        let report = &self.report;
+        let totals = staging.publish(on_clash, &mut |published| {
+            let published = match published {
+                Published::File { path, bytes, digest, offered } => {
+                    DownloadReport::File { path, bytes, digest, offered }
+                }
+                Published::Failed { path, offered, text } => DownloadReport::FileFailed { path, offered, text },
+            };
+            if !silent {
+                report(transfer, published);
+            }
+        });
+        match totals {
+            Ok(totals) => {
+                let (path, files, failed, bytes) = (totals.path, totals.files, totals.failed, totals.bytes);
+                self.report(transfer, DownloadReport::Finished { path, files, failed, bytes });
+                self.slots.insert(transfer, Slot::Published(Box::new(staging)));
+            }
+            Err(problem) => {
+                let part = staging.leave();
+                let (reason, told) = (problem.reason(), problem.class().to_owned());
+                self.report(transfer, DownloadReport::Broken { reason, text: problem.to_string(), told, part });
+            }
+        }
+    }
+}
+
+fn transfer_of(piece: &Piece) -> Option<TransferId> {
+    match piece {
+        Piece::Begin { transfer, .. } | Piece::Chunk { transfer, .. } | Piece::End { transfer, .. } => Some(*transfer),
+        Piece::Resumed(_) => None,
+    }
+}

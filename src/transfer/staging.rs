@@ -1,0 +1,473 @@
+//! The staging folder: where a transfer is received until it is whole, and what of it a later run goes on with.
+//!
+//! `DEST/.p2pchat-KEY/` holds `offer` (whose, and the list as it came), `results` (a line for each finished entry, and the lock),
+//! `tree/` (finished entries under local names) and `N.part` (what came of file N). Invariant: nothing outside DEST is touched, and no
+//! link is followed below it; what is in `tree/` and in `results` is whole; nothing in DEST is replaced unless this user asked for
+//! that and it is a regular file; each top-level entry appears in DEST whole, in one step.
+//!
+//! 1. [`Staging::open`] makes the folder or finds an earlier one, locks it, reads `results` and checks that its files are there.
+//! 2. Files are put into the tree in the order of the list (`tree.rs`); [`Staging::flush`] writes their lines.
+//! 3. [`Staging::publish`] moves the top-level entries into DEST (`publish.rs`).
+//! 4. [`Staging::remove`] when the peer has acknowledged that, or this user cancelled.
+
+mod claim;
+pub(crate) mod destinations;
+mod fs;
+mod local_name;
+pub(crate) mod partials;
+mod publish;
+mod results;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use claim::staging_name;
+pub(crate) use fs::Problem;
+pub(crate) use local_name::local_name;
+pub(crate) use publish::{Published, Totals};
+pub(super) use tree::write_with_holes;
+
+use super::manifest::{Manifest, Step, Walk};
+use crate::keys::PublicKey;
+use crate::protocol::frame::{Digest, NO_DIGEST, Position};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use claim::Claim;
+use fs::{create_folder, open_file, open_folder, remove_folder, system_time};
+use results::{Line, Results};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const OFFER: &str = "offer";
+const TREE: &str = "tree";
+/// Bytes read at a time to hash a part.
+const HASH_READ: usize = 256 * 1024;
+/// Some file systems keep times in steps of two seconds.
+const TIME_STEP: Duration = Duration::from_secs(2);
+
+/// What to do with a name that exists already in DEST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnClash {
+    /// Publish as `name (1).ext`.
+    #[default]
+    Rename,
+    /// Replace a regular file; merge into a real folder.
+    Overwrite,
+    /// Take nothing that exists.
+    Refuse,
+}
+
+/// What an earlier run left of the file that comes next, open and at its end.
+pub(super) struct Part {
+    pub(super) file: File,
+    pub(super) hasher: blake3::Hasher,
+    pub(super) len: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Receiving,
+    Publishing(OnClash),
+    Done,
+}
+
+/// A folder on the way down from `tree/`.
+#[derive(Debug)]
+struct Level {
+    /// None when it could not be made.
+    dir: Option<Dir>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    dest: Dir,
+    dest_path: PathBuf,
+    claim: Claim,
+    results: Results,
+    manifest: Arc<Manifest>,
+    tree: Dir,
+    levels: Vec<Level>,
+    /// Stands before the file that comes next, or before the folders around it.
+    walk: Walk,
+    stage: Stage,
+    /// Files that could not be received, and folders that could not be made.
+    failed: BTreeSet<usize>,
+    failed_folders: BTreeSet<usize>,
+    /// Local names that are not [`local_name`] of the offered ones.
+    file_names: BTreeMap<usize, String>,
+    folder_names: BTreeMap<usize, String>,
+    /// Top-level entries (folder, index) that were about to get another name.
+    announced: BTreeMap<(bool, usize), String>,
+    fsync: bool,
+}
+
+/// Whose transfer it is; the first lines of `offer`.
+pub(crate) struct Origin<'a> {
+    pub(crate) peer: PublicKey,
+    pub(crate) peer_name: &'a str,
+}
+
+impl Origin<'_> {
+    fn text(&self) -> String {
+        format!("p2pchat offer 1\n{}\n{}\n", self.peer.to_text(), local_name(self.peer_name, false))
+    }
+}
+
+impl Staging {
+    /// Opens the folder `name` in `dest`, with what an earlier run left there of this very list; a new one of a random name when
+    /// that is not ours or another program has it. May wait for a lock.
+    pub(crate) fn open(
+        dest: &Path,
+        name: &str,
+        origin: &Origin<'_>,
+        manifest: Arc<Manifest>,
+        fsync: bool,
+    ) -> Result<Self, Problem> {
+        let dir = Dir::open_ambient_dir(dest, ambient_authority()).map_err(Problem::at(dest))?;
+        let mut offer = origin.text().into_bytes();
+        offer.extend(manifest.encode());
+        // What an earlier run left is used, or else what is there is removed.
+        for anew in [false, true] {
+            let Some((claim, results)) = Claim::take(&dir, name).map_err(Problem::at(dest))? else { break };
+            let fits = !manifest.is_stream() && claim.read(OFFER, offer.len()).is_ok_and(|there| there == offer);
+            let anew = (anew || !fits).then_some(&offer);
+            if let Ok(staging) = Self::begin(&dir, dest, claim, results, &manifest, fsync, anew)
+                && staging.is_consistent()
+            {
+                return Ok(staging);
+            }
+        }
+        let (claim, results) = Claim::take_random(&dir).map_err(Problem::at(dest))?;
+        let path = dest.join(claim.name());
+        Self::begin(&dir, dest, claim, results, &manifest, fsync, Some(&offer)).map_err(Problem::at(path))
+    }
+
+    fn begin(
+        dest: &Dir,
+        dest_path: &Path,
+        claim: Claim,
+        results: Results,
+        manifest: &Arc<Manifest>,
+        fsync: bool,
+        anew: Option<&Vec<u8>>,
+    ) -> io::Result<Self> {
+        if anew.is_some() {
+            claim.clear()?;
+        }
+        match create_folder(claim.dir(), TREE, 0o700) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let tree = open_folder(claim.dir(), TREE)?;
+        let mut staging = Self {
+            dest: dest.try_clone()?,
+            dest_path: dest_path.to_owned(),
+            claim,
+            results,
+            manifest: Arc::clone(manifest),
+            tree,
+            levels: Vec::new(),
+            walk: Walk::default(),
+            stage: Stage::Receiving,
+            failed: BTreeSet::new(),
+            failed_folders: BTreeSet::new(),
+            file_names: BTreeMap::new(),
+            folder_names: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            fsync,
+        };
+        match anew {
+            Some(offer) => {
+                staging.results.keep(0)?;
+                staging.claim.write(OFFER, offer)?;
+            }
+            None => staging.resume()?,
+        }
+        Ok(staging)
+    }
+
+    /// Opens what another run left, to publish or to remove it.
+    fn open_left(dest: &Path, claim: Claim, results: Results, manifest: Arc<Manifest>) -> io::Result<Self> {
+        let dir = Dir::open_ambient_dir(dest, ambient_authority())?;
+        Self::begin(&dir, dest, claim, results, &manifest, false, None)
+    }
+
+    /// Takes up what `results` says, as far as it holds; what is in the folder beside that is removed.
+    fn resume(&mut self) -> io::Result<()> {
+        let mut stage = Stage::Receiving;
+        // Moved files are not in the tree any more; so it is looked for first.
+        self.results.read(|line| {
+            match line {
+                Line::Publishing(on_clash) => stage = Stage::Publishing(on_clash),
+                Line::Done => stage = Stage::Done,
+                _ => {}
+            }
+            true
+        })?;
+        self.stage = stage;
+        let mut lines = self.results.lines()?;
+        while let Some(read) = lines.advance() {
+            read?;
+            if !lines.line().is_some_and(|line| self.replay(&line)) {
+                break;
+            }
+        }
+        self.results.keep(lines.begin())?;
+        if stage == Stage::Receiving { self.remove_unknown() } else { Ok(()) }
+    }
+
+    /// Whether the transfer can go on from here: what was moved to DEST was all of it, and is still there.
+    fn is_consistent(&self) -> bool {
+        match self.stage {
+            Stage::Receiving => true,
+            Stage::Publishing(_) => self.is_received(),
+            Stage::Done => self.is_received() && self.is_still_published(),
+        }
+    }
+
+    /// Whether a line makes sense after those before it, and what it says is there.
+    fn replay(&mut self, line: &Line<'_>) -> bool {
+        if matches!(line, Line::Folder { .. } | Line::NoFolder { .. } | Line::File { .. } | Line::Failed { .. }) {
+            while matches!(self.walk.peek(&self.manifest), Some(Step::Leave(_))) {
+                self.levels.pop();
+                self.walk.next(&self.manifest);
+            }
+        }
+        let receiving = self.stage == Stage::Receiving;
+        let step = self.walk.peek(&self.manifest);
+        match *line {
+            Line::Folder { index, name } if step == Some(Step::Enter(index)) => {
+                name.map(|name| self.folder_names.insert(index, name.to_owned()));
+                let dir = self.dir().and_then(|above| open_folder(above, &self.folder_name(index)).ok());
+                if receiving && dir.is_none() {
+                    self.folder_names.remove(&index);
+                    return false;
+                }
+                self.levels.push(Level { dir });
+            }
+            Line::NoFolder { index } if step == Some(Step::Enter(index)) => {
+                self.failed_folders.insert(index);
+                self.levels.push(Level { dir: None });
+            }
+            Line::File { index, name, .. } if step == Some(Step::File(index)) => {
+                name.map(|name| self.file_names.insert(index, name.to_owned()));
+                if receiving && !self.is_there(index) {
+                    self.file_names.remove(&index);
+                    return false;
+                }
+            }
+            Line::Failed { index, .. } if step == Some(Step::File(index)) => drop(self.failed.insert(index)),
+            Line::Top { folder, index, name } if !receiving => {
+                self.announced.insert((folder, index), name.to_owned());
+                return true;
+            }
+            Line::Publishing(_) | Line::Done => return !receiving,
+            _ => return false,
+        }
+        self.walk.next(&self.manifest);
+        true
+    }
+
+    /// Whether a file is in the tree with the size and the time that it got.
+    fn is_there(&self, index: usize) -> bool {
+        let Some(file) = self.manifest.file(index) else { return false };
+        let there = self.dir().map(|dir| dir.symlink_metadata(self.file_name(index)));
+        let Some(Ok(there)) = there else { return false };
+        let time = there.modified().map(cap_std::time::SystemTime::into_std).ok();
+        let near = system_time(file.meta).zip(time).is_some_and(|(set, found)| {
+            let apart = found.duration_since(set).or_else(|_| set.duration_since(found));
+            apart.is_ok_and(|apart| apart <= TIME_STEP)
+        });
+        there.is_file() && there.len() == file.size && near
+    }
+
+    /// Removes what a run made and wrote no line for. That can only be in folders that are open where the lines end.
+    fn remove_unknown(&mut self) -> io::Result<()> {
+        let part = part_name(self.walk.next_file());
+        for entry in self.claim.dir().entries()? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if ![OFFER, TREE, claim::RESULTS, part.as_str()].contains(&&*name) {
+                remove_any(self.claim.dir(), &name)?;
+            }
+        }
+        let open: Vec<Option<usize>> =
+            std::iter::once(None).chain(self.walk.open().iter().copied().map(Some)).collect();
+        let mut known: BTreeMap<Option<usize>, HashSet<String>> = open.iter().map(|f| (*f, HashSet::new())).collect();
+        for file in self.manifest.files().take(self.walk.next_file()) {
+            if let Some(names) = known.get_mut(&file.folder) {
+                names.insert(self.file_name(file.index));
+            }
+        }
+        for folder in (0..self.walk.next_folder()).filter_map(|index| self.manifest.folder(index)) {
+            if let Some(names) = known.get_mut(&folder.parent) {
+                names.insert(self.folder_name(folder.index));
+            }
+        }
+        let dirs = std::iter::once(Some(&self.tree)).chain(self.levels.iter().map(|level| level.dir.as_ref()));
+        for (folder, dir) in open.iter().zip(dirs) {
+            let (Some(dir), Some(names)) = (dir, known.get(folder)) else { continue };
+            for entry in dir.entries()? {
+                let name = entry?.file_name();
+                let name = name.to_string_lossy();
+                if !names.contains(&*name) {
+                    remove_any(dir, &name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder that is open.
+    fn dir(&self) -> Option<&Dir> {
+        self.levels.last().map_or(Some(&self.tree), |level| level.dir.as_ref())
+    }
+
+    fn file_name(&self, index: usize) -> String {
+        let default =
+            || self.manifest.file(index).map(|file| local_name(file.name, file.folder.is_none()).into_owned());
+        self.file_names.get(&index).cloned().or_else(default).unwrap_or_default()
+    }
+
+    fn folder_name(&self, index: usize) -> String {
+        let default =
+            || self.manifest.folder(index).map(|folder| local_name(folder.name, folder.parent.is_none()).into_owned());
+        self.folder_names.get(&index).cloned().or_else(default).unwrap_or_default()
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dest_path.join(self.claim.name())
+    }
+
+    /// Whether everything was received by an earlier run: nothing is awaited from the peer.
+    pub(crate) fn is_received(&self) -> bool {
+        self.walk.next_file() == self.manifest.file_count()
+    }
+
+    /// Whether an earlier run moved everything, and reported it.
+    pub(crate) fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// The rule under which an earlier run began to move things.
+    pub(crate) fn publishing(&self) -> Option<OnClash> {
+        if let Stage::Publishing(on_clash) = self.stage { Some(on_clash) } else { None }
+    }
+
+    /// The file that comes next.
+    pub(crate) fn next_file(&self) -> usize {
+        self.walk.next_file()
+    }
+
+    /// Where the data goes on, when there is no part: the start of the next file.
+    pub(crate) fn position(&self) -> Position {
+        self.manifest.file(self.walk.next_file()).map_or(self.manifest.end(), |file| file.start)
+    }
+
+    /// Whether a later run could use anything here.
+    pub(crate) fn is_useful(&self) -> bool {
+        let part = self.claim.dir().symlink_metadata(part_name(self.walk.next_file()));
+        self.walk.next_file() > self.failed.len() || part.is_ok_and(|part| part.len() > 0)
+    }
+
+    /// Hashes what an earlier run left of the next file; it goes when it is of no use.
+    pub(super) fn take_part(&self, cancelled: &AtomicBool) -> io::Result<Option<Part>> {
+        let name = part_name(self.walk.next_file());
+        let Some(file) = self.manifest.file(self.walk.next_file()) else { return Ok(None) };
+        let part = open_file(self.claim.dir(), &name, false).and_then(|part| hash(part, file.size, cancelled));
+        match part {
+            Ok(Some(part)) if part.len > 0 => Ok(Some(part)),
+            _ if cancelled.load(Ordering::Acquire) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            _ => remove_any(self.claim.dir(), &name).map(|()| None),
+        }
+    }
+
+    /// Removes the folder and all in it.
+    pub(crate) fn remove(self) -> Result<(), Problem> {
+        let path = self.path();
+        // Under another name nobody finds half of it.
+        let name = self.claim.hide(&self.dest).map_err(Problem::at(&path))?;
+        remove_folder(&self.dest, &name).map_err(Problem::at(path))
+    }
+
+    /// Ends this run's work on it; gives the path of what stays for a later run.
+    pub(crate) fn leave(mut self) -> Option<PathBuf> {
+        let _ = self.flush();
+        let path = self.path();
+        if self.is_useful() || self.stage != Stage::Receiving {
+            return Some(path);
+        }
+        // An empty folder is of no use to anybody, and harms nobody.
+        let _ = self.remove();
+        None
+    }
+}
+
+/// Where of a list a folder stands: what an earlier run left there, without its lock. For a look before the user is asked.
+pub(crate) fn look(dest: &Path, name: &str, manifest: &Manifest) -> Option<Position> {
+    let dir = Dir::open_ambient_dir(dest, ambient_authority()).ok()?;
+    let folder = open_folder(&dir, name).ok().filter(|folder| fs::is_private(folder, false))?;
+    let results = Results::new(open_file(&folder, claim::RESULTS, false).ok()?);
+    let mut next = 0;
+    results
+        .read(|line| {
+            if let Line::File { index, .. } | Line::Failed { index, .. } = line {
+                next = index + 1;
+            }
+            true
+        })
+        .ok()?;
+    let start = manifest.file(next).map_or(manifest.end(), |file| file.start);
+    let part = folder.symlink_metadata(part_name(next)).map_or(0, |part| part.len());
+    Some(start + part.min(manifest.file(next).map_or(0, |file| file.size)))
+}
+
+/// Bytes free where `path` is, and all bytes of that file system.
+pub(crate) fn space(path: &Path) -> Option<(u64, u64)> {
+    Some((fs4::available_space(path).ok()?, fs4::total_space(path).ok()?))
+}
+
+fn part_name(index: usize) -> String {
+    format!("{index}.part")
+}
+
+/// Removes whatever stands there, without following a link.
+fn remove_any(dir: &Dir, name: &str) -> io::Result<()> {
+    if dir.symlink_metadata(name)?.is_dir() { remove_folder(dir, name) } else { dir.remove_file(name) }
+}
+
+/// Hashes all of a file and leaves it at its end; none when it is longer than `most`.
+fn hash(mut file: File, most: u64, cancelled: &AtomicBool) -> io::Result<Option<Part>> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; HASH_READ];
+    let mut len = 0;
+    loop {
+        if cancelled.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let read = match file.read(&mut buffer) {
+            Ok(0) => return Ok(Some(Part { file, hasher, len })),
+            Ok(read) => buffer.get(..read).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(read);
+        len += u64::try_from(read.len()).unwrap_or(u64::MAX);
+        if len > most {
+            return Ok(None);
+        }
+    }
+}
+
+/// The digest of what was hashed so far, as ACCEPT and RESTART say it.
+pub(super) fn prefix_digest(hasher: &blake3::Hasher, len: u64) -> Digest {
+    if len == 0 { NO_DIGEST } else { *hasher.finalize().as_bytes() }
+}

@@ -1,0 +1,158 @@
+//! The folder itself: its name, its lock, and whether it may be trusted.
+
+use super::fs::{create_folder, is_private, is_same, open_file, open_folder};
+use super::remove_any;
+use super::results::Results;
+use crate::keys::{PublicKey, base32};
+use crate::protocol::frame::Digest;
+use crate::transfer::STAGING_PREFIX;
+use cap_std::fs::{Dir, OpenOptions};
+use std::fs::TryLockError;
+use std::io::{self, Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+pub(super) const RESULTS: &str = "results";
+const CONTEXT: &str = "p2pchat/1 staging";
+/// Bytes of a name's secret part: nobody guesses it.
+const NAME_BYTES: usize = 10;
+/// How long a lock is tried for: as long as a run of ours that was just cancelled may need to let it go.
+const PATIENCE: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(20);
+
+/// The name of the folder for a list from a peer: found again by who offers the same again, guessed by nobody.
+pub(crate) fn staging_name(own_private: &[u8; 32], peer: PublicKey, list: &Digest) -> String {
+    let mut material = Zeroizing::new([0; 96]);
+    let parts = [own_private, &peer.0, list];
+    for (to, from) in material.chunks_exact_mut(32).zip(parts) {
+        to.copy_from_slice(from);
+    }
+    named(&blake3::derive_key(CONTEXT, material.as_slice()))
+}
+
+fn named(secret: &[u8]) -> String {
+    format!("{STAGING_PREFIX}{}", base32(secret.get(..NAME_BYTES).unwrap_or_default()))
+}
+
+fn random_name() -> io::Result<String> {
+    let mut random = [0; NAME_BYTES];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(named(&random))
+}
+
+/// A folder that this run alone uses; the lock is that of `results`.
+#[derive(Debug)]
+pub(super) struct Claim {
+    dir: Dir,
+    name: String,
+}
+
+impl Claim {
+    /// Makes or takes the folder of this name; none when it is not ours, open to others, no folder, or locked for too long.
+    pub(super) fn take(dest: &Dir, name: &str) -> io::Result<Option<(Self, Results)>> {
+        let begun = Instant::now();
+        loop {
+            let fresh = match create_folder(dest, name, 0o700) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+                Err(error) => return Err(error),
+            };
+            let found = Self::existing(dest, name, fresh);
+            if let Ok(Some(_)) = found {
+                return found;
+            }
+            let is_locked = matches!(&found, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+            let is_gone = matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound);
+            if !(is_locked || is_gone) || begun.elapsed() >= PATIENCE {
+                return Ok(None);
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    /// One try.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it is locked, `NotFound` when it went meanwhile.
+    pub(super) fn existing(dest: &Dir, name: &str, fresh: bool) -> io::Result<Option<(Self, Results)>> {
+        let dir = open_folder(dest, name)?;
+        if !is_private(&dir, fresh) {
+            return Ok(None);
+        }
+        let results = open_file(&dir, RESULTS, true)?;
+        match results.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Its last user may have removed it between the two calls above.
+        let is_current = is_same(&dest.symlink_metadata(name), &dir.dir_metadata())
+            && results.metadata().is_ok_and(|opened| is_still(&dir, &opened));
+        if is_current {
+            Ok(Some((Self { dir, name: name.to_owned() }, Results::new(results))))
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// A new folder, which no later run finds again by itself.
+    pub(super) fn take_random(dest: &Dir) -> io::Result<(Self, Results)> {
+        Self::take(dest, &random_name()?)?.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+    }
+
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A file of the folder, when it has at most `most` bytes.
+    pub(super) fn read(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        open_file(&self.dir, name, false)?.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        self.dir.open_with(name, &options)?.write_all(bytes)
+    }
+
+    /// Removes everything but `results`.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        for entry in self.dir.entries()? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if name != RESULTS {
+                remove_any(&self.dir, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives it a random name, and says which.
+    pub(super) fn hide(&self, dest: &Dir) -> io::Result<String> {
+        let hidden = random_name()?;
+        dest.rename(&self.name, dest, &hidden)?;
+        Ok(hidden)
+    }
+}
+
+fn is_still(dir: &Dir, opened: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use cap_std::fs::MetadataExt as _;
+        use std::os::unix::fs::MetadataExt as _;
+        dir.symlink_metadata(RESULTS).is_ok_and(|there| (there.dev(), there.ino()) == (opened.dev(), opened.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = opened;
+        dir.exists(RESULTS)
+    }
+}

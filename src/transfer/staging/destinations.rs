@@ -1,0 +1,78 @@
+//! The text file that has the folders in which transfers were received, one a line, so that what is unfinished is found again.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "partial-folders";
+/// Folders that are looked into; the oldest are forgotten.
+const MOST: usize = 256;
+/// The largest file that is read: so many folders with long paths.
+const BYTES: u64 = 1 << 20;
+
+/// All recorded folders, the latest last.
+pub(crate) fn all(data_dir: &Path) -> Vec<PathBuf> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(data_dir.join(FILE)).and_then(|file| file.take(BYTES).read_to_end(&mut bytes));
+    if read.is_err() {
+        return Vec::new();
+    }
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        if let Some(path) = from_bytes(line)
+            && path.is_absolute()
+            && !found.contains(&path)
+        {
+            found.push(path);
+        }
+    }
+    let spare = found.len().saturating_sub(MOST);
+    found.split_off(spare)
+}
+
+/// Adds a folder. A path that cannot stand in a line is not recorded, and what is in it is found only by who offers it again.
+pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
+    let dest = dest.canonicalize()?;
+    let Some(mut line) = to_bytes(&dest).filter(|bytes| !bytes.contains(&b'\n')) else { return Ok(()) };
+    if all(data_dir).contains(&dest) {
+        return Ok(());
+    }
+    line.push(b'\n');
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // One write, so that lines of two programs do not mix.
+    options.open(data_dir.join(FILE))?.write_all(&line)
+}
+
+/// Writes the file anew with these folders.
+pub(super) fn keep(data_dir: &Path, dests: &[PathBuf]) -> io::Result<()> {
+    let lines: Vec<u8> =
+        dests.iter().filter_map(|dest| to_bytes(dest)).flat_map(|line| [line, b"\n".to_vec()].concat()).collect();
+    let new = data_dir.join(format!("{FILE}.new"));
+    fs::write(&new, lines)?;
+    fs::rename(new, data_dir.join(FILE))
+}
+
+#[cfg(unix)]
+fn to_bytes(path: &Path) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(path.as_os_str().as_bytes().to_vec())
+}
+
+#[cfg(unix)]
+fn from_bytes(line: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(line)))
+}
+
+#[cfg(not(unix))]
+fn to_bytes(path: &Path) -> Option<Vec<u8>> {
+    Some(path.to_str()?.as_bytes().to_vec())
+}
+
+#[cfg(not(unix))]
+fn from_bytes(line: &[u8]) -> Option<PathBuf> {
+    Some(PathBuf::from(str::from_utf8(line).ok()?))
+}

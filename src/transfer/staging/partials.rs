@@ -1,0 +1,245 @@
+//! What unfinished transfers left in the recorded folders, for a person to see, to keep or to remove.
+
+use super::claim::Claim;
+use super::fs::{is_private, open_folder};
+use super::results::{Line, Results};
+use super::{OFFER, Staging, destinations};
+use crate::error_text::io_error_text;
+use crate::keys::PublicKey;
+use crate::protocol::frame::LIST_BYTES;
+use crate::transfer::STAGING_PREFIX;
+use crate::transfer::manifest::{self, Manifest};
+use crate::transfer::staging::{OnClash, Totals};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use thiserror::Error;
+
+/// Bytes of `offer` beside the list: title, key, name.
+const HEAD_BYTES: usize = 1_024;
+/// Letters of an id as it is shown; any unique beginning is taken.
+const ID: usize = 8;
+/// After this long the folder of a transfer that was received as a whole, and never acknowledged, goes.
+const DONE_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+#[derive(Debug, Error)]
+pub(crate) enum PartialsError {
+    #[error("{0}: no unfinished download has this id\nsee p2pchat partials")]
+    NoSuchId(String),
+    #[error("{0}: several unfinished downloads begin like this\nsee p2pchat partials")]
+    Ambiguous(String),
+    #[error("{0}: it is being received right now")]
+    Running(String),
+    #[error("{}: {text}", path.display())]
+    Failed { path: PathBuf, text: String },
+}
+
+/// How far one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Another program has it now.
+    Running,
+    Unfinished {
+        bytes: u64,
+        of: u64,
+    },
+    /// All was received, and is being moved to its place or was; the peer does not know.
+    Received,
+    /// It cannot be read.
+    Unknown,
+}
+
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) id: String,
+    pub(crate) dest: PathBuf,
+    /// None when the folder cannot be read.
+    pub(crate) peer: Option<PublicKey>,
+    pub(crate) peer_name: String,
+    /// The first name of its list.
+    pub(crate) first: String,
+    pub(crate) progress: Progress,
+    pub(crate) touched: SystemTime,
+    name: String,
+}
+
+/// All of them, the folders recorded last at the end. Folders in which nothing is any more are forgotten.
+pub(crate) fn list(data_dir: &Path) -> Vec<Partial> {
+    let dests = destinations::all(data_dir);
+    let mut found = Vec::new();
+    let mut used = Vec::new();
+    for dest in &dests {
+        let Ok(dir) = Dir::open_ambient_dir(dest, ambient_authority()) else {
+            // It may be on a disk that is not there now.
+            used.push(dest.clone());
+            continue;
+        };
+        let before = found.len();
+        let names =
+            dir.entries().into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with(STAGING_PREFIX)).collect();
+        names.sort_unstable();
+        found.extend(names.into_iter().filter_map(|name| look(&dir, dest, name)));
+        if found.len() > before {
+            used.push(dest.clone());
+        }
+    }
+    if used.len() < dests.len() {
+        // One that stays too long in the file does no harm.
+        let _ = destinations::keep(data_dir, &used);
+    }
+    found
+}
+
+/// How many were not touched for so long.
+pub(crate) fn count_older(data_dir: &Path, age: Duration) -> usize {
+    let old = |partial: &Partial| partial.touched.elapsed().is_ok_and(|elapsed| elapsed >= age);
+    list(data_dir).iter().filter(|partial| partial.progress != Progress::Running && old(partial)).count()
+}
+
+fn look(dir: &Dir, dest: &Path, name: String) -> Option<Partial> {
+    let folder = open_folder(dir, &name).ok().filter(|folder| is_private(folder, false))?;
+    let touched = folder.symlink_metadata(super::claim::RESULTS).and_then(|there| there.modified());
+    let touched = touched.or_else(|_| folder.dir_metadata()?.modified()).ok()?.into_std();
+    let id = name.get(STAGING_PREFIX.len()..)?.chars().take(ID).collect();
+    let mut partial = Partial {
+        id,
+        dest: dest.to_owned(),
+        peer: None,
+        peer_name: String::new(),
+        first: String::new(),
+        progress: Progress::Unknown,
+        touched,
+        name,
+    };
+    let locked = Claim::existing(dir, &partial.name, false);
+    partial.progress = match locked {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Running,
+        Ok(Some((claim, results))) => match read_offer(&claim) {
+            Some((peer, peer_name, manifest)) => {
+                partial.peer = Some(peer);
+                partial.peer_name = peer_name;
+                manifest.first_name().clone_into(&mut partial.first);
+                progress(&claim, &results, &manifest)
+            }
+            None => Progress::Unknown,
+        },
+        _ => Progress::Unknown,
+    };
+    Some(partial)
+}
+
+fn read_offer(claim: &Claim) -> Option<(PublicKey, String, Manifest)> {
+    let most = usize::try_from(LIST_BYTES).ok()? + HEAD_BYTES;
+    let bytes = claim.read(OFFER, most).ok()?;
+    let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
+    let mut text = || str::from_utf8(lines.next()?).ok();
+    if text()? != "p2pchat offer 1" {
+        return None;
+    }
+    let (peer, name) = (PublicKey::from_text(text()?).ok()?, text()?.to_owned());
+    Some((peer, name, manifest::read(lines.next()?).ok()?))
+}
+
+fn progress(claim: &Claim, results: &Results, manifest: &Manifest) -> Progress {
+    let (mut next, mut bytes, mut received) = (0, 0, false);
+    let read = results.read(|line| {
+        match line {
+            Line::File { index, .. } => {
+                next = index + 1;
+                bytes += manifest.file(index).map_or(0, |file| file.size);
+            }
+            Line::Failed { index, .. } => next = index + 1,
+            Line::Publishing(_) => received = true,
+            _ => {}
+        }
+        true
+    });
+    let part = claim.dir().symlink_metadata(super::part_name(next)).map_or(0, |part| part.len());
+    match read {
+        Err(_) => Progress::Unknown,
+        Ok(_) if received => Progress::Received,
+        Ok(_) => Progress::Unfinished { bytes: bytes + part, of: manifest.bytes() },
+    }
+}
+
+fn find(data_dir: &Path, id: &str) -> Result<Partial, PartialsError> {
+    let fits = |partial: &Partial| {
+        let full = partial.name.get(STAGING_PREFIX.len()..).unwrap_or_default();
+        !id.is_empty() && full.get(..id.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(id))
+    };
+    let mut fitting = list(data_dir).into_iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(partial), None) => Ok(partial),
+        (None, _) => Err(PartialsError::NoSuchId(id.to_owned())),
+        (Some(_), Some(_)) => Err(PartialsError::Ambiguous(id.to_owned())),
+    }
+}
+
+fn claim(partial: &Partial) -> Result<(Claim, Results), PartialsError> {
+    let failed = |text: String| PartialsError::Failed { path: partial.dest.join(&partial.name), text };
+    let dir = Dir::open_ambient_dir(&partial.dest, ambient_authority());
+    let claimed = dir.and_then(|dir| Claim::existing(&dir, &partial.name, false));
+    match claimed {
+        Ok(Some(claimed)) => Ok(claimed),
+        Ok(None) => Err(failed("it is not closed to other users".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(PartialsError::Running(partial.id.clone())),
+        Err(error) => Err(failed(io_error_text(&error))),
+    }
+}
+
+/// Removes one.
+pub(crate) fn remove(data_dir: &Path, id: &str) -> Result<Partial, PartialsError> {
+    let partial = find(data_dir, id)?;
+    let (claim, _results) = claim(&partial)?;
+    let failed = |error: io::Error| PartialsError::Failed {
+        path: partial.dest.join(&partial.name),
+        text: io_error_text(&error),
+    };
+    let dir = Dir::open_ambient_dir(&partial.dest, ambient_authority()).map_err(failed)?;
+    let hidden = claim.hide(&dir).map_err(failed)?;
+    super::fs::remove_folder(&dir, &hidden).map_err(failed)?;
+    Ok(partial)
+}
+
+/// Publishes what is whole of one, and removes the rest.
+pub(crate) fn keep(data_dir: &Path, id: &str) -> Result<Totals, PartialsError> {
+    let partial = find(data_dir, id)?;
+    let (claim, results) = claim(&partial)?;
+    let path = partial.dest.join(&partial.name);
+    let failed = |text: String| PartialsError::Failed { path: path.clone(), text };
+    let (.., manifest) = read_offer(&claim).ok_or_else(|| failed("it cannot be read".to_owned()))?;
+    let staging = Staging::open_left(&partial.dest, claim, results, Arc::new(manifest));
+    let mut staging = staging.map_err(|error| failed(io_error_text(&error)))?;
+    let mut unpublished = None;
+    let totals = staging.publish(OnClash::Rename, &mut |published| {
+        if let super::Published::Failed { text, .. } = published {
+            unpublished.get_or_insert(text);
+        }
+    });
+    let totals = totals.map_err(|problem| failed(problem.to_string()))?;
+    if let Some(text) = unpublished {
+        return Err(failed(text));
+    }
+    staging.remove().map_err(|problem| failed(problem.to_string()))?;
+    Ok(totals)
+}
+
+/// Finishes what a run of this program left half published, and removes what was received as a whole long ago. For a thread at the
+/// start; what another program uses is left alone.
+pub(crate) fn recover(data_dir: &Path) {
+    for partial in list(data_dir).iter().filter(|partial| partial.progress == Progress::Received) {
+        let Ok((claim, results)) = claim(partial) else { continue };
+        let Some((.., manifest)) = read_offer(&claim) else { continue };
+        let Ok(mut staging) = Staging::open_left(&partial.dest, claim, results, Arc::new(manifest)) else { continue };
+        let old = partial.touched.elapsed().is_ok_and(|elapsed| elapsed >= DONE_KEPT);
+        if let Some(on_clash) = staging.publishing() {
+            let _ = staging.publish(on_clash, &mut |_| {});
+        } else if staging.is_done() && old {
+            let _ = staging.remove();
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Moving what was received into DEST: one pass over the list, which a later run can repeat from wherever it ended.
+//!
+//! A top-level entry that is not in the tree any more was moved before. Under another name than its own it was announced in `results`
+//! just before each try; so the last announced name is the one it has.
+
+use super::fs::{Problem, move_exclusive, open_folder, set_meta};
+use super::local_name::make_under;
+use super::results::{Line, Lines};
+use super::{OnClash, Stage, Staging};
+use crate::error_text::io_error_text;
+use crate::protocol::frame::Digest;
+use crate::transfer::manifest::{Step, Walk};
+use cap_std::fs::{Dir, OpenOptions};
+use std::io;
+use std::path::PathBuf;
+
+/// What was done with one file.
+#[derive(Debug)]
+pub(crate) enum Published {
+    File {
+        path: PathBuf,
+        bytes: u64,
+        digest: Digest,
+        /// The offered path, when the local one differs below DEST.
+        offered: Option<String>,
+    },
+    Failed {
+        path: PathBuf,
+        offered: String,
+        text: String,
+    },
+}
+
+/// How it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Where the first entry of the list stands.
+    pub(crate) path: PathBuf,
+    pub(crate) files: u32,
+    pub(crate) failed: u32,
+    pub(crate) bytes: u64,
+}
+
+/// A folder of the list, during the pass.
+enum Place {
+    /// It was moved, with all in it.
+    Moved,
+    /// It is merged into one that was there.
+    Merge { from: Dir, to: Dir },
+    /// It could not be moved, and so nothing in it.
+    Failed(String),
+    /// It was never made.
+    Absent,
+}
+
+struct Pass {
+    on_clash: OnClash,
+    places: Vec<Place>,
+    path: PathBuf,
+    first: Option<PathBuf>,
+    lines: Lines,
+    totals: Totals,
+}
+
+impl Staging {
+    /// Moves everything that is in the tree to its final name, and reports each file. An earlier run's rule for clashes goes first.
+    pub(crate) fn publish(&mut self, on_clash: OnClash, report: &mut dyn FnMut(Published)) -> Result<Totals, Problem> {
+        let path = self.path();
+        let on_clash = match self.stage {
+            Stage::Receiving => {
+                self.begin_publishing(on_clash)?;
+                on_clash
+            }
+            Stage::Publishing(on_clash) => on_clash,
+            Stage::Done => OnClash::Rename,
+        };
+        let mut pass = Pass {
+            on_clash,
+            places: Vec::new(),
+            path: self.dest_path.clone(),
+            first: None,
+            lines: self.results.lines().map_err(Problem::at(&path))?,
+            totals: Totals { path: PathBuf::new(), files: 0, failed: 0, bytes: 0 },
+        };
+        let mut line = pass.next_file_line();
+        let manifest = std::sync::Arc::clone(&self.manifest);
+        let mut walk = Walk::default();
+        while let Some(step) = walk.next(&manifest) {
+            match step {
+                Step::Enter(index) => self.enter(&mut pass, index)?,
+                Step::Leave(_) => self.leave_folder(&mut pass)?,
+                Step::File(index) if line.is_some_and(|(there, _)| there == index) => {
+                    let digest = line.map_or([0; 32], |(_, digest)| digest);
+                    line = pass.next_file_line();
+                    self.file(&mut pass, index, digest, report)?;
+                }
+                Step::File(_) => pass.totals.failed += 1,
+            }
+        }
+        if self.fsync && cfg!(unix) {
+            sync(&self.dest).map_err(Problem::at(&self.dest_path))?;
+        }
+        if self.stage != Stage::Done {
+            self.results.add(&Line::Done);
+            self.results.flush(self.fsync).map_err(Problem::at(path))?;
+            self.stage = Stage::Done;
+        }
+        let default = || self.dest_path.join(super::local_name(self.manifest.first_name(), true).as_ref());
+        Ok(Totals { path: pass.first.unwrap_or_else(default), ..pass.totals })
+    }
+
+    pub(super) fn begin_publishing(&mut self, on_clash: OnClash) -> Result<(), Problem> {
+        let path = self.path();
+        if self.is_received() {
+            self.reach_end()?;
+        }
+        self.levels.clear();
+        self.results.add(&Line::Publishing(on_clash));
+        self.results.flush(self.fsync).map_err(Problem::at(path))?;
+        self.stage = Stage::Publishing(on_clash);
+        Ok(())
+    }
+
+    fn enter(&mut self, pass: &mut Pass, index: usize) -> Result<(), Problem> {
+        let mut name = self.folder_name(index);
+        let made = index < self.walk.next_folder() && !self.failed_folders.contains(&index);
+        let place = match pass.places.last() {
+            _ if !made => Place::Absent,
+            Some(Place::Moved) => Place::Moved,
+            Some(Place::Failed(text)) => Place::Failed(text.clone()),
+            Some(Place::Absent) => Place::Absent,
+            Some(Place::Merge { from, to }) => {
+                let (from, to) = both(from, to).map_err(Problem::at(&pass.path))?;
+                self.merge_folder(pass, index, &name, (&from, &to))
+            }
+            None if self.stage == Stage::Done => {
+                name = self.announced.get(&(true, index)).cloned().unwrap_or(name);
+                Place::Moved
+            }
+            None => {
+                let (place, moved) = self.move_top_folder(pass, index, name)?;
+                name = moved;
+                place
+            }
+        };
+        pass.path.push(&name);
+        if pass.first.is_none() && matches!(place, Place::Moved | Place::Merge { .. }) {
+            pass.first = Some(pass.path.clone());
+        }
+        pass.places.push(place);
+        Ok(())
+    }
+
+    fn leave_folder(&self, pass: &mut Pass) -> Result<(), Problem> {
+        if let Some(Place::Merge { to, .. }) = pass.places.pop()
+            && self.fsync
+            && cfg!(unix)
+        {
+            sync(&to).map_err(Problem::at(&pass.path))?;
+        }
+        pass.path.pop();
+        Ok(())
+    }
+
+    /// Moves a top-level folder; gives the name that it has then.
+    fn move_top_folder(&mut self, pass: &Pass, index: usize, name: String) -> Result<(Place, String), Problem> {
+        let (tree, dest) = both(&self.tree, &self.dest).map_err(Problem::at(&pass.path))?;
+        if tree.symlink_metadata(&name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let name = self.announced.get(&(true, index)).cloned().unwrap_or(name);
+            // The run may have ended between the move and this.
+            if let Ok(moved) = open_folder(&dest, &name) {
+                self.finish_top(moved, index);
+            }
+            return Ok((Place::Moved, name));
+        }
+        if pass.on_clash == OnClash::Overwrite && dest.symlink_metadata(&name).is_ok() {
+            return Ok((self.merge_folder(pass, index, &name, (&tree, &dest)), name));
+        }
+        let folder = open_folder(&tree, &name).map_err(Problem::at(pass.path.join(&name)))?;
+        self.finish_inner(&folder, index);
+        let moved = self.move_top(pass.on_clash, &tree, &dest, &name, (true, index))?;
+        Ok(match moved {
+            Ok(name) => {
+                self.finish_top(folder, index);
+                (Place::Moved, name)
+            }
+            Err(text) => (Place::Failed(text), name),
+        })
+    }
+
+    /// Moves a folder to where it is merged, or goes into the one that is there.
+    fn merge_folder(&self, pass: &Pass, index: usize, name: &str, (from, to): (&Dir, &Dir)) -> Place {
+        let path = pass.path.join(name);
+        let failed = |error: io::Error| Place::Failed(format!("{}: {}", path.display(), io_error_text(&error)));
+        let folder = match open_folder(from, name) {
+            Ok(folder) => folder,
+            // Moved by an earlier run.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Place::Moved,
+            Err(error) => return failed(error),
+        };
+        match to.symlink_metadata(name) {
+            Ok(there) if there.is_dir() => match open_folder(to, name) {
+                Ok(into) => Place::Merge { from: folder, to: into },
+                Err(error) => failed(error),
+            },
+            Ok(_) => Place::Failed(format!("{}: stands there already and is no folder", path.display())),
+            Err(_) => {
+                self.finish_inner(&folder, index);
+                match move_exclusive(from, name, to, name, true) {
+                    Ok(()) => {
+                        self.finish_top(folder, index);
+                        Place::Moved
+                    }
+                    Err(error) => failed(error),
+                }
+            }
+        }
+    }
+
+    fn file(
+        &mut self,
+        pass: &mut Pass,
+        index: usize,
+        digest: Digest,
+        report: &mut dyn FnMut(Published),
+    ) -> Result<(), Problem> {
+        let manifest = std::sync::Arc::clone(&self.manifest);
+        let Some(file) = manifest.file(index) else { return Ok(()) };
+        let mut name = self.file_name(index);
+        let outcome = match pass.places.last() {
+            Some(Place::Moved) => Ok(()),
+            Some(Place::Failed(text)) => Err(text.clone()),
+            Some(Place::Absent) => Err("its folder is not there".to_owned()),
+            Some(Place::Merge { from, to }) => replace_file(from, to, &name)
+                .map_err(|error| format!("{}: {}", pass.path.join(&name).display(), io_error_text(&error))),
+            None if self.stage == Stage::Done => {
+                name = self.announced.get(&(false, index)).cloned().unwrap_or(name);
+                Ok(())
+            }
+            None => {
+                let (tree, dest) = both(&self.tree, &self.dest).map_err(Problem::at(&pass.path))?;
+                let moved = self.move_top(pass.on_clash, &tree, &dest, &name, (false, index))?;
+                moved.map(|moved| name = moved)
+            }
+        };
+        let path = pass.path.join(&name);
+        let offered = manifest.path(index);
+        match outcome {
+            Ok(()) => {
+                pass.totals.files += 1;
+                let bytes = self.size(file.size, &path);
+                pass.totals.bytes += bytes;
+                if pass.first.is_none() {
+                    pass.first = Some(path.clone());
+                }
+                let local = path.strip_prefix(&self.dest_path).unwrap_or(&path);
+                let differs = local != std::path::Path::new(&offered);
+                report(Published::File { bytes, digest, offered: differs.then_some(offered), path });
+            }
+            Err(text) => {
+                pass.totals.failed += 1;
+                report(Published::Failed { path, offered, text });
+            }
+        }
+        Ok(())
+    }
+
+    /// The size of a stream is known when it is there.
+    fn size(&self, listed: u64, path: &std::path::Path) -> u64 {
+        if self.manifest.is_stream() { path.symlink_metadata().map_or(0, |there| there.len()) } else { listed }
+    }
+
+    /// Moves a top-level entry to a free name; the text says why this one alone cannot be moved.
+    fn move_top(
+        &mut self,
+        on_clash: OnClash,
+        tree: &Dir,
+        dest: &Dir,
+        name: &str,
+        (folder, index): (bool, usize),
+    ) -> Result<Result<String, String>, Problem> {
+        if tree.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(Ok(self.announced.get(&(folder, index)).cloned().unwrap_or_else(|| name.to_owned())));
+        }
+        let failed = |error: &io::Error| {
+            let text = match error.kind() {
+                io::ErrorKind::AlreadyExists => "exists already".to_owned(),
+                _ => io_error_text(error),
+            };
+            Ok(Err(format!("{}: {text}", self.dest_path.join(name).display())))
+        };
+        match on_clash {
+            OnClash::Rename => {}
+            OnClash::Refuse => {
+                return match move_exclusive(tree, name, dest, name, folder) {
+                    Ok(()) => Ok(Ok(name.to_owned())),
+                    Err(error) => failed(&error),
+                };
+            }
+            OnClash::Overwrite if !folder => {
+                return match replace_file(tree, dest, name) {
+                    Ok(()) => Ok(Ok(name.to_owned())),
+                    Err(error) => failed(&error),
+                };
+            }
+            // Nothing was there a moment ago.
+            OnClash::Overwrite => {}
+        }
+        let path = self.path();
+        let mut lost = None;
+        let results = &mut self.results;
+        let make = |to: &str| {
+            if to != name {
+                results.add(&Line::Top { folder, index, name: to });
+                results.flush(false).inspect_err(|error| lost = Some(error.kind()))?;
+            }
+            move_exclusive(tree, name, dest, to, folder)
+        };
+        let moved = make_under(name, folder, make, |name| dest.symlink_metadata(name).is_ok());
+        if let Some(kind) = lost {
+            return Err(Problem::at(path)(kind.into()));
+        }
+        match moved {
+            Ok(((), moved)) => {
+                if moved != name {
+                    self.announced.insert((folder, index), moved.clone());
+                }
+                Ok(Ok(moved))
+            }
+            Err(error) => {
+                let text = format!("{}: {}", self.dest_path.join(name).display(), io_error_text(&error));
+                Ok(Err(text))
+            }
+        }
+    }
+
+    /// Gives the folders below `index`, whose handle is `top`, their modes and times, the innermost first.
+    fn finish_inner(&self, top: &Dir, index: usize) {
+        let mut open: Vec<(usize, Option<Dir>)> = Vec::new();
+        let close = |open: &mut Vec<(usize, Option<Dir>)>| {
+            if let Some((index, Some(dir))) = open.pop() {
+                self.finish_top(dir, index);
+            }
+        };
+        for folder in (index + 1..self.walk.next_folder()).filter_map(|index| self.manifest.folder(index)) {
+            if folder.parent.is_none_or(|parent| parent < index) {
+                break;
+            }
+            while open.last().is_some_and(|(above, _)| Some(*above) != folder.parent) {
+                close(&mut open);
+            }
+            let above = open.last().map_or(Some(top), |(_, dir)| dir.as_ref());
+            let dir = above.and_then(|above| open_folder(above, &self.folder_name(folder.index)).ok());
+            open.push((folder.index, dir));
+        }
+        while !open.is_empty() {
+            close(&mut open);
+        }
+    }
+
+    fn finish_top(&self, dir: Dir, index: usize) {
+        if let Some(folder) = self.manifest.folder(index) {
+            let file = dir.into_std_file();
+            set_meta(&file, folder.meta, 0o700);
+            if self.fsync && cfg!(unix) {
+                // What cannot be synchronised is there all the same.
+                let _ = file.sync_all();
+            }
+        }
+    }
+
+    /// Whether the top-level entries that were moved are still in DEST.
+    pub(super) fn is_still_published(&self) -> bool {
+        let folders = (0..self.walk.next_folder()).filter(|index| {
+            self.manifest.folder(*index).is_some_and(|folder| folder.parent.is_none())
+                && !self.failed_folders.contains(index)
+        });
+        let files = self.manifest.files().filter(|file| file.folder.is_none() && !self.failed.contains(&file.index));
+        let mut names = folders
+            .map(|index| (true, index, self.folder_name(index)))
+            .chain(files.map(|file| (false, file.index, self.file_name(file.index))));
+        names.all(|(folder, index, name)| {
+            let name = self.announced.get(&(folder, index)).unwrap_or(&name);
+            self.dest.symlink_metadata(name).is_ok()
+        })
+    }
+}
+
+impl Pass {
+    /// The next file that was received, with its digest.
+    fn next_file_line(&mut self) -> Option<(usize, Digest)> {
+        while let Some(Ok(())) = self.lines.advance() {
+            if let Some(Line::File { index, digest, .. }) = self.lines.line() {
+                return Some((index, digest));
+            }
+        }
+        None
+    }
+}
+
+fn both(a: &Dir, b: &Dir) -> io::Result<(Dir, Dir)> {
+    Ok((a.try_clone()?, b.try_clone()?))
+}
+
+/// Moves a file over a regular one, or to where nothing is. What was moved before counts as moved.
+fn replace_file(from: &Dir, to: &Dir, name: &str) -> io::Result<()> {
+    match move_exclusive(from, name, to, name, false) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && to.symlink_metadata(name).is_ok() => return Ok(()),
+        done => return done,
+    }
+    if to.symlink_metadata(name)?.is_file() {
+        // Should something else stand there now, it is replaced itself: a rename follows no link.
+        from.rename(name, to, name)
+    } else {
+        Err(io::Error::other("stands there already and is no regular file"))
+    }
+}
+
+fn sync(dir: &Dir) -> io::Result<()> {
+    dir.open_with(".", OpenOptions::new().read(true))?.sync_all()
+}

@@ -1,0 +1,435 @@
+//! Real folders: what a run leaves wherever it ends, what others put in its way, and what stands in DEST in the end.
+
+#![allow(clippy::as_conversions, reason = "sizes in these tests are small")]
+
+use super::*;
+use crate::transfer::Name;
+use crate::transfer::manifest::{Builder, Meta};
+use std::fs as std_fs;
+
+const META: Meta = Meta { mode: 0o640, seconds: 1_000_000_000, nanos: 0 };
+const PEER: PublicKey = PublicKey([7; 32]);
+const NAME: &str = ".p2pchat-TESTTESTTESTTEST";
+
+enum Entry {
+    Enter(&'static str, u16),
+    Leave,
+    File(&'static str, &'static str),
+}
+use Entry::{Enter, File as F, Leave};
+
+struct Fixture {
+    temp: tempfile::TempDir,
+    manifest: Arc<Manifest>,
+    contents: Vec<&'static str>,
+}
+
+fn tree() -> Vec<Entry> {
+    vec![
+        Enter("t", 0o750),
+        F("a", "one"),
+        Enter("in", 0o500),
+        F("b", "two"),
+        F("c", ""),
+        Leave,
+        Enter("empty", 0o700),
+        Leave,
+        F("d", "four"),
+        Leave,
+        F("top", "five"),
+    ]
+}
+
+impl Fixture {
+    fn new(entries: Vec<Entry>) -> Self {
+        let mut builder = Builder::default();
+        let mut contents = Vec::new();
+        for entry in entries {
+            match entry {
+                Enter(name, mode) => builder.enter(Name::new(name).unwrap(), Meta { mode, ..META }).unwrap(),
+                Leave => builder.leave().unwrap(),
+                F(name, content) => {
+                    builder.file(Name::new(name).unwrap(), META, content.len() as u64).unwrap();
+                    contents.push(content);
+                }
+            }
+        }
+        let temp = tempfile::tempdir().unwrap();
+        std_fs::create_dir(temp.path().join("dest")).unwrap();
+        Self { temp, manifest: Arc::new(builder.finish().unwrap()), contents }
+    }
+
+    fn dest(&self) -> PathBuf {
+        self.temp.path().join("dest")
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.dest().join(path)
+    }
+
+    fn open(&self) -> Staging {
+        let origin = Origin { peer: PEER, peer_name: "alice" };
+        Staging::open(&self.dest(), NAME, &origin, Arc::clone(&self.manifest), false).unwrap()
+    }
+
+    /// Receives files up to number `end`.
+    fn put(&self, staging: &mut Staging, end: usize) {
+        for content in &self.contents[staging.next_file()..end] {
+            let digest = blake3::hash(content.as_bytes());
+            staging.put(&[content.as_bytes()], digest.as_bytes()).unwrap();
+        }
+    }
+
+    fn publish(&self, staging: &mut Staging, on_clash: OnClash) -> (Totals, Vec<String>) {
+        let mut said = Vec::new();
+        let totals = staging.publish(on_clash, &mut |published| match published {
+            Published::File { path, digest, .. } => {
+                assert_eq!(*blake3::hash(&std_fs::read(&path).unwrap()).as_bytes(), digest);
+                said.push(path.strip_prefix(self.dest()).unwrap().display().to_string());
+            }
+            Published::Failed { offered, text, .. } => said.push(format!("{offered} failed: {text}")),
+        });
+        (totals.unwrap(), said)
+    }
+
+    /// Finishes from wherever `staging` stands, and looks at all that is in DEST then.
+    fn finish(&self, mut staging: Staging) {
+        self.put(&mut staging, self.contents.len());
+        self.publish(&mut staging, OnClash::Rename);
+        staging.remove().unwrap();
+        assert_eq!(names(&self.dest()), ["t", "top"]);
+        assert_eq!(names(&self.at("t")), ["a", "d", "empty", "in"]);
+        assert_eq!(names(&self.at("t/in")), ["b", "c"]);
+        for (path, content) in [("t/a", "one"), ("t/in/b", "two"), ("t/in/c", ""), ("t/d", "four"), ("top", "five")] {
+            assert_eq!(std_fs::read_to_string(self.at(path)).unwrap(), content, "{path}");
+        }
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std_fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_tree_appears_whole_with_modes_and_times() {
+    let fixture = Fixture::new(tree());
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 5);
+    assert_eq!(names(&fixture.dest()), [NAME]);
+    let (totals, said) = fixture.publish(&mut staging, OnClash::Rename);
+    assert_eq!(totals, Totals { path: fixture.at("t"), files: 5, failed: 0, bytes: 14 });
+    assert_eq!(said, ["t/a", "t/in/b", "t/in/c", "t/d", "top"]);
+    #[cfg(unix)]
+    for (path, mode) in [("t", 0o750), ("t/in", 0o500), ("t/empty", 0o700), ("t/a", 0o640), ("top", 0o640)] {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let there = std_fs::metadata(fixture.at(path)).unwrap();
+        assert_eq!(there.permissions().mode() & 0o777 & !mode, 0, "{path}");
+        assert_eq!(there.mtime(), META.seconds, "{path}");
+    }
+    assert!(staging.is_done());
+    fixture.finish(staging);
+}
+
+#[test]
+fn a_run_that_ends_anywhere_is_taken_up_where_its_lines_end() {
+    for written in 0..=5 {
+        for flushed in 0..=written {
+            let fixture = Fixture::new(tree());
+            let mut staging = fixture.open();
+            fixture.put(&mut staging, flushed);
+            staging.flush().unwrap();
+            fixture.put(&mut staging, written);
+            drop(staging);
+            let staging = fixture.open();
+            assert_eq!((staging.next_file(), &staging.path()), (flushed, &fixture.at(NAME)), "{written}");
+            fixture.finish(staging);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_or_changed_is_received_again_with_all_after_it() {
+    for change in [
+        (|path: &Path| std_fs::remove_file(path).unwrap()) as fn(&Path),
+        |path| std_fs::write(path, "other").unwrap(),
+        // The same size at another time.
+        |path| std_fs::write(path, "owt").unwrap(),
+    ] {
+        let fixture = Fixture::new(tree());
+        let mut staging = fixture.open();
+        fixture.put(&mut staging, 5);
+        staging.flush().unwrap();
+        drop(staging);
+        change(&fixture.at(NAME).join("tree/t/in/b"));
+        let staging = fixture.open();
+        assert_eq!(staging.next_file(), 1);
+        fixture.finish(staging);
+    }
+}
+
+#[test]
+fn a_part_goes_on_and_one_that_is_too_long_does_not() {
+    for (left, len) in [("fo", 2), ("four", 4), ("four and more", 0), ("", 0)] {
+        let fixture = Fixture::new(tree());
+        let mut staging = fixture.open();
+        fixture.put(&mut staging, 3);
+        let mut part = staging.make_part().unwrap();
+        io::Write::write_all(&mut part, left.as_bytes()).unwrap();
+        staging.flush().unwrap();
+        drop(staging);
+        let mut staging = fixture.open();
+        let part = staging.take_part(&AtomicBool::new(false)).unwrap();
+        assert_eq!(part.as_ref().map_or(0, |part| part.len), len, "{left}");
+        if let Some(mut part) = part {
+            assert_eq!(part.hasher.finalize(), blake3::hash(left.as_bytes()));
+            io::Write::write_all(&mut part.file, "four".get(left.len()..).unwrap().as_bytes()).unwrap();
+            staging.adopt(&part.file, blake3::hash(b"four").as_bytes()).unwrap();
+        }
+        fixture.finish(staging);
+    }
+}
+
+#[test]
+fn publishing_that_was_cut_off_anywhere_is_finished_and_nothing_stands_there_twice() {
+    // What of the top-level entries was moved when the run ended, and whether `done` was written.
+    for (moved, taken, done) in
+        [(0, false, false), (1, false, false), (2, false, false), (2, false, true), (1, true, false)]
+    {
+        let fixture = Fixture::new(tree());
+        if taken {
+            std_fs::create_dir(fixture.at("t")).unwrap();
+        }
+        let mut staging = fixture.open();
+        fixture.put(&mut staging, 5);
+        staging.begin_publishing(OnClash::Rename).unwrap();
+        let top = if taken { "t (1)" } else { "t" };
+        if taken {
+            staging.results.add(&Line::Top { folder: true, index: 0, name: top });
+            staging.results.flush(false).unwrap();
+        }
+        for (from, to) in [("t", top), ("top", "top")].iter().take(moved) {
+            std_fs::rename(fixture.at(NAME).join("tree").join(from), fixture.at(to)).unwrap();
+        }
+        if done {
+            staging.results.add(&Line::Done);
+            staging.results.flush(false).unwrap();
+        }
+        drop(staging);
+        let mut staging = fixture.open();
+        assert!(staging.is_received());
+        assert_eq!((staging.publishing().is_some(), staging.is_done()), (!done, done));
+        let (totals, said) = fixture.publish(&mut staging, OnClash::Refuse);
+        assert_eq!((totals.files, totals.failed, totals.path), (5, 0, fixture.at(top)));
+        assert_eq!(said.len(), 5);
+        staging.remove().unwrap();
+        assert_eq!(names(&fixture.dest()), if taken { vec!["t", top, "top"] } else { vec!["t", "top"] });
+    }
+}
+
+#[test]
+fn what_was_published_and_then_taken_away_is_received_again() {
+    let fixture = Fixture::new(tree());
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 5);
+    fixture.publish(&mut staging, OnClash::Rename);
+    drop(staging);
+    std_fs::remove_file(fixture.at("top")).unwrap();
+    std_fs::remove_dir_all(fixture.at("t")).unwrap();
+    let staging = fixture.open();
+    assert_eq!(staging.next_file(), 0);
+    fixture.finish(staging);
+}
+
+#[test]
+fn two_programs_do_not_share_a_folder() {
+    let fixture = Fixture::new(tree());
+    let first = fixture.open();
+    let second = fixture.open();
+    assert_ne!(first.path(), second.path());
+    assert_eq!(first.leave(), None);
+    fixture.finish(second);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_not_ours_alone_is_not_used() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let elsewhere = tempfile::tempdir().unwrap();
+    let place: [fn(&Path, &Path); 3] = [
+        |path, elsewhere| symlink(elsewhere, path).unwrap(),
+        |path, _| std_fs::write(path, "x").unwrap(),
+        |path, _| {
+            std_fs::create_dir(path).unwrap();
+            std_fs::set_permissions(path, std_fs::Permissions::from_mode(0o755)).unwrap();
+        },
+    ];
+    for place in place {
+        let fixture = Fixture::new(tree());
+        place(&fixture.at(NAME), elsewhere.path());
+        let mut staging = fixture.open();
+        assert_ne!(staging.path(), fixture.at(NAME));
+        fixture.put(&mut staging, 5);
+        fixture.publish(&mut staging, OnClash::Rename);
+        assert_eq!(std_fs::read_to_string(fixture.at("t/a")).unwrap(), "one");
+        assert!(names(elsewhere.path()).is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_put_into_the_folder_lead_nowhere() {
+    use std::os::unix::fs::symlink;
+    for inside in ["tree", "tree/t", "tree/t/in", "tree/t/a", "3.part", "offer"] {
+        let elsewhere = tempfile::tempdir().unwrap();
+        std_fs::write(elsewhere.path().join("kept"), "kept").unwrap();
+        let fixture = Fixture::new(tree());
+        let mut staging = fixture.open();
+        fixture.put(&mut staging, 3);
+        staging.flush().unwrap();
+        drop(staging);
+        let path = fixture.at(NAME).join(inside);
+        if path.is_dir() {
+            std_fs::remove_dir_all(&path).unwrap();
+        } else if path.exists() {
+            std_fs::remove_file(&path).unwrap();
+        }
+        symlink(elsewhere.path(), path).unwrap();
+        let staging = fixture.open();
+        assert!(staging.take_part(&AtomicBool::new(false)).unwrap().is_none(), "{inside}");
+        fixture.finish(staging);
+        assert_eq!(names(elsewhere.path()), ["kept"], "{inside}");
+    }
+}
+
+#[test]
+fn overwrite_merges_file_by_file_and_what_differs_in_type_fails() {
+    let fixture = Fixture::new(tree());
+    std_fs::create_dir_all(fixture.at("t/a")).unwrap();
+    std_fs::create_dir_all(fixture.at("t/in")).unwrap();
+    std_fs::write(fixture.at("t/in/b"), "old").unwrap();
+    std_fs::write(fixture.at("t/in/mine"), "mine").unwrap();
+    std_fs::write(fixture.at("top"), "old").unwrap();
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 5);
+    // Cut off once, too.
+    staging.begin_publishing(OnClash::Overwrite).unwrap();
+    std_fs::rename(fixture.at(NAME).join("tree/t/in/b"), fixture.at("t/in/b")).unwrap();
+    drop(staging);
+    let mut staging = fixture.open();
+    let (totals, said) = fixture.publish(&mut staging, OnClash::Rename);
+    assert_eq!((totals.files, totals.failed), (4, 1));
+    assert!(said[0].starts_with("t/a failed: "), "{said:?}");
+    assert_eq!(said[1..], ["t/in/b", "t/in/c", "t/d", "top"]);
+    staging.remove().unwrap();
+    assert_eq!(names(&fixture.at("t/in")), ["b", "c", "mine"]);
+    assert_eq!(std_fs::read_to_string(fixture.at("top")).unwrap(), "five");
+    assert!(fixture.at("t/empty").is_dir());
+}
+
+#[cfg(unix)]
+#[test]
+fn overwrite_follows_no_link() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(tree());
+    std_fs::create_dir(fixture.at("t")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), fixture.at("t/in")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("x"), fixture.at("top")).unwrap();
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 5);
+    let (totals, _) = fixture.publish(&mut staging, OnClash::Overwrite);
+    assert_eq!((totals.files, totals.failed), (2, 3));
+    assert!(names(elsewhere.path()).is_empty());
+}
+
+#[test]
+fn refuse_fails_the_entry_that_exists_and_no_other() {
+    let fixture = Fixture::new(tree());
+    std_fs::create_dir(fixture.at("t")).unwrap();
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 5);
+    let (totals, said) = fixture.publish(&mut staging, OnClash::Refuse);
+    assert_eq!((totals.files, totals.failed, said.len()), (1, 4, 5));
+    assert!(said[0].starts_with("t/a failed: ") && said[0].ends_with("exists already"), "{said:?}");
+    staging.remove().unwrap();
+    assert_eq!(names(&fixture.dest()), ["t", "top"]);
+    assert!(names(&fixture.at("t")).is_empty());
+}
+
+#[test]
+fn names_that_become_equal_are_numbered_and_known_again() {
+    let fixture = Fixture::new(vec![
+        Enter("f\u{202e}", 0o700),
+        F("a\u{202e}", "one"),
+        F("a\n", "two"),
+        Leave,
+        Enter("f_", 0o700),
+        F("a_", "three"),
+        Leave,
+        F(".p2pchat-x", "four"),
+    ]);
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 2);
+    staging.flush().unwrap();
+    drop(staging);
+    let mut staging = fixture.open();
+    assert_eq!(staging.next_file(), 2);
+    fixture.put(&mut staging, 4);
+    let (_, said) = fixture.publish(&mut staging, OnClash::Rename);
+    assert_eq!(said, ["f_/a_", "f_/a_ (1)", "f_ (1)/a_", "_.p2pchat-x"]);
+}
+
+#[test]
+fn files_that_failed_are_passed_over() {
+    let fixture = Fixture::new(tree());
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 1);
+    staging.fail("it changed").unwrap();
+    staging.flush().unwrap();
+    drop(staging);
+    let mut staging = fixture.open();
+    assert_eq!(staging.next_file(), 2);
+    fixture.put(&mut staging, 5);
+    let (totals, _) = fixture.publish(&mut staging, OnClash::Rename);
+    assert_eq!((totals.files, totals.failed, totals.bytes), (4, 1, 11));
+    assert!(!fixture.at("t/in/b").exists());
+}
+
+#[test]
+fn what_is_unfinished_is_listed_kept_and_removed() {
+    let fixture = Fixture::new(tree());
+    let data = tempfile::tempdir().unwrap();
+    destinations::record(data.path(), &fixture.dest()).unwrap();
+    destinations::record(data.path(), &fixture.dest()).unwrap();
+    assert_eq!(destinations::all(data.path()), [fixture.dest().canonicalize().unwrap()]);
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 2);
+    staging.flush().unwrap();
+    let [running] = &partials::list(data.path())[..] else { panic!() };
+    assert_eq!(running.progress, partials::Progress::Running);
+    assert!(matches!(partials::keep(data.path(), "testtest"), Err(partials::PartialsError::Running(_))));
+    drop(staging);
+    let [found] = &partials::list(data.path())[..] else { panic!() };
+    assert_eq!((found.id.as_str(), found.peer, found.first.as_str()), ("TESTTEST", Some(PEER), "t"));
+    assert_eq!(found.progress, partials::Progress::Unfinished { bytes: 6, of: 14 });
+    assert!(matches!(partials::remove(data.path(), "X"), Err(partials::PartialsError::NoSuchId(_))));
+    let totals = partials::keep(data.path(), "testt").unwrap();
+    assert_eq!((totals.files, totals.bytes), (2, 6));
+    assert_eq!(names(&fixture.dest()), ["t"]);
+    assert_eq!(names(&fixture.at("t")), ["a", "in"]);
+    assert!(partials::list(data.path()).is_empty());
+    assert!(destinations::all(data.path()).is_empty());
+
+    destinations::record(data.path(), &fixture.dest()).unwrap();
+    let mut staging = fixture.open();
+    fixture.put(&mut staging, 5);
+    staging.begin_publishing(OnClash::Rename).unwrap();
+    drop(staging);
+    partials::recover(data.path());
+    assert_eq!(std_fs::read_to_string(fixture.at("top")).unwrap(), "five");
+    assert_eq!(partials::list(data.path())[0].progress, partials::Progress::Received);
+    partials::remove(data.path(), "TESTTEST").unwrap();
+    assert_eq!(names(&fixture.dest()), ["t", "t (1)", "top"]);
+}

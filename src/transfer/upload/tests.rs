@@ -1,0 +1,287 @@
+//! Real files, a real send queue, and the peer's answers played by the test.
+
+#![allow(clippy::as_conversions, reason = "the numbers of these tests are small constants")]
+
+use super::*;
+use crate::command::{self, Command, Entry};
+use crate::protocol::frame::{CHUNK_DATA, Control, Frame};
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
+
+const BIG: usize = 3 * CHUNK_DATA + 5;
+
+struct Fixture {
+    _dir: tempfile::TempDir,
+    root: PathBuf,
+    uploads: Uploads,
+    reports: Receiver<(TransferId, UploadReport)>,
+    queue: Arc<SendQueue>,
+    seq: u64,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("tree");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("a"), vec![1; BIG]).unwrap();
+        fs::write(root.join("b"), "").unwrap();
+        fs::write(root.join("c"), "small").unwrap();
+        let (tell, reports) = mpsc::channel();
+        let uploads =
+            Uploads::start(dir.path().join("data"), Arc::new(move |id, report| drop(tell.send((id, report)))));
+        let mut fixture =
+            Self { _dir: dir, root, uploads: uploads.unwrap(), reports, queue: Arc::new(SendQueue::new()), seq: 0 };
+        fixture.connect();
+        fixture
+    }
+
+    fn connect(&mut self) {
+        self.queue.close();
+        self.uploads.disconnected();
+        self.queue = Arc::new(SendQueue::new());
+        self.uploads.connected(Arc::clone(&self.queue));
+        self.queue.peer_credit(1 << 40).unwrap();
+    }
+
+    fn scan(&self, transfer: TransferId, path: &Path) -> UploadReport {
+        let line = format!("/send {}", path.display());
+        let Ok(Entry::Command(Command::Send(args))) = command::parse(&line, None) else { panic!("{line}") };
+        self.uploads.scan(transfer, args);
+        self.report(transfer)
+    }
+
+    fn report(&self, transfer: TransferId) -> UploadReport {
+        let (id, report) = self.reports.recv().unwrap();
+        assert_eq!(id, transfer);
+        report
+    }
+
+    /// Offers the tree under this number, and gives what the peer is sent until its list is there.
+    fn offer(&mut self, transfer: TransferId) -> Offer {
+        let UploadReport::Scanned { offer, .. } = self.scan(transfer, &self.root.clone()) else { panic!() };
+        self.seq += 1;
+        self.queue.control(self.seq, Control::Offer { transfer, offer: offer.clone() });
+        self.uploads.begin(transfer);
+        self.frames(|frame| matches!(frame, Frame::Chunk { transfer: of, .. } if *of == transfer));
+        offer
+    }
+
+    /// What the writer takes until the last of a batch is wanted.
+    fn frames(&self, is_last: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while !frames.last().is_some_and(&is_last) {
+            let batch = self.queue.take(1).expect("an open queue");
+            frames.extend(batch.frames);
+            for mut bulk in batch.bulk {
+                frames.extend(bulk.records_mut().map(|record| Frame::decode(&record[2..record.len() - 16]).unwrap()));
+            }
+        }
+        frames
+    }
+
+    /// The data of a transfer from BEGIN to its end: where it begins, and its bytes.
+    fn data(&self, transfer: TransferId) -> (Position, Vec<u8>) {
+        let end = self.uploads.manifest(transfer).unwrap().files().last().unwrap().end();
+        let last = |frame: &Frame| matches!(frame, Frame::FileEnd { position, .. } if *position == end);
+        let (mut begin, mut next, mut bytes) = (None, 0, Vec::new());
+        for frame in self.frames(last) {
+            match frame {
+                Frame::Begin { position, .. } => (begin, next) = (Some(position), position),
+                Frame::Chunk { position, data, .. } => {
+                    assert_eq!(position, next);
+                    next += u64::try_from(data.len()).unwrap();
+                    bytes.extend(data);
+                }
+                Frame::FileEnd { position, .. } => {
+                    assert_eq!(position, next);
+                    next += 1_024;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        (begin.unwrap(), bytes)
+    }
+
+    fn start(&self, transfer: TransferId) -> Position {
+        self.uploads.manifest(transfer).unwrap().data_start()
+    }
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    *blake3::hash(bytes).as_bytes()
+}
+
+fn whole() -> Vec<u8> {
+    [&vec![1; BIG][..], b"small"].concat()
+}
+
+#[test]
+fn a_transfer_goes_from_its_list_to_the_last_report() {
+    let mut fixture = Fixture::new();
+    let offer = fixture.offer(1);
+    assert_eq!((offer.files, offer.folders), (3, 1));
+    let start = fixture.start(1);
+    fixture.uploads.accepted(1, start, NO_DIGEST).unwrap();
+    assert_eq!(fixture.data(1), (start, whole()));
+    let end = fixture.uploads.manifest(1).unwrap().end();
+    fixture.uploads.received(1, end).unwrap();
+    let UploadReport::FilesSent(files) = fixture.report(1) else { panic!() };
+    let sizes: Vec<_> =
+        files.iter().map(|file| (file.path.file_name().unwrap().to_str().unwrap(), file.bytes)).collect();
+    assert_eq!(sizes, [("a", BIG as u64), ("b", 0), ("c", 5)]);
+    assert_eq!(files[0].digest, digest(&[1; BIG]));
+    fixture.uploads.complete(1).unwrap();
+    assert!(matches!(fixture.report(1), UploadReport::Finished));
+    assert!(fixture.uploads.manifest(1).is_none());
+}
+
+#[test]
+fn a_restart_goes_on_where_the_receiver_stands_or_at_the_start_of_a_file_that_differs() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    let start = fixture.start(1);
+    fixture.uploads.accepted(1, start, NO_DIGEST).unwrap();
+    fixture.data(1);
+    let wrong = [9; 32];
+    let small = start + BIG as u64 + 2 * 1_024;
+    let cases = [
+        (start, NO_DIGEST, start, 0),
+        (start + 7, digest(&[1; 7]), start + 7, 7),
+        (start + CHUNK_DATA as u64, digest(&[1; CHUNK_DATA]), start + CHUNK_DATA as u64, CHUNK_DATA),
+        (start + 2 * CHUNK_DATA as u64, wrong, start, 0),
+        (start + BIG as u64, digest(&[1; BIG]), start + BIG as u64, BIG),
+        (small, NO_DIGEST, small, BIG),
+        (small + 5, digest(b"small"), small + 5, BIG + 5),
+        (small + 5, wrong, small, BIG),
+    ];
+    for (position, of_prefix, begins, skipped) in cases {
+        fixture.connect();
+        fixture.uploads.restart(1, position, of_prefix).unwrap();
+        assert_eq!(fixture.data(1), (begins, whole()[skipped..].to_vec()), "{position}");
+    }
+    // Nothing is left to send.
+    fixture.connect();
+    let end = fixture.uploads.manifest(1).unwrap().end();
+    fixture.uploads.restart(1, end, NO_DIGEST).unwrap();
+    fixture.uploads.complete(1).unwrap();
+}
+
+#[test]
+fn a_list_goes_on_where_the_receiver_stands() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    let encoded = fixture.start(1);
+    fixture.connect();
+    fixture.uploads.restart(1, 3, NO_DIGEST).unwrap();
+    let frames = fixture.frames(|frame| matches!(frame, Frame::Chunk { .. }));
+    assert!(matches!(&frames[..], [Frame::Chunk { position: 3, data, .. }] if data.len() as u64 == encoded - 3));
+    fixture.connect();
+    fixture.uploads.restart(1, encoded, NO_DIGEST).unwrap();
+    fixture.uploads.accepted(1, encoded, NO_DIGEST).unwrap();
+    assert_eq!(fixture.data(1).0, encoded);
+}
+
+#[test]
+fn what_the_peer_may_not_say_is_its_fault() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    let start = fixture.start(1);
+    let position = |frame| Err(ProtocolError::Position(frame, 1));
+    let time = |frame| Err(ProtocolError::WrongTime(frame, 1));
+    assert_eq!(fixture.uploads.accepted(1, start - 1, NO_DIGEST), position("ACCEPT"));
+    assert_eq!(fixture.uploads.accepted(1, start, [1; 32]), position("ACCEPT"));
+    assert_eq!(fixture.uploads.accepted(1, start + BIG as u64 + 1, NO_DIGEST), position("ACCEPT"));
+    assert_eq!(fixture.uploads.complete(1), time("COMPLETE"));
+    fixture.uploads.accepted(1, start + 7, digest(&[1; 7])).unwrap();
+    assert_eq!(fixture.uploads.accepted(1, start, NO_DIGEST), time("ACCEPT"));
+    fixture.data(1);
+    assert_eq!(fixture.uploads.received(1, start + 6), position("RECEIVED"));
+    let end = fixture.uploads.manifest(1).unwrap().end();
+    assert_eq!(fixture.uploads.received(1, end + 1), position("RECEIVED"));
+    fixture.uploads.received(1, start + 9).unwrap();
+    assert_eq!(fixture.uploads.received(1, start + 8), position("RECEIVED"));
+    fixture.connect();
+    assert_eq!(fixture.uploads.restart(1, start + 8, digest(&[1; 8])), position("RESTART"));
+    assert_eq!(fixture.uploads.restart(1, end + 1, NO_DIGEST), position("RESTART"));
+    assert_eq!(fixture.uploads.complete(1), time("COMPLETE"));
+    // What is gone is not the peer's fault.
+    fixture.uploads.cancel(1);
+    assert_eq!(fixture.uploads.accepted(1, 0, NO_DIGEST), Ok(()));
+}
+
+#[test]
+fn a_list_that_is_not_sent_cannot_be_accepted() {
+    let fixture = Fixture::new();
+    let UploadReport::Scanned { .. } = fixture.scan(1, &fixture.root) else { panic!() };
+    fixture.uploads.begin(1);
+    let start = fixture.start(1);
+    assert_eq!(fixture.uploads.accepted(1, start, NO_DIGEST), Err(ProtocolError::WrongTime("ACCEPT", 1)));
+}
+
+#[test]
+fn transfers_take_turns_and_one_that_is_cancelled_makes_room() {
+    let mut fixture = Fixture::new();
+    fs::write(fixture.root.join("a"), vec![1; 64 * CHUNK_DATA]).unwrap();
+    for transfer in [1, 3, 5] {
+        fixture.offer(transfer);
+        fixture.uploads.accepted(transfer, fixture.start(transfer), NO_DIGEST).unwrap();
+    }
+    let chunk_of = |frame: &Frame| match frame {
+        Frame::Chunk { transfer, .. } => Some(*transfer),
+        _ => None,
+    };
+    // Each comes long before another is done.
+    for transfer in [1, 3, 5] {
+        let frames = fixture.frames(|frame| chunk_of(frame) == Some(transfer));
+        assert!(frames.len() < 64, "{transfer}");
+    }
+    fixture.uploads.cancel(1);
+    fixture.uploads.cancel(3);
+    let last = |frame: &Frame| matches!(frame, Frame::FileEnd { transfer: 5, .. });
+    assert!(fixture.frames(last).iter().all(|frame| chunk_of(frame).is_none_or(|transfer| transfer == 5)));
+}
+
+#[test]
+fn a_file_that_changed_is_ended_as_such_and_named() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    fs::write(fixture.root.join("a"), "shorter").unwrap();
+    let start = fixture.start(1);
+    fixture.uploads.accepted(1, start, NO_DIGEST).unwrap();
+    let frames = fixture.frames(|frame| matches!(frame, Frame::FileEnd { .. }));
+    let ended = frames.iter().find_map(|frame| match frame {
+        Frame::FileEnd { position, status, digest, .. } => Some((*position, *status, *digest)),
+        _ => None,
+    });
+    assert_eq!(ended, Some((start, crate::protocol::frame::FileStatus::Changed, NO_DIGEST)));
+    let UploadReport::FileFailed { offered, text, .. } = fixture.report(1) else { panic!() };
+    assert_eq!((offered.as_str(), text.as_str()), ("tree/a", "it shrank while it was sent"));
+}
+
+#[test]
+fn the_same_files_are_offered_again_under_another_number() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    fixture.uploads.accepted(1, fixture.start(1), NO_DIGEST).unwrap();
+    fixture.connect();
+    fixture.uploads.renumber(1, 7);
+    fixture.uploads.begin(7);
+    fixture.frames(|frame| matches!(frame, Frame::Chunk { .. }));
+    let start = fixture.start(7);
+    fixture.uploads.accepted(7, start, NO_DIGEST).unwrap();
+    assert_eq!(fixture.data(7), (start, whole()));
+}
+
+#[test]
+fn nothing_is_sent_when_the_receiver_has_it_all() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    let end = fixture.uploads.manifest(1).unwrap().end();
+    fixture.uploads.accepted(1, end, NO_DIGEST).unwrap();
+    fixture.uploads.complete(1).unwrap();
+    assert!(matches!(fixture.report(1), UploadReport::Finished));
+    fixture.queue.ping(1);
+    assert!(fixture.queue.take(16).unwrap().bulk.is_empty());
+}

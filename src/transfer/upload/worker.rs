@@ -1,0 +1,337 @@
+//! The thread that reads what goes out.
+
+use super::source::{Failed, Marks, Source, chunk_len};
+use super::{Course, Files, SentFile, Shared, State, UploadReport};
+use crate::net::buffer::Bulk;
+use crate::net::send_queue::SendQueue;
+use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, Position, TransferId};
+use crate::transfer::Report;
+use crate::transfer::manifest::{File, Place};
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+/// Pieces of one turn: enough that the queue is locked seldom, few enough that other transfers get theirs soon.
+const TURN: usize = 8;
+/// Files in one report.
+const REPORTED: usize = 256;
+
+/// Where data begins on a connection.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) position: Position,
+    /// The file there, read up to the position.
+    pub(super) source: Option<Source>,
+}
+
+/// How far the worker is with a transfer.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    position: Position,
+    /// BEGIN is pushed on this connection.
+    begun: bool,
+    source: Option<Source>,
+    /// Why the rest of the present file cannot be sent.
+    failing: Option<Failed>,
+    marks: Marks,
+    /// Files that were sent whole, in order, until the receiver has them.
+    sent: VecDeque<Sent>,
+    /// Files whose failure is reported: after a restart the same file may fail once more.
+    failed: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    /// Where the next file begins.
+    next: Position,
+    index: usize,
+    digest: Digest,
+}
+
+/// What the worker does next.
+enum Job {
+    Unsendable(TransferId, String),
+    Check { transfer: TransferId, position: Position, digest: Digest },
+    Send { transfer: TransferId, queue: Arc<SendQueue>, room: usize },
+    Report(TransferId),
+    Finish(TransferId),
+}
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    report: Report<UploadReport>,
+    /// Whose turn it was.
+    last: TransferId,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, report: Report<UploadReport>) -> Self {
+        Self { shared, report, last: 0 }
+    }
+
+    pub(super) fn run(mut self) {
+        while let Some(job) = self.next_job() {
+            match job {
+                Job::Unsendable(transfer, text) => {
+                    (self.report)(transfer, UploadReport::Unsendable { code: "not-readable", text });
+                }
+                Job::Check { transfer, position, digest } => self.check(transfer, position, digest),
+                Job::Send { transfer, queue, room } => self.send(transfer, &queue, room),
+                Job::Report(transfer) => self.report_sent(transfer),
+                Job::Finish(transfer) => self.finish(transfer),
+            }
+        }
+    }
+
+    /// Waits for something to do; none when the handle is gone.
+    fn next_job(&mut self) -> Option<Job> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(job) = self.job(&mut state) {
+                return Some(job);
+            }
+            state = shared.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    fn job(&mut self, state: &mut State) -> Option<Job> {
+        if let Some((transfer, text)) = state.failed_scans.pop() {
+            state.transfers.remove(&transfer);
+            return Some(Job::Unsendable(transfer, text));
+        }
+        let reports_paused = state.reports_paused;
+        for (transfer, upload) in &mut state.transfers {
+            let due = upload
+                .work
+                .as_ref()
+                .and_then(|work| work.sent.front())
+                .is_some_and(|sent| sent.next <= upload.received);
+            match &upload.course {
+                _ if due && !reports_paused => return Some(Job::Report(*transfer)),
+                _ if upload.complete && !due => return Some(Job::Finish(*transfer)),
+                Course::Check(position, digest) => {
+                    let job = Job::Check { transfer: *transfer, position: *position, digest: *digest };
+                    upload.course = Course::Checking;
+                    return Some(job);
+                }
+                Course::Start(_) => {
+                    if let Course::Start(start) = std::mem::replace(&mut upload.course, Course::Send) {
+                        upload.work.get_or_insert_default().start(*start);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let queue = Arc::clone(state.queue.as_ref()?);
+        // The next in turn after the last.
+        let after = state.transfers.range((Bound::Excluded(self.last), Bound::Unbounded));
+        let mut turns = after.chain(state.transfers.range(..=self.last));
+        let transfer = *turns.find(|(_, upload)| matches!(upload.course, Course::Send) && !upload.complete)?.0;
+        let room = queue.room().ok().filter(|room| *room > 0)?;
+        self.last = transfer;
+        Some(Job::Send { transfer, queue, room })
+    }
+
+    /// Hashes what the receiver has of a file, on a thread.
+    fn check(&self, transfer: TransferId, position: Position, digest: Digest) {
+        let mut state = self.shared.lock();
+        let connection = state.connection;
+        let Some(upload) = state.transfers.get_mut(&transfer) else { return };
+        let Some(files) = upload.files.clone() else { return };
+        let stop = Arc::clone(&upload.stop);
+        let marks = upload.work.as_ref().map(|work| work.marks.clone()).unwrap_or_default();
+        drop(state);
+        let shared = Arc::clone(&self.shared);
+        let hash = move || {
+            let start = checked(&files, position, &digest, marks, &stop);
+            shared.change(|state| {
+                let current = state.connection == connection;
+                if let Some(upload) = state.transfers.get_mut(&transfer)
+                    && current
+                    && let Course::Checking = upload.course
+                {
+                    upload.course = Course::Start(Box::new(start));
+                }
+            });
+        };
+        // Without a thread it is hashed here, and the other transfers wait.
+        let hash = Arc::new(std::sync::Mutex::new(Some(hash)));
+        let theirs = Arc::clone(&hash);
+        let take = |hash: &std::sync::Mutex<Option<_>>| hash.lock().ok().and_then(|mut hash| hash.take());
+        let spawned = thread::Builder::new().name("hash".into()).spawn(move || {
+            if let Some(hash) = take(&theirs) {
+                hash();
+            }
+        });
+        if spawned.is_err()
+            && let Some(hash) = take(&hash)
+        {
+            hash();
+        }
+    }
+
+    /// One turn of a transfer.
+    fn send(&self, transfer: TransferId, queue: &SendQueue, room: usize) {
+        let mut state = self.shared.lock();
+        let connection = state.connection;
+        let Some(upload) = state.transfers.get_mut(&transfer) else { return };
+        let (Some(files), Some(mut work)) = (upload.files.clone(), upload.work.take()) else { return };
+        drop(state);
+        let mut pieces = Vec::new();
+        let mut failures = Vec::new();
+        while pieces.len() < room.min(TURN) && work.position < files.list.end() {
+            let mut piece = queue.pool().take(transfer);
+            work.fill(&files, &mut piece, &mut failures);
+            pieces.push(piece);
+        }
+        // When the connection ended the next one's RESTART says where to go on.
+        let _ = queue.push_bulk(&mut pieces);
+        for failure in failures {
+            (self.report)(transfer, failure);
+        }
+        let mut state = self.shared.lock();
+        let current = state.connection == connection;
+        let Some(upload) = state.transfers.get_mut(&transfer) else { return };
+        if current && work.position >= files.list.end() {
+            upload.course = Course::Sent;
+        }
+        upload.work = Some(work);
+    }
+
+    /// Reports files that the receiver has.
+    fn report_sent(&self, transfer: TransferId) {
+        let mut state = self.shared.lock();
+        let Some(upload) = state.transfers.get_mut(&transfer) else { return };
+        let (Some(files), Some(work)) = (upload.files.clone(), &mut upload.work) else { return };
+        let mut reported = Vec::new();
+        while reported.len() < REPORTED && work.sent.front().is_some_and(|sent| sent.next <= upload.received) {
+            reported.extend(work.sent.pop_front());
+        }
+        drop(state);
+        let file = |sent: Sent| SentFile {
+            path: files.roots.path(&files.list, sent.index).0,
+            bytes: files.list.file(sent.index).map_or(0, |file| file.size),
+            digest: sent.digest,
+        };
+        (self.report)(transfer, UploadReport::FilesSent(reported.into_iter().map(file).collect()));
+    }
+
+    fn finish(&self, transfer: TransferId) {
+        let gone = self.shared.lock().transfers.remove(&transfer);
+        if gone.is_some() {
+            (self.report)(transfer, UploadReport::Finished);
+        }
+    }
+}
+
+/// Where to begin: at `position` when the receiver has the beginning of the file as it is here, else at the start of that file.
+fn checked(files: &Files, position: Position, digest: &Digest, mut marks: Marks, stop: &AtomicBool) -> Start {
+    let Place::File { index, offset } = files.list.place(position) else { return Start { position, source: None } };
+    let Some(file) = files.list.file(index) else { return Start { position, source: None } };
+    let (path, follow) = files.roots.path(&files.list, index);
+    let source = Source::open(&path, follow, &file).ok().filter(|_| !files.roots.is_blocked(index));
+    let source = source.and_then(|mut source| {
+        let passed = source.pass(&file, offset, &mut marks, stop);
+        (matches!(passed, Ok(true)) && source.digest() == *digest).then_some(source)
+    });
+    let position = if source.is_some() { position } else { file.start };
+    Start { position, source }
+}
+
+impl Work {
+    fn start(&mut self, Start { position, source }: Start) {
+        self.position = position;
+        self.source = source;
+        self.begun = false;
+        self.failing = None;
+        // What was sent after that is lost, and will be sent again.
+        self.sent.retain(|sent| sent.next <= position);
+    }
+
+    /// Fills a piece with what comes next.
+    fn fill(&mut self, files: &Files, piece: &mut Bulk, failures: &mut Vec<UploadReport>) {
+        if !self.begun {
+            piece.push_begin(self.position);
+            self.begun = true;
+        }
+        while let Place::File { index, .. } = files.list.place(self.position)
+            && let Some(file) = files.list.file(index)
+        {
+            if self.failing.is_none()
+                && self.source.is_none()
+                && let Err(failed) = self.open(files, &file)
+            {
+                self.failing = Some(failed);
+            }
+            let left = file.end().saturating_sub(self.position);
+            let fits = match (&self.failing, &mut self.source) {
+                (None, Some(source)) if left > 0 => {
+                    let len = chunk_len(left);
+                    let fits = u64::try_from(len).is_ok_and(|weight| piece.fits(weight)) && piece.room().len() >= len;
+                    if fits {
+                        match source.read(piece.room().get_mut(..len).unwrap_or_default()) {
+                            Ok(()) => {
+                                piece.chunk(self.position, len);
+                                self.position += u64::try_from(len).unwrap_or_default();
+                                source.mark(&file, &mut self.marks);
+                            }
+                            Err(failed) => self.failing = Some(failed),
+                        }
+                    }
+                    fits
+                }
+                _ if piece.fits(END_WEIGHT) => {
+                    self.end_file(files, &file, piece, failures);
+                    true
+                }
+                _ => false,
+            };
+            if !fits {
+                return;
+            }
+        }
+    }
+
+    fn open(&mut self, files: &Files, file: &File<'_>) -> Result<(), Failed> {
+        if files.roots.is_blocked(file.index) {
+            return Err(Failed { status: FileStatus::Unreadable, text: String::new() });
+        }
+        let (path, follow) = files.roots.path(&files.list, file.index);
+        let mut source = Source::open(&path, follow, file)?;
+        // Also from the middle, when the receiver has the beginning.
+        source.pass(file, self.position - file.start, &mut self.marks, &AtomicBool::new(false))?;
+        self.source = Some(source);
+        Ok(())
+    }
+
+    fn end_file(&mut self, files: &Files, file: &File<'_>, piece: &mut Bulk, failures: &mut Vec<UploadReport>) {
+        let finished = match (self.failing.take(), self.source.take()) {
+            (Some(failed), _) => Err(failed),
+            (None, Some(mut source)) => source.finish(file),
+            // Every file is opened, or fails.
+            (None, None) => Err(Failed { status: FileStatus::Unreadable, text: String::new() }),
+        };
+        let (status, digest) = match finished {
+            Ok(digest) => {
+                self.sent.push_back(Sent { next: file.next(), index: file.index, digest });
+                (FileStatus::Whole, digest)
+            }
+            Err(Failed { status, text }) => {
+                // What stands for something that was left out is reported already.
+                if !files.roots.is_blocked(file.index) && self.failed.insert(file.index) {
+                    let path = files.roots.path(&files.list, file.index).0;
+                    failures.push(UploadReport::FileFailed { path, offered: files.list.path(file.index), text });
+                }
+                (status, super::NO_DIGEST)
+            }
+        };
+        piece.file_end(self.position, status, digest, file.next());
+        self.position = file.next();
+    }
+}

@@ -1,0 +1,207 @@
+//! Standard input, line by line, for the plain and the JSON frontend.
+//!
+//! Invariant: a line goes to the session exactly as it was given, or it is reported and does not go at all; and what is held
+//! in memory is bounded by [`LINE`], whatever comes in.
+
+use super::{Input, InputSender, SafeText};
+use crate::command::CommandError;
+use crate::error_text::io_error_text;
+use std::io::{self, BufRead};
+use std::str::Utf8Error;
+use thiserror::Error;
+
+/// The longest line that is held, in bytes: far more than can be sent, so that the session can name the size of a line
+/// that is only somewhat too long.
+pub const LINE: usize = 1 << 20;
+
+/// Why a line of the input did not go to the session. Caused by the input.
+#[derive(Debug, Error)]
+enum LineError {
+    #[error(transparent)]
+    TooLong(#[from] CommandError),
+    #[error("line {number} of the input is not valid UTF-8 (byte {}) and was not sent", source.valid_up_to().saturating_add(1))]
+    NotUtf8 { number: u64, source: Utf8Error },
+    #[error("could not read the input after line {number}: {}\nit counts as ended", io_error_text(source))]
+    Unreadable { number: u64, source: io::Error },
+}
+
+impl LineError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong(error) => error.code(),
+            Self::NotUtf8 { .. } => "not-utf8",
+            Self::Unreadable { .. } => "input-failed",
+        }
+    }
+}
+
+/// Hands the lines of `input` to the session, waiting while backpressure is on, then [`Input::Ended`]. The end of a line
+/// is LF or CRLF and may be missing from the last. Returns early when the session has ended.
+///
+/// A line that cannot be sent goes as [`Input::Rejected`], and the next one is read.
+pub fn read_lines(mut input: impl BufRead, input_sender: &InputSender) {
+    let rejected =
+        |error: LineError| Input::Rejected { code: error.code(), text: SafeText::with_hint(&error.to_string()) };
+    for number in 1.. {
+        let line = match next_line(&mut input, number) {
+            Ok(Some(line)) => Input::Line(line),
+            Ok(None) => break,
+            Err(error) => {
+                let ends = matches!(error, LineError::Unreadable { .. });
+                if !input_sender.send(rejected(error)) {
+                    return;
+                }
+                if ends {
+                    break;
+                }
+                continue;
+            }
+        };
+        if !input_sender.send(line) {
+            return;
+        }
+    }
+    // All lines before it were sent, so it does not wait for backpressure.
+    input_sender.send_now(Input::Ended);
+}
+
+/// The next line without its end; none at the end of the input.
+fn next_line(input: &mut impl BufRead, number: u64) -> Result<Option<String>, LineError> {
+    let mut line = Vec::new();
+    let mut size: u64 = 0;
+    let unreadable = |source| LineError::Unreadable { number: number - 1, source };
+    let ended = loop {
+        let bytes = match input.fill_buf() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        if bytes.is_empty() {
+            break false;
+        }
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let (piece, used) = match end {
+            Some(end) => (bytes.get(..end).unwrap_or_default(), end + 1),
+            None => (bytes, bytes.len()),
+        };
+        let room = LINE.saturating_sub(line.len());
+        line.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        size = size.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        input.consume(used);
+        if end.is_some() {
+            break true;
+        }
+    };
+    if size > u64::try_from(LINE).unwrap_or(u64::MAX) {
+        return Err(CommandError::LineTooLong { bytes: size }.into());
+    }
+    if !ended && line.is_empty() {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    let line = String::from_utf8(line).map_err(|error| LineError::NotUtf8 { number, source: error.utf8_error() })?;
+    Ok(Some(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::InputBackpressure;
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::{BufReader, Cursor, Read};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    /// What came out: the lines, and the codes and texts of what was rejected.
+    fn read(input: impl BufRead) -> (Vec<Input>, Vec<(&'static str, String)>) {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&taken);
+        let input_sender = InputSender::new(Arc::new(InputBackpressure::default()), move |input| {
+            sink.lock().unwrap().push(input);
+            true
+        });
+        read_lines(input, &input_sender);
+        let mut rejected = Vec::new();
+        let mut lines = taken.lock().unwrap().clone();
+        lines.retain(|input| match input {
+            Input::Rejected { code, text } => {
+                rejected.push((*code, text.to_string()));
+                false
+            }
+            _ => true,
+        });
+        (lines, rejected)
+    }
+
+    fn lines(expected: &[&str]) -> Vec<Input> {
+        expected.iter().map(|line| Input::Line((*line).to_owned())).chain([Input::Ended]).collect()
+    }
+
+    #[test]
+    fn lines_go_as_they_are() {
+        let (taken, reports) = read(Cursor::new("a\r\n\n b\t\0\u{1b}[1m \nc\rd\nlast"));
+        assert_eq!(taken, lines(&["a", "", " b\t\0\u{1b}[1m ", "c\rd", "last"]));
+        assert!(reports.is_empty());
+    }
+
+    #[test]
+    fn no_input_is_only_an_end() {
+        assert_eq!(read(Cursor::new("")).0, lines(&[]));
+        assert_eq!(read(Cursor::new("a\n")).0, lines(&["a"]));
+    }
+
+    #[test]
+    fn broken_utf8_is_reported_and_never_sent() {
+        let (taken, reports) = read(Cursor::new(b"a\nb\xffc\nd\xc3\n\xc3\xa4\n"));
+        assert_eq!(taken, lines(&["a", "ä"]));
+        assert_eq!(reports.iter().map(|(code, _)| *code).collect::<Vec<_>>(), ["not-utf8", "not-utf8"]);
+        assert!(reports[0].1.contains("line 2") && reports[0].1.contains("byte 2"), "{}", reports[0].1);
+    }
+
+    #[test]
+    fn a_line_at_the_bound_goes_and_one_above_is_reported_with_its_size() {
+        let fits = "x".repeat(LINE);
+        let (taken, reports) = read(Cursor::new(format!("{fits}\n{fits}y\nnext\n{fits}{fits}{fits}")));
+        assert_eq!(taken, lines(&[&fits, "next"]));
+        assert_eq!(reports.iter().map(|(code, _)| *code).collect::<Vec<_>>(), ["line-too-long", "line-too-long"]);
+        assert!(reports[0].1.contains(&(LINE + 1).to_string()), "{}", reports[0].1);
+        assert!(reports[1].1.contains(&(LINE * 3).to_string()), "{}", reports[1].1);
+    }
+
+    #[test]
+    fn a_failing_input_is_reported_and_ends() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("unplugged"))
+            }
+        }
+        let (taken, reports) = read(BufReader::new(Cursor::new("a\nb").chain(Broken)));
+        assert_eq!(taken, lines(&["a"]));
+        assert_eq!(reports[0].0, "input-failed");
+        assert!(reports[0].1.contains("unplugged"));
+    }
+
+    #[test]
+    fn reading_stops_when_the_session_is_gone() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&calls);
+        let input_sender = InputSender::new(Arc::new(InputBackpressure::default()), move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            false
+        });
+        let mut input = Cursor::new("a\nb\nc\n");
+        read_lines(&mut input, &input_sender);
+        assert_eq!((calls.load(Ordering::Relaxed), input.position()), (1, 2));
+    }
+
+    proptest! {
+        #[test]
+        fn buffers_of_any_size_give_the_same_lines(text in "[a-c\r\n]{0,40}", size in 1usize..8) {
+            let whole = read(Cursor::new(text.clone())).0;
+            prop_assert_eq!(read(BufReader::with_capacity(size, Cursor::new(text))).0, whole);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The transfers that are open, and a row of the block for each.
+//!
+//! All state comes from notices.
+
+use super::format;
+use super::style::{Paint, Row, Style, cut};
+use super::{Direction, Notice, Question};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The rate is that of the last seconds: long enough to be calm, short enough to show a stall.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+/// No rate is told before that much time was measured.
+const MEASURED: Duration = Duration::from_millis(300);
+/// Measurements kept of one transfer: four a second over the window, and one to measure from.
+const SAMPLES: usize = 24;
+/// Columns of a name: at least and, where there is room, at most.
+const NAME: (usize, usize) = (8, 32);
+/// Cells of the bar itself. A wider one wraps when the terminal becomes narrower, which leaves rows of the block behind.
+const CELLS: usize = 10;
+
+/// Where a transfer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BarState {
+    /// This side's user has to answer.
+    Asks,
+    /// An answer of the peer or a rule is awaited.
+    Waits,
+    Runs,
+}
+
+#[derive(Debug)]
+struct OpenTransfer {
+    direction: Direction,
+    name: String,
+    state: BarState,
+    bytes: u64,
+    /// None for a stream.
+    total: Option<u64>,
+    files_done: u32,
+    files: u32,
+    is_folder: bool,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+/// All open transfers.
+#[derive(Debug, Default)]
+pub(super) struct ProgressBars {
+    open: BTreeMap<u32, OpenTransfer>,
+}
+
+impl ProgressBars {
+    /// Updates the state from a notice.
+    pub(super) fn notice(&mut self, notice: &Notice, now: Instant) {
+        match notice {
+            Notice::Offer { transfer, direction, name, more, files, folders, bytes, was, .. } => {
+                was.map(|was| self.open.remove(&was));
+                let mut name = name.safe().to_string();
+                if *more > 0 {
+                    name.push_str(&format!(" +{more}"));
+                }
+                let opened = OpenTransfer {
+                    direction: *direction,
+                    name,
+                    state: BarState::Waits,
+                    bytes: 0,
+                    total: *bytes,
+                    files_done: 0,
+                    files: *files,
+                    is_folder: *files != 1 || *folders > 0,
+                    samples: VecDeque::new(),
+                };
+                self.open.insert(*transfer, opened);
+            }
+            Notice::Question { question: Question::Accept { transfer, .. }, .. } => {
+                self.change(*transfer, |open| open.state = BarState::Asks)
+            }
+            Notice::Accepted { transfer } => self.change(*transfer, |open| open.state = BarState::Runs),
+            Notice::Progress { transfer, bytes, total, files } => {
+                self.change(*transfer, |open| open.progress(*bytes, *total, *files, now));
+            }
+            Notice::Done { transfer, .. }
+            | Notice::Declined { transfer, .. }
+            | Notice::Cancelled { transfer, .. }
+            | Notice::Failed { transfer, path: None, .. } => drop(self.open.remove(transfer)),
+            Notice::Lost { .. } | Notice::Reconnected { .. } => {
+                self.open.values_mut().for_each(|open| open.samples.clear());
+            }
+            Notice::Bye { .. } => self.open.clear(),
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, transfer: u32, change: impl FnOnce(&mut OpenTransfer)) {
+        if let Some(open) = self.open.get_mut(&transfer) {
+            change(open);
+        }
+    }
+
+    /// How many run or wait, except for offers that were not answered here.
+    pub(super) fn running(&self) -> usize {
+        self.open.values().filter(|open| open.state != BarState::Asks).count()
+    }
+
+    /// Whether any moves, so that the rows change with time alone.
+    pub(super) fn any_runs(&self) -> bool {
+        self.open.values().any(|open| open.state == BarState::Runs)
+    }
+
+    /// The offers that this side's user has to answer.
+    pub(super) fn asking(&self) -> Vec<u32> {
+        self.open.iter().filter(|(_, open)| open.state == BarState::Asks).map(|(&id, _)| id).collect()
+    }
+
+    /// All ids.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        self.open.keys().copied().collect()
+    }
+
+    /// Rows of what moves alone.
+    pub(super) fn moving_rows(&self, style: Style, limit: usize, most: usize, now: Instant) -> Vec<Row> {
+        if self.any_runs() { self.rows(style, limit, most, now) } else { Vec::new() }
+    }
+
+    /// At most `most` rows of at most `limit` columns; when there are more transfers, the last row sums the rest up.
+    pub(super) fn rows(&self, style: Style, limit: usize, most: usize, now: Instant) -> Vec<Row> {
+        // What has to be answered stands in the chat already; what moves comes first.
+        let mut order: Vec<_> = self.open.iter().collect();
+        order.sort_by_key(|(id, open)| (open.state != BarState::Runs, **id));
+        let alone = if order.len() > most { most.saturating_sub(1) } else { most };
+        let mut rows: Vec<Row> = order.iter().take(alone).map(|(id, open)| open.row(**id, style, limit, now)).collect();
+        let rest: Vec<_> = order.iter().skip(alone).map(|(_, open)| *open).collect();
+        if !rest.is_empty() && most > 0 {
+            let bytes = rest.iter().map(|open| open.bytes).fold(0, u64::saturating_add);
+            let total = rest.iter().map(|open| open.total.unwrap_or(open.bytes)).fold(0, u64::saturating_add);
+            let more = if alone > 0 { "more transfers" } else { "transfers" };
+            let percent = format::percent(bytes, total);
+            let mut row = Row::default();
+            row.push(
+                style,
+                Paint::Dim,
+                &format!("   {} {more}  {percent}%  {}", rest.len(), part_of(bytes, total)),
+                limit,
+            );
+            rows.push(row);
+        }
+        rows
+    }
+}
+
+impl OpenTransfer {
+    fn progress(&mut self, bytes: u64, total: Option<u64>, files: u32, now: Instant) {
+        self.state = BarState::Runs;
+        self.bytes = bytes;
+        self.total = total;
+        self.files_done = files;
+        self.samples.push_back((now, bytes));
+        self.forget_old(now);
+    }
+
+    /// Keeps one sample from before the window, to measure from.
+    fn forget_old(&mut self, now: Instant) {
+        let is_old = |sample: Option<&(Instant, u64)>| sample.is_some_and(|(at, _)| *at + RATE_WINDOW < now);
+        while self.samples.len() > SAMPLES || is_old(self.samples.get(1)) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Bytes a second; None before there is anything to measure.
+    fn rate(&self, now: Instant) -> Option<u64> {
+        let at_window = self.samples.iter().rev().find(|(at, _)| *at + RATE_WINDOW <= now);
+        let (from, span) = match (at_window, self.samples.front()) {
+            (Some((_, bytes)), _) => (*bytes, RATE_WINDOW),
+            (None, Some((at, bytes))) => (*bytes, now.saturating_duration_since(*at)),
+            (None, None) => return None,
+        };
+        if span < MEASURED {
+            return None;
+        }
+        let moved = u128::from(self.bytes.saturating_sub(from));
+        u64::try_from(moved * 1000 / span.as_millis().max(1)).ok()
+    }
+
+    fn row(&self, id: u32, style: Style, limit: usize, now: Instant) -> Row {
+        let (arrow, paint) = match self.direction {
+            Direction::In => ("↓", Paint::Peer(0)),
+            Direction::Out => ("↑", Paint::Own),
+        };
+        let id = format!(" {id} ");
+        let room = limit.saturating_sub(id.len() + 3);
+        let figures = self.figures(room.saturating_sub(NAME.0), now);
+        let name = cut(&self.name, room.saturating_sub(figures.chars().count()).min(NAME.1));
+        let mut row = Row::default();
+        row.push(style, paint, arrow, limit);
+        row.push(style, Paint::Plain, &id, limit);
+        row.push(style, Paint::Bold, &name, limit);
+        row.push(style, Paint::Plain, "  ", limit);
+        row.push(style, Paint::Plain, &figures, limit);
+        row
+    }
+
+    /// The numbers, the more important ones first when `room` is small.
+    fn figures(&self, room: usize, now: Instant) -> String {
+        let size = self.total.map_or_else(|| "stream".to_owned(), format::size);
+        match self.state {
+            BarState::Asks => return format!("{size} offered"),
+            BarState::Waits => return format!("{size} waiting"),
+            BarState::Runs => {}
+        }
+        let rate = self.rate(now);
+        // Each with its rank of importance, in the order in which they stand.
+        let mut parts = Vec::new();
+        match self.total {
+            Some(total) => {
+                parts.push((0, format!("{:>3}%", format::percent(self.bytes, total))));
+                parts.push((3, part_of(self.bytes, total)));
+            }
+            None => parts.push((0, format::size(self.bytes))),
+        }
+        match rate {
+            Some(0) => parts.push((1, "stalled".into())),
+            Some(rate) => parts.push((1, format!("{}/s", format::size(rate)))),
+            None => {}
+        }
+        let left = self.total.map(|total| total.saturating_sub(self.bytes));
+        let time = rate.zip(left).and_then(|(rate, left)| left.checked_div(rate));
+        parts.extend(time.map(|time| (2, format!("{} left", clock(time)))));
+        if self.is_folder {
+            parts.push((4, format!("{}/{} files", self.files_done, self.files)));
+        }
+        let length = |parts: &[(i32, String)]| parts.iter().map(|(_, part)| part.chars().count() + 1).sum::<usize>();
+        while parts.len() > 1 && length(&parts) > room + 1 {
+            let worst = parts.iter().map(|(rank, _)| *rank).max();
+            parts.retain(|(rank, _)| Some(*rank) != worst);
+        }
+        // The bar takes what is left, so that it is as long as the terminal allows.
+        let cells = (room + 1).saturating_sub(length(&parts) + 3).min(CELLS);
+        if let Some(total) = self.total.filter(|_| cells >= CELLS) {
+            let filled = usize::from(format::percent(self.bytes, total)) * cells / 100;
+            parts.insert(0, (5, format!("[{}{}]", "#".repeat(filled), "-".repeat(cells - filled))));
+        }
+        let texts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
+        texts.join(" ")
+    }
+}
+
+/// `3.0 of 10.0 MiB`; the unit twice only where the two differ.
+fn part_of(bytes: u64, total: u64) -> String {
+    let (part, whole) = (format::size(bytes), format::size(total));
+    match (part.split_once(' '), whole.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {whole}"),
+        _ => format!("{part} of {whole}"),
+    }
+}
+
+/// Seconds as a clock: `0:07`, `12:30`, `3:00:00`.
+fn clock(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 99 {
+        ">99 h".into()
+    } else if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::PeerText;
+
+    const PLAIN: Style = Style { colour: false };
+
+    fn offer(transfer: u32, direction: Direction, name: &str, files: u32, bytes: u64) -> Notice {
+        Notice::Offer {
+            transfer,
+            direction,
+            name: PeerText::new(name),
+            more: 0,
+            files,
+            folders: 0,
+            bytes: Some(bytes),
+            clashes: None,
+            free: None,
+            was: None,
+        }
+    }
+
+    fn moving(at: Instant) -> ProgressBars {
+        let mut transfers = ProgressBars::default();
+        transfers.notice(&offer(3, Direction::In, "photos", 240, 10 << 20), at);
+        for second in 0..4 {
+            let notice = Notice::Progress { transfer: 3, bytes: second << 20, total: Some(10 << 20), files: 12 };
+            transfers.notice(&notice, at + Duration::from_secs(second));
+        }
+        transfers
+    }
+
+    fn texts(transfers: &ProgressBars, limit: usize, most: usize, now: Instant) -> Vec<String> {
+        transfers.rows(PLAIN, limit, most, now).iter().map(|row| row.text().into()).collect()
+    }
+
+    #[test]
+    fn a_bar_shows_direction_name_and_numbers() {
+        let start = Instant::now();
+        let rows = texts(&moving(start), 79, 4, start + Duration::from_secs(3));
+        assert_eq!(rows, ["↓ 3 photos   30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files"]);
+    }
+
+    #[test]
+    fn a_narrow_bar_drops_what_matters_least() {
+        let start = Instant::now();
+        let now = start + Duration::from_secs(3);
+        let transfers = moving(start);
+        assert_eq!(texts(&transfers, 39, 4, now), ["↓ 3 photos   30% 1.0 MiB/s 0:07 left"]);
+        let wide = "↓ 3 photos  [###-------]  30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files";
+        assert_eq!(texts(&transfers, 199, 4, now), [wide]);
+        for limit in 1..130 {
+            let rows = transfers.rows(PLAIN, limit, 4, now);
+            assert!(rows.iter().all(|row| row.width().most <= limit), "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_that_stands_still_is_said_to_be_stalled() {
+        let start = Instant::now();
+        let rows = texts(&moving(start), 79, 4, start + Duration::from_secs(60));
+        assert!(rows[0].contains("stalled"), "{rows:?}");
+    }
+
+    #[test]
+    fn more_transfers_than_rows_are_summed_up() {
+        let now = Instant::now();
+        let mut transfers = ProgressBars::default();
+        for id in 1..=5 {
+            transfers.notice(&offer(id, Direction::Out, "x", 1, 100), now);
+            transfers.notice(&Notice::Progress { transfer: id, bytes: 50, total: Some(100), files: 0 }, now);
+        }
+        let rows = texts(&transfers, 79, 2, now);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1], "   4 more transfers  50%  200 of 400 B");
+    }
+
+    #[test]
+    fn ends_of_all_kinds_remove_the_bar_but_a_single_failed_file_does_not() {
+        let now = Instant::now();
+        let mut transfers = moving(now);
+        let failed = |path: Option<&str>| Notice::Failed {
+            transfer: 3,
+            path: path.map(PeerText::new),
+            reason: "gone".into(),
+            part: None,
+        };
+        transfers.notice(&failed(Some("a.jpg")), now);
+        assert_eq!(transfers.running(), 1);
+        transfers.notice(&failed(None), now);
+        assert_eq!(transfers.running(), 0);
+    }
+
+    #[test]
+    fn only_what_asks_here_is_to_be_answered() {
+        let now = Instant::now();
+        let mut transfers = ProgressBars::default();
+        transfers.notice(&offer(1, Direction::In, "a", 1, 1), now);
+        let question = Question::Accept { transfer: 1, name: PeerText::new("a"), dest: None, again: false };
+        transfers.notice(&Notice::Question { id: 1, question }, now);
+        transfers.notice(&offer(2, Direction::Out, "b", 1, 1), now);
+        assert_eq!(transfers.asking(), [1]);
+        assert_eq!(transfers.running(), 1);
+    }
+}

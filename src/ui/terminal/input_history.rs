@@ -1,0 +1,246 @@
+//! Lines sent before, for Up, Down and Ctrl-R; on disk only when a file is given.
+//!
+//! Invariant: going through the history and back never loses the draft, the line that was being typed.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Lines that are kept.
+const LINES: usize = 1000;
+/// Bytes of a history file that are read; the file is rewritten shorter long before it gets there.
+const FILE_BYTES: u64 = 64 << 20;
+
+#[derive(Debug, Default)]
+pub(super) struct InputHistory {
+    /// Oldest first.
+    lines: VecDeque<String>,
+    /// How far back from the newest the walk is; 0 is the draft.
+    back: usize,
+    draft: String,
+    file: Option<PathBuf>,
+}
+
+/// A search backwards for a piece of text.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    pub(super) wanted: String,
+    /// The line that matches, counted from the newest.
+    back: usize,
+    /// The line before the search began.
+    pub(super) draft: String,
+}
+
+impl InputHistory {
+    /// With the lines of a file, which is made (0600) when it is missing.
+    ///
+    /// # Errors
+    /// When the file cannot be made, read or written.
+    pub(super) fn open(file: &Path) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        open_private(file)?.take(FILE_BYTES).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut history = Self { file: Some(file.into()), ..Self::default() };
+        let mut read = 0;
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            history.keep(&unescaped(line));
+            read += 1;
+        }
+        if read > 2 * LINES {
+            history.shorten(file)?;
+        }
+        Ok(history)
+    }
+
+    /// Adds a line that was sent.
+    ///
+    /// # Errors
+    /// When it cannot be written to the file; it is kept in memory all the same.
+    pub(super) fn add(&mut self, line: &str) -> io::Result<()> {
+        self.back = 0;
+        self.draft.clear();
+        if self.lines.back().is_some_and(|last| last == line) {
+            return Ok(());
+        }
+        self.keep(line);
+        match &self.file {
+            Some(file) => open_private(file)?.write_all(format!("{}\n", escaped(line)).as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// One line back from `current`; None when there is none older.
+    pub(super) fn older(&mut self, current: &str) -> Option<&str> {
+        if self.back == 0 {
+            current.clone_into(&mut self.draft);
+        }
+        if self.back >= self.lines.len() {
+            return None;
+        }
+        self.back += 1;
+        self.at(self.back)
+    }
+
+    /// One line on, in the end the draft; None when already there.
+    pub(super) fn newer(&mut self) -> Option<&str> {
+        self.back = self.back.checked_sub(1)?;
+        if self.back == 0 { Some(&self.draft) } else { self.at(self.back) }
+    }
+
+    /// The newest line that holds what `search` wants, at or before where it is; `further` goes past that.
+    pub(super) fn find(&self, search: &mut Search, further: bool) -> Option<&str> {
+        let first = if further { search.back + 1 } else { search.back.max(1) };
+        let found =
+            (first..=self.lines.len()).find(|&back| self.at(back).is_some_and(|l| l.contains(&search.wanted)))?;
+        search.back = found;
+        self.at(found)
+    }
+
+    fn at(&self, back: usize) -> Option<&str> {
+        self.lines.get(self.lines.len().checked_sub(back)?).map(String::as_str)
+    }
+
+    fn keep(&mut self, line: &str) {
+        if self.lines.len() == LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line.into());
+    }
+
+    /// Writes the kept lines alone, through a file beside it, so that a crash leaves one or the other.
+    fn shorten(&self, file: &Path) -> io::Result<()> {
+        let beside = file.with_extension(format!("{}.new", std::process::id()));
+        let mut text = String::new();
+        for line in &self.lines {
+            text.push_str(&escaped(line));
+            text.push('\n');
+        }
+        open_private(&beside)?.write_all(text.as_bytes())?;
+        fs::rename(&beside, file)
+    }
+}
+
+impl Search {
+    /// From the newest line on; `draft` is what stands in the editor.
+    pub(super) fn from(draft: &str) -> Self {
+        Self { wanted: String::new(), back: 0, draft: draft.into() }
+    }
+
+    /// Starts again from the newest, after the wanted text changed.
+    pub(super) fn rewind(&mut self) {
+        self.back = 0;
+    }
+}
+
+fn open_private(file: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        options.mode(0o600);
+        let opened = options.open(file)?;
+        if opened.metadata()?.permissions().mode() & 0o077 != 0 {
+            opened.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(opened)
+    }
+    #[cfg(not(unix))]
+    options.open(file)
+}
+
+/// A message on one line of the file.
+fn escaped(line: &str) -> String {
+    line.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+fn unescaped(line: &str) -> String {
+    let mut text = String::new();
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some('n') => text.push('\n'),
+                Some(other) => text.push(other),
+                None => {}
+            },
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(lines: &[&str]) -> InputHistory {
+        let mut history = InputHistory::default();
+        for line in lines {
+            history.add(line).unwrap();
+        }
+        history
+    }
+
+    #[test]
+    fn going_back_and_on_again_keeps_the_draft() {
+        let mut history = with(&["one", "two"]);
+        assert_eq!(history.older("half typ"), Some("two"));
+        assert_eq!(history.older("two"), Some("one"));
+        assert_eq!(history.older("one"), None);
+        assert_eq!(history.newer(), Some("two"));
+        assert_eq!(history.newer(), Some("half typ"));
+        assert_eq!(history.newer(), None);
+    }
+
+    #[test]
+    fn the_same_line_twice_is_kept_once_and_old_ones_go() {
+        let mut history = with(&["same", "same"]);
+        assert_eq!(history.lines.len(), 1);
+        for number in 0..2 * LINES {
+            history.add(&number.to_string()).unwrap();
+        }
+        assert_eq!(history.lines.len(), LINES);
+    }
+
+    #[test]
+    fn a_search_goes_further_back_each_time() {
+        let history = with(&["/send a", "hello", "/send b", "world"]);
+        let mut search = Search::from("");
+        search.wanted = "send".into();
+        assert_eq!(history.find(&mut search, false), Some("/send b"));
+        assert_eq!(history.find(&mut search, true), Some("/send a"));
+        assert_eq!(history.find(&mut search, true), None);
+        search.wanted = "wor".into();
+        search.rewind();
+        assert_eq!(history.find(&mut search, false), Some("world"));
+    }
+
+    #[test]
+    fn the_file_keeps_messages_of_many_lines_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history");
+        fs::write(&file, "older\n").unwrap();
+        let mut history = InputHistory::open(&file).unwrap();
+        history.add("two\nlines \\n and a backslash").unwrap();
+        let mut again = InputHistory::open(&file).unwrap();
+        assert_eq!(again.older(""), Some("two\nlines \\n and a backslash"));
+        assert_eq!(again.older(""), Some("older"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_long_file_is_rewritten_shorter() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history");
+        let long: String = (0..3 * LINES).map(|number| format!("{number}\n")).collect();
+        fs::write(&file, long).unwrap();
+        InputHistory::open(&file).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), LINES);
+    }
+}

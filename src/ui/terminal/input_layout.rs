@@ -1,0 +1,161 @@
+//! From the text being typed to rows of the block.
+
+use crate::ui::SafeText;
+use crate::ui::style::{Paint, Row, Style, Width};
+use std::borrow::Cow;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Before the first row of the input.
+const PROMPT: &str = "> ";
+/// Before its other rows.
+const MORE: &str = "  ";
+/// Before the first visible row when rows above it are hidden.
+const HIDDEN: &str = "^ ";
+/// A tab in the input.
+const TAB: &str = "    ";
+
+/// The rows of the input, with the place of the cursor.
+#[derive(Debug, Default)]
+pub(super) struct InputRows {
+    pub(super) rows: Vec<Row>,
+    pub(super) cursor_row: usize,
+    pub(super) cursor_byte: usize,
+    pub(super) cursor_column: usize,
+}
+
+/// Lays `text` out in rows of at most `limit` columns, at most `most_rows` of them, those around the cursor.
+pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> InputRows {
+    let mut rows = RowBuilder { input: InputRows::default(), row: Row::default(), style, limit };
+    rows.row.push(style, Paint::Bold, PROMPT, limit);
+    let mut at = 0;
+    for cluster in text.graphemes(true) {
+        let shown = shown(cluster);
+        // One column stays free for the cursor, which must not stand past a row's end: terminals differ over where that is.
+        if cluster != "\n" && rows.row.width().most + Width::of(&shown).most + 1 > limit {
+            rows.next();
+        }
+        if at == cursor {
+            rows.mark();
+        }
+        at += cluster.len();
+        if cluster == "\n" {
+            rows.row.push(style, Paint::Plain, " ", limit);
+            rows.next();
+        } else {
+            rows.row.push(style, Paint::Plain, &shown, limit);
+        }
+    }
+    if at <= cursor {
+        rows.mark();
+    }
+    rows.row.push(style, Paint::Plain, " ", limit);
+    rows.input.rows.push(rows.row);
+    window(rows.input, style, limit, most_rows.max(1))
+}
+
+struct RowBuilder {
+    input: InputRows,
+    row: Row,
+    style: Style,
+    limit: usize,
+}
+
+impl RowBuilder {
+    fn next(&mut self) {
+        self.input.rows.push(std::mem::take(&mut self.row));
+        self.row.push(self.style, Paint::Plain, MORE, self.limit);
+    }
+
+    fn mark(&mut self) {
+        self.input.cursor_row = self.input.rows.len();
+        self.input.cursor_byte = self.row.text().len();
+        self.input.cursor_column = self.row.width().least;
+    }
+}
+
+/// What stands on the screen for a cluster: one's own paste may hold what moves a cursor, too.
+fn shown(cluster: &str) -> Cow<'_, str> {
+    match cluster {
+        "\n" => Cow::Borrowed(""),
+        "\t" => Cow::Borrowed(TAB),
+        _ if cluster.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Cow::Borrowed(cluster),
+        _ => Cow::Owned(SafeText::clean(cluster).as_str().into()),
+    }
+}
+
+/// Only the rows around the cursor.
+fn window(mut input: InputRows, style: Style, limit: usize, most_rows: usize) -> InputRows {
+    let first = (input.cursor_row + 1).saturating_sub(most_rows);
+    input.rows.drain(..first.min(input.rows.len()));
+    input.rows.truncate(most_rows);
+    input.cursor_row -= first;
+    if first > 0
+        && let Some(row) = input.rows.first_mut()
+        && let Some(rest) = row.text().strip_prefix(MORE).map(String::from)
+    {
+        let mut marked = Row::default();
+        marked.push(style, Paint::Dim, HIDDEN, limit);
+        if input.cursor_row == 0 {
+            input.cursor_byte = input.cursor_byte + marked.text().len() - MORE.len();
+        }
+        marked.push(style, Paint::Plain, &rest, limit);
+        *row = marked;
+    }
+    input
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Style = Style { colour: false };
+
+    fn texts(input: &InputRows) -> Vec<&str> {
+        input.rows.iter().map(Row::text).collect()
+    }
+
+    #[test]
+    fn a_long_line_goes_on_in_the_next_row_with_room_for_the_cursor() {
+        let input = lay_out("abcdefghij", 10, PLAIN, 9, 5);
+        assert_eq!(texts(&input), ["> abcdef", "  ghij "]);
+        assert_eq!((input.cursor_row, input.cursor_byte, input.cursor_column), (1, 6, 6));
+    }
+
+    #[test]
+    fn a_full_row_keeps_the_cursor_inside() {
+        let input = lay_out("abcdef", 6, PLAIN, 9, 5);
+        assert_eq!(texts(&input), ["> abcdef "]);
+        assert_eq!((input.cursor_row, input.cursor_byte), (0, 8));
+        let input = lay_out("abcdefg", 6, PLAIN, 9, 5);
+        assert_eq!((input.cursor_row, input.cursor_byte), (1, 2));
+    }
+
+    #[test]
+    fn no_row_is_wider_than_the_limit_and_no_cluster_is_split_or_lost() {
+        let text = "日本語 👍🏽👩‍👩‍👧 e\u{301}e\u{301} tab\there\nnext line of text";
+        for limit in 10..40 {
+            let input = lay_out(text, text.len(), PLAIN, limit, 100);
+            assert!(input.rows.iter().all(|row| row.width().most <= limit), "{limit}");
+            let whole: String = input.rows.iter().map(|row| row.text().get(2..).unwrap()).collect();
+            for cluster in ["日", "👍🏽", "👩‍👩‍👧", "e\u{301}"] {
+                assert!(whole.contains(cluster), "{limit} {cluster}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_tall_text_the_rows_around_the_cursor_show() {
+        let text = "1\n2\n3\n4\n5\n6";
+        let input = lay_out(text, 6, PLAIN, 20, 3);
+        assert_eq!(texts(&input), ["^ 2 ", "  3 ", "  4 "]);
+        assert_eq!((input.cursor_row, input.cursor_byte), (2, 2));
+        let input = lay_out(text, 0, PLAIN, 20, 3);
+        assert_eq!(texts(&input), ["> 1 ", "  2 ", "  3 "]);
+    }
+
+    #[test]
+    fn own_pastes_cannot_move_the_cursor() {
+        let input = lay_out("a\u{1b}[2Jb", 6, PLAIN, 20, 3);
+        assert!(!input.rows[0].text().contains('\u{1b}'));
+    }
+}

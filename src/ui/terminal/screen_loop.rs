@@ -1,0 +1,181 @@
+//! The screen thread: takes keys and notices from the queue, lets the view handle them, paints one frame.
+
+use super::keys::TerminalEvent;
+use super::screen::{Screen, Size};
+use super::screen_queue::{ScreenQueue, WakeTimes};
+use super::tty;
+use super::view::{Ended, Now, View};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Chat is printed at most this often.
+const CHAT_GAP: Duration = Duration::from_millis(16);
+/// Bars are painted at most this often for progress alone.
+const PROGRESS_GAP: Duration = Duration::from_millis(100);
+/// How long a new size has to last before anything is painted: tmux reports sizes up to 250 ms late, and a frame for
+/// another size than the terminal's has lost lines at 120 ms.
+const RESIZE_QUIET: Duration = Duration::from_millis(300);
+/// How long painting waits at most while the size keeps changing.
+const RESIZE_LIMIT: Duration = Duration::from_secs(3);
+/// How long the return from Ctrl-Z waits for SIGCONT: where no shell controls jobs, the stop is ignored.
+const STOP_IGNORED: Duration = Duration::from_millis(200);
+/// Notices a frame, so that keys are handled in between.
+const NOTICES_A_FRAME: usize = 256;
+/// Bytes of chat a frame, for the same reason.
+const CHAT_A_FRAME: usize = 64 * 1024;
+
+/// Why nothing is painted for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// The size changes: until it was quiet for long enough, or for too long not.
+    Resizing { until: Instant, limit: Instant },
+    /// Stopped by Ctrl-Z, until the process goes on.
+    Stopped { until: Instant },
+}
+
+/// The state of the screen thread.
+pub(super) struct ScreenLoop {
+    queue: Arc<ScreenQueue>,
+    view: View,
+    screen: Screen,
+    painted: Instant,
+    pause: Option<Pause>,
+    /// Numbers of the notices that the next frame shows.
+    unreported: Vec<u64>,
+}
+
+impl ScreenLoop {
+    pub(super) fn new(queue: Arc<ScreenQueue>, view: View) -> Self {
+        let size = tty::size().unwrap_or(Size { columns: 80, rows: 24 });
+        let screen = Screen::new(size, tty::reflows());
+        Self { queue, view, screen, painted: Instant::now(), pause: None, unreported: Vec::new() }
+    }
+
+    pub(super) fn run(&mut self, shown_up_to: impl Fn(u64)) -> io::Result<Ended> {
+        self.paint(&shown_up_to)?;
+        loop {
+            self.queue.wait(self.wake_times());
+            let now = read_clocks();
+            self.end_pause(now.at)?;
+            for event in self.queue.take_events() {
+                self.event(event, now)?;
+            }
+            self.view.tick(now);
+            self.notice_size(now.at);
+            if self.pause.is_none() {
+                self.take_notices(now);
+                self.paint(&shown_up_to)?;
+                if self.queue.is_done() {
+                    self.view.session_ended();
+                }
+                if let Some(ended) = self.view.ended() {
+                    return Ok(ended);
+                }
+            }
+        }
+    }
+
+    /// What is worth waking for.
+    fn wake_times(&self) -> WakeTimes {
+        match self.pause {
+            Some(Pause::Resizing { until, limit, .. }) => {
+                WakeTimes { wake_at: Some(until.min(limit)), ..Default::default() }
+            }
+            Some(Pause::Stopped { until }) => WakeTimes { wake_at: Some(until), ..Default::default() },
+            // The closed channel has no more news, and must not wake.
+            None if self.view.is_over() => WakeTimes::default(),
+            None => WakeTimes {
+                notices: Some(self.painted + CHAT_GAP),
+                progress: Some(self.painted + PROGRESS_GAP),
+                wake_at: self.view.wake_at(self.painted),
+            },
+        }
+    }
+
+    fn event(&mut self, event: TerminalEvent, now: Now) -> io::Result<()> {
+        match event {
+            TerminalEvent::Resized => self.rest(now.at),
+            TerminalEvent::Continued => {
+                tty::enter_again()?;
+                self.screen.forget();
+                self.pause = None;
+            }
+            event => {
+                self.view.event(event, now);
+                if self.view.take_suspend() {
+                    tty::restore();
+                    self.screen.forget();
+                    self.pause = Some(Pause::Stopped { until: Instant::now() + STOP_IGNORED });
+                    tty::stop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notices a size that no event has told of yet.
+    fn notice_size(&mut self, now: Instant) {
+        if tty::size().is_some_and(|size| size != self.screen.size()) && self.pause.is_none() {
+            self.rest(now);
+        }
+    }
+
+    /// Begins or lengthens the pause that a change of size asks for.
+    fn rest(&mut self, now: Instant) {
+        self.pause = match self.pause {
+            Some(Pause::Stopped { until }) => Some(Pause::Stopped { until }),
+            Some(Pause::Resizing { limit, .. }) => Some(Pause::Resizing { until: now + RESIZE_QUIET, limit }),
+            None => Some(Pause::Resizing { until: now + RESIZE_QUIET, limit: now + RESIZE_LIMIT }),
+        };
+    }
+
+    fn end_pause(&mut self, now: Instant) -> io::Result<()> {
+        match self.pause {
+            Some(Pause::Resizing { until, limit }) if now >= until.min(limit) => {
+                self.pause = None;
+                if let Some(size) = tty::size() {
+                    self.screen.resize(size);
+                }
+            }
+            Some(Pause::Stopped { until }) if now >= until => {
+                self.pause = None;
+                tty::enter_again()?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_notices(&mut self, now: Now) {
+        self.view.set_size(self.screen.size());
+        for _ in 0..NOTICES_A_FRAME {
+            if self.view.waiting() >= CHAT_A_FRAME {
+                break;
+            }
+            let Some(posted) = self.queue.take_notice() else { break };
+            self.view.notice(&posted.notice, now);
+            self.unreported.extend(posted.display_seq);
+        }
+        for notice in self.queue.take_progress().values() {
+            self.view.notice(notice, now);
+        }
+    }
+
+    fn paint(&mut self, shown_up_to: &impl Fn(u64)) -> io::Result<()> {
+        let above = self.view.take_above();
+        let block = self.view.block(self.screen.size(), read_clocks());
+        if self.screen.would_change(&above, &block) {
+            let mut frame = String::new();
+            self.screen.frame(&above, block, &mut frame);
+            tty::write(frame.as_bytes(), self.screen.extent().above)?;
+        }
+        self.painted = Instant::now();
+        self.unreported.drain(..).for_each(shown_up_to);
+        Ok(())
+    }
+}
+
+fn read_clocks() -> Now {
+    Now { at: Instant::now(), wall: chrono::Local::now().naive_local() }
+}

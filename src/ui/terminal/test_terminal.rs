@@ -1,0 +1,188 @@
+//! For tests: a view and a screen before an emulated terminal, with the clock in hand.
+
+use super::input_history::InputHistory;
+use super::keys::Key;
+use super::keys::TerminalEvent;
+use super::screen::{Screen, Size};
+use super::view::{Now, View, ViewOptions};
+use crate::ui::frontend::Verbosity;
+use crate::ui::style::Style;
+use crate::ui::{Direction, Input, InputBackpressure, InputSender, Notice, PeerText, Question, Trust};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Rows of scrollback that the emulated terminal keeps.
+const SCROLLBACK: usize = 20_000;
+
+pub(super) struct TestTerminal {
+    pub(super) view: View,
+    pub(super) screen: Screen,
+    pub(super) terminal: vt100::Parser,
+    pub(super) now: Now,
+    pub(super) backpressure: Arc<InputBackpressure>,
+    /// What went to the session.
+    given: Arc<Mutex<Vec<Input>>>,
+    /// Everything that was written to the terminal.
+    pub(super) bytes: String,
+    messages: u64,
+}
+
+impl TestTerminal {
+    pub(super) fn new(columns: u16, rows: u16) -> Self {
+        let given = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&given);
+        let backpressure = Arc::new(InputBackpressure::default());
+        let input_sender = InputSender::new(Arc::clone(&backpressure), move |input| {
+            sink.lock().unwrap().push(input);
+            true
+        });
+        let options = ViewOptions {
+            style: Style { colour: false },
+            own: "alice".into(),
+            verbosity: Verbosity::Normal,
+            home: None,
+            history: InputHistory::default(),
+        };
+        let wall = chrono::NaiveDate::from_ymd_opt(2026, 5, 5).unwrap().and_hms_opt(14, 5, 0).unwrap();
+        let mut screen = Self {
+            view: View::new(options, input_sender),
+            screen: Screen::new(Size { columns, rows }, true),
+            terminal: vt100::Parser::new(rows, columns, SCROLLBACK),
+            now: Now { at: Instant::now(), wall },
+            backpressure,
+            given,
+            bytes: String::new(),
+            messages: 0,
+        };
+        screen.frame();
+        screen
+    }
+
+    /// With a peer called bob.
+    pub(super) fn connected(columns: u16, rows: u16) -> Self {
+        let mut screen = Self::new(columns, rows);
+        screen.meets("ABCD-EFGH");
+        screen
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        self.view.set_size(self.screen.size());
+        self.view.notice(&notice, self.now);
+        self.frame();
+    }
+
+    /// An incoming offer that has to be answered: question `id`.
+    pub(super) fn asks(&mut self, id: u64, transfer: u32, name: &str) {
+        self.notice(offer(transfer, Direction::In, name));
+        let question = Question::Accept { transfer, name: PeerText::new(name), dest: None, again: false };
+        self.notice(Notice::Question { id, question });
+    }
+
+    /// Somebody called bob, by this fingerprint.
+    pub(super) fn meets(&mut self, fingerprint: &str) {
+        self.notice(Notice::Connected {
+            peer: PeerText::new("bob"),
+            fingerprint: fingerprint.into(),
+            addr: "192.0.2.7:5050".into(),
+            verify: None,
+            trust: Trust::Known,
+            own: "alice".into(),
+        });
+    }
+
+    /// A line of the peer.
+    pub(super) fn hear(&mut self, text: &str) {
+        self.messages += 1;
+        let (from, text) = (PeerText::new("bob"), PeerText::new(text));
+        self.notice(Notice::Message { id: self.messages, from, text, action: false });
+    }
+
+    pub(super) fn event(&mut self, event: TerminalEvent) {
+        self.view.event(event, self.now);
+        self.frame();
+    }
+
+    pub(super) fn key(&mut self, key: Key) {
+        self.event(TerminalEvent::Key(key));
+    }
+
+    pub(super) fn typed(&mut self, text: &str) {
+        text.chars().for_each(|character| self.key(Key::Insert(character)));
+    }
+
+    pub(super) fn enter(&mut self, text: &str) {
+        self.typed(text);
+        self.key(Key::Enter);
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now.at += time;
+        self.view.tick(self.now);
+        self.frame();
+    }
+
+    pub(super) fn frame(&mut self) {
+        let above = self.view.take_above();
+        let block = self.view.block(self.screen.size(), self.now);
+        if self.screen.would_change(&above, &block) {
+            let mut frame = String::new();
+            self.screen.frame(&above, block, &mut frame);
+            self.terminal.process(frame.as_bytes());
+            self.bytes.push_str(&frame);
+        }
+    }
+
+    /// What went to the session since the last call.
+    pub(super) fn given(&self) -> Vec<Input> {
+        std::mem::take(&mut self.given.lock().unwrap())
+    }
+
+    /// The rows of the screen, without blank ones at its end.
+    pub(super) fn rows(&self) -> Vec<String> {
+        rows(&self.terminal)
+    }
+
+    /// Scrollback and screen.
+    pub(super) fn everything(&mut self) -> Vec<String> {
+        everything(&mut self.terminal)
+    }
+}
+
+/// Of one file of 3 GiB.
+pub(super) fn offer(transfer: u32, direction: Direction, name: &str) -> Notice {
+    Notice::Offer {
+        transfer,
+        direction,
+        name: PeerText::new(name),
+        more: 0,
+        files: 1,
+        folders: 0,
+        bytes: Some(3 << 30),
+        clashes: None,
+        free: None,
+        was: None,
+    }
+}
+
+pub(super) fn rows(terminal: &vt100::Parser) -> Vec<String> {
+    let (_, columns) = terminal.screen().size();
+    let mut rows: Vec<String> = terminal.screen().rows(0, columns).map(|row| row.trim_end().to_owned()).collect();
+    while rows.last().is_some_and(String::is_empty) {
+        rows.pop();
+    }
+    rows
+}
+
+pub(super) fn everything(terminal: &mut vt100::Parser) -> Vec<String> {
+    let (_, columns) = terminal.screen().size();
+    terminal.screen_mut().set_scrollback(usize::MAX);
+    let back = terminal.screen().scrollback();
+    let mut all = Vec::new();
+    for first in (1..=back).rev() {
+        terminal.screen_mut().set_scrollback(first);
+        all.extend(terminal.screen().rows(0, columns).next().map(|row| row.trim_end().to_owned()));
+    }
+    terminal.screen_mut().set_scrollback(0);
+    all.extend(rows(terminal));
+    all
+}

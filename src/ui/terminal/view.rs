@@ -1,0 +1,430 @@
+//! The state behind the interactive screen, without the terminal.
+//!
+//! Invariant: everything that is shown comes from here, as text for above the block or as the block itself; nothing here
+//! waits, reads a clock or writes to a terminal. Lines go to the session through [`InputSender`] and are shown when they
+//! come back as [`Notice::Sent`], so what stands in the chat is what went out.
+//!
+//! A line answers the question, and goes to the peer, that were there when it was begun ([`Context`]); when another is there at
+//! Enter, the line stays and says so.
+
+mod actions;
+
+use super::chat::Chat;
+use super::completion::{self, CompletionContext};
+use super::editor::Editor;
+use super::input_history::{InputHistory, Search};
+use super::input_layout;
+use super::keys::{Key, TerminalEvent};
+use super::screen::{Above, Block, Size};
+use crate::ui::frontend::Verbosity;
+use crate::ui::messages::Tone;
+use crate::ui::progress_bars::ProgressBars;
+use crate::ui::style::{Paint, Row, Style, cut};
+use crate::ui::{Input, InputSender, Notice, Question, SafeText, Side, Trust};
+use chrono::NaiveDateTime;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Ctrl-C twice within this time leaves.
+const TWICE: Duration = Duration::from_secs(2);
+/// The bell rings at most this often.
+const BELL_GAP: Duration = Duration::from_secs(10);
+/// In a terminal that reports no focus the person counts as away after this time without a key.
+const AWAY: Duration = Duration::from_secs(60);
+/// What changes with time alone (rates, how long the connection is lost) is painted this often.
+const TICK: Duration = Duration::from_secs(1);
+/// Own lines that the peer has not acknowledged after this time are counted in the status row.
+const SLOW_DELIVERY: Duration = Duration::from_secs(1);
+/// Rows of candidates and hints at most.
+const HINT_ROWS: usize = 4;
+
+/// The time of an event, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) at: Instant,
+    pub(super) wall: NaiveDateTime,
+}
+
+/// Options of the view.
+#[derive(Debug)]
+pub(super) struct ViewOptions {
+    pub(super) style: Style,
+    pub(super) own: String,
+    pub(super) verbosity: Verbosity,
+    pub(super) home: Option<PathBuf>,
+    pub(super) history: InputHistory,
+}
+
+/// The connection, as the status row says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ConnectionState {
+    /// No peer; what the program does about it.
+    Waiting(String),
+    Connected,
+    LostSince(Instant),
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PeerInfo {
+    label: String,
+    fingerprint: String,
+    trust: Trust,
+}
+
+/// What a line may be meant for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Context {
+    question: Option<u64>,
+    /// The fingerprint of the peer.
+    peer: Option<String>,
+}
+
+/// How the view ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The program is to end.
+    Leave,
+    /// `/again`: listen or dial again.
+    Again,
+}
+
+pub(super) struct View {
+    style: Style,
+    columns: usize,
+    home: Option<PathBuf>,
+    input_sender: InputSender,
+    chat: Chat,
+    editor: Editor,
+    history: InputHistory,
+    search: Option<Search>,
+    bars: ProgressBars,
+    peer: Option<PeerInfo>,
+    connection: ConnectionState,
+    /// Own lines that the peer has not acknowledged, and when they were sent.
+    undelivered: VecDeque<(u64, Instant)>,
+    /// Open questions, the oldest first; that one alone is shown and answered.
+    questions: VecDeque<(u64, Question)>,
+    /// What was there when the line in the editor was begun; None while it is empty.
+    begun: Option<Context>,
+    /// Rows that the next key removes.
+    hints: Vec<String>,
+    /// This side leaves when all is done.
+    leaving: bool,
+    /// This run has met a peer.
+    met: bool,
+    /// The end was this side's wish.
+    own_wish: bool,
+    /// The session posts no more: the person reads on until Enter on an empty line.
+    over: bool,
+    ended: Option<Ended>,
+    interrupted: Option<Instant>,
+    /// None while the terminal has not reported any.
+    focused: Option<bool>,
+    last_key: Option<Instant>,
+    unseen: usize,
+    bell: bool,
+    rang: Option<Instant>,
+    /// Sequences for the next frame that show nothing.
+    unshown: String,
+    clear: bool,
+    suspend: bool,
+}
+
+impl View {
+    pub(super) fn new(options: ViewOptions, input_sender: InputSender) -> Self {
+        Self {
+            chat: Chat::new(options.style, &options.own, options.verbosity),
+            style: options.style,
+            columns: 80,
+            home: options.home,
+            history: options.history,
+            input_sender,
+            editor: Editor::default(),
+            search: None,
+            bars: ProgressBars::default(),
+            peer: None,
+            connection: ConnectionState::Waiting("connecting".into()),
+            undelivered: VecDeque::new(),
+            questions: VecDeque::new(),
+            begun: None,
+            hints: Vec::new(),
+            leaving: false,
+            met: false,
+            own_wish: false,
+            over: false,
+            ended: None,
+            interrupted: None,
+            focused: None,
+            last_key: None,
+            unseen: 0,
+            bell: true,
+            rang: None,
+            unshown: String::new(),
+            clear: false,
+            suspend: false,
+        }
+    }
+
+    /// Rows of chat from now on are made for this size.
+    pub(super) fn set_size(&mut self, size: Size) {
+        self.columns = usize::from(size.columns);
+        self.chat.set_columns(size.columns);
+    }
+
+    /// Takes a notice of the session.
+    pub(super) fn notice(&mut self, notice: &Notice, now: Now) {
+        // Whoever has just started the program is there.
+        self.last_key.get_or_insert(now.at);
+        let wants_attention = matches!(notice, Notice::Message { .. } | Notice::Question { .. });
+        if wants_attention && self.is_away(now.at) {
+            self.notify_user(now);
+        }
+        self.chat.notice(notice, now.wall);
+        self.bars.notice(notice, now.at);
+        match notice {
+            Notice::Listening { .. } => self.no_peer("waiting for a peer"),
+            Notice::Status(text) if self.peer.is_none() => self.no_peer(text),
+            Notice::Connected { peer, trust, fingerprint, .. } => {
+                let label = peer.name().to_string();
+                self.peer = Some(PeerInfo { label, fingerprint: fingerprint.clone(), trust: *trust });
+                self.connection = ConnectionState::Connected;
+                self.met = true;
+            }
+            Notice::Sent { id, .. } => self.undelivered.push_back((*id, now.at)),
+            Notice::Delivered { id } => self.undelivered.retain(|(sent, _)| sent != id),
+            Notice::Undelivered { .. } => self.undelivered.clear(),
+            Notice::Question { id, question } => self.questions.push_back((*id, question.clone())),
+            Notice::QuestionGone { id } => self.questions.retain(|(open, _)| open != id),
+            Notice::Trust { trust, .. } => {
+                if let Some(peer) = &mut self.peer {
+                    peer.trust = *trust;
+                }
+            }
+            Notice::Lost { .. } => self.connection = ConnectionState::LostSince(now.at),
+            Notice::Reconnected { .. } => self.connection = ConnectionState::Connected,
+            Notice::Leaving { .. } => self.leaving = true,
+            Notice::Staying => self.leaving = false,
+            Notice::Bye { from, .. } => {
+                self.own_wish |= *from == Side::Own;
+                self.no_peer("ended");
+            }
+            _ => {}
+        }
+    }
+
+    fn no_peer(&mut self, what: &str) {
+        self.peer = None;
+        self.connection = ConnectionState::Waiting(what.into());
+        self.undelivered.clear();
+        self.questions.clear();
+        self.leaving = false;
+    }
+
+    /// The session posts no more. When the peer, and not this side, ended it, the person is not thrown into the shell in the middle
+    /// of a line: the view goes on until Enter on an empty line.
+    pub(super) fn session_ended(&mut self) {
+        if !self.over {
+            self.over = true;
+            self.no_peer("ended: Enter on an empty line leaves, /again starts again");
+            if !self.met || self.own_wish {
+                self.ended = Some(Ended::Leave);
+            }
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether, and how, the view has ended.
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    /// Takes an event of the terminal.
+    pub(super) fn event(&mut self, event: TerminalEvent, now: Now) {
+        match event {
+            TerminalEvent::Key(key) => {
+                self.seen(now);
+                self.key(key, now);
+            }
+            TerminalEvent::Paste(text) => {
+                self.seen(now);
+                self.clear_hints();
+                self.search = None;
+                if !self.editor.paste(&text) {
+                    self.hint("too long to paste: send it as a file, /send PATH");
+                }
+            }
+            TerminalEvent::Focus(focused) => {
+                self.focused = Some(focused);
+                self.unseen = 0;
+            }
+            TerminalEvent::Ended => {
+                self.own_wish = true;
+                self.ended = self.over.then_some(Ended::Leave);
+                self.input_sender.send_now(Input::Ended);
+            }
+            TerminalEvent::Resized | TerminalEvent::Continued => {}
+        }
+        if self.editor.is_empty() {
+            self.begun = None;
+        } else if self.begun.is_none() {
+            self.begun = Some(self.context());
+        }
+    }
+
+    /// What a line that is begun now is meant for.
+    fn context(&self) -> Context {
+        Context {
+            question: self.questions.front().map(|(id, _)| *id),
+            peer: self.peer.as_ref().map(|peer| peer.fingerprint.clone()),
+        }
+    }
+
+    /// Takes what stands above the block next.
+    pub(super) fn take_above(&mut self) -> Above {
+        Above {
+            chat: self.chat.take(),
+            clear: std::mem::take(&mut self.clear),
+            unseen: std::mem::take(&mut self.unshown),
+        }
+    }
+
+    /// Bytes of chat that wait to be printed.
+    pub(super) fn waiting(&self) -> usize {
+        self.chat.waiting()
+    }
+
+    /// Whether Ctrl-Z was pressed since the last call.
+    pub(super) fn take_suspend(&mut self) -> bool {
+        std::mem::take(&mut self.suspend)
+    }
+
+    /// When to paint again although no event comes; None while nothing changes with time.
+    pub(super) fn wake_at(&self, shown: Instant) -> Option<Instant> {
+        let moves = self.bars.any_runs() || matches!(self.connection, ConnectionState::LostSince(_));
+        let hint_ends = self.interrupted.map(|at| at + TWICE);
+        let slow = self.undelivered.iter().map(|(_, at)| *at + SLOW_DELIVERY).find(|at| *at > shown);
+        [moves.then(|| shown + TICK), hint_ends, slow].into_iter().flatten().min()
+    }
+
+    /// Removes what has expired.
+    pub(super) fn tick(&mut self, now: Now) {
+        if self.interrupted.is_some_and(|at| now.at >= at + TWICE) {
+            self.interrupted = None;
+            self.hints.clear();
+        }
+    }
+
+    /// The block for a screen of `size`.
+    pub(super) fn block(&self, size: Size, now: Now) -> Block {
+        let limit = usize::from(size.columns).saturating_sub(1).max(1);
+        let screen = usize::from(size.rows);
+        // A third of the screen stays for the chat.
+        let most = (screen * 2 / 3).clamp(1, screen.saturating_sub(1).max(1));
+        let mut below = Vec::new();
+        if most >= 2 {
+            below.push(self.status(limit, now));
+        }
+        let bars = if most >= 4 { (screen / 5).clamp(1, 4) } else { 0 };
+        below.extend(self.bars.rows(self.style, limit, bars, now.at));
+        let mut hints = self.hint_rows(limit, HINT_ROWS.min(most.saturating_sub(below.len() + 1)));
+        let room = most.saturating_sub(below.len() + hints.len()).max(1);
+        let input = input_layout::lay_out(self.editor.text(), self.editor.cursor(), self.style, limit, room);
+        let mut rows = input.rows;
+        rows.append(&mut hints);
+        rows.append(&mut below);
+        Block { rows, cursor_row: input.cursor_row, cursor_byte: input.cursor_byte, cursor_column: input.cursor_column }
+    }
+
+    fn status(&self, limit: usize, now: Now) -> Row {
+        let mut row = Row::default();
+        row.push(self.style, Paint::Dim, "-- ", limit);
+        if let Some(peer) = &self.peer {
+            // The trust first: a name comes from the peer and could claim anything after it.
+            row.push(self.style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
+            row.push(self.style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
+            row.push(self.style, Paint::Dim, ", ", limit);
+        }
+        match &self.connection {
+            ConnectionState::Waiting(what) => row.push(self.style, Paint::Dim, SafeText::clean(what).as_str(), limit),
+            ConnectionState::Connected => row.push(self.style, Paint::Dim, "connected", limit),
+            ConnectionState::LostSince(since) => {
+                let seconds = now.at.saturating_duration_since(*since).as_secs();
+                row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s, reconnecting"), limit)
+            }
+        };
+        let slow = self.undelivered.iter().filter(|(_, sent)| now.at >= *sent + SLOW_DELIVERY).count();
+        let extra = [
+            (self.leaving, "leaving when done".to_owned()),
+            (slow > 0, format!("{slow} not delivered")),
+            (self.unseen > 0, format!("{} unseen", self.unseen)),
+        ];
+        for (_, text) in extra.iter().filter(|(shown, _)| *shown) {
+            row.push(self.style, Paint::Dim, &format!(", {text}"), limit);
+        }
+        row
+    }
+
+    fn hint_rows(&self, limit: usize, most: usize) -> Vec<Row> {
+        let question = self.questions.front().map(|(_, question)| (Paint::Bold, self.chat.question(question)));
+        let search = self.search.as_ref();
+        let search = search.map(|search| (Paint::Dim, format!("search: {}  (Ctrl-R older, Esc edits)", search.wanted)));
+        let hints = self.hints.iter().map(|hint| (Paint::Dim, hint.clone()));
+        let rows = question.into_iter().chain(search).chain(hints).take(most);
+        rows.map(|(paint, text)| {
+            let mut row = Row::default();
+            row.push(self.style, paint, SafeText::clean(&text).as_str(), limit);
+            row
+        })
+        .collect()
+    }
+
+    fn hint(&mut self, text: impl Into<String>) {
+        self.hints = vec![text.into()];
+    }
+
+    fn clear_hints(&mut self) {
+        self.hints.clear();
+        self.interrupted = None;
+    }
+
+    fn seen(&mut self, now: Now) {
+        self.last_key = Some(now.at);
+        self.unseen = 0;
+    }
+
+    fn is_away(&self, now: Instant) -> bool {
+        match self.focused {
+            Some(focused) => !focused,
+            None => self.last_key.is_none_or(|key| now >= key + AWAY),
+        }
+    }
+
+    /// Marks where unseen messages begin, and rings the bell at most every [`BELL_GAP`].
+    fn notify_user(&mut self, now: Now) {
+        if self.unseen == 0 {
+            self.chat.say(now.wall, Tone::Normal, "unseen from here on");
+        }
+        self.unseen += 1;
+        if self.bell && self.rang.is_none_or(|at| now.at >= at + BELL_GAP) {
+            self.rang = Some(now.at);
+            self.unshown.push('\x07');
+        }
+    }
+
+    fn completion_context(&self) -> CompletionContext {
+        CompletionContext {
+            offers: self.bars.asking(),
+            transfers: self.bars.ids(),
+            peer: self.peer.as_ref().map(|peer| peer.label.clone()),
+            home: self.home.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! What each key does, and the commands that the view handles itself.
+
+use super::{Context, Ended, Input, Key, Now, SafeText, Search, TWICE, Tone, View, completion};
+use crate::error_text::io_error_text;
+use crate::protocol::frame::LINE_TEXT;
+use crate::ui::style::cut;
+use crate::ui::terminal::clipboard;
+use crate::ui::wrap::width;
+use crate::ui::{Info, Notice, format};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Candidates of a completion are shown in columns of at most this width.
+const CANDIDATE: usize = 24;
+
+/// What becomes of the line in the editor.
+enum LineAction {
+    /// It was done here.
+    Done,
+    /// It goes to the session.
+    Send(Input),
+    /// It stays in the editor.
+    Stay(String),
+}
+
+impl View {
+    pub(super) fn key(&mut self, key: Key, now: Now) {
+        if key == Key::Interrupt {
+            return self.interrupt(now);
+        }
+        self.clear_hints();
+        if self.search.is_some() && self.search_key(key) {
+            return;
+        }
+        match key {
+            Key::Enter => self.enter(now),
+            Key::Tab => self.complete(),
+            Key::Clear => self.clear = true,
+            Key::Suspend => self.suspend = true,
+            Key::Search => self.search = Some(Search::from(self.editor.text())),
+            Key::DeleteOrQuit if self.editor.is_empty() => self.quit("/quit"),
+            Key::Up | Key::Down => {
+                if !self.editor.key(key) {
+                    self.walk_history(key);
+                }
+            }
+            key => {
+                self.editor.key(key);
+            }
+        }
+    }
+
+    fn interrupt(&mut self, now: Now) {
+        self.search = None;
+        let twice = self.interrupted.take().is_some_and(|at| now.at < at + TWICE);
+        self.clear_hints();
+        if !self.editor.is_empty() {
+            self.editor.take();
+        } else if self.over {
+            self.ended = Some(Ended::Leave);
+        } else if twice {
+            self.own_wish = true;
+            self.input_sender.send_now(Input::Interrupt);
+        } else {
+            self.interrupted = Some(now.at);
+            let open = match self.bars.running() {
+                0 => String::new(),
+                open => format!(" ({} open)", format::count(open, "transfer")),
+            };
+            self.hint(format!("Ctrl-C again leaves{open}, /help helps"));
+        }
+    }
+
+    fn quit(&mut self, line: &str) {
+        if self.over {
+            self.ended = Some(Ended::Leave);
+        } else {
+            // Without a connection it takes effect at once, and no goodbye tells of it.
+            self.own_wish |= self.connection != super::ConnectionState::Connected;
+            self.input_sender.send_now(Input::Line(line.into()));
+        }
+    }
+
+    fn enter(&mut self, now: Now) {
+        let line = self.editor.text().to_owned();
+        if line.trim().is_empty() {
+            self.editor.take();
+            if self.over {
+                self.ended = Some(Ended::Leave);
+            }
+            return;
+        }
+        match self.line_action(&line, now) {
+            LineAction::Stay(why) => return self.hint(why),
+            LineAction::Send(input) => {
+                self.input_sender.send_now(input);
+            }
+            LineAction::Done => {}
+        }
+        self.editor.take();
+        if let Err(error) = self.history.add(&line) {
+            self.chat.say(now.wall, Tone::Alarm, &format!("cannot keep the history: {}", io_error_text(&error)));
+        }
+    }
+
+    fn line_action(&mut self, line: &str, now: Now) -> LineAction {
+        if line.len() > LINE_TEXT {
+            return LineAction::Stay(format!(
+                "a line holds {LINE_TEXT} bytes, this has {}: /send it as a file",
+                line.len()
+            ));
+        }
+        let block = line.trim_end().contains('\n');
+        if !block && self.own_command(line.trim(), now) {
+            return LineAction::Done;
+        }
+        let begun = self.begun.replace(self.context()).unwrap_or_default();
+        let here = self.context();
+        if let Some(yes) = answer(line) {
+            return self.answer(line, yes, &begun, &here);
+        }
+        if here.peer.is_none() {
+            return LineAction::Stay("nobody is here: the line stays until somebody is".into());
+        }
+        if begun.peer != here.peer {
+            let label = self.peer.as_ref().map_or("", |peer| peer.label.as_str());
+            return LineAction::Stay(format!("{label} came while you typed: Enter again sends it to {label}"));
+        }
+        if !block && let Some(path) = dropped_path(line.trim(), self.home.as_deref()) {
+            self.editor.set(&format!("/send {path}"));
+            return LineAction::Stay("send this? Enter sends it, Ctrl-U drops it".into());
+        }
+        // What ends the session or answers an offer must pass when lines cannot.
+        if self.input_sender.is_full() && !line.trim_start().starts_with('/') {
+            return LineAction::Stay("the peer has to catch up first: the line stays here, try again".into());
+        }
+        LineAction::Send(Input::Line(line.into()))
+    }
+
+    /// `y` and `n` answer the question on the screen, if it was there when the line was begun; without one they are chat.
+    fn answer(&mut self, line: &str, yes: bool, begun: &Context, here: &Context) -> LineAction {
+        match here.question {
+            Some(_) if begun.question != here.question => {
+                LineAction::Stay("this question came while you typed: Enter again answers it".into())
+            }
+            Some(id) => {
+                self.questions.retain(|(open, _)| *open != id);
+                LineAction::Send(Input::Answer { id, yes })
+            }
+            None if begun.question.is_some() => {
+                LineAction::Stay("the question is gone: Enter again sends this as text".into())
+            }
+            None if here.peer.is_none() => LineAction::Stay("nobody is here, and nothing is asked".into()),
+            None if begun.peer != here.peer => {
+                LineAction::Stay("somebody came while you typed: Enter again sends it".into())
+            }
+            None => LineAction::Send(Input::Line(line.into())),
+        }
+    }
+
+    /// Does what the view does by itself; false when the line is not of that kind.
+    fn own_command(&mut self, line: &str, now: Now) -> bool {
+        let mut words = line.splitn(3, ' ').map(str::trim);
+        let (word, first, rest) = (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
+        match word {
+            // For the test that a panic, too, gives the terminal back.
+            #[cfg(debug_assertions)]
+            "/panic!" => panic!("asked for"),
+            "/clear" => self.clear = true,
+            "/bell" => {
+                match first {
+                    "on" | "off" => self.bell = first == "on",
+                    "" => {}
+                    _ => self.chat.say(now.wall, Tone::Alarm, "/bell on or /bell off"),
+                }
+                let state = if self.bell { "the bell is on" } else { "the bell is off" };
+                self.chat.say(now.wall, Tone::Normal, state);
+            }
+            "/copy" => self.copy(first, now),
+            "/save" => self.save(first, rest, now),
+            "/help" => self.chat.notice(&Notice::Info(Info::Help), now.wall),
+            "/quit" | "/exit" => self.quit(word),
+            "/again" if self.over => self.ended = Some(Ended::Again),
+            "/again" => self.chat.say(now.wall, Tone::Alarm, "/again is for when your peer has left"),
+            "/stay" if !self.over => {
+                self.input_sender.send_now(Input::Line("/stay".into()));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn copy(&mut self, wanted: &str, now: Now) {
+        match self.chat.history().find(wanted) {
+            Some((number, text)) => {
+                self.unshown.push_str(&clipboard::to_clipboard(text));
+                let text = format!("message {number} goes to the clipboard, if this terminal allows it");
+                self.chat.say(now.wall, Tone::Normal, &text);
+            }
+            None => self.chat.say(now.wall, Tone::Alarm, "no such message\n/copy N, or /copy for the last"),
+        }
+    }
+
+    fn save(&mut self, wanted: &str, file: &str, now: Now) {
+        let found = if wanted.is_empty() { None } else { self.chat.history().find(wanted) };
+        let (tone, text) = match found {
+            None => (Tone::Alarm, "no such message\n/save N FILE".to_owned()),
+            Some(_) if file.is_empty() => (Tone::Alarm, "which file?\n/save N FILE".to_owned()),
+            Some((number, text)) => {
+                let path = self.expanded(file);
+                match write_new(&path, text) {
+                    Ok(()) => (Tone::Normal, format!("message {number} saved as {}", path.display())),
+                    Err(error) => (Tone::Alarm, format!("cannot save {}: {}", path.display(), io_error_text(&error))),
+                }
+            }
+        };
+        self.chat.say(now.wall, tone, SafeText::with_hint(&text).as_str());
+    }
+
+    fn expanded(&self, file: &str) -> PathBuf {
+        match (&self.home, file.strip_prefix("~/")) {
+            (Some(home), Some(inside)) => home.join(inside),
+            _ => file.into(),
+        }
+    }
+
+    fn complete(&mut self) {
+        let before = self.editor.text().get(..self.editor.cursor()).unwrap_or_default();
+        let Some(completion) = completion::complete(before, &self.completion_context()) else { return };
+        let changes = before.get(completion.start..) != Some(&completion.with);
+        self.editor.replace_before_cursor(completion.start, &completion.with);
+        if !changes {
+            self.hints = in_columns(&completion.candidates, self.columns.saturating_sub(1));
+        }
+    }
+
+    fn walk_history(&mut self, key: Key) {
+        let line = match key {
+            Key::Up => self.history.older(self.editor.text()),
+            _ => self.history.newer(),
+        };
+        if let Some(line) = line {
+            let line = line.to_owned();
+            self.editor.set(&line);
+        }
+    }
+
+    /// Handles a key while a search goes on; false when the search ends and the key has its usual meaning.
+    fn search_key(&mut self, key: Key) -> bool {
+        let Some(search) = &mut self.search else { return false };
+        let further = key == Key::Search;
+        match key {
+            Key::Insert(character) => {
+                search.wanted.push(character);
+                search.rewind();
+            }
+            Key::Backspace => {
+                search.wanted.pop();
+                search.rewind();
+            }
+            Key::Search => {}
+            Key::Escape => {
+                self.search = None;
+                return true;
+            }
+            _ => {
+                self.search = None;
+                return false;
+            }
+        }
+        match self.history.find(search, further) {
+            Some(line) if !search.wanted.is_empty() => {
+                let line = line.to_owned();
+                self.editor.set(&line);
+            }
+            _ if search.wanted.is_empty() => {
+                let draft = search.draft.clone();
+                self.editor.set(&draft);
+            }
+            _ => self.hint("nothing found"),
+        }
+        true
+    }
+}
+
+/// Writes a message to a file that does not exist yet.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        file.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// `y`, `yes`, `n` and `no`.
+fn answer(line: &str) -> Option<bool> {
+    match line.trim().to_lowercase().as_str() {
+        "y" | "yes" => Some(true),
+        "n" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// A line that is nothing but the path of something, as terminals write it for what is dropped on them: quoted, escaped, a URL, or
+/// plain and absolute. Gives what `/send` takes.
+fn dropped_path(line: &str, home: Option<&Path>) -> Option<String> {
+    let exists = |path: &str| {
+        let path = match (home, path.strip_prefix("~/")) {
+            (Some(home), Some(inside)) => home.join(inside),
+            _ => path.into(),
+        };
+        path.is_absolute() && path.exists()
+    };
+    let quoted = ['\'', '"'].iter().find_map(|quote| line.strip_prefix(*quote)?.strip_suffix(*quote));
+    let url = line.strip_prefix("file://").map(|_| line);
+    let unescaped = line.replace('\\', "");
+    let is_one = quoted.is_some_and(exists) || url.is_some() || exists(line) || exists(&unescaped);
+    is_one.then(|| line.to_owned())
+}
+
+/// Candidates side by side; when they take more rows than are shown, the last one says so.
+fn in_columns(candidates: &[String], limit: usize) -> Vec<String> {
+    let widest = candidates.iter().map(|name| width(name)).max().unwrap_or(0).min(CANDIDATE);
+    let a_row = (limit / (widest + 2)).max(1);
+    let fit = a_row * super::HINT_ROWS;
+    let (shown, hidden) =
+        if candidates.len() > fit { (fit - a_row, candidates.len() - (fit - a_row)) } else { (fit, 0) };
+    let mut rows: Vec<String> = candidates
+        .chunks(a_row)
+        .take(shown.div_ceil(a_row))
+        .map(|chunk| {
+            let cells: Vec<String> = chunk
+                .iter()
+                .map(|name| {
+                    let cell = cut(name, CANDIDATE);
+                    let blanks = " ".repeat((widest + 2).saturating_sub(width(&cell)));
+                    cell + &blanks
+                })
+                .collect();
+            cells.concat().trim_end().to_owned()
+        })
+        .collect();
+    if hidden > 0 {
+        rows.push(format!("and {hidden} more: type on"));
+    }
+    rows
+}

@@ -1,0 +1,276 @@
+use super::super::test_terminal::TestTerminal;
+use super::*;
+
+fn line(text: &str) -> Input {
+    Input::Line(text.into())
+}
+
+fn sent(id: u64, text: &str) -> Notice {
+    Notice::Sent { id, text: text.into(), action: false, waiting: false }
+}
+
+fn shows(screen: &TestTerminal, text: &str) -> bool {
+    screen.rows().iter().any(|row| row.contains(text))
+}
+
+#[test]
+fn a_line_goes_out_on_enter_and_is_shown_when_it_is_sent() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.enter("hello");
+    assert_eq!(screen.given(), [line("hello")]);
+    assert!(!screen.rows().iter().any(|row| row.contains("hello")));
+    screen.notice(sent(1, "hello"));
+    assert!(screen.rows().contains(&"14:05 alice▸ hello".to_owned()));
+}
+
+#[test]
+fn undelivered_lines_are_counted_until_the_peer_has_them() {
+    let mut screen = TestTerminal::connected(80, 24);
+    let status = |screen: &TestTerminal| screen.rows().iter().rev().find(|row| row.starts_with("-- ")).unwrap().clone();
+    screen.notice(sent(1, "a"));
+    screen.notice(sent(2, "b"));
+    assert_eq!(status(&screen), "-- [known] bob, connected");
+    screen.pass(Duration::from_secs(2));
+    assert_eq!(status(&screen), "-- [known] bob, connected, 2 not delivered");
+    screen.notice(Notice::Delivered { id: 1 });
+    assert_eq!(status(&screen), "-- [known] bob, connected, 1 not delivered");
+    screen.notice(Notice::Delivered { id: 2 });
+    assert_eq!(status(&screen), "-- [known] bob, connected");
+}
+
+#[test]
+fn a_full_queue_keeps_the_line_in_the_editor_but_lets_commands_pass() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.backpressure.set_paused(true);
+    screen.enter("kept");
+    assert_eq!(screen.given(), []);
+    assert!(screen.rows().contains(&"> kept".to_owned()));
+    assert!(shows(&screen, "the line stays here"));
+    screen.backpressure.set_paused(false);
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), [line("kept")]);
+    screen.backpressure.set_paused(true);
+    screen.enter("/quit");
+    assert_eq!(screen.given(), [line("/quit")]);
+}
+
+#[test]
+fn a_line_that_is_too_long_stays() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.event(TerminalEvent::Paste("x".repeat(LONGEST_LINE + 1)));
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), []);
+    screen.key(Key::Backspace);
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), [line(&"x".repeat(LONGEST_LINE))]);
+}
+const LONGEST_LINE: usize = crate::protocol::frame::LINE_TEXT;
+
+#[test]
+fn a_paste_of_many_lines_is_one_message() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.event(TerminalEvent::Paste("one\rtwo\r\nthree".into()));
+    assert_eq!(screen.given(), []);
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), [line("one\ntwo\nthree")]);
+}
+
+#[test]
+fn one_word_and_enter_answer_the_oldest_question() {
+    for (typed, yes) in [("y", true), ("yes", true), ("n", false), ("No", false)] {
+        let mut screen = TestTerminal::connected(80, 24);
+        screen.asks(3, 7, "photos");
+        screen.asks(4, 9, "music");
+        screen.enter(typed);
+        assert_eq!(screen.given(), [Input::Answer { id: 3, yes }], "{typed}");
+    }
+}
+
+#[test]
+fn only_a_line_that_was_begun_after_the_question_answers_it() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.typed("y");
+    screen.asks(3, 7, "photos");
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), []);
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), [Input::Answer { id: 3, yes: true }]);
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_twice_on_an_empty_one_leaves() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.typed("draft");
+    screen.key(Key::Interrupt);
+    assert!(screen.rows().contains(&">".to_owned()));
+    screen.key(Key::Interrupt);
+    assert_eq!(screen.given(), []);
+    screen.key(Key::Interrupt);
+    assert_eq!(screen.given(), [Input::Interrupt]);
+}
+
+#[test]
+fn ctrl_c_twice_too_slowly_or_with_a_key_between_does_not_leave() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.key(Key::Interrupt);
+    assert!(shows(&screen, "Ctrl-C again"));
+    screen.pass(TWICE);
+    assert!(!shows(&screen, "Ctrl-C again"));
+    screen.key(Key::Interrupt);
+    screen.key(Key::Left);
+    screen.key(Key::Interrupt);
+    assert_eq!(screen.given(), []);
+}
+
+#[test]
+fn ctrl_d_quits_only_on_an_empty_line() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.typed("x");
+    screen.key(Key::DeleteOrQuit);
+    assert_eq!(screen.given(), []);
+    screen.key(Key::Backspace);
+    screen.key(Key::DeleteOrQuit);
+    assert_eq!(screen.given(), [line("/quit")]);
+}
+
+#[test]
+fn the_bell_rings_only_without_focus_and_not_too_often() {
+    let mut screen = TestTerminal::connected(80, 24);
+    let rings = |screen: &TestTerminal| screen.bytes.matches('\x07').count();
+    screen.hear("seen");
+    assert_eq!(rings(&screen), 0);
+    screen.event(TerminalEvent::Focus(false));
+    screen.hear("one");
+    screen.hear("two");
+    assert_eq!(rings(&screen), 1);
+    screen.pass(BELL_GAP);
+    screen.hear("three");
+    assert_eq!(rings(&screen), 2);
+    assert!(screen.rows().iter().any(|row| row.ends_with(", 3 unseen")));
+    assert_eq!(screen.rows().iter().filter(|row| row.contains("unseen from here")).count(), 1);
+    screen.event(TerminalEvent::Focus(true));
+    assert!(!screen.rows().iter().any(|row| row.ends_with(" unseen")));
+    screen.enter("/bell off");
+    screen.event(TerminalEvent::Focus(false));
+    screen.pass(BELL_GAP);
+    screen.hear("four");
+    assert_eq!(rings(&screen), 2);
+}
+
+#[test]
+fn copy_and_save_give_the_message_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved file.txt");
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.hear("two\n\tlines\u{202e}");
+    assert!(screen.rows().iter().any(|row| row == "14:05 bob  2 lines, #1"));
+    screen.enter("/copy 1");
+    // "two\n\tlines" and the bidi control, in base64.
+    assert!(screen.bytes.contains("\x1b]52;c;dHdvCglsaW5lc+KArg==\x07"));
+    screen.enter(&format!("/save 1 {}", file.display()));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "two\n\tlines\u{202e}\n");
+    screen.enter(&format!("/save 1 {}", file.display()));
+    assert!(screen.rows().iter().any(|row| row.contains("cannot save")));
+    assert_eq!(screen.given(), []);
+}
+
+#[test]
+fn the_peer_never_gets_at_the_clipboard() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.hear("\x1b]52;c;AAAA\x07/copy 1");
+    assert!(!screen.bytes.contains("]52;c;AAAA\x07"));
+    assert_eq!(screen.bytes.matches("\x1b]52").count(), 0);
+}
+
+#[test]
+fn the_status_row_says_how_long_the_connection_is_lost() {
+    let mut screen = TestTerminal::connected(80, 24);
+    assert_eq!(screen.view.wake_at(screen.now.at), None);
+    screen.notice(Notice::Lost { reason: "reset".into(), lines: 2, transfers: 0 });
+    screen.pass(Duration::from_secs(12));
+    assert!(screen.rows().iter().any(|row| row == "-- [known] bob, lost for 12 s, reconnecting"));
+    assert_eq!(screen.view.wake_at(screen.now.at), Some(screen.now.at + TICK));
+    screen.notice(Notice::Reconnected { resent: 2, restarted: false });
+    assert_eq!(screen.view.wake_at(screen.now.at), None);
+}
+
+#[test]
+fn a_search_finds_shows_and_can_be_left() {
+    let mut screen = TestTerminal::connected(80, 24);
+    for text in ["first one", "second", "first two"] {
+        screen.enter(text);
+    }
+    screen.given();
+    screen.typed("draft");
+    screen.key(Key::Search);
+    screen.typed("first");
+    assert!(screen.rows().contains(&"> first two".to_owned()));
+    screen.key(Key::Search);
+    assert!(screen.rows().contains(&"> first one".to_owned()));
+    screen.key(Key::Escape);
+    assert!(screen.rows().contains(&"> first one".to_owned()));
+    screen.key(Key::Enter);
+    assert_eq!(screen.given(), [line("first one")]);
+}
+
+#[test]
+fn up_brings_the_last_line_and_down_the_draft() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.enter("earlier");
+    screen.typed("half");
+    screen.key(Key::Up);
+    assert!(screen.rows().contains(&"> earlier".to_owned()));
+    screen.key(Key::Down);
+    assert!(screen.rows().contains(&"> half".to_owned()));
+}
+
+#[test]
+fn tab_completes_and_then_shows_what_fits() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.typed("/tr");
+    screen.key(Key::Tab);
+    assert!(screen.rows().contains(&"> /transfers".to_owned()));
+    screen.key(Key::KillToStart);
+    screen.typed("/c");
+    screen.key(Key::Tab);
+    assert!(shows(&screen, "/cancel") && shows(&screen, "/clear"));
+    screen.key(Key::Insert('l'));
+    assert!(shows(&screen, "> /cl") && !shows(&screen, "/cancel"));
+}
+
+#[test]
+fn a_new_day_has_its_date() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.hear("today");
+    screen.now.wall += chrono::Duration::days(1);
+    screen.hear("tomorrow");
+    let dates = screen.rows().iter().filter(|row| row.contains("Wednesday, 6 May 2026")).count();
+    assert_eq!(dates, 1);
+}
+
+#[test]
+fn clearing_keeps_everything_in_the_scrollback() {
+    let mut screen = TestTerminal::connected(80, 24);
+    for number in 0..30 {
+        screen.hear(&format!("message {number}."));
+    }
+    screen.enter("/clear");
+    assert_eq!(screen.rows(), [">", "-- [known] bob, connected"]);
+    let everything = screen.everything();
+    for number in 0..30 {
+        let wanted = format!("message {number}.");
+        assert_eq!(everything.iter().filter(|row| row.ends_with(&wanted)).count(), 1, "{wanted}");
+    }
+    assert_eq!(everything.iter().filter(|row| row.starts_with("-- ")).count(), 1);
+}
+
+#[test]
+fn help_fits_one_screen() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.enter("/clear");
+    screen.notice(Notice::Info(crate::ui::Info::Help));
+    let rows = screen.rows();
+    assert!(rows.len() <= 24);
+    assert!(rows[0].contains("what you type"), "{rows:#?}");
+    assert!((0..24).all(|row| !screen.terminal.screen().row_wrapped(row)));
+}

@@ -1,0 +1,112 @@
+//! Wraps lines to the width of a terminal with a hanging indent, so that no row of a peer's text begins in the first columns, where
+//! it could look like a line of the program.
+//!
+//! Rows break at blanks where there is one, else between grapheme clusters.
+
+use std::sync::OnceLock;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthChar;
+
+/// Below this many columns the hanging indent is [`NARROW_INDENT`], so that some room for text is left.
+pub(super) const NARROW: usize = 20;
+pub(super) const NARROW_INDENT: usize = 2;
+/// A row holds at least this many columns, whatever the indent: one wide character.
+const LEAST: usize = 2;
+
+/// The rows of `line`: the first of at most `first` columns, the others of at most `others`. Blanks at which a row breaks are
+/// left out.
+pub(super) fn wrap(line: &str, first: usize, others: usize) -> Vec<&str> {
+    let mut rows = Vec::new();
+    let mut rest = line;
+    let mut room = first.max(LEAST);
+    while let Some(at) = overflow(rest, room) {
+        let begun = rest.get(..at).unwrap_or_default();
+        // Leading blanks are an indent of the text, not a place to break.
+        let text = begun.trim_start_matches(' ').len();
+        let at_blank =
+            if rest.get(at..).is_some_and(|after| after.starts_with(' ')) { Some(at) } else { begun.rfind(' ') };
+        let (row, next) = match at_blank.filter(|blank| begun.len() - text < *blank) {
+            Some(blank) => rest.split_at(blank),
+            None => rest.split_at(at),
+        };
+        rows.push(row.trim_end_matches(' '));
+        rest = if at_blank.is_some() { next.trim_start_matches(' ') } else { next };
+        room = others.max(LEAST);
+        if rest.is_empty() {
+            return rows;
+        }
+    }
+    rows.push(rest);
+    rows
+}
+
+/// The byte of the first piece that does not fit into `room` columns; always beyond the first piece.
+fn overflow(line: &str, room: usize) -> Option<usize> {
+    let mut taken = 0;
+    for (place, piece) in pieces(line, room) {
+        taken += width(piece);
+        if taken > room && place > 0 {
+            return Some(place);
+        }
+    }
+    None
+}
+
+/// Clusters with their places; one that is wider than a row in single characters.
+fn pieces(line: &str, row: usize) -> impl Iterator<Item = (usize, &str)> {
+    line.grapheme_indices(true).flat_map(move |(place, cluster)| {
+        let apart = width(cluster) > row;
+        let whole = (!apart).then_some((place, cluster));
+        let chars = cluster.char_indices().filter(move |_| apart);
+        let single = move |(at, c): (usize, char)| (place + at, cluster.get(at..at + c.len_utf8()).unwrap_or_default());
+        whole.into_iter().chain(chars.map(single))
+    })
+}
+
+/// The most columns that a terminal may take: some show each part of a joined cluster alone.
+pub(super) fn width(text: &str) -> usize {
+    let of = if ambiguous_is_wide() { UnicodeWidthChar::width_cjk } else { UnicodeWidthChar::width };
+    text.chars().filter_map(of).sum()
+}
+
+/// Terminals of East Asian locales may show characters of ambiguous width in two columns.
+fn ambiguous_is_wide() -> bool {
+    static WIDE: OnceLock<bool> = OnceLock::new();
+    *WIDE.get_or_init(|| {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
+        ["zh", "ja", "ko"].iter().any(|language| locale.starts_with(language))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rows_break_at_blanks_and_long_words_between_clusters() {
+        assert_eq!(wrap("", 10, 5), [""]);
+        assert_eq!(wrap("one two three", 8, 6), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 7, 5), ["one two", "three"]);
+        assert_eq!(wrap("one two three four", 20, 6), ["one two three four"]);
+        assert_eq!(wrap(&"x".repeat(12), 6, 4), ["xxxxxx", "xxxx", "xx"]);
+        assert_eq!(wrap("a xxxxxxxxxx b", 6, 6), ["a", "xxxxxx", "xxxx b"]);
+        assert_eq!(wrap("日日日日日", 6, 3), ["日日日", "日", "日"]);
+        assert_eq!(wrap("    code that is indented", 12, 10), ["    code", "that is", "indented"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_but_blanks_and_no_row_is_too_wide(
+            line in "(\\PC| ){0,120}", first in LEAST..60usize, others in LEAST..60usize,
+        ) {
+            let rows = wrap(&line, first, others);
+            let without = |text: &str| text.replace(' ', "");
+            prop_assert_eq!(without(&rows.concat()), without(&line));
+            for (number, row) in rows.iter().enumerate() {
+                prop_assert!(width(row) <= if number == 0 { first } else { others }, "{:?}", rows);
+            }
+        }
+    }
+}

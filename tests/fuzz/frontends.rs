@@ -1,0 +1,157 @@
+//! The plain and the JSON frontend, fed with notices whose every text a hostile peer chose.
+
+use super::choices::Choices;
+use super::parsers::{assert_safe, text_seeds};
+use p2pchat::notice::{Direction, Info, Notice, Posted, TransferInfo, Trust};
+use p2pchat::text::{PeerText, SafeText};
+use p2pchat::ui::pump::Verbosity;
+use p2pchat::ui::{json as json_frontend, plain as plain_frontend};
+use serde_json::Value;
+use std::cell::Cell;
+use std::sync::mpsc;
+
+/// Notices in one input.
+const NOTICES: usize = 16;
+/// Choices of one text.
+const TEXT: usize = 200;
+/// The time of day that the plain frontend is given.
+const TIME: &str = "12:34";
+
+/// The plain frontend writes nothing that a terminal obeys, and no line of the peer's looks like the program's.
+pub(crate) fn plain(data: &[u8]) {
+    let mut bytes = Choices::new(data);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (posted, last) = notices(&mut bytes);
+    let (sender, receiver) = mpsc::channel();
+    posted.into_iter().for_each(|posted| drop(sender.send(posted)));
+    drop(sender);
+    let settled = Cell::new(0);
+    let shown =
+        plain_frontend::run(&receiver, &mut out, &mut err, Verbosity::Verbose, || TIME.into(), |seq| settled.set(seq));
+    assert!(shown.is_ok());
+    assert_eq!(settled.get(), last);
+    for line in String::from_utf8_lossy(&out).lines() {
+        assert_safe(line);
+        assert!(line.starts_with(TIME) || line.starts_with("      "), "{line:?}");
+    }
+    for line in String::from_utf8_lossy(&err).lines() {
+        assert_safe(line);
+        assert!(line.starts_with("-- ") || line.starts_with("--   "), "{line:?}");
+    }
+}
+
+/// The JSON frontend writes one object a line, from which the peer's text comes back whole, and nothing that a terminal obeys.
+pub(crate) fn json(data: &[u8]) {
+    let mut bytes = Choices::new(data);
+    let (posted, last) = notices(&mut bytes);
+    let said: Vec<String> = posted
+        .iter()
+        .filter_map(|posted| match &posted.notice {
+            Notice::Message { text, .. } => Some(text.raw().to_owned()),
+            _ => None,
+        })
+        .collect();
+    let (sender, receiver) = mpsc::channel();
+    posted.into_iter().for_each(|posted| drop(sender.send(posted)));
+    drop(sender);
+    let mut out = Vec::new();
+    let settled = Cell::new(0);
+    assert!(json_frontend::run(&receiver, &mut out, |seq| settled.set(seq)).is_ok());
+    assert_eq!(settled.get(), last);
+    let mut heard = Vec::new();
+    for line in String::from_utf8_lossy(&out).lines() {
+        assert!(!line.contains(|c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c)), "{line:?}");
+        let event: Value = match serde_json::from_str(line) {
+            Ok(event) => event,
+            Err(error) => panic!("{error}: {line}"),
+        };
+        assert!(line.starts_with("{\"event\":\""), "{line}");
+        if event.get("event").is_some_and(|name| name == "message") {
+            heard.extend(event.get("text").and_then(Value::as_str).map(str::to_owned));
+        }
+    }
+    assert_eq!(heard, said);
+}
+
+/// A notice of each kind with each kind of trouble.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for trouble in text_seeds() {
+        for kind in 0..KINDS {
+            let length = u8::try_from(trouble.len()).unwrap_or(u8::MAX);
+            let text = [&[length], trouble.as_slice()].concat();
+            seeds.push([&[kind], text.as_slice(), text.as_slice(), text.as_slice()].concat());
+        }
+    }
+    seeds
+}
+
+const KINDS: u8 = 16;
+
+/// Notices, and the last number that they settle.
+fn notices(bytes: &mut Choices<'_>) -> (Vec<Posted>, u64) {
+    let mut posted = Vec::new();
+    let mut last = 0;
+    while !bytes.is_empty() && posted.len() < NOTICES {
+        let notice = notice(bytes);
+        let settles = matches!(notice, Notice::Message { .. }).then(|| {
+            last += 1;
+            last
+        });
+        posted.push(Posted { notice, settles });
+    }
+    (posted, last)
+}
+
+fn notice(bytes: &mut Choices<'_>) -> Notice {
+    let transfer = 7;
+    let kind = bytes.pick(KINDS);
+    let mut peer = || PeerText::new(bytes.text(TEXT));
+    match kind {
+        0 | 1 => {
+            let (from, text) = (peer(), peer());
+            Notice::Message { id: 1, from, text, action: kind == 1 }
+        }
+        2 => Notice::Connected {
+            peer: peer(),
+            fingerprint: String::new(),
+            addr: "host:1".into(),
+            verify: None,
+            trust: Trust::New,
+            own: "me".into(),
+        },
+        3 => Notice::Offer {
+            transfer,
+            direction: Direction::In,
+            name: peer(),
+            more: 1,
+            files: 2,
+            folders: 3,
+            bytes: u64::MAX,
+            clashes: Some(1),
+            free: Some(0),
+            asks: true,
+        },
+        4 => Notice::Declined { transfer, reason: peer().safe(), by_peer: true },
+        5 => Notice::Cancelled { transfer, reason: SafeText::from(peer().raw()), by_peer: true },
+        6 => Notice::File { transfer, path: peer(), bytes: 1, blake3: String::new() },
+        7 => Notice::Done { transfer, path: peer(), files: 1, bytes: 1, seconds: f64::NAN },
+        8 => Notice::Failed { transfer, path: Some(peer()), reason: SafeText::from(peer().raw()) },
+        9 => Notice::Trust { peer: peer(), trust: Trust::Verified },
+        10 => Notice::Info(Info::Peer(vec![("name", peer().safe()), ("calls itself", peer().safe())])),
+        11 => Notice::Info(Info::Names { transfer, names: vec![(peer(), Some(1)), (peer(), None)] }),
+        12 => Notice::Info(Info::Transfers(vec![TransferInfo {
+            transfer,
+            direction: Direction::In,
+            name: peer(),
+            state: "running",
+            bytes: 1,
+            total: 0,
+            files_done: 1,
+            files: 2,
+        }])),
+        13 => Notice::Lost { reason: SafeText::from(peer().raw()), waiting: 1 },
+        14 => Notice::Warning(SafeText::with_hint(peer().raw())),
+        _ => Notice::Error { code: "x", text: SafeText::with_hint(peer().raw()) },
+    }
+}

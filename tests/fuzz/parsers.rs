@@ -1,0 +1,325 @@
+//! Decoders and parsers.
+
+use clap::Parser;
+use p2pchat::channel::{Code, HELLO, Hello, Mode, PublicKey};
+use p2pchat::cli::Cli;
+use p2pchat::command::{self, Entry};
+use p2pchat::known_peers::KnownPeers;
+use p2pchat::net::address::Address;
+use p2pchat::notice::{Input, Notice};
+use p2pchat::protocol::frame::{ChunkHeader, Frame, KIND_CHUNK, LINE_TEXT};
+use p2pchat::text::{PeerText, SafeText};
+use p2pchat::transfer::Name;
+use p2pchat::transfer::manifest::{self, Builder, Manifest, Meta, POSITIONS, Place};
+use p2pchat::ui::lines::read_lines;
+use p2pchat::ui::{InputBackpressure, InputSender};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::io::BufReader;
+use std::path::{Component, Path};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A frame that is accepted encodes to the same bytes, and the reader's short way for chunks agrees with the long one.
+pub(crate) fn frame(data: &[u8]) {
+    let decoded = Frame::decode(data);
+    if let Ok(frame) = &decoded {
+        let mut encoded = Vec::with_capacity(data.len());
+        frame.encode(&mut encoded);
+        assert_eq!(encoded, data, "{frame:?}");
+        if let Frame::Control { control, .. } = frame {
+            assert_eq!(control.encoded_len(), data.len(), "what counts against the window is what was sent");
+        }
+    }
+    if data.first() == Some(&KIND_CHUNK) {
+        let chunk = ChunkHeader::decode(data).map(|(header, data)| (header.transfer, header.position, data.to_vec()));
+        let long = decoded.map(|frame| match frame {
+            Frame::Chunk { transfer, position, data } => (transfer, position, data),
+            other => panic!("a chunk became {other:?}"),
+        });
+        assert_eq!(chunk, long);
+    }
+}
+
+/// The vectors: one of each kind.
+pub(crate) fn frame_seeds() -> Vec<Vec<u8>> {
+    let vectors: Value = serde_json::from_str(include_str!("../vectors/frames.json")).unwrap();
+    let bytes = |case: &Value| {
+        let digits = case["bytes"].as_str().unwrap();
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    };
+    vectors.as_array().unwrap().iter().map(bytes).collect()
+}
+
+/// A hello that is accepted encodes to the same bytes, has the own mode, and is not the own.
+pub(crate) fn hello(data: &[u8]) {
+    let mut bytes = data.to_vec();
+    bytes.resize(HELLO, 0);
+    let bytes: [u8; HELLO] = bytes.try_into().unwrap();
+    for mode in [Mode::Open, Mode::Code] {
+        let own = Hello::new(mode).unwrap();
+        if let Ok(theirs) = Hello::decode(&bytes, &own) {
+            assert_eq!(theirs.encode(), bytes);
+            assert_eq!(theirs.mode(), mode);
+            assert!(Hello::decode(&bytes, &theirs).is_err(), "a hello is never its own peer's");
+        }
+    }
+    let _ = PublicKey::from_text(&String::from_utf8_lossy(data)).map(|key| {
+        assert_eq!(PublicKey::from_text(&key.to_text()), Ok(key));
+    });
+}
+
+pub(crate) fn hello_seeds() -> Vec<Vec<u8>> {
+    let hellos = [Mode::Open, Mode::Code].map(|mode| Hello::new(mode).unwrap().encode().to_vec());
+    hellos.into_iter().chain([PublicKey([5; 32]).to_text().into_bytes()]).collect()
+}
+
+/// A list that is accepted encodes to the same bytes, and every file has its place below 2^63 and a name that is one.
+pub(crate) fn list(data: &[u8]) {
+    let Ok(list) = manifest::read(data) else { return };
+    assert_eq!(list.encode(), data);
+    assert_eq!(Manifest::decode(data, &list.offer(data)).as_ref(), Ok(&list));
+    assert!(list.end() < POSITIONS);
+    for file in list.files() {
+        assert!(Name::new(file.name).is_ok());
+        assert!(file.next() <= list.end());
+        assert_eq!(list.place(file.start), Place::File { index: file.index, offset: 0 });
+        assert_eq!(list.place(file.end()), Place::File { index: file.index, offset: file.size });
+        let path = list.path(file.index);
+        assert!(Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
+    }
+}
+
+pub(crate) fn list_seeds() -> Vec<Vec<u8>> {
+    let meta = Meta { mode: 0o644, seconds: -1, nanos: 999_999_999 };
+    let list = |depth: usize| {
+        let mut builder = Builder::default();
+        for level in 0..depth {
+            builder.enter(Name::new(&format!("folder{level}")).unwrap(), meta).unwrap();
+        }
+        builder.file(Name::new("a").unwrap(), meta, 5).unwrap();
+        builder.file(Name::new("\u{65e5}\u{672c}.txt").unwrap(), Meta::default(), 1 << 40).unwrap();
+        (0..depth).for_each(|_| builder.leave().unwrap());
+        builder.finish().unwrap().encode()
+    };
+    [0, 1, 3, 64].map(list).to_vec()
+}
+
+/// A file of known peers is kept byte for byte; names in it are safe and differ; a line that is rewritten says the same.
+pub(crate) fn known_peers(data: &[u8]) {
+    let mut book = KnownPeers::from_bytes(data);
+    let kept = data.strip_suffix(b"\n").unwrap_or(data);
+    if !kept.is_empty() {
+        assert_eq!(book.to_bytes().strip_suffix(b"\n"), Some(kept));
+    }
+    let peers: Vec<_> = book.iter().cloned().collect();
+    for (place, peer) in peers.iter().enumerate() {
+        assert_eq!(SafeText::clean(&peer.name).as_str(), peer.name);
+        assert!(peers.iter().skip(place + 1).all(|other| other.name != peer.name && other.key != peer.key));
+        assert!(book.edit(|edited| edited.key == peer.key).is_some());
+    }
+    let rewritten = book.to_bytes();
+    let again = KnownPeers::from_bytes(&rewritten);
+    assert_eq!(again.problems(), book.problems(), "{}", String::from_utf8_lossy(&rewritten));
+    let named = |peers: &KnownPeers| peers.iter().map(|peer| (peer.key, peer.name.clone())).collect::<Vec<_>>();
+    assert_eq!(named(&again), named(&book));
+}
+
+pub(crate) fn known_peers_seeds() -> Vec<Vec<u8>> {
+    let line = |name: &str, digit: &str, rest: &str| {
+        format!("{name} {} known 2026-11-24T13:30:00Z 2026-11-25T00:00:00Z {rest}\n", digit.repeat(64))
+    };
+    let one = line("ana", "a", "host:5000 host:5000 [::1]:7");
+    let two = line("\"ana \\\"b\\\" \\u{e9}\"", "b", "\"\" # from work").replace("known", "verified");
+    let bad = line("ana", "g", "x");
+    let late = line("zoe", "c", "x").replace("2026-11-24T13:30:00Z", "9999-12-31T23:59:59-23:59");
+    vec![
+        one.clone().into_bytes(),
+        two.clone().into_bytes(),
+        format!("\u{feff}# mine\n\n{one}{bad}{two}{late}").into_bytes(),
+    ]
+}
+
+/// Only what was typed goes out, and never a line that begins with one slash.
+pub(crate) fn command(data: &[u8]) {
+    let line = String::from_utf8_lossy(data);
+    match command::parse(&line) {
+        Ok(Entry::Say { text, action }) => {
+            assert!(!text.is_empty() && text.len() <= LINE_TEXT);
+            assert!(line.contains(&text));
+            assert!(action || !line.starts_with('/') || line.starts_with("//"));
+        }
+        Ok(Entry::Command(command::Command::Send(args))) => {
+            for exists in [false, true] {
+                let paths = args.resolve(|_| exists);
+                assert!(paths.is_err() || paths.is_ok_and(|paths| !paths.is_empty()));
+            }
+        }
+        Ok(Entry::Command(_)) => assert!(line.starts_with('/')),
+        Ok(Entry::Nothing) => assert!(line.trim().is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+pub(crate) fn command_seeds() -> Vec<Vec<u8>> {
+    let lines = [
+        "/send a b.txt",
+        "/send \"a b\" 'c d' e\\ f ~/g",
+        "/accept 2 ~/Downloads",
+        "/accept #7",
+        "/decline 1",
+        "/cancel",
+        "/transfers 3",
+        "/me waves",
+        "//text",
+        "/halp",
+        "/quit",
+        "two\nlines",
+    ];
+    lines.iter().map(|line| line.as_bytes().to_vec()).collect()
+}
+
+/// Safe text holds nothing that a terminal obeys or hides, is not much longer, and is as safe as it gets.
+pub(crate) fn text(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let safe = SafeText::clean(&text);
+    assert_safe(safe.as_str());
+    assert_eq!(SafeText::clean(safe.as_str()), safe, "cleaning again changes nothing");
+    // A tab becomes four spaces, a lone mark gets a circle to sit on, a control becomes a replacement of three bytes.
+    assert!(safe.as_str().len() <= 4 * text.len());
+    let lines = PeerText::new(text.as_ref()).safe_lines();
+    assert!(!lines.is_empty() && lines.len() <= 1 + text.len());
+    lines.iter().for_each(|line| assert_safe(line.as_str()));
+    if text.contains('\n') {
+        SafeText::with_hint(&text).lines().for_each(assert_safe);
+    }
+}
+
+/// What no text that is shown may hold: said anew here, so that one list checks the other.
+pub(crate) fn assert_safe(text: &str) {
+    let is_bad = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    assert!(!text.contains(is_bad), "{text:?}");
+    let marks = |c: &char| unicode_width::UnicodeWidthChar::width(*c) == Some(0);
+    let mut row = 0;
+    for c in text.chars() {
+        row = if marks(&c) { row + 1 } else { 0 };
+        assert!(row <= 10, "marks climb: {text:?}");
+    }
+}
+
+pub(crate) fn text_seeds() -> Vec<Vec<u8>> {
+    let texts = [
+        "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m",
+        "a\rb\u{8}c\u{2028}d\te",
+        "\u{202e}abc\u{2066}\u{200b}",
+        "e\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}\u{307}\u{308}\u{309}\u{30a}",
+        "\u{1f469}\u{200d}\u{1f680} \u{2764}\u{fe0f} \u{915}\u{94d}\u{200d}\u{937}",
+        "one\r\ntwo\n",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// A name that is accepted is one component on every system, and safe to show.
+pub(crate) fn file_name(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(name) = Name::new(&text) else { return };
+    assert_eq!(name.as_str(), text);
+    assert!(!text.contains(['/', '\\', '\0']) && !text.ends_with(['.', ' ']));
+    let mut parts = Path::new(name.as_str()).components();
+    assert!(matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)));
+    assert!(!text.chars().any(char::is_control));
+}
+
+pub(crate) fn file_name_seeds() -> Vec<Vec<u8>> {
+    ["report (1).pdf", "..", "con.txt", "a\u{200d}b", "COM1", "x/y", ".p2pchat-1"].map(|name| name.into()).to_vec()
+}
+
+/// An address that is accepted is shown in a form that means the same.
+pub(crate) fn address(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(address) = Address::to_dial(&text) {
+        assert!(address.host.is_some());
+        let shown = address.to_string();
+        // Hosts that no resolver takes may hold anything; what can be dialled comes back.
+        if !text.contains(['[', ']', '%']) {
+            assert_eq!(Address::to_dial(&shown), Ok(address), "{shown:?}");
+        }
+    }
+    if let Ok(address) = Address::to_listen(&text) {
+        let _ = address.to_string();
+    }
+}
+
+pub(crate) fn address_seeds() -> Vec<Vec<u8>> {
+    ["5000", "host:5000", "[::1]:7", "[fe80::1%eth0]:5000", "::1", ":5000", "*:0"].map(|text| text.into()).to_vec()
+}
+
+/// Lines of the input go as they are or are named; nothing is lost between them, however the bytes come.
+pub(crate) fn lines(data: &[u8]) {
+    let (bite, data) = data.split_first().map_or((1, data), |(bite, rest)| (usize::from(*bite) + 1, rest));
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&taken);
+    let intake = InputSender::new(Arc::new(InputBackpressure::default()), move |input| {
+        sink.lock().unwrap_or_else(PoisonError::into_inner).push(input);
+        true
+    });
+    let named = RefCell::new(0);
+    read_lines(BufReader::with_capacity(bite, data), &intake, &|notice| {
+        assert!(matches!(notice, Notice::Error { code: "not-utf8", .. }));
+        *named.borrow_mut() += 1;
+    });
+    let whole = data.strip_suffix(b"\n").unwrap_or(data);
+    let (mut expected, mut bad) = (Vec::new(), 0);
+    for line in whole.split(|byte| *byte == b'\n').filter(|_| !data.is_empty()) {
+        match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
+            Ok(line) => expected.push(Input::Line(line.to_owned())),
+            Err(_) => bad += 1,
+        }
+    }
+    expected.push(Input::Ended);
+    assert_eq!(*taken.lock().unwrap_or_else(PoisonError::into_inner), expected);
+    assert_eq!(named.into_inner(), bad);
+}
+
+pub(crate) fn lines_seeds() -> Vec<Vec<u8>> {
+    [&b"\x05a\r\n\nb\xff\nlast"[..], b"\x00one\ntwo\n", b"\xff\r\r\n"].map(<[u8]>::to_vec).to_vec()
+}
+
+/// A code that is accepted has something to guess, and means the same when it is typed back.
+pub(crate) fn code(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(code) = Code::new(&text) {
+        assert!(text.contains(code.display()));
+        assert!(Code::new(code.display()).is_ok());
+        assert!(text.chars().any(|c| c.is_ascii_alphanumeric()));
+        assert!(!text.chars().any(|c| !c.is_ascii() && c.is_alphanumeric()));
+    }
+}
+
+pub(crate) fn code_seeds() -> Vec<Vec<u8>> {
+    ["42-otter-plum", " 7 Yo-Yo ZOOM\n", "\u{43f}1", "--"].map(|text| text.into()).to_vec()
+}
+
+/// A command line is understood or refused; the words of it are separated by NUL here.
+pub(crate) fn arguments(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let words = std::iter::once("p2pchat").chain(text.split('\0').take(24));
+    match Cli::try_parse_from(words) {
+        Ok(_) => {}
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+pub(crate) fn arguments_seeds() -> Vec<Vec<u8>> {
+    let lines = [
+        "listen 5000 --keep --code --accept verified --on-clash refuse -vv",
+        "connect [::1]:7 --code=1-a-b --peer ana --json --no-color --stay --reconnect forever --timeout 3600",
+        "connect host -n ana -d . --plain --fsync --history -q --wait --reconnect 5",
+        "peers rename a b",
+        "completions bash",
+    ];
+    lines.iter().map(|line| line.replace(' ', "\0").into_bytes()).collect()
+}
