@@ -68,6 +68,8 @@ impl ScreenLoop {
                 self.paint(&shown_up_to)?;
                 if self.queue.is_done() {
                     self.view.session_ended();
+                    // What it says of that is to be seen at once: nothing wakes this loop any more but a key.
+                    self.paint(&shown_up_to)?;
                 }
                 if let Some(ended) = self.view.ended() {
                     return Ok(ended);

@@ -227,7 +227,7 @@ impl View {
     pub(super) fn session_ended(&mut self) {
         if !self.over {
             self.over = true;
-            self.no_peer("ended: Enter on an empty line leaves, /again starts again");
+            self.no_peer("ended: Enter on an empty line leaves");
             if !self.met || self.own_wish {
                 self.ended = Some(Ended::Leave);
             }
