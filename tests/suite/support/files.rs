@@ -43,7 +43,8 @@ const GOES_SOON: Duration = Duration::from_secs(3);
 pub(crate) fn settled(folder: &Path) {
     let is_done = |staging: &Path| {
         let results = fs::read_to_string(staging.join("results")).unwrap_or_default();
-        results.ends_with("\ndone\n")
+        // One that is being removed may have lost its files already.
+        results.ends_with("\ndone\n") || results.is_empty()
     };
     let until = Instant::now() + GOES_SOON;
     while Instant::now() < until {
