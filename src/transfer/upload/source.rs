@@ -85,7 +85,8 @@ impl Source {
             self.offset = mark - listed.start;
             self.file.seek(SeekFrom::Start(self.offset)).map_err(|error| Failed::unreadable(&error))?;
         }
-        let mut buffer = vec![0; CHUNK_DATA];
+        // Nearly every file begins at its start, and needs no buffer.
+        let mut buffer = if self.offset < offset { vec![0; CHUNK_DATA] } else { Vec::new() };
         while self.offset < offset {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
