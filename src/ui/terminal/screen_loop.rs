@@ -65,12 +65,11 @@ impl ScreenLoop {
             self.notice_size(now.at);
             if self.pause.is_none() {
                 self.take_notices(now);
-                self.paint(&shown_up_to)?;
+                // Before painting, which shows it: nothing but a key wakes this loop any more.
                 if self.queue.is_done() {
                     self.view.session_ended();
-                    // What it says of that is to be seen at once: nothing wakes this loop any more but a key.
-                    self.paint(&shown_up_to)?;
                 }
+                self.paint(&shown_up_to)?;
                 if let Some(ended) = self.view.ended() {
                     return Ok(ended);
                 }
