@@ -10,9 +10,9 @@
 mod read_ahead;
 mod writer;
 
-use crate::channel::{Opener, Sealer};
+use crate::channel::{LENGTH, Opener, Sealer, TAG};
 use crate::error_text::io_error_text;
-use crate::net::buffer::{LENGTH, Record, TAG};
+use crate::net::buffer::Record;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::{FrameError, ProtocolError};
 use crate::protocol::frame::{ChunkHeader, Control, Digest, Frame, KIND_CHUNK, Position, TransferId};

@@ -410,7 +410,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::buffer::{LENGTH, TAG};
+    use crate::channel::{LENGTH, TAG};
     use crate::protocol::frame::{END_WEIGHT, FileStatus, NO_DIGEST};
     use std::sync::mpsc;
 

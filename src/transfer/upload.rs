@@ -21,7 +21,7 @@ use crate::command::SendArgs;
 use crate::error_text::io_error_text;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Digest, Offer, Position, TransferId};
+use crate::protocol::frame::{Digest, NO_DIGEST, Offer, Position, TransferId};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,9 +31,6 @@ use std::thread;
 use worker::{Start, Work, Worker};
 
 pub use super::scan::LeftOut;
-
-/// The digest where there is nothing to be hashed.
-const NO_DIGEST: Digest = [0; 32];
 
 /// What an upload tells the event loop.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 //! Invariant: a control frame waits behind one batch, so on a slow connection batches are small.
 
 use super::{ConnectionEvent, DisconnectReason, SILENCE};
-use crate::channel::Sealer;
-use crate::net::buffer::{Bulk, LENGTH, TAG};
+use crate::channel::{LENGTH, Sealer, TAG};
+use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::Frame;
 use std::io::{self, ErrorKind, IoSlice, Write};

@@ -4,7 +4,7 @@ use super::source::{Failed, Marks, Source, chunk_len};
 use super::{Course, Files, SentFile, Shared, State, UploadReport};
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
-use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, Position, TransferId};
+use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
 use crate::transfer::Report;
 use crate::transfer::manifest::{File, Place};
 use std::collections::{BTreeSet, VecDeque};
@@ -328,7 +328,7 @@ impl Work {
                     let path = files.roots.path(&files.list, file.index).0;
                     failures.push(UploadReport::FileFailed { path, offered: files.list.path(file.index), text });
                 }
-                (status, super::NO_DIGEST)
+                (status, NO_DIGEST)
             }
         };
         piece.file_end(self.position, status, digest, file.next());
