@@ -1,6 +1,6 @@
 //! Keys of peers: how a peer becomes known and verified, what another key leads to, the `known_peers` file and its commands.
 
-use crate::support::{Home, Peer, nobody, text};
+use crate::support::{Home, Peer, meet_with, nobody, text};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Output;
@@ -16,15 +16,6 @@ fn out(output: &Output) -> String {
 
 fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// `ben` dials `ana`; both are connected.
-fn meet(ana: &Home, ben: &Home, listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
-    let listening = ana.listen("ana", listen);
-    let dialling = ben.connect("ben", listening.addr(), connect);
-    listening.event("connected");
-    dialling.event("connected");
-    (listening, dialling)
 }
 
 /// Both at a fixed address.
@@ -54,7 +45,7 @@ fn known_peers(home: &Home) -> String {
 #[test]
 fn id_prints_the_fingerprint_that_the_peer_sees() {
     let (ana, ben) = (Home::new(), Home::new());
-    let peers = meet(&ana, &ben, &[], &[]);
+    let peers = meet_with(&ana, &ben, &[], &[]);
     for (home, seen) in [(&ana, peers.1.event("connected")), (&ben, peers.0.event("connected"))] {
         assert_eq!(out(&run(home, &["id"])).trim(), text(&seen, "fingerprint"));
     }
@@ -66,7 +57,7 @@ fn a_peer_is_new_then_known_then_verified() {
     let (ana, ben) = (Home::new(), Home::new());
     for trust in ["new", "known", "verified"] {
         // The port is another one each time: the key is what counts.
-        let peers = meet(&ana, &ben, &[], &[]);
+        let peers = meet_with(&ana, &ben, &[], &[]);
         let connected = peers.1.event("connected");
         assert_eq!(connected["trust"], trust);
         assert!(row(&ben, "ana").unwrap().contains(text(&connected, "addr")), "the address is recorded");
@@ -82,8 +73,8 @@ fn a_peer_is_new_then_known_then_verified() {
 #[test]
 fn a_code_verifies_for_good() {
     let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &["--code=right"], &["--code=right"]));
-    let peers = meet(&ana, &ben, &[], &[]);
+    leave(meet_with(&ana, &ben, &["--code=right"], &["--code=right"]));
+    let peers = meet_with(&ana, &ben, &[], &[]);
     for peer in [&peers.0, &peers.1] {
         assert_eq!(peer.event("connected")["trust"], "verified");
     }
@@ -94,7 +85,7 @@ fn a_code_verifies_for_good() {
 fn accept_verified_takes_files_of_verified_peers_only() {
     let (ana, ben) = (Home::new(), Home::new());
     let file = ben.file("a.txt", "content");
-    let (listening, dialling) = meet(&ana, &ben, &["--accept", "verified"], &[]);
+    let (listening, dialling) = meet_with(&ana, &ben, &["--accept", "verified"], &[]);
     dialling.send(&format!("/send {}", file.display()));
     let declined = dialling.event("declined");
     assert!(text(&declined, "reason").contains("verified"), "{declined}");
@@ -148,7 +139,7 @@ fn another_key_at_the_address_of_a_verified_peer_is_refused_until_the_old_one_is
 #[test]
 fn a_listener_demands_a_key_with_peer() {
     let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &[], &[]));
+    leave(meet_with(&ana, &ben, &[], &[]));
     let listening = ana.listen("ana", &["--peer", "ben"]);
     let mut eve = Home::new().connect("ben", listening.addr(), &[]);
     assert_ne!(eve.exit_code(), 0);
@@ -161,8 +152,8 @@ fn a_listener_demands_a_key_with_peer() {
 #[test]
 fn a_dialler_with_peer_talks_to_that_key_alone() {
     let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &[], &[]));
-    leave(meet(&ana, &ben, &[], &["--peer", "ana"]));
+    leave(meet_with(&ana, &ben, &[], &[]));
+    leave(meet_with(&ana, &ben, &[], &["--peer", "ana"]));
     let eve = Home::new().listen("ana", &[]);
     let mut dialling = ben.connect("ben", eve.addr(), &["--peer", "ana"]);
     dialling.ends_with(4);
@@ -190,12 +181,12 @@ fn a_name_that_another_peer_has_becomes_a_label_of_its_own() {
 fn a_peer_is_listed_renamed_and_forgotten() {
     let (ana, ben) = (Home::new(), Home::new());
     assert_eq!(out(&run(&ana, &["peers"])), "no peers are known yet\n");
-    leave(meet(&ana, &ben, &[], &[]));
+    leave(meet_with(&ana, &ben, &[], &[]));
     let fingerprint = out(&run(&ben, &["id"]));
     let listed = row(&ana, "ben").unwrap();
     assert!(listed.contains("known") && listed.contains(fingerprint.trim()), "{listed}");
     assert!(run(&ana, &["peers", "rename", "ben", "benjamin k"]).status.success());
-    let peers = meet(&ana, &ben, &[], &[]);
+    let peers = meet_with(&ana, &ben, &[], &[]);
     let connected = peers.0.event("connected");
     assert_eq!([&connected["peer"], &connected["trust"]], ["benjamin k", "known"]);
     peers.1.send("it is me");
@@ -206,7 +197,7 @@ fn a_peer_is_listed_renamed_and_forgotten() {
     leave(peers);
     assert!(run(&ana, &["peers", "forget", "benjamin k"]).status.success());
     assert_eq!(row(&ana, "ben"), None);
-    let peers = meet(&ana, &ben, &[], &[]);
+    let peers = meet_with(&ana, &ben, &[], &[]);
     assert_eq!(peers.0.event("connected")["trust"], "new");
     leave(peers);
 }
@@ -214,7 +205,7 @@ fn a_peer_is_listed_renamed_and_forgotten() {
 #[test]
 fn commands_about_peers_that_are_not_there_say_so() {
     let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &[], &[]));
+    leave(meet_with(&ana, &ben, &[], &[]));
     let cases: [(&[&str], i32, &str); 5] = [
         (&["peers", "forget", "eve"], 1, "no peer is known as eve"),
         (&["peers", "rename", "eve", "x"], 1, "no peer is known as eve"),
@@ -232,10 +223,10 @@ fn commands_about_peers_that_are_not_there_say_so() {
 #[test]
 fn what_a_person_wrote_into_the_file_stays_and_a_bad_line_is_named() {
     let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &[], &[]));
+    leave(meet_with(&ana, &ben, &[], &[]));
     let edited = format!("# my peers\n{}\nthis is no peer\n", known_peers(&ana).replace("ben ", "ben  "));
     fs::write(ana.data().join("known_peers"), &edited).unwrap();
-    let peers = meet(&ana, &ben, &[], &[]);
+    let peers = meet_with(&ana, &ben, &[], &[]);
     let warning = peers.0.event("warning");
     let number = edited.lines().count();
     assert!(text(&warning, "text").contains(&format!("line {number} of known_peers")), "{warning}");
@@ -280,7 +271,7 @@ fn a_lock_held_by_another_program_holds_nobody_up_and_what_is_forgotten_is_said(
     fs::create_dir(ben.data()).unwrap();
     let lock = fs::File::create(ben.data().join("known_peers.lock")).unwrap();
     lock.lock().unwrap();
-    let (listening, dialling) = meet(&ana, &ben, &[], &[]);
+    let (listening, dialling) = meet_with(&ana, &ben, &[], &[]);
     let warned = dialling.wait_for(|event| text(event, "text").contains("not remembered"));
     assert!(text(&warned, "text").contains("known_peers.lock"), "{warned}");
     listening.send("hello");
@@ -295,7 +286,7 @@ fn a_lock_held_by_another_program_holds_nobody_up_and_what_is_forgotten_is_said(
 #[test]
 fn what_another_program_writes_into_the_file_counts_at_once() {
     let (ana, ben) = (Home::new(), Home::new());
-    leave(meet(&ana, &ben, &[], &[]));
+    leave(meet_with(&ana, &ben, &[], &[]));
     // The listener is there before its user renames the peer.
     let listening = ana.listen("ana", &[]);
     assert!(run(&ana, &["peers", "rename", "ben", "benjamin"]).status.success());

@@ -1,7 +1,7 @@
 //! A session outlives its connection: nothing lost, nothing twice, and both sides say what happens.
 
 use crate::support::attacker::{identity, is_refusal};
-use crate::support::{Attacker, Cut, Home, Pace, Peer, Plan, Relay, Rng, Side, Way, text};
+use crate::support::{Attacker, Cut, Home, Pace, Peer, Plan, Relay, Rng, Side, Way, quit, text};
 use p2pchat::protocol::frame::{Intent, Refusal};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,12 +15,6 @@ fn meet(listen: &[&str], connect: &[&str]) -> (Peer, Relay, Peer) {
     ana.event("connected");
     ben.event("connected");
     (ana, relay, ben)
-}
-
-fn quit(ana: &mut Peer, ben: &mut Peer) {
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.ends_with(0);
 }
 
 #[test]

@@ -1,36 +1,21 @@
 //! A restart of a program is a loss like any other: a new session takes over what the old one left, for the same key alone.
 
-use crate::support::{Cut, Home, Peer, Relay, Side, text};
+use crate::support::{Cut, Home, Peer, Relay, Side, meet_with, quit, text};
 use std::fs;
 
 /// Bytes of a file that is on its way long enough to be interrupted, at [`RATE`] bytes a second.
 const LARGE: usize = 6 << 20;
 const RATE: u64 = 2 << 20;
 
-fn quit(ana: &mut Peer, ben: &mut Peer) {
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.ends_with(0);
-}
-
 /// Waits until the peer says that the other program was restarted and the session goes on.
 fn is_back(peer: &Peer) {
     peer.wait_for(|event| event["event"] == "reconnected" && event["restarted"] == true);
 }
 
-/// `ben` dials `ana`; both are connected.
-fn meet(ana: &Home, ben: &Home, listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
-    let listening = ana.listen("ana", listen);
-    let dialling = ben.connect("ben", listening.addr(), connect);
-    listening.event("connected");
-    dialling.event("connected");
-    (listening, dialling)
-}
-
 #[test]
 fn a_dialler_that_was_restarted_gets_what_was_left_for_it() {
     let (ana_home, ben_home) = (Home::new(), Home::new());
-    let (mut ana, mut old) = meet(&ana_home, &ben_home, &[], &[]);
+    let (mut ana, mut old) = meet_with(&ana_home, &ben_home, &[], &[]);
     old.kill();
     ana.event("lost");
     ana.send("said during the gap");
@@ -86,7 +71,7 @@ fn an_old_connection_that_answers_no_ping_is_replaced() {
 #[test]
 fn the_same_key_twice_hears_busy_while_the_first_is_alive() {
     let (ana_home, ben_home) = (Home::new(), Home::new());
-    let (mut ana, mut ben) = meet(&ana_home, &ben_home, &[], &[]);
+    let (mut ana, mut ben) = meet_with(&ana_home, &ben_home, &[], &[]);
     let mut second = ben_home.connect("ben", ana.addr(), &[]);
     second.ends_with(3);
     assert!(text(&second.event("error"), "text").contains("busy"), "{}", second.event("error"));
@@ -100,7 +85,7 @@ fn the_same_key_twice_hears_busy_while_the_first_is_alive() {
 fn a_restarted_dialler_is_let_in_with_its_code_and_without() {
     for options in [&["--code=1-a-b"][..], &[]] {
         let (ana_home, ben_home) = (Home::new(), Home::new());
-        let (mut ana, mut old) = meet(&ana_home, &ben_home, &["--code=1-a-b"], &["--code=1-a-b"]);
+        let (mut ana, mut old) = meet_with(&ana_home, &ben_home, &["--code=1-a-b"], &["--code=1-a-b"]);
         old.kill();
         ana.event("lost");
         ana.send("for ben");
@@ -133,7 +118,7 @@ fn a_listener_with_a_code_that_was_restarted_with_another_is_not_taken_for_the_o
 #[test]
 fn what_was_left_for_one_key_goes_to_nobody_else() {
     let (ana_home, ben_home) = (Home::new(), Home::new());
-    let (mut ana, mut ben) = meet(&ana_home, &ben_home, &["--keep", "--reconnect", "2"], &[]);
+    let (mut ana, mut ben) = meet_with(&ana_home, &ben_home, &["--keep", "--reconnect", "2"], &[]);
     ben.kill();
     ana.event("lost");
     ana.send("for ben alone");

@@ -184,7 +184,7 @@ impl Attacker {
     }
 }
 
-/// A greeting with boundless reconnect_timeout.
+/// A greeting that waits for a lost connection for ever.
 pub(crate) fn greeting(intent: Intent, session: [u8; 16], name: &str) -> Frame {
     Frame::Greeting(Greeting {
         intent,

@@ -1,6 +1,6 @@
 //! Two real programs, the network between them, and the seat of an attacker.
 //!
-//! [`Peer`] runs the built binary; [`Relay`] stands between two of them and misbehaves on key_requirement; [`Attacker`] speaks the protocol
+//! [`Peer`] runs the built binary; [`Relay`] stands between two of them and misbehaves on demand; [`Attacker`] speaks the protocol
 //! by itself. Nothing here waits for a time to pass: everything waits for an event, with a deadline that only a defect reaches.
 
 #![allow(dead_code, unused_imports, reason = "each test file takes what it needs")]
@@ -31,16 +31,28 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-/// So long a test waits for what should events_in soon; only a defect, or a machine that stands still, uses it up.
+/// So long a test waits for what should happen soon; only a defect, or a machine that stands still, uses it up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A listener that `ana` runs and a dialler that `ben` runs, connected.
+/// A listener that `ana` runs and a dialler that `ben` runs, connected; each with a home of its own.
 pub(crate) fn meet(listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
-    let ana = Home::new().listen("ana", listen);
-    let ben = Home::new().connect("ben", ana.addr(), connect);
-    ana.event("connected");
-    ben.event("connected");
-    (ana, ben)
+    meet_with(&Home::new(), &Home::new(), listen, connect)
+}
+
+/// `ben` dials `ana`; both are connected.
+pub(crate) fn meet_with(ana: &Home, ben: &Home, listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
+    let listening = ana.listen("ana", listen);
+    let dialling = ben.connect("ben", listening.addr(), connect);
+    listening.event("connected");
+    dialling.event("connected");
+    (listening, dialling)
+}
+
+/// `ben` leaves, and with that both.
+pub(crate) fn quit(ana: &mut Peer, ben: &mut Peer) {
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
 }
 
 /// Serves each connection on a thread of its own, as something that is not p2pchat.

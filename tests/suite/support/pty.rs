@@ -20,7 +20,7 @@ const COLUMNS: u16 = 100;
 /// What the program asked of the terminal beside drawing.
 #[derive(Default)]
 pub(crate) struct Requests {
-    /// ReceiveWindow titles and icon names.
+    /// Window titles and icon names.
     pub(crate) titles: Vec<String>,
     /// Reads and writes of the clipboard.
     pub(crate) clipboard: usize,
