@@ -4,25 +4,24 @@
 //! [`session`], then [`app`], which puts everything together.
 //!
 //! ```text
-//!  person                                one process                                  network and disk
+//!  person                               one process                                       network and disk
 //!
-//!  keys, stdin ──► input ──┐                        ┌──► notices ──► face ──► stdout, screen
-//!                          │    ┌────────────────┐  │
-//!  signals ────────────────┼──► │ owner:         │──┤
-//!                          │    │ event ► session│  │                ┌ control ┐
-//!              listener, dial ─┤    │      ► actions │──┼──► send_queue ──►  │  lanes  │ ──► writer ──► Sealer ──► socket
-//!                          │    └────────────────┘  │                └  bulk   ┘       ▲
-//!              ┌─ control ─┘                        │                                  │
-//!  socket ──► reader (Opener, frame)                ├──► upload worker   ◄── file ─────┘ chunks, as far as credit goes
-//!              └─ chunks ──► window ──► download worker ──► file
+//!  keys, stdin ──► input ──┐                       ┌──► notices ──► frontend ──► stdout, screen
+//!                          │   ┌────────────────┐  │
+//!  signals ────────────────┼─► │ event loop:    │──┤                  ┌ control ┐
+//!            listen, dial ─┤   │ event ► session│  ├──► send queue ─► │  lists  │ ──► writer ──► Sealer ──► socket
+//!                          │   │      ► actions │  │                  └  bulk   ┘
+//!              ┌─ control ─┘   └────────────────┘  │                       ▲
+//!  socket ──► reader (Opener, frame)               ├──► upload worker ─────┘ ◄── files
+//!              └─ bulk ──► flow control ───────────┴──► download worker ──► staging ──► files
 //! ```
 //!
-//! - The **owner** is one thread that holds the [`session`] and waits for nobody: not the peer, a disk or a screen. All else tells
-//!   it what happened, and it carries out what the session wants done.
+//! - The **event loop** is one thread that holds the [`session`] and waits for nobody: not the peer, a disk or a screen. Other
+//!   threads send it events, and it carries out the session's actions.
 //! - The **reader** never waits for the **writer**, so two peers that send at once cannot block each other. What the reader
 //!   causes to be sent (acknowledgements, pongs, credit) is a slot with the latest value, never a queue.
-//! - A line of chat overtakes file data: control frames have a lane of their own in the [`net::send_queue`].
-//! - File data never passes the owner. It is read, sealed, received and opened in place, in the aligned pieces of [`net::buffer`].
+//! - A line of chat overtakes file data: control frames go before bulk in the [`net::send_queue`].
+//! - File data never passes the event loop. It is read, sealed, received and opened in place, in the aligned buffers of [`net::buffer`].
 //! - The session outlives its connections: [`net::connection`] is one connection, [`session`] all of them together.
 //!
 //! # Modules
