@@ -161,17 +161,7 @@ impl Worker {
             });
         };
         // Without a thread it is hashed here, and the other transfers wait.
-        let hash = Arc::new(std::sync::Mutex::new(Some(hash)));
-        let theirs = Arc::clone(&hash);
-        let take = |hash: &std::sync::Mutex<Option<_>>| hash.lock().ok().and_then(|mut hash| hash.take());
-        let spawned = thread::Builder::new().name("hash".into()).spawn(move || {
-            if let Some(hash) = take(&theirs) {
-                hash();
-            }
-        });
-        if spawned.is_err()
-            && let Some(hash) = take(&hash)
-        {
+        if thread::Builder::new().name("hash".into()).spawn(hash.clone()).is_err() {
             hash();
         }
     }
