@@ -18,6 +18,8 @@ pub(crate) mod staging;
 pub mod upload;
 
 pub use file_name::{FileNameError, Name};
+#[doc(hidden)]
+pub use staging::local_name::local_name;
 
 use crate::protocol::frame::TransferId;
 use std::sync::Arc;

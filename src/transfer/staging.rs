@@ -13,7 +13,7 @@
 mod claim;
 pub(crate) mod destinations;
 mod fs;
-mod local_name;
+pub(crate) mod local_name;
 pub(crate) mod partials;
 mod publish;
 mod results;

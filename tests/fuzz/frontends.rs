@@ -2,9 +2,10 @@
 
 use super::choices::Choices;
 use super::parsers::{assert_safe, text_seeds};
-use p2pchat::notice::{Direction, Info, Notice, Posted, TransferInfo, Trust};
+use p2pchat::notice::{Direction, Info, Notice, Posted, Side, TransferInfo, TransferState, Trust};
+use p2pchat::protocol::frame::Reason;
 use p2pchat::text::{PeerText, SafeText};
-use p2pchat::ui::pump::Verbosity;
+use p2pchat::ui::frontend::Verbosity;
 use p2pchat::ui::{json as json_frontend, plain as plain_frontend};
 use serde_json::Value;
 use std::cell::Cell;
@@ -88,17 +89,17 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 
 const KINDS: u8 = 16;
 
-/// Notices, and the last number that they settle.
+/// Notices, and the last of their numbers.
 fn notices(bytes: &mut Choices<'_>) -> (Vec<Posted>, u64) {
     let mut posted = Vec::new();
     let mut last = 0;
     while !bytes.is_empty() && posted.len() < NOTICES {
         let notice = notice(bytes);
-        let settles = matches!(notice, Notice::Message { .. }).then(|| {
+        let display_seq = matches!(notice, Notice::Message { .. }).then(|| {
             last += 1;
             last
         });
-        posted.push(Posted { notice, settles });
+        posted.push(Posted { notice, peer: None, display_seq });
     }
     (posted, last)
 }
@@ -127,30 +128,36 @@ fn notice(bytes: &mut Choices<'_>) -> Notice {
             more: 1,
             files: 2,
             folders: 3,
-            bytes: u64::MAX,
+            bytes: Some(u64::MAX),
             clashes: Some(1),
             free: Some(0),
-            asks: true,
+            was: None,
         },
-        4 => Notice::Declined { transfer, reason: peer().safe(), by_peer: true },
-        5 => Notice::Cancelled { transfer, reason: SafeText::from(peer().raw()), by_peer: true },
-        6 => Notice::File { transfer, path: peer(), bytes: 1, blake3: String::new() },
-        7 => Notice::Done { transfer, path: peer(), files: 1, bytes: 1, seconds: f64::NAN },
-        8 => Notice::Failed { transfer, path: Some(peer()), reason: SafeText::from(peer().raw()) },
+        4 => Notice::Declined { transfer, by: Side::Peer, reason: Reason::User, detail: peer().safe() },
+        5 => {
+            let detail = SafeText::from(peer().raw());
+            Notice::Cancelled { transfer, by: Side::Peer, reason: Reason::User, detail }
+        }
+        6 => Notice::File { transfer, path: peer(), bytes: 1, blake3: String::new(), offered: Some(peer()) },
+        7 => Notice::Done { transfer, path: peer(), more: 1, files: 1, bytes: 1, seconds: f64::NAN },
+        8 => {
+            let (path, reason, part) = (Some(peer()), SafeText::from(peer().raw()), Some(peer()));
+            Notice::Failed { transfer, path, reason, part }
+        }
         9 => Notice::Trust { peer: peer(), trust: Trust::Verified },
         10 => Notice::Info(Info::Peer(vec![("name", peer().safe()), ("calls itself", peer().safe())])),
-        11 => Notice::Info(Info::Names { transfer, names: vec![(peer(), Some(1)), (peer(), None)] }),
+        11 => Notice::Info(Info::Names { transfer, from: 1, total: 2, names: vec![(peer(), Some(1)), (peer(), None)] }),
         12 => Notice::Info(Info::Transfers(vec![TransferInfo {
             transfer,
             direction: Direction::In,
             name: peer(),
-            state: "running",
+            state: TransferState::Running,
             bytes: 1,
-            total: 0,
+            total: Some(0),
             files_done: 1,
             files: 2,
         }])),
-        13 => Notice::Lost { reason: SafeText::from(peer().raw()), waiting: 1 },
+        13 => Notice::Lost { reason: SafeText::from(peer().raw()), lines: 1, transfers: 1 },
         14 => Notice::Warning(SafeText::with_hint(peer().raw())),
         _ => Notice::Error { code: "x", text: SafeText::with_hint(peer().raw()) },
     }

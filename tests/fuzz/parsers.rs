@@ -6,15 +6,14 @@ use p2pchat::cli::Cli;
 use p2pchat::command::{self, Entry};
 use p2pchat::known_peers::KnownPeers;
 use p2pchat::net::address::Address;
-use p2pchat::notice::{Input, Notice};
-use p2pchat::protocol::frame::{ChunkHeader, Frame, KIND_CHUNK, LINE_TEXT};
+use p2pchat::notice::Input;
+use p2pchat::protocol::frame::{ChunkHeader, Frame, KIND_CHUNK, LINE_TEXT, POSITIONS};
 use p2pchat::text::{PeerText, SafeText};
-use p2pchat::transfer::Name;
-use p2pchat::transfer::manifest::{self, Builder, Manifest, Meta, POSITIONS, Place};
-use p2pchat::ui::lines::read_lines;
+use p2pchat::transfer::manifest::{self, Builder, Manifest, Meta, Place};
+use p2pchat::transfer::{Name, local_name};
+use p2pchat::ui::line_reader::read_lines;
 use p2pchat::ui::{InputBackpressure, InputSender};
 use serde_json::Value;
-use std::cell::RefCell;
 use std::io::BufReader;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,14 +138,15 @@ pub(crate) fn known_peers_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Only what was typed goes out, and never a line that begins with one slash.
+/// Only what was typed goes out, and never a line whose first character other than blanks is one slash.
 pub(crate) fn command(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
-    match command::parse(&line) {
+    match command::parse(&line, None) {
         Ok(Entry::Say { text, action }) => {
             assert!(!text.is_empty() && text.len() <= LINE_TEXT);
             assert!(line.contains(&text));
-            assert!(action || !line.starts_with('/') || line.starts_with("//"));
+            let begin = line.trim_start();
+            assert!(action || !begin.starts_with('/') || begin.starts_with("//"));
         }
         Ok(Entry::Command(command::Command::Send(args))) => {
             for exists in [false, true] {
@@ -154,7 +154,7 @@ pub(crate) fn command(data: &[u8]) {
                 assert!(paths.is_err() || paths.is_ok_and(|paths| !paths.is_empty()));
             }
         }
-        Ok(Entry::Command(_)) => assert!(line.starts_with('/')),
+        Ok(Entry::Command(_)) => assert!(line.trim_start().starts_with('/')),
         Ok(Entry::Nothing) => assert!(line.trim().is_empty()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
@@ -222,15 +222,19 @@ pub(crate) fn text_seeds() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// A name that is accepted is one component on every system, and safe to show.
+/// A name that is accepted is one component, and so is the local name that a disk gets for it, without control characters.
 pub(crate) fn file_name(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(name) = Name::new(&text) else { return };
     assert_eq!(name.as_str(), text);
-    assert!(!text.contains(['/', '\\', '\0']) && !text.ends_with(['.', ' ']));
-    let mut parts = Path::new(name.as_str()).components();
-    assert!(matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)));
-    assert!(!text.chars().any(char::is_control));
+    assert!(!text.contains(['/', '\0']));
+    for top in [true, false] {
+        let local = local_name(name.as_str(), top);
+        let mut parts = Path::new(&*local).components();
+        assert!(matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)), "{local:?}");
+        assert!(!local.contains('/') && !local.chars().any(char::is_control), "{local:?}");
+        assert!(!cfg!(windows) || !local.contains('\\') && !local.ends_with(['.', ' ']), "{local:?}");
+    }
 }
 
 pub(crate) fn file_name_seeds() -> Vec<Vec<u8>> {
@@ -266,11 +270,10 @@ pub(crate) fn lines(data: &[u8]) {
         sink.lock().unwrap_or_else(PoisonError::into_inner).push(input);
         true
     });
-    let named = RefCell::new(0);
-    read_lines(BufReader::with_capacity(bite, data), &intake, &|notice| {
-        assert!(matches!(notice, Notice::Error { code: "not-utf8", .. }));
-        *named.borrow_mut() += 1;
-    });
+    read_lines(BufReader::with_capacity(bite, data), &intake);
+    let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+    let (named, taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|input| matches!(input, Input::Rejected { .. }));
+    assert!(named.iter().all(|input| matches!(input, Input::Rejected { code: "not-utf8", .. })));
     let whole = data.strip_suffix(b"\n").unwrap_or(data);
     let (mut expected, mut bad) = (Vec::new(), 0);
     for line in whole.split(|byte| *byte == b'\n').filter(|_| !data.is_empty()) {
@@ -280,8 +283,8 @@ pub(crate) fn lines(data: &[u8]) {
         }
     }
     expected.push(Input::Ended);
-    assert_eq!(*taken.lock().unwrap_or_else(PoisonError::into_inner), expected);
-    assert_eq!(named.into_inner(), bad);
+    assert_eq!(taken, expected);
+    assert_eq!(named.len(), bad);
 }
 
 pub(crate) fn lines_seeds() -> Vec<Vec<u8>> {

@@ -8,6 +8,7 @@ mod choices;
 mod frontends;
 mod handshake;
 mod parsers;
+mod session;
 
 /// One target, as a driver sees it.
 #[derive(Debug, Clone, Copy)]
@@ -41,4 +42,5 @@ pub(crate) const TARGETS: [Target; 15] = [
     target("plain", frontends::plain, frontends::seeds),
     target("json", frontends::json, frontends::seeds),
     Target { slow: true, ..target("handshake", handshake::handshake, handshake::seeds) },
+    target("session", session::session, session::seeds),
 ];

@@ -19,8 +19,6 @@ mod disk;
 #[cfg(unix)]
 mod escape_sequences;
 mod exit_codes;
-// Off: the targets of tests/fuzz do not build against the present interfaces yet.
-#[cfg(any())]
 mod fuzz;
 mod handshake_rejects;
 mod hostile_data;

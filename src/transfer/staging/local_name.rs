@@ -20,7 +20,7 @@ const RACES: usize = 100;
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 
 /// The name for the disk. `top`: it will stand in a folder of the user's.
-pub(crate) fn local_name(name: &str, top: bool) -> Cow<'_, str> {
+pub fn local_name(name: &str, top: bool) -> Cow<'_, str> {
     let mut local = Cow::Borrowed(name);
     if name.contains(is_unfit) {
         local = Cow::Owned(name.replace(is_unfit, "_"));
