@@ -9,6 +9,7 @@ use super::{Direction, Info, Notice, PeerText, Question, SafeText, Side, Transfe
 use crate::command;
 use crate::protocol::frame::{ByeReason, Reason};
 use std::collections::BTreeMap;
+use std::path::MAIN_SEPARATOR;
 
 /// How a message stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ struct Named {
     direction: Direction,
     name: String,
     accepted: bool,
+    /// The entry whose other name here was told last.
+    renamed: String,
 }
 
 /// Formats notices; keeps the state that later texts need.
@@ -109,6 +112,16 @@ impl Messages {
         }
     }
 
+    /// Whether the other name under which a file was received was not told just before: that of a folder is told once, not for each
+    /// file in it.
+    fn is_new_name(&mut self, transfer: u32, offered: &PeerText, path: &PeerText) -> bool {
+        let Some(named) = self.transfers.get_mut(&transfer) else { return true };
+        let (entry, _) = renamed(offered.raw(), path.raw());
+        let new = named.renamed != entry;
+        named.renamed = entry.to_owned();
+        new
+    }
+
     fn text(&mut self, notice: &Notice) -> String {
         let peer = self.peer.clone();
         match notice {
@@ -143,10 +156,14 @@ impl Messages {
             Notice::LeftOut { transfer, path: None, count: more, reason } => {
                 format!("[{transfer}] not sent: {} more{}", count(*more, "name"), because(reason))
             }
-            Notice::File { transfer, path, offered: Some(offered), .. } => {
-                format!("[{transfer}] {}, received as {}", offered.safe(), path.safe())
+            Notice::File { transfer, path, offered: Some(offered), .. }
+                if self.is_new_name(*transfer, offered, path) =>
+            {
+                let (offered, path) = renamed(offered.raw(), path.raw());
+                format!("[{transfer}] {}, received as {}", PeerText::new(offered).safe(), PeerText::new(path).safe())
             }
-            Notice::File { transfer, path, bytes, blake3, offered: None } => {
+            Notice::File { offered: Some(_), .. } if self.verbosity < Verbosity::Verbose => String::new(),
+            Notice::File { transfer, path, bytes, blake3, .. } => {
                 format!("[{transfer}] {}, {}\nblake3 {}", path.safe(), size(*bytes), clean(blake3))
             }
             Notice::Done { transfer, path, more, files, bytes, seconds: took } => {
@@ -245,7 +262,8 @@ impl Messages {
         was.map(|was| self.transfers.remove(&was));
         let was = was.map(|was| format!(" (goes on with [{was}])")).unwrap_or_default();
         let mut text = format!("[{transfer}] {who} {what}{was}: {name}");
-        self.transfers.insert(*transfer, Named { direction: *direction, name, accepted: false });
+        self.transfers
+            .insert(*transfer, Named { direction: *direction, name, accepted: false, renamed: String::new() });
         let short = free.zip(*bytes).is_some_and(|(free, bytes)| free < bytes);
         let free = free.filter(|_| short || self.verbosity == Verbosity::Verbose);
         let free = free.map(|free| format!("{}{} free here", if short { "only " } else { "" }, size(free)));
@@ -298,6 +316,18 @@ impl Messages {
             }
         }
     }
+}
+
+/// The innermost entry on the way to a file whose name here is another: as it was offered, and its local path.
+fn renamed<'a>(offered: &'a str, path: &'a str) -> (&'a str, &'a str) {
+    let (mut offered, mut path) = (offered, path);
+    let split = |path: &'a str| path.rsplit_once(['/', MAIN_SEPARATOR]);
+    while let (Some((folder, name)), Some((dest, local))) = (offered.rsplit_once('/'), split(path))
+        && name == local
+    {
+        (offered, path) = (folder, dest);
+    }
+    (offered, path)
 }
 
 /// Why a transfer was declined or cancelled: the detail where there is one, else the words for the reason.

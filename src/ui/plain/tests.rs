@@ -417,3 +417,30 @@ fn on_a_terminal_no_row_begins_with_what_a_peer_wrote() {
     }
     [at::<14>, at::<19>, at::<20>, at::<33>, at::<40>, at::<80>, at::<131>].into_iter().for_each(|check| check());
 }
+
+#[test]
+fn another_name_of_a_folder_is_told_once() {
+    let file = |offered: &str, path: &str| Notice::File {
+        transfer: 3,
+        path: peer(path),
+        bytes: 1,
+        blake3: String::new(),
+        offered: Some(peer(offered)),
+    };
+    let files = [
+        file("photos/a", "in/photos (1)/a"),
+        file("photos/b/c", "in/photos (1)/b/c"),
+        file("photos/b/d:e", "in/photos (1)/b/d_e"),
+        file("photos/f", "in/photos (1)/f"),
+    ];
+    let text = said([offer(Direction::In)].into_iter().chain(files));
+    let told: Vec<_> = text.lines().filter(|line| line.contains("received as")).collect();
+    assert_eq!(
+        told,
+        [
+            "-- [3] photos, received as in/photos (1)",
+            "-- [3] photos/b/d:e, received as in/photos (1)/b/d_e",
+            "-- [3] photos, received as in/photos (1)",
+        ]
+    );
+}
