@@ -5,8 +5,9 @@
 
 use super::frontend::{Frontend, FrontendError, run_frontend};
 use super::messages::{bye_text, reason_text};
-use super::{Direction, Info, Notice, PeerText, Posted, Side, TransferInfo};
+use super::{Direction, Info, Notice, PeerText, Posted, SafeText, Side, TransferInfo};
 use crate::command;
+use crate::protocol::frame::Reason;
 use crate::text::is_harmful;
 use serde_json::{Map, Value, json};
 use std::io::{self, BufWriter, Write};
@@ -149,11 +150,11 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
         Notice::Declined { transfer, by, reason, detail } => JsonEvent::new("declined")
             .with("transfer", *transfer)
             .with("by", side_word(*by))
-            .with_text("reason", reason_text(*reason, detail).as_str()),
+            .with("reason", reason_member(*reason, detail)),
         Notice::Cancelled { transfer, by, reason, detail } => JsonEvent::new("cancelled")
             .with("transfer", *transfer)
             .with("by", side_word(*by))
-            .with_text("reason", reason_text(*reason, detail).as_str()),
+            .with("reason", reason_member(*reason, detail)),
         Notice::LeftOut { transfer, path, count, reason } => JsonEvent::new("left-out")
             .with("transfer", *transfer)
             .with_some("path", path.as_ref().map(PeerText::raw))
@@ -192,6 +193,12 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
             JsonEvent::new("bye").with("from", side_word(*from)).with("reason", bye_text(*reason))
         }
     })
+}
+
+/// Why a transfer was declined or cancelled; always there, also when nothing but a person's wish is known.
+fn reason_member(reason: Reason, detail: &SafeText) -> String {
+    let text = reason_text(reason, detail);
+    if text.as_str().is_empty() { "by the user".into() } else { text.to_string() }
 }
 
 /// The member after `event` tells which answer it is.

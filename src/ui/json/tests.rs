@@ -127,7 +127,7 @@ fn transfers() {
         r#"{"event":"declined","transfer":7,"by":"peer","reason":"no"}"#
     );
     let cancelled = |reason| line(Notice::Cancelled { transfer: 7, by: Side::Own, reason, detail: "".into() });
-    assert_eq!(cancelled(Reason::User), r#"{"event":"cancelled","transfer":7,"by":"self"}"#);
+    assert_eq!(cancelled(Reason::User), r#"{"event":"cancelled","transfer":7,"by":"self","reason":"by the user"}"#);
     assert_eq!(
         cancelled(Reason::Space),
         r#"{"event":"cancelled","transfer":7,"by":"self","reason":"not enough space"}"#
