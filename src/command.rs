@@ -4,8 +4,10 @@
 //! never does. What begins like a command and is none is an error and never goes out: a mistyped `/send` must not be chat.
 
 mod paths;
+mod source;
 
 pub use paths::{SendArgs, SplitError};
+pub use source::{SendSource, StreamReader};
 
 use crate::protocol::frame::LINE_TEXT;
 use std::path::{Path, PathBuf};
@@ -38,8 +40,8 @@ pub enum Command {
     Stay,
     /// `/again`: once the peer has left, listens or dials again.
     Again,
-    /// `/send PATH…`
-    Send(SendArgs),
+    /// `/send PATH…`, or what another part of the program sends.
+    Send(SendSource),
     /// `/accept [ID] [DEST]`
     Accept {
         /// Which offer; the only open one when not said.
@@ -237,7 +239,7 @@ impl Spec {
     fn command(&self, rest: &str, home: Option<&Path>) -> Result<Command, CommandError> {
         Ok(match self.kind {
             Kind::Send if rest.is_empty() => return Err(self.bad("what is to be sent?")),
-            Kind::Send => Command::Send(SendArgs::parse(rest, self.usage, home)),
+            Kind::Send => Command::Send(SendSource::Typed(SendArgs::parse(rest, self.usage, home))),
             Kind::Accept => {
                 let (first, dest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 let transfer = if looks_like_id(first) { Some(self.id(first)?) } else { None };

@@ -3,6 +3,7 @@
 //! Text of [`PeerText`] came from the peer and cannot be printed as it is. Words for people are made by the frontends: what decides
 //! something is an enum or a number here, never a sentence. Texts that stand here anyway are details (paths, errors of the system).
 
+use crate::command::SendSource;
 use crate::protocol::frame::{ByeReason, Reason, TransferId};
 use crate::text::{PeerText, SafeText};
 use std::path::PathBuf;
@@ -355,6 +356,8 @@ pub struct Posted {
 pub enum Input {
     /// A line, without its end; a pasted block has inner newlines.
     Line(String),
+    /// Files, folders or a stream to send, as `/send` does.
+    Send(SendSource),
     /// The answer to [`Notice::Question`].
     Answer { id: u64, yes: bool },
     /// A line that cannot be one (no UTF-8, far too long). It is reported, and counts as not sent.

@@ -59,7 +59,7 @@ fn every_command_is_known() {
     assert_eq!(command("/decline"), Command::Decline { transfer: None });
     assert_eq!(command("/decline #3"), Command::Decline { transfer: Some(3) });
     assert_eq!(command("/cancel 4294967295"), Command::Cancel { transfer: Some(u32::MAX) });
-    assert!(matches!(command("/send a b"), Command::Send(args) if args.whole == Path::new("a b")));
+    assert!(matches!(command("/send a b"), Command::Send(SendSource::Typed(args)) if args.whole == Path::new("a b")));
     assert_eq!(said("/me waves "), ("waves".to_owned(), true));
 }
 

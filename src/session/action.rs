@@ -1,7 +1,7 @@
 //! What the session wants done; the executor does it.
 
 use super::SessionEnd;
-use crate::command::SendArgs;
+use crate::command::SendSource;
 use crate::notice::Posted;
 use crate::protocol::frame::{Control, Digest, Offer, Position, TransferId};
 use crate::transfer::download::OnClash;
@@ -22,7 +22,7 @@ pub enum Action {
     PauseInput(bool),
     /// Let the workers' reports of single files wait (true), or come: the frontend has many notices to show.
     PauseReports(bool),
-    Scan(TransferId, SendArgs),
+    Scan(TransferId, SendSource),
     /// OFFER is queued: its list follows.
     BeginUpload(TransferId),
     UploadAccepted(TransferId, Position, Digest),

@@ -34,6 +34,10 @@ impl Session {
                 Ok(entry) => self.enter(entry),
                 Err(error) => self.error(error.code(), error.to_string()),
             },
+            Input::Send(source) => {
+                let entry = Entry::Command(Command::Send(source));
+                if self.peer.is_none() { self.without_peer(entry) } else { self.enter(entry) }
+            }
             Input::Answer { id, yes } => self.answer(id, yes),
             Input::Rejected { code, text } => {
                 self.incomplete = true;
@@ -128,7 +132,7 @@ impl Session {
             Command::Quit => self.quit(),
             Command::Stay => self.stay(),
             Command::Again => self.error("not-now", "/again is for when your peer has left"),
-            Command::Send(args) => self.send_files(args),
+            Command::Send(source) => self.send_files(source),
             Command::Accept { transfer, dest } => match self.asking(transfer) {
                 Ok(transfer) => self.accept_download(transfer, dest),
                 Err(text) => self.error("no-such-transfer", text),

@@ -9,6 +9,7 @@
 use super::phase::{Link, Phase};
 use super::uploads::{OutState, Upload};
 use super::{Action, Session};
+use crate::command::SendSource;
 use crate::notice::{Notice, Question};
 use crate::protocol::frame::{Control, Digest, STREAM_BYTES, TransferId};
 use std::path::PathBuf;
@@ -69,7 +70,10 @@ impl Session {
         }
         let mut uploads = Vec::new();
         for (transfer, upload) in std::mem::take(&mut self.uploads.open) {
-            let stream = upload.offer.as_ref().is_some_and(|offer| offer.bytes == STREAM_BYTES);
+            let stream = match &upload.state {
+                OutState::Scanning(source) => matches!(source, SendSource::Stream { .. }),
+                _ => upload.offer.as_ref().is_some_and(|offer| offer.bytes == STREAM_BYTES),
+            };
             match upload.state {
                 OutState::Completing { .. } => {
                     self.actions.push(Action::DropUpload(transfer));
@@ -113,11 +117,11 @@ impl Session {
                 continue;
             };
             let state = match upload.state {
-                OutState::Scanning(args) => {
+                OutState::Scanning(source) => {
                     // Its report may be under way under the old number.
                     self.actions.push(Action::DropUpload(old));
-                    self.actions.push(Action::Scan(new, args.clone()));
-                    OutState::Scanning(args)
+                    self.actions.push(Action::Scan(new, source.clone()));
+                    OutState::Scanning(source)
                 }
                 _ => {
                     self.actions.push(Action::RenumberUpload { old, new });

@@ -2,7 +2,7 @@
 
 use super::transfer_notices::{Outcome, hex, known_bytes, local};
 use super::{Action, Session};
-use crate::command::SendArgs;
+use crate::command::SendSource;
 use crate::notice::{Direction, Notice, Side};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) enum OutState {
-    /// What was typed is kept for a scan under another number after a restart.
-    Scanning(SendArgs),
+    /// What was asked for is kept for a scan under another number after a restart.
+    Scanning(SendSource),
     /// Scanned; an earlier scan still goes on, and offers go out in the order of their numbers.
     Held,
     Offered,
@@ -54,7 +54,7 @@ impl Uploads {
 
 impl Session {
     /// `/send`: have it scanned.
-    pub(super) fn send_files(&mut self, args: SendArgs) {
+    pub(super) fn send_files(&mut self, source: SendSource) {
         if self.is_leaving() {
             return self.error("leaving", "this side is leaving; nothing was sent");
         }
@@ -66,7 +66,7 @@ impl Session {
             return self.error("too-many-transfers", "the numbers of transfers are used up\nstart the program again");
         };
         let upload = Upload {
-            state: OutState::Scanning(args.clone()),
+            state: OutState::Scanning(source.clone()),
             name: PeerText::new(""),
             more: 0,
             offer: None,
@@ -75,7 +75,7 @@ impl Session {
             may_restart: false,
         };
         self.uploads.open.insert(transfer, upload);
-        self.actions.push(Action::Scan(transfer, args));
+        self.actions.push(Action::Scan(transfer, source));
     }
 
     /// The upload worker reports.

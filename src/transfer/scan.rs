@@ -86,6 +86,11 @@ pub(super) struct Roots {
 }
 
 impl Roots {
+    /// Of a stream, which has no path but its name.
+    pub(super) fn stream(name: &str) -> Self {
+        Self { tops: BTreeMap::from([(name.to_owned(), PathBuf::from(name))]), ..Self::default() }
+    }
+
     /// The local path of a file of the list, and whether a link at its end is followed.
     pub(super) fn path(&self, list: &Manifest, index: usize) -> (PathBuf, bool) {
         let Some(file) = list.file(index) else { return (PathBuf::new(), false) };

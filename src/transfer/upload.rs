@@ -9,25 +9,29 @@
 //! 4. The worker gives the transfers turns: each reads and hashes a few pieces and pushes them, while the queue has room.
 //! 5. A file is reported once [`Uploads::received`] passes its end; the rest of them at [`Uploads::complete`].
 
+mod files;
 mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 use super::Report;
 use super::manifest::{Manifest, Place};
-use super::scan::{self, Roots, Scan};
-use crate::command::SendArgs;
+use super::scan::Scan;
+use crate::command::SendSource;
 use crate::error_text::io_error_text;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Digest, NO_DIGEST, Offer, Position, TransferId};
+use files::{Files, look};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use stream::Stream;
 use worker::{Start, Work, Worker};
 
 pub use super::scan::LeftOut;
@@ -73,14 +77,6 @@ pub struct SentFile {
     pub digest: Digest,
 }
 
-/// What a scan found.
-#[derive(Debug)]
-struct Files {
-    list: Arc<Manifest>,
-    encoded: Arc<[u8]>,
-    roots: Roots,
-}
-
 /// What the worker has to do for a transfer on this connection.
 #[derive(Debug, Default)]
 enum Course {
@@ -121,12 +117,20 @@ struct Transfer {
 }
 
 impl Transfer {
+    /// Ends the threads that read for it.
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(stream) = self.files.as_ref().and_then(|files| files.stream.as_ref()) {
+            stream.stop();
+        }
+    }
+
     /// Data goes on at `position`, if the receiver's digest of the file before it is right.
     fn go_on(&mut self, place: Place, position: Position, digest: Digest) {
         self.reached = self.reached.max(position);
         self.start = position;
         self.course = match place {
-            Place::File { offset: 1.., .. } => Course::Check(position, digest),
+            Place::File { offset: 1.., .. } if digest != NO_DIGEST => Course::Check(position, digest),
             // Nothing is left to send, BEGIN included.
             Place::Done => Course::Sent,
             _ => Course::Start(Box::new(Start { position, source: None })),
@@ -183,16 +187,25 @@ impl Uploads {
         Ok(Self { shared, data_dir, report })
     }
 
-    /// Looks for what the user named and reports; on a thread of its own.
-    pub fn scan(&self, transfer: TransferId, args: SendArgs) {
+    /// Looks for what is to be sent and reports; on a thread of its own, which then reads a stream.
+    pub fn scan(&self, transfer: TransferId, source: SendSource) {
         let stop = Arc::new(AtomicBool::new(false));
         let new = Transfer { stop: Arc::clone(&stop), ..Transfer::default() };
         self.shared.lock().transfers.insert(transfer, new);
         let (shared, data_dir, report) = (Arc::clone(&self.shared), self.data_dir.clone(), Arc::clone(&self.report));
         let scanning = thread::Builder::new().name("scan".into()).spawn(move || {
-            let scanned = scan_args(&args, &data_dir, &stop);
-            if let Some(scanned) = shared.scanned(transfer, scanned) {
-                report(transfer, scanned);
+            let (found, reader) = match look(&source, &data_dir, &stop) {
+                Ok((found, reader)) => (Ok(found), reader),
+                Err(unsendable) => (Err(unsendable), None),
+            };
+            let stream = reader.map(|reader| (Arc::new(Stream::default()), reader));
+            let Some(scanned) = shared.scanned(transfer, found, stream.as_ref().map(|(stream, _)| Arc::clone(stream)))
+            else {
+                return;
+            };
+            report(transfer, scanned);
+            if let Some((stream, reader)) = stream {
+                stream.read_all(reader, || shared.change(|_| ()));
             }
         });
         if let Err(error) = scanning {
@@ -228,7 +241,8 @@ impl Uploads {
             if !upload.awaits_restart && state.queue.as_ref().is_some_and(|queue| queue.has_list(transfer)) {
                 return Err(ProtocolError::WrongTime("ACCEPT", transfer));
             }
-            let place = data_place(&files.list, position, &digest);
+            let new_stream = position == files.list.data_start() || files.stream.is_none();
+            let place = files.place(position, &digest).filter(|_| new_stream);
             let place = place.ok_or(ProtocolError::Position("ACCEPT", transfer))?;
             upload.accepted = Some((position, digest));
             upload.floor = position;
@@ -261,11 +275,12 @@ impl Uploads {
                 }
                 return Ok(());
             };
-            let place = data_place(&files.list, position, &digest).ok_or(wrong.clone())?;
+            let place = files.place(position, &digest).ok_or(wrong.clone())?;
             if position < upload.floor || position > upload.reached.max(accepted) {
                 return Err(wrong);
             }
             upload.received = position;
+            files.release(position);
             upload.go_on(place, position, digest);
             Ok(())
         })
@@ -280,6 +295,7 @@ impl Uploads {
             let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue) else { return Ok(()) };
             queue.peer_received(transfer, position)?;
             upload.received = position;
+            upload.files.iter().for_each(|files| files.release(position));
             upload.told = Some(position);
             Ok(())
         })
@@ -296,7 +312,7 @@ impl Uploads {
             // COMPLETE that is sent again after a resume comes without RESTART.
             let before = if upload.awaits_restart { upload.reached } else { upload.start };
             let reached = before.max(sent.map_or(0, |(_, reached)| reached));
-            if upload.files.as_ref().is_none_or(|files| reached < files.list.end()) {
+            if upload.files.as_ref().and_then(|files| files.end()).is_none_or(|end| reached < end) {
                 return Err(ProtocolError::WrongTime("COMPLETE", transfer));
             }
             upload.received = reached;
@@ -308,9 +324,7 @@ impl Uploads {
     /// Ends a transfer (DECLINE or CANCEL of either side, BYE), also one whose scan runs. Nothing is reported of it any more.
     pub fn cancel(&self, transfer: TransferId) {
         let queue = self.shared.change(|state| {
-            if let Some(upload) = state.transfers.remove(&transfer) {
-                upload.stop.store(true, Ordering::Relaxed);
-            }
+            state.transfers.remove(&transfer).iter().for_each(Transfer::stop);
             state.queue.clone()
         });
         // Without the lock: the queue wakes the worker, which takes it.
@@ -364,7 +378,7 @@ impl Uploads {
     pub fn progress(&self, transfer: TransferId) -> (u64, u32) {
         let state = self.shared.lock();
         let upload = state.transfers.get(&transfer);
-        let progress = upload.and_then(|upload| Some(upload.files.as_ref()?.list.progress(upload.received)));
+        let progress = upload.and_then(|upload| Some(upload.files.as_ref()?.progress(upload.received)));
         progress.unwrap_or_default()
     }
 
@@ -377,18 +391,21 @@ impl Drop for Uploads {
     fn drop(&mut self) {
         self.shared.change(|state| {
             state.closed = true;
-            for upload in state.transfers.values() {
-                upload.stop.store(true, Ordering::Relaxed);
-            }
+            state.transfers.values().for_each(Transfer::stop);
         });
     }
 }
 
 impl Shared {
     /// A scan ended; gives what to report, unless its transfer was cancelled.
-    fn scanned(&self, transfer: TransferId, scanned: Result<Scan, UploadReport>) -> Option<UploadReport> {
+    fn scanned(
+        &self,
+        transfer: TransferId,
+        scanned: Result<Scan, UploadReport>,
+        stream: Option<Arc<Stream>>,
+    ) -> Option<UploadReport> {
         let mut state = self.lock();
-        let upload = state.transfers.get_mut(&transfer)?;
+        let upload = state.transfers.get_mut(&transfer).filter(|upload| !upload.stop.load(Ordering::Relaxed))?;
         let Scan { list, roots, left_out } = match scanned {
             Ok(scan) => scan,
             Err(unsendable) => {
@@ -400,26 +417,8 @@ impl Shared {
         let offer = list.offer(&encoded);
         let more = u32::try_from(list.tops().count().saturating_sub(1)).unwrap_or(u32::MAX);
         let name = list.first_name().to_owned();
-        let files = Files { list: Arc::new(list), encoded: encoded.into(), roots };
+        let files = Files { list: Arc::new(list), encoded: encoded.into(), roots, stream };
         upload.files = Some(Arc::new(files));
         Some(UploadReport::Scanned { offer, name, more, left_out })
-    }
-}
-
-fn scan_args(args: &SendArgs, data_dir: &Path, stop: &AtomicBool) -> Result<Scan, UploadReport> {
-    let paths = args
-        .resolve(|path| path.symlink_metadata().is_ok())
-        .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })?;
-    scan::scan(&paths, data_dir, stop)
-        .map_err(|error| UploadReport::Unsendable { code: error.code(), text: error.to_string() })
-}
-
-/// What stands at a position where data may begin; none where it cannot, or with a digest that does not belong there.
-fn data_place(list: &Manifest, position: Position, digest: &Digest) -> Option<Place> {
-    let place = list.place(position);
-    match place {
-        Place::File { offset: 1.., .. } => Some(place),
-        Place::File { .. } | Place::Done => (*digest == NO_DIGEST).then_some(place),
-        Place::List(_) | Place::Nowhere => None,
     }
 }

@@ -148,7 +148,7 @@ pub(crate) fn command(data: &[u8]) {
             let begin = line.trim_start();
             assert!(action || !begin.starts_with('/') || begin.starts_with("//"));
         }
-        Ok(Entry::Command(command::Command::Send(args))) => {
+        Ok(Entry::Command(command::Command::Send(command::SendSource::Typed(args)))) => {
             for exists in [false, true] {
                 let paths = args.resolve(|_| exists);
                 assert!(paths.is_err() || paths.is_ok_and(|paths| !paths.is_empty()));

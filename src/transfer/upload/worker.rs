@@ -1,7 +1,9 @@
 //! The thread that reads what goes out.
 
+use super::files::Files;
 use super::source::{Failed, Marks, Source, chunk_len};
-use super::{Course, Files, SentFile, Shared, State, UploadReport};
+use super::stream::{Next, Stream};
+use super::{Course, SentFile, Shared, State, Transfer, UploadReport};
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
@@ -47,6 +49,7 @@ struct Sent {
     /// Where the next file begins.
     next: Position,
     index: usize,
+    bytes: u64,
     digest: Digest,
 }
 
@@ -132,7 +135,7 @@ impl Worker {
         // The next in turn after the last.
         let after = state.transfers.range((Bound::Excluded(self.last), Bound::Unbounded));
         let mut turns = after.chain(state.transfers.range(..=self.last));
-        let transfer = *turns.find(|(_, upload)| matches!(upload.course, Course::Send) && !upload.complete)?.0;
+        let transfer = *turns.find(|(_, upload)| upload.can_send())?.0;
         let room = queue.room().ok().filter(|room| *room > 0)?;
         self.last = transfer;
         Some(Job::Send { transfer, queue, room })
@@ -175,9 +178,12 @@ impl Worker {
         drop(state);
         let mut pieces = Vec::new();
         let mut failures = Vec::new();
-        while pieces.len() < room.min(TURN) && work.position < files.list.end() {
+        while pieces.len() < room.min(TURN) && work.has_next(&files) {
             let mut piece = queue.pool().take(transfer);
-            work.fill(&files, &mut piece, &mut failures);
+            match &files.stream {
+                Some(stream) => work.fill_from_stream(&files, stream, &mut piece, &mut failures),
+                None => work.fill(&files, &mut piece, &mut failures),
+            }
             pieces.push(piece);
         }
         // When the connection ended the next one's RESTART says where to go on.
@@ -188,7 +194,7 @@ impl Worker {
         let mut state = self.shared.lock();
         let current = state.connection == connection;
         let Some(upload) = state.transfers.get_mut(&transfer) else { return };
-        if current && work.position >= files.list.end() {
+        if current && files.end().is_some_and(|end| work.position >= end) {
             upload.course = Course::Sent;
         }
         upload.work = Some(work);
@@ -206,7 +212,7 @@ impl Worker {
         drop(state);
         let file = |sent: Sent| SentFile {
             path: files.roots.path(&files.list, sent.index).0,
-            bytes: files.list.file(sent.index).map_or(0, |file| file.size),
+            bytes: sent.bytes,
             digest: sent.digest,
         };
         (self.report)(transfer, UploadReport::FilesSent(reported.into_iter().map(file).collect()));
@@ -234,6 +240,13 @@ fn checked(files: &Files, position: Position, digest: &Digest, mut marks: Marks,
     Start { position, source }
 }
 
+impl Transfer {
+    fn can_send(&self) -> bool {
+        let (Some(files), Some(work)) = (&self.files, &self.work) else { return false };
+        matches!(self.course, Course::Send) && !self.complete && work.has_next(files)
+    }
+}
+
 impl Work {
     fn start(&mut self, Start { position, source }: Start) {
         self.position = position;
@@ -244,12 +257,45 @@ impl Work {
         self.sent.retain(|sent| sent.next <= position);
     }
 
+    /// Whether there is something to fill a piece with.
+    fn has_next(&self, files: &Files) -> bool {
+        let offset = self.position.saturating_sub(files.list.data_start());
+        files.end().is_none_or(|end| self.position < end)
+            && files.stream.as_ref().is_none_or(|stream| stream.has_next(offset))
+    }
+
+    fn begin(&mut self, piece: &mut Bulk) {
+        if !std::mem::replace(&mut self.begun, true) {
+            piece.push_begin(self.position);
+        }
+    }
+
+    /// Fills a piece with the next chunk of a stream, or its end.
+    fn fill_from_stream(&mut self, files: &Files, stream: &Stream, piece: &mut Bulk, failures: &mut Vec<UploadReport>) {
+        self.begin(piece);
+        let offset = self.position - files.list.data_start();
+        match stream.next(offset, piece.room()) {
+            Some(Next::Chunk(len)) => {
+                piece.chunk(self.position, len);
+                self.position += u64::try_from(len).unwrap_or_default();
+            }
+            Some(Next::End(outcome)) => {
+                let next = self.position + END_WEIGHT;
+                self.file_end(
+                    files,
+                    piece,
+                    Sent { next, index: 0, bytes: offset, digest: NO_DIGEST },
+                    outcome,
+                    failures,
+                );
+            }
+            None => {}
+        }
+    }
+
     /// Fills a piece with what comes next.
     fn fill(&mut self, files: &Files, piece: &mut Bulk, failures: &mut Vec<UploadReport>) {
-        if !self.begun {
-            piece.push_begin(self.position);
-            self.begun = true;
-        }
+        self.begin(piece);
         while let Place::File { index, .. } = files.list.place(self.position)
             && let Some(file) = files.list.file(index)
         {
@@ -307,21 +353,34 @@ impl Work {
             // Every file is opened, or fails.
             (None, None) => Err(Failed { status: FileStatus::Unreadable, text: String::new() }),
         };
-        let (status, digest) = match finished {
+        let sent = Sent { next: file.next(), index: file.index, bytes: file.size, digest: NO_DIGEST };
+        self.file_end(files, piece, sent, finished, failures);
+    }
+
+    fn file_end(
+        &mut self,
+        files: &Files,
+        piece: &mut Bulk,
+        sent: Sent,
+        outcome: Result<Digest, Failed>,
+        failures: &mut Vec<UploadReport>,
+    ) {
+        let Sent { next, index, .. } = sent;
+        let (status, digest) = match outcome {
             Ok(digest) => {
-                self.sent.push_back(Sent { next: file.next(), index: file.index, digest });
+                self.sent.push_back(Sent { digest, ..sent });
                 (FileStatus::Whole, digest)
             }
             Err(Failed { status, text }) => {
                 // What stands for something that was left out is reported already.
-                if !files.roots.is_blocked(file.index) && self.failed.insert(file.index) {
-                    let path = files.roots.path(&files.list, file.index).0;
-                    failures.push(UploadReport::FileFailed { path, offered: files.list.path(file.index), text });
+                if !files.roots.is_blocked(index) && self.failed.insert(index) {
+                    let path = files.roots.path(&files.list, index).0;
+                    failures.push(UploadReport::FileFailed { path, offered: files.list.path(index), text });
                 }
                 (status, NO_DIGEST)
             }
         };
-        piece.file_end(self.position, status, digest, file.next());
-        self.position = file.next();
+        piece.file_end(self.position, status, digest, next);
+        self.position = next;
     }
 }

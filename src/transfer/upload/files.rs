@@ -1,0 +1,98 @@
+//! What one transfer offers: its list, and where the data of its files comes from.
+
+use super::UploadReport;
+use super::stream::Stream;
+use crate::command::SendSource;
+use crate::protocol::frame::{Digest, END_WEIGHT, NO_DIGEST, Position};
+use crate::transfer::file_name::Name;
+use crate::transfer::manifest::{Builder, Manifest, ManifestError, Place};
+use crate::transfer::scan::{self, LeftOut, Roots, Scan};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The mode of a file that is made from a stream.
+const STREAM_MODE: u16 = 0o644;
+
+/// What a scan found.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) list: Arc<Manifest>,
+    pub(super) encoded: Arc<[u8]>,
+    pub(super) roots: Roots,
+    /// Where the data of the only entry comes from, when that is a stream.
+    pub(super) stream: Option<Arc<Stream>>,
+}
+
+impl Files {
+    /// The place where data may begin or go on at a position; none where it cannot, or with a digest that does not belong there.
+    pub(super) fn place(&self, position: Position, digest: &Digest) -> Option<Place> {
+        let mut place = self.list.place(position);
+        if let (Place::File { offset, .. }, Some(size)) = (place, self.stream.as_ref().and_then(|stream| stream.size()))
+        {
+            match offset {
+                _ if offset == size + END_WEIGHT => place = Place::Done,
+                _ if offset > size => place = Place::Nowhere,
+                _ => {}
+            }
+        }
+        match place {
+            Place::File { offset: 1.., .. } if self.stream.is_none() => Some(place),
+            Place::File { .. } | Place::Done => (*digest == NO_DIGEST).then_some(place),
+            Place::List(_) | Place::Nowhere => None,
+        }
+    }
+
+    /// The end of the transfer; none while that of a stream is not known.
+    pub(super) fn end(&self) -> Option<Position> {
+        match &self.stream {
+            Some(stream) => Some(self.list.data_start() + stream.size()? + END_WEIGHT),
+            None => Some(self.list.end()),
+        }
+    }
+
+    /// Bytes of file data before a position, and files that end before it.
+    pub(super) fn progress(&self, position: Position) -> (u64, u32) {
+        match self.end() {
+            Some(end) if position >= end && self.stream.is_some() => (end - END_WEIGHT - self.list.data_start(), 1),
+            _ => self.list.progress(position),
+        }
+    }
+
+    /// The receiver has everything before a position.
+    pub(super) fn release(&self, position: Position) {
+        if let Some(stream) = &self.stream {
+            stream.release(position.saturating_sub(self.list.data_start()));
+        }
+    }
+}
+
+/// Looks for what is to be sent; a stream comes with its reader.
+pub(super) fn look(
+    source: &SendSource,
+    data_dir: &Path,
+    stop: &AtomicBool,
+) -> Result<(Scan, Option<Box<dyn Read + Send>>), UploadReport> {
+    let unsendable = |code, text| UploadReport::Unsendable { code, text };
+    let paths = match source {
+        SendSource::Typed(args) => &args
+            .resolve(|path| path.symlink_metadata().is_ok())
+            .map_err(|error| unsendable(error.code(), error.to_string()))?,
+        SendSource::Paths(paths) => paths,
+        SendSource::Stream { name, reader } => {
+            let list = stream_list(name).map_err(|error| unsendable("bad-argument", error.to_string()))?;
+            let taken = || unsendable("nothing-to-send", format!("{name}: it was sent before"));
+            let reader = reader.take().ok_or_else(taken)?;
+            return Ok((Scan { list, roots: Roots::stream(name), left_out: LeftOut::default() }, Some(reader)));
+        }
+    };
+    let scan = scan::scan(paths, data_dir, stop).map_err(|error| unsendable(error.code(), error.to_string()))?;
+    Ok((scan, None))
+}
+
+fn stream_list(name: &str) -> Result<Manifest, ManifestError> {
+    let mut builder = Builder::default();
+    builder.stream(Name::new(name).map_err(|error| ManifestError::Name(name.to_owned(), error))?, STREAM_MODE)?;
+    builder.finish()
+}
