@@ -34,6 +34,8 @@ pub(super) struct Upload {
     pub(super) more: u32,
     pub(super) offer: Option<Offer>,
     pub(super) begun: Duration,
+    /// Bytes of the files that arrived on this connection or an earlier one of the run.
+    pub(super) sent: u64,
     /// Its number before the peer's program was restarted.
     pub(super) was: Option<TransferId>,
     /// The peer's RESTART is due on this connection.
@@ -71,6 +73,7 @@ impl Session {
             more: 0,
             offer: None,
             begun: self.now,
+            sent: 0,
             was: None,
             may_restart: false,
         };
@@ -102,6 +105,7 @@ impl Session {
                 }
             }
             UploadReport::FilesSent(files) => {
+                upload.sent += files.iter().map(|file| file.bytes).sum::<u64>();
                 for file in files {
                     let (path, blake3) = (local(&file.path), hex(&file.digest));
                     self.notice(Notice::File { transfer, path, bytes: file.bytes, blake3, offered: None });
@@ -289,8 +293,8 @@ impl Session {
     /// Says how an upload ended that the peer has completed.
     pub(super) fn completed(&mut self, transfer: TransferId, upload: Upload) {
         let OutState::Completing { files, failed } = upload.state else { return };
-        let Upload { name: path, more, begun, offer, .. } = upload;
-        let bytes = offer.as_ref().and_then(known_bytes).unwrap_or(0);
+        let Upload { name: path, more, begun, offer, sent, .. } = upload;
+        let bytes = offer.as_ref().and_then(known_bytes).unwrap_or(sent);
         self.finished(transfer, Outcome { path, more, files, failed, bytes, begun });
     }
 

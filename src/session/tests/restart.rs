@@ -1,6 +1,7 @@
 //! A restart of the peer's program is a loss like any other.
 
 use super::*;
+use crate::command::{SendSource, StreamReader};
 
 fn person() -> Rules {
     Rules { interactive: true, ..rules(300) }
@@ -129,11 +130,14 @@ fn streams_fail() {
     side.session.control(1, Control::Offer { transfer: 1, offer: stream }).unwrap();
     side.session.listed(1, Vec::new());
     side.session.download(1, looked());
+    // One that is not offered yet.
+    let reader = StreamReader::new(std::io::empty());
+    side.session.input(Input::Send(SendSource::Stream { name: "-".into(), reader }));
     side.session.lost(DisconnectReason::Closed);
     side.perform();
     side.session.take_over();
     side.perform();
     let mut ends = side.ends();
     ends.sort_unstable();
-    assert_eq!(ends, [(1, "failed"), (2, "failed")]);
+    assert_eq!(ends, [(1, "failed"), (2, "failed"), (4, "failed")]);
 }

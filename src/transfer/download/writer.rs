@@ -13,7 +13,7 @@ use std::io::{self, Seek};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A stream's end is not known, so the disk is looked at after so many bytes.
+/// A stream's end is not known, so the disk is looked at when it begins and after so many bytes.
 const STREAM_LOOK: u64 = 64 << 20;
 /// A stream ends when less than this, or than a twentieth of the disk, is left.
 const STREAM_LEAVES: u64 = 1 << 30;
@@ -67,7 +67,7 @@ impl Writer {
             }
             None => (Current::Next, start),
         };
-        Self { staging, manifest, current, position, dest, until_look: STREAM_LOOK }
+        Self { staging, manifest, current, position, dest, until_look: 0 }
     }
 
     pub(super) fn position(&self) -> Position {

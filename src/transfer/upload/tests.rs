@@ -2,6 +2,8 @@
 
 #![allow(clippy::as_conversions, reason = "the numbers of these tests are small constants")]
 
+mod stream;
+
 use super::*;
 use crate::command::{self, Command, Entry};
 use crate::protocol::frame::{CHUNK_DATA, Control, Frame};
