@@ -1,7 +1,7 @@
 //! All downloads of a conversation: one worker thread that writes, and short-lived threads that look, open and hash.
 //!
 //! Invariant: everything up to the position that the flow control was told is with the file system. Only these threads touch the disk,
-//! and no call of [`Downloads`] waits for them. Where files stand is the business of `staging`, what may come that of `flow_control`.
+//! and no call of [`Downloads`] waits for them. A worker whose disk stands still delays data and accepts, but no look. Where files stand is the business of `staging`, what may come that of `flow_control`.
 //!
 //! 1. [`Downloads::begin`]: a thread checks the list and looks at the disk; the session asks, or decides.
 //! 2. [`Downloads::accept`]: a thread opens the staging folder, checks what an earlier run left and hashes its part; the worker gets
@@ -131,10 +131,11 @@ pub enum DownloadReport {
 const FINISH_TIME: Duration = Duration::from_secs(2);
 
 /// The handle of the worker. No call but [`Downloads::finish`] waits. Dropping it ends all downloads; their staging folders stay.
-#[derive(Debug)]
 pub struct Downloads {
+    settings: Arc<Settings>,
     orders: Sender<Order>,
     flow: Arc<FlowControl>,
+    report: Report<DownloadReport>,
     worker: JoinHandle<()>,
 }
 
@@ -145,9 +146,11 @@ impl Downloads {
         ignore_size_signal()?;
         recover_once(&settings)?;
         let (orders, incoming) = mpsc::channel();
-        let worker = Worker::new(Arc::new(settings), Arc::clone(&flow), report, orders.clone(), incoming);
+        let settings = Arc::new(settings);
+        let worker =
+            Worker::new(Arc::clone(&settings), Arc::clone(&flow), Arc::clone(&report), orders.clone(), incoming);
         let worker = thread::Builder::new().name("download".into()).spawn(move || worker.run())?;
-        Ok(Self { orders, flow, worker })
+        Ok(Self { settings, orders, flow, report, worker })
     }
 
     /// Ends all downloads, and waits for a moment until what was ordered is done.
@@ -161,7 +164,22 @@ impl Downloads {
 
     /// The list of an offer is complete: check it and look at the disk (reports [`DownloadReport::Looked`]).
     pub fn begin(&self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
-        self.order(Order::Look { transfer, offer, list });
+        self.order(Order::Look(transfer));
+        let (settings, needed) = (Arc::clone(&self.settings), self.flow.needed());
+        let (orders, flow, report) = (self.orders.clone(), Arc::clone(&self.flow), Arc::clone(&self.report));
+        let looking = thread::Builder::new().name("download look".into()).spawn(move || {
+            let (wanted, looked) = match open::look(&settings, &offer, &list, needed) {
+                Ok((wanted, looked)) => (Some(wanted), looked),
+                Err(unacceptable) => (None, unacceptable),
+            };
+            // The worker must know it before the session can accept it. One that has ended needs to know nothing.
+            let _ = orders.send(Order::Looked { transfer, wanted });
+            flow.kick();
+            report(transfer, looked);
+        });
+        if let Err(error) = looking {
+            self.order(Order::NoThread { transfer, error });
+        }
     }
 
     /// The transfer is wanted: into `dest` (an existing folder), or the recorded, else the default folder.

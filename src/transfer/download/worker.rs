@@ -8,12 +8,13 @@ use super::open::{self, Opened, Wanted};
 use super::writer::{Broken, Writer};
 use super::{DownloadReport, OnClash, Settings};
 use crate::error_text::io_error_text;
-use crate::protocol::frame::{Offer, Reason, TransferId};
+use crate::protocol::frame::{Reason, TransferId};
 use crate::transfer::Report;
 use crate::transfer::flow_control::{FlowControl, Opening, Piece};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{Published, Staging};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +24,14 @@ use std::thread::{self, JoinHandle};
 /// What the worker is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    Look {
+    /// A look at the list and the disk began.
+    Look(TransferId),
+    /// There is no thread for that.
+    NoThread {
         transfer: TransferId,
-        offer: Offer,
-        list: Vec<u8>,
+        error: io::Error,
     },
-    /// The list is good; none when it is not, which was reported.
+    /// The list is good; none when it is not.
     Looked {
         transfer: TransferId,
         wanted: Option<Wanted>,
@@ -132,24 +135,8 @@ impl Worker {
 
     fn order(&mut self, order: Order) {
         match order {
-            Order::Look { transfer, offer, list } => {
-                self.slots.insert(transfer, Slot::Looking);
-                let (settings, needed) = (Arc::clone(&self.settings), self.flow.needed());
-                self.help(transfer, "download look", move |report| {
-                    let looked = open::look(&settings, &offer, &list, needed);
-                    let wanted = match looked {
-                        Ok((wanted, looked)) => {
-                            // The worker must know it before the session can accept it.
-                            return (Order::Looked { transfer, wanted: Some(wanted) }, Some(looked));
-                        }
-                        Err(unacceptable) => {
-                            report(transfer, unacceptable);
-                            None
-                        }
-                    };
-                    (Order::Looked { transfer, wanted }, None)
-                });
-            }
+            Order::Look(transfer) => drop(self.slots.insert(transfer, Slot::Looking)),
+            Order::NoThread { transfer, error } => self.no_thread(transfer, &error),
             Order::Looked { transfer, wanted } => {
                 if let Some(slot @ Slot::Looking) = self.slots.get_mut(&transfer) {
                     match wanted {
@@ -170,29 +157,11 @@ impl Worker {
         }
     }
 
-    /// Runs something that may take long on a thread of its own; what it gives comes back as an order, and then goes out as a report.
-    fn help(
-        &mut self,
-        transfer: TransferId,
-        name: &str,
-        work: impl FnOnce(&Report<DownloadReport>) -> (Order, Option<DownloadReport>) + Send + 'static,
-    ) {
-        let (orders, flow, report) = (self.orders.clone(), Arc::clone(&self.flow), Arc::clone(&self.report));
-        let help = move || {
-            let (order, after) = work(&report);
-            // A worker that has ended needs no help.
-            let _ = orders.send(order);
-            flow.kick();
-            if let Some(after) = after {
-                report(transfer, after);
-            }
-        };
-        if let Err(error) = thread::Builder::new().name(name.into()).spawn(help) {
-            self.slots.remove(&transfer);
-            let text = format!("no thread for a download: {}", io_error_text(&error));
-            let told = "the receiver cannot take it now".to_owned();
-            self.report(transfer, DownloadReport::Broken { reason: Reason::Io, text, told, part: None });
-        }
+    fn no_thread(&mut self, transfer: TransferId, error: &io::Error) {
+        self.slots.remove(&transfer);
+        let text = format!("no thread for a download: {}", io_error_text(error));
+        let told = "the receiver cannot take it now".to_owned();
+        self.report(transfer, DownloadReport::Broken { reason: Reason::Io, text, told, part: None });
     }
 
     fn accept(&mut self, transfer: TransferId, dest: Option<PathBuf>, on_clash: OnClash) {
@@ -201,11 +170,15 @@ impl Worker {
         let opening =
             Slot::Opening { wanted: Arc::clone(&wanted), on_clash, cancelled: Arc::clone(&cancelled), fate: Fate::Use };
         self.slots.insert(transfer, opening);
-        let settings = Arc::clone(&self.settings);
-        self.help(transfer, "download open", move |_| {
-            let opened = open::open(&settings, &wanted, dest, on_clash, &cancelled);
-            (Order::Opened { transfer, opened: Box::new(opened) }, None)
+        let (settings, orders, flow) = (Arc::clone(&self.settings), self.orders.clone(), Arc::clone(&self.flow));
+        let opening = thread::Builder::new().name("download open".into()).spawn(move || {
+            let opened = Box::new(open::open(&settings, &wanted, dest, on_clash, &cancelled));
+            let _ = orders.send(Order::Opened { transfer, opened });
+            flow.kick();
         });
+        if let Err(error) = opening {
+            self.no_thread(transfer, &error);
+        }
     }
 
     fn opened(&mut self, transfer: TransferId, opened: Result<Opened, DownloadReport>) {
