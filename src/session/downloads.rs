@@ -175,6 +175,7 @@ impl Session {
                     self.notice(Notice::Status(format!("transfer {transfer} goes on where an earlier one stopped")));
                 }
                 self.notice(Notice::Accepted { transfer });
+                self.left_out_by_peer(transfer);
                 self.queue(Control::Accept { transfer, position, digest });
             }
             (_, DownloadReport::File { path, bytes, digest, offered }) => {
@@ -214,6 +215,16 @@ impl Session {
             | (_, DownloadReport::Finished { .. }) => {}
         }
         self.advance();
+    }
+
+    fn left_out_by_peer(&mut self, transfer: TransferId) {
+        let Some(manifest) = self.downloads.manifest(transfer) else { return };
+        for omitted in manifest.omitted() {
+            let path = Some(PeerText::new(omitted.path.clone())).filter(|_| !omitted.path.is_empty());
+            let count = usize::try_from(omitted.count).unwrap_or(usize::MAX);
+            let reason = if path.is_some() { omitted.reason().into() } else { "".into() };
+            self.notice(Notice::LeftOut { transfer, path, count, reason });
+        }
     }
 
     /// Whether somebody can answer.

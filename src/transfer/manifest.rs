@@ -24,6 +24,18 @@ use thiserror::Error;
 pub const DEPTH: usize = 64;
 /// Bytes that all paths of a list may take when written out, so that small lists of deep trees stay small on the disk, too.
 const PATH_BYTES: usize = 16 << 20;
+/// What of a tree is left out by name.
+pub const OMITTED_NAMED: usize = 1_000;
+/// Why something is left out, by the number on the wire.
+const OMISSIONS: [&str; 7] = [
+    "it cannot be read",
+    "a symbolic link",
+    "a pipe",
+    "a socket",
+    "a device",
+    "no file or folder",
+    "folders are nested more than 64 deep",
+];
 
 /// What is wrong with a list; the peer is at fault when it came from there.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -111,6 +123,23 @@ pub struct Manifest {
     bytes: u64,
     /// Its only entry is a STREAM; the size of that file is then the largest possible.
     stream: bool,
+    omitted: Vec<Omitted>,
+}
+
+/// What the sender found and does not send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Omitted {
+    /// Names joined by `/`; empty for some that are only counted.
+    pub path: String,
+    pub count: u32,
+    /// Its number on the wire.
+    pub reason: u8,
+}
+
+impl Omitted {
+    pub fn reason(&self) -> &'static str {
+        OMISSIONS.get(usize::from(self.reason)).copied().unwrap_or("it cannot be sent")
+    }
 }
 
 /// A file of a list.
@@ -227,6 +256,10 @@ impl Manifest {
     pub fn folder(&self, index: usize) -> Option<Folder<'_>> {
         let row = self.folders.get(index)?;
         Some(Folder { index, name: self.name(row.name), parent: row.parent.map(widen), meta: row.meta })
+    }
+
+    pub fn omitted(&self) -> &[Omitted] {
+        &self.omitted
     }
 
     /// All files, in order of position.

@@ -1,17 +1,17 @@
 //! What becomes of the paths of one `/send`: a list, and where its files are on this side.
 //!
 //! A path that the user gave is followed when it is a link, as `scp` does; below it no link is. What is found below and cannot be
-//! sent (a link, a socket, a folder that cannot be read) stands in the list as a file of no bytes, whose FILE_END says that it could not be
-//! read: so the receiver hears of it, too. This program's own data and the staging folders of downloads are not even listed.
+//! sent (a link, a socket, a folder that cannot be read) is left out, and the list says so, for the receiver's user. Only this side hears that this
+//! program's own data and the staging folders of downloads are left out, too.
 
 #[cfg(test)]
 mod tests;
 
 use super::STAGING_PREFIX;
 use super::file_name::{Name, offered_names};
-use super::manifest::{Builder, Manifest, ManifestError, Meta};
+use super::manifest::{Builder, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted};
 use crate::error_text::io_error_text;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -19,8 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
-/// What is left out and named; beyond that it is only counted.
-const LEFT_OUT_NAMED: usize = 1_000;
+/// Numbers of reasons on the wire (PROTOCOL.md section 8).
+const UNREADABLE: u8 = 0;
+const SYMBOLIC_LINK: u8 = 1;
+const PIPE: u8 = 2;
+const SOCKET: u8 = 3;
+const DEVICE: u8 = 4;
+const OTHER: u8 = 5;
+const DEEP: u8 = 6;
 const OWN_DATA: &str = "it is p2pchat's own data, which is never sent";
 
 /// Why a `/send` sends nothing; the command is at fault.
@@ -65,7 +71,7 @@ pub struct LeftOut {
 
 impl LeftOut {
     fn add(&mut self, path: &Path, reason: impl Into<String>) {
-        if self.named.len() < LEFT_OUT_NAMED {
+        if self.named.len() < OMITTED_NAMED {
             self.named.push((path.to_owned(), reason.into()));
         } else {
             self.more += 1;
@@ -81,8 +87,6 @@ pub(super) struct Roots {
     /// Names on the disk, where they are others than in the list.
     files: BTreeMap<usize, OsString>,
     folders: BTreeMap<usize, OsString>,
-    /// Files of the list that stand for what cannot be sent.
-    blocked: BTreeSet<usize>,
 }
 
 impl Roots {
@@ -107,10 +111,6 @@ impl Roots {
             None => self.tops.get(folder.name).cloned().unwrap_or_default(),
             Some(parent) => local(self.folder(list, parent), self.folders.get(&index), folder.name),
         }
-    }
-
-    pub(super) fn is_blocked(&self, index: usize) -> bool {
-        self.blocked.contains(&index)
     }
 }
 
@@ -138,6 +138,9 @@ pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Res
         folders: 0,
         roots: Roots::default(),
         left_out: LeftOut::default(),
+        above: String::new(),
+        omitted: Vec::new(),
+        omitted_more: 0,
         // A folder that is not there holds nothing.
         data_dir: data_dir.canonicalize().ok(),
         data_dir_here: None,
@@ -146,10 +149,14 @@ pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Res
     for path in paths {
         scanner.top(path)?;
     }
-    let Scanner { builder, files, folders, roots, left_out, .. } = scanner;
-    if files == roots.blocked.len() && folders == 0 {
+    let Scanner { mut builder, files, folders, roots, left_out, omitted, omitted_more, .. } = scanner;
+    if files == 0 && folders == 0 {
         let (path, reason) = left_out.named.into_iter().next().unwrap_or_default();
         return Err(ScanError::Nothing(path, reason));
+    }
+    let rest = Omitted { path: String::new(), count: omitted_more, reason: OTHER };
+    for omitted in omitted.into_iter().chain((omitted_more > 0).then_some(rest)) {
+        builder.omit(omitted).map_err(|_| ScanError::TooMany)?;
     }
     let list = builder.finish().map_err(|_| ScanError::TooMany)?;
     Ok(Scan { list, roots, left_out })
@@ -162,6 +169,11 @@ struct Scanner<'a> {
     folders: usize,
     roots: Roots,
     left_out: LeftOut,
+    /// The path in the list of the folder that is open, with a `/`; empty at the top.
+    above: String,
+    /// What the peer is told of that is not sent.
+    omitted: Vec<Omitted>,
+    omitted_more: u32,
     data_dir: Option<PathBuf>,
     /// The same as a path below the one that is looked at.
     data_dir_here: Option<PathBuf>,
@@ -214,12 +226,14 @@ impl Scanner<'_> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(ScanError::Cancelled);
         }
-        match metadata {
-            Ok(metadata) if metadata.is_dir() => self.folder(path, name, offered, &metadata),
-            Ok(metadata) if metadata.is_file() => self.file(name, offered, meta_of(&metadata), metadata.len()),
-            Ok(metadata) => self.block(path, offered, kind_of(&metadata)),
-            Err(error) => self.block(path, offered, io_error_text(&error)),
-        }
+        let (reason, error) = match metadata {
+            Ok(metadata) if metadata.is_dir() => return self.folder(path, name, offered, &metadata),
+            Ok(metadata) if metadata.is_file() => return self.file(name, offered, meta_of(&metadata), metadata.len()),
+            Ok(metadata) => (kind_of(&metadata), None),
+            Err(error) => (UNREADABLE, Some(error)),
+        };
+        self.omit(path, offered, reason, error.as_ref());
+        Ok(())
     }
 
     fn file(&mut self, name: &OsString, offered: &str, meta: Meta, size: u64) -> Result<(), ScanError> {
@@ -248,32 +262,45 @@ impl Scanner<'_> {
         });
         let mut entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return self.block(path, offered, io_error_text(&error)),
+            Err(error) => {
+                self.omit(path, offered, UNREADABLE, Some(&error));
+                return Ok(());
+            }
         };
         let checked = Name::new(offered).map_err(|_| ScanError::TooMany)?;
         match self.builder.enter(checked, meta_of(metadata)) {
             Ok(()) => {}
-            Err(error @ ManifestError::Deep) => return self.block(path, offered, error.to_string()),
+            Err(ManifestError::Deep) => {
+                self.omit(path, offered, DEEP, None);
+                return Ok(());
+            }
             Err(_) => return Err(ScanError::TooMany),
         }
         if name != offered {
             self.roots.folders.insert(self.folders, name.clone());
         }
         self.folders += 1;
+        let above = self.above.len();
+        self.above.extend([offered, "/"]);
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let (names, metadata): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
         for ((name, offered), metadata) in names.iter().zip(offered_names(&names)).zip(metadata) {
             self.entry(&path.join(name), name, &offered, metadata)?;
         }
+        self.above.truncate(above);
         // The folder was entered above.
         self.builder.leave().map_err(|_| ScanError::TooMany)
     }
 
-    /// Lists what cannot be sent as a file of no bytes.
-    fn block(&mut self, path: &Path, offered: &str, reason: impl Into<String>) -> Result<(), ScanError> {
-        self.roots.blocked.insert(self.files);
-        self.left_out.add(path, reason);
-        self.file(&OsString::from(offered), offered, Meta::default(), 0)
+    /// Leaves something out, and says so to both sides.
+    fn omit(&mut self, path: &Path, offered: &str, reason: u8, error: Option<&io::Error>) {
+        let omitted = Omitted { path: format!("{}{offered}", self.above), count: 1, reason };
+        self.left_out.add(path, error.map_or_else(|| omitted.reason().to_owned(), io_error_text));
+        if self.omitted.len() < OMITTED_NAMED {
+            self.omitted.push(omitted);
+        } else {
+            self.omitted_more = self.omitted_more.saturating_add(1);
+        }
     }
 }
 
@@ -316,23 +343,23 @@ pub(super) fn meta_of(metadata: &Metadata) -> Meta {
     }
 }
 
-fn kind_of(metadata: &Metadata) -> &'static str {
+fn kind_of(metadata: &Metadata) -> u8 {
     let kind = metadata.file_type();
     if kind.is_symlink() {
-        return "a symbolic link";
+        return SYMBOLIC_LINK;
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
         if kind.is_socket() {
-            return "a socket";
+            return SOCKET;
         }
         if kind.is_fifo() {
-            return "a pipe";
+            return PIPE;
         }
         if kind.is_block_device() || kind.is_char_device() {
-            return "a device";
+            return DEVICE;
         }
     }
-    "no regular file"
+    OTHER
 }

@@ -1,6 +1,9 @@
 //! The only maker of lists: every rule about their shape and size is checked here.
 
-use super::{DEPTH, FileRow, FolderRow, Manifest, ManifestError, Meta, PATH_BYTES, list_limit, narrow, store, widen};
+use super::{
+    DEPTH, FileRow, FolderRow, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted, PATH_BYTES, list_limit, narrow,
+    store, widen,
+};
 use crate::protocol::frame::{END_WEIGHT, LIST_BYTES, POSITIONS, Position};
 use crate::transfer::file_name::Name;
 
@@ -10,6 +13,8 @@ pub(super) const ENTER_BYTES: usize = 1 + 2 + 8 + 4 + 1;
 pub(super) const FILE_BYTES: usize = ENTER_BYTES + 8;
 /// Encoded bytes of a STREAM, apart from its name: kind, mode, length of the name.
 const STREAM_ENTRY_BYTES: usize = 1 + 2 + 1;
+/// Encoded bytes of a LEFT_OUT, apart from its path: kind, reason, count, length of the path.
+const OMITTED_BYTES: usize = 1 + 1 + 4 + 2;
 /// Encoded bytes of a LEAVE.
 const LEAVE_BYTES: usize = 1;
 /// The most that the data and ends of all files may take: the list itself lies before them.
@@ -100,6 +105,27 @@ impl Builder {
         Ok(())
     }
 
+    /// Says what is not sent, after all that is.
+    ///
+    /// # Errors
+    /// [`ManifestError::Large`], [`ManifestError::Name`], and [`ManifestError::Malformed`] for a count that does not belong to the path.
+    pub fn omit(&mut self, omitted: Omitted) -> Result<(), ManifestError> {
+        for name in omitted.path.split('/').filter(|_| !omitted.path.is_empty()) {
+            Name::new(name).map_err(|fault| ManifestError::Name(name.to_owned(), fault))?;
+        }
+        if !self.open.is_empty() || omitted.count == 0 || (!omitted.path.is_empty() && omitted.count != 1) {
+            return Err(ManifestError::Malformed("what is left out is not told as it must be"));
+        }
+        let encoded = self.encoded + OMITTED_BYTES + omitted.path.len();
+        let paths = self.paths + omitted.path.len();
+        if self.list.omitted.len() > OMITTED_NAMED || encoded > list_limit() || paths > PATH_BYTES {
+            return Err(ManifestError::Large);
+        }
+        self.list.omitted.push(omitted);
+        (self.encoded, self.paths) = (encoded, paths);
+        Ok(())
+    }
+
     /// Closes the innermost folder.
     ///
     /// # Errors
@@ -119,7 +145,8 @@ impl Builder {
         if self.list.files.is_empty() && self.list.folders.is_empty() {
             return Err(ManifestError::Malformed("it has no entry"));
         }
-        if self.list.stream && self.list.files.len() + self.list.folders.len() > 1 {
+        let entries = self.list.files.len() + self.list.folders.len() + self.list.omitted.len();
+        if self.list.stream && entries > 1 {
             return Err(ManifestError::Malformed("a stream is not alone"));
         }
         self.list.encoded = u32::try_from(self.encoded).map_err(|_| ManifestError::Large)?;
@@ -129,6 +156,9 @@ impl Builder {
 
     /// Encoded bytes of the list with one more entry, and the bytes of the path of that entry.
     fn grown(&self, entry: usize, name: Name<'_>) -> Result<(usize, usize), ManifestError> {
+        if !self.list.omitted.is_empty() {
+            return Err(ManifestError::Malformed("an entry follows what is left out"));
+        }
         let name = name.as_str().len();
         let encoded = self.encoded + entry + name;
         let path = self.open.last().map_or(name, |(_, folder)| folder + 1 + name);

@@ -1,7 +1,7 @@
 //! The bytes of a list, both ways side by side.
 
 use super::builder::{Builder, ENTER_BYTES, FILE_BYTES};
-use super::{Manifest, ManifestError, Meta, Step, Walk, narrow};
+use super::{Manifest, ManifestError, Meta, Omitted, Step, Walk, narrow};
 use crate::protocol::frame::Offer;
 use crate::transfer::file_name::Name;
 use byteorder::{BigEndian, ReadBytesExt};
@@ -10,6 +10,7 @@ const KIND_FILE: u8 = 1;
 const KIND_ENTER: u8 = 2;
 const KIND_LEAVE: u8 = 3;
 const KIND_STREAM: u8 = 4;
+const KIND_LEFT_OUT: u8 = 5;
 
 impl Manifest {
     /// The bytes of the list, as they go over the wire.
@@ -40,6 +41,13 @@ impl Manifest {
                 }
                 Step::Leave(_) => out.push(KIND_LEAVE),
             }
+        }
+        for Omitted { path, count, reason } in &self.omitted {
+            out.extend([KIND_LEFT_OUT, *reason]);
+            out.extend(count.to_be_bytes());
+            // No path is longer: it came so, or its names are at most 65.
+            out.extend(u16::try_from(path.len()).unwrap_or(u16::MAX).to_be_bytes());
+            out.extend(path.as_bytes());
         }
         out
     }
@@ -97,6 +105,12 @@ pub fn read(mut bytes: &[u8]) -> Result<Manifest, ManifestError> {
                 let mode = bytes.read_u16::<BigEndian>().map_err(|_| CUT)?;
                 builder.stream(take_name(&mut bytes)?, mode)?;
             }
+            KIND_LEFT_OUT => {
+                let reason = bytes.read_u8().map_err(|_| CUT)?;
+                let count = bytes.read_u32::<BigEndian>().map_err(|_| CUT)?;
+                let len = usize::from(bytes.read_u16::<BigEndian>().map_err(|_| CUT)?);
+                builder.omit(Omitted { path: take_text(&mut bytes, len)?.to_owned(), count, reason })?;
+            }
             _ => return Err(ManifestError::Malformed("an entry is of unknown kind")),
         }
     }
@@ -127,8 +141,12 @@ fn put_name(out: &mut Vec<u8>, name: &str) {
 
 fn take_name<'a>(bytes: &mut &'a [u8]) -> Result<Name<'a>, ManifestError> {
     let len = usize::from(bytes.read_u8().map_err(|_| CUT)?);
-    let (name, rest) = bytes.split_at_checked(len).ok_or(CUT)?;
-    *bytes = rest;
-    let text = str::from_utf8(name).map_err(|_| ManifestError::Malformed("a name is not valid UTF-8"))?;
+    let text = take_text(bytes, len)?;
     Name::new(text).map_err(|fault| ManifestError::Name(text.to_owned(), fault))
+}
+
+fn take_text<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a str, ManifestError> {
+    let (text, rest) = bytes.split_at_checked(len).ok_or(CUT)?;
+    *bytes = rest;
+    str::from_utf8(text).map_err(|_| ManifestError::Malformed("a name is not valid UTF-8"))
 }

@@ -21,6 +21,10 @@ fn sample() -> Manifest {
     builder.finish().unwrap()
 }
 
+fn left_out(count: u32, path: &str) -> Vec<u8> {
+    [&[5, 1], &count.to_be_bytes()[..], &u16::try_from(path.len()).unwrap().to_be_bytes(), path.as_bytes()].concat()
+}
+
 fn offer_for(bytes: &[u8], files: u32, folders: u32, sizes: u64) -> Offer {
     let list = u32::try_from(bytes.len()).unwrap();
     Offer { files, folders, bytes: sizes, list, digest: *blake3::hash(bytes).as_bytes() }
@@ -100,6 +104,7 @@ fn hostile_lists_are_refused_for_the_rule_they_break() {
     for end in 1..whole.len() {
         assert_eq!(decode(&whole[..end]), Err(cut.clone()), "cut at {end}");
     }
+    let untold = ManifestError::Malformed("what is left out is not told as it must be");
     let table: Vec<(Vec<u8>, ManifestError)> = vec![
         (vec![], ManifestError::Malformed("it has no entry")),
         (vec![9], ManifestError::Malformed("an entry is of unknown kind")),
@@ -126,10 +131,31 @@ fn hostile_lists_are_refused_for_the_rule_they_break() {
         ([file(b"a", 0, 0, 1), file(b"b", 0, 0, 0)].concat(), ManifestError::Counts("files")),
         ([file(b"a", 0, 0, 1), enter(b"b"), vec![3]].concat(), ManifestError::Counts("folders")),
         (file(b"a", 0, 0, 2), ManifestError::Counts("sizes")),
+        (left_out(1, "l"), ManifestError::Malformed("it has no entry")),
+        ([file(b"a", 0, 0, 1), left_out(2, "l")].concat(), untold.clone()),
+        ([file(b"a", 0, 0, 1), left_out(0, "")].concat(), untold.clone()),
+        ([enter(b"d"), left_out(1, "d/l"), vec![3]].concat(), untold),
+        ([file(b"a", 0, 0, 1), left_out(1, "d//l")].concat(), ManifestError::Name(String::new(), FileNameError::Empty)),
+        (
+            [left_out(1, "l"), file(b"a", 0, 0, 1)].concat(),
+            ManifestError::Malformed("an entry follows what is left out"),
+        ),
+        ([stream(b"a"), left_out(1, "l")].concat(), ManifestError::Malformed("a stream is not alone")),
+        ([file(b"a", 0, 0, 1), left_out(1, "l").repeat(1_002)].concat(), ManifestError::Large),
     ];
     for (bytes, error) in table {
         assert_eq!(decode(&bytes), Err(error), "{bytes:02x?}");
     }
+}
+
+#[test]
+fn what_is_left_out_is_told_and_is_no_file() {
+    let bytes = [file(b"a", 0, 0, 1), left_out(1, "d/l"), left_out(7, "")].concat();
+    let list = decode(&bytes).unwrap();
+    let told: Vec<_> = list.omitted().iter().map(|omitted| (omitted.path.as_str(), omitted.count)).collect();
+    assert_eq!(told, [("d/l", 1), ("", 7)]);
+    assert_eq!(list.omitted()[0].reason(), "a symbolic link");
+    assert_eq!((list.file_count(), list.encode()), (1, bytes));
 }
 
 #[test]

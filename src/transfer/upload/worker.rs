@@ -231,7 +231,7 @@ fn checked(files: &Files, position: Position, digest: &Digest, mut marks: Marks,
     let Place::File { index, offset } = files.list.place(position) else { return Start { position, source: None } };
     let Some(file) = files.list.file(index) else { return Start { position, source: None } };
     let (path, follow) = files.roots.path(&files.list, index);
-    let source = Source::open(&path, follow, &file).ok().filter(|_| !files.roots.is_blocked(index));
+    let source = Source::open(&path, follow, &file).ok();
     let source = source.and_then(|mut source| {
         let passed = source.pass(&file, offset, &mut marks, stop);
         (matches!(passed, Ok(true)) && source.digest() == *digest).then_some(source)
@@ -335,9 +335,6 @@ impl Work {
     }
 
     fn open(&mut self, files: &Files, file: &File<'_>) -> Result<(), Failed> {
-        if files.roots.is_blocked(file.index) {
-            return Err(Failed { status: FileStatus::Unreadable, text: String::new() });
-        }
         let (path, follow) = files.roots.path(&files.list, file.index);
         let mut source = Source::open(&path, follow, file)?;
         // Also from the middle, when the receiver has the beginning.
@@ -372,8 +369,7 @@ impl Work {
                 (FileStatus::Whole, digest)
             }
             Err(Failed { status, text }) => {
-                // What stands for something that was left out is reported already.
-                if !files.roots.is_blocked(index) && self.failed.insert(index) {
+                if self.failed.insert(index) {
                     let path = files.roots.path(&files.list, index).0;
                     failures.push(UploadReport::FileFailed { path, offered: files.list.path(index), text });
                 }
