@@ -213,9 +213,11 @@ impl SendQueue {
         });
     }
 
-    /// Whether some of the list of a transfer still waits.
-    pub fn has_list(&self, transfer: TransferId) -> bool {
-        self.lock().lists.iter().any(|list| list.transfer == transfer)
+    /// Where the rest of a list begins that still waits; none when nothing of it does.
+    pub fn list_position(&self, transfer: TransferId) -> Option<Position> {
+        let state = self.lock();
+        let list = state.lists.iter().find(|list| list.transfer == transfer)?;
+        Position::try_from(list.at).ok()
     }
 
     /// Lets bulk of a transfer come until [`SendQueue::drop_transfer`].

@@ -191,7 +191,8 @@ impl Session {
                 let (more, begun) = (download.more(), download.begun);
                 self.downloads.complete.insert(transfer, (download.offer.digest, download.dest.take()));
                 self.downloads.open.remove(&transfer);
-                self.finished(transfer, Outcome { path: local(&path), more, files, failed, bytes, begun });
+                let outcome = Outcome { path: local(&path), more, files, failed, bytes, begun };
+                self.finished(Direction::In, transfer, outcome);
                 self.queue(Control::Complete { transfer, files, failed });
                 self.actions.push(Action::DownloadComplete(transfer));
             }

@@ -4,6 +4,7 @@ use super::Session;
 use crate::notice::Side;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::TransferId;
+use std::collections::BTreeSet;
 
 /// Numbers of transfers from here on are for one session only: a peer that counts from there must not use up the numbers of those that
 /// come after it. No honest run gets so far.
@@ -31,7 +32,7 @@ impl RunNumbers {
 }
 
 /// Which numbers the two sides of a session give their offers (PROTOCOL.md section 8).
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(super) struct TransferNumbers {
     /// The smallest of the session.
     first: TransferId,
@@ -39,6 +40,8 @@ pub(super) struct TransferNumbers {
     initiator: bool,
     /// The next own one; none when they are used up.
     next_own: Option<TransferId>,
+    /// Given back while later ones were in use.
+    unused: BTreeSet<TransferId>,
     /// The highest that this side, and the peer, offered.
     offered: TransferId,
     peer_offered: TransferId,
@@ -48,7 +51,7 @@ impl TransferNumbers {
     pub(super) fn new(first: TransferId, initiator: bool) -> Self {
         let is_own = (first % 2 == 1) == initiator;
         let next_own = if is_own { Some(first) } else { first.checked_add(1) };
-        Self { first, initiator, next_own, offered: 0, peer_offered: 0 }
+        Self { first, initiator, next_own, ..Self::default() }
     }
 
     fn offerer(&self, transfer: TransferId) -> Side {
@@ -62,10 +65,12 @@ impl TransferNumbers {
         Some(number)
     }
 
-    /// Nothing came of the offer: its number is free again when it is the last.
+    /// Nothing came of the offer: its number is used again once no later one is in use.
     pub(super) fn give_back(&mut self, transfer: TransferId) {
-        if self.next_own == transfer.checked_add(2) {
-            self.next_own = Some(transfer);
+        self.unused.insert(transfer);
+        while let Some(last) = self.unused.last().copied().filter(|last| self.next_own == last.checked_add(2)) {
+            self.unused.remove(&last);
+            self.next_own = Some(last);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is told of transfers in either direction.
 
 use super::Session;
-use crate::notice::{Info, Notice};
+use crate::notice::{Direction, Info, Notice};
 use crate::protocol::frame::{Digest, Offer, STREAM_BYTES, TransferId};
 use crate::text::{PeerText, SafeText};
 use crate::transfer::manifest::Manifest;
@@ -24,7 +24,7 @@ pub(super) struct Outcome {
 }
 
 impl Session {
-    pub(super) fn finished(&mut self, transfer: TransferId, outcome: Outcome) {
+    pub(super) fn finished(&mut self, direction: Direction, transfer: TransferId, outcome: Outcome) {
         let Outcome { path, more, files, failed, bytes, begun } = outcome;
         if failed == 0 {
             let seconds = self.now.saturating_sub(begun).as_secs_f64();
@@ -34,7 +34,10 @@ impl Session {
         let reason = if files == 0 {
             SafeText::from("no file of it arrived")
         } else {
-            SafeText::from(format!("{failed} of {} files did not arrive", u64::from(files) + u64::from(failed)))
+            let all = u64::from(files) + u64::from(failed);
+            let lies =
+                if direction == Direction::In { format!("; what did is in {}", path.safe()) } else { String::new() };
+            SafeText::from(format!("{failed} of {all} files did not arrive{lies}"))
         };
         self.failed(transfer, reason);
     }

@@ -295,7 +295,7 @@ impl Session {
         let OutState::Completing { files, failed } = upload.state else { return };
         let Upload { name: path, more, begun, offer, sent, .. } = upload;
         let bytes = offer.as_ref().and_then(known_bytes).unwrap_or(sent);
-        self.finished(transfer, Outcome { path, more, files, failed, bytes, begun });
+        self.finished(Direction::Out, transfer, Outcome { path, more, files, failed, bytes, begun });
     }
 
     /// Answers the receiver's end of a transfer: nothing more is sent for it.

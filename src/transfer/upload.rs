@@ -100,6 +100,8 @@ struct Transfer {
     files: Option<Arc<Files>>,
     /// The receiver knows the offer from an earlier connection: it says by RESTART where it stands.
     awaits_restart: bool,
+    /// How far the list was sent on earlier connections; none when it was never begun.
+    listed: Option<Position>,
     accepted: Option<(Position, Digest)>,
     /// The last of ACCEPT, BEGIN and RECEIVED up to the last loss: RESTART is not below it.
     floor: Position,
@@ -221,6 +223,7 @@ impl Uploads {
                 && let Some(files) = &upload.files
             {
                 upload.awaits_restart = false;
+                upload.listed.get_or_insert(0);
                 queue.open_transfer(transfer);
                 queue.send_list(transfer, Arc::clone(&files.encoded), 0);
             }
@@ -238,7 +241,9 @@ impl Uploads {
             if upload.accepted.is_some() {
                 return Err(ProtocolError::WrongTime("ACCEPT", transfer));
             }
-            if !upload.awaits_restart && state.queue.as_ref().is_some_and(|queue| queue.has_list(transfer)) {
+            if !upload.awaits_restart
+                && state.queue.as_ref().is_some_and(|queue| queue.list_position(transfer).is_some())
+            {
                 return Err(ProtocolError::WrongTime("ACCEPT", transfer));
             }
             let new_stream = position == files.list.data_start() || files.stream.is_none();
@@ -266,7 +271,7 @@ impl Uploads {
             upload.awaits_restart = false;
             queue.open_transfer(transfer);
             let Some((accepted, _)) = upload.accepted else {
-                if position > files.list.data_start() || digest != NO_DIGEST {
+                if position > upload.listed.unwrap_or(0) || digest != NO_DIGEST {
                     return Err(wrong);
                 }
                 if position < files.list.data_start() {
@@ -352,6 +357,10 @@ impl Uploads {
                 if let Some((begun, reached)) = queue.sent(*transfer) {
                     upload.floor = upload.told.map_or(begun, |told| told.max(begun));
                     upload.reached = upload.reached.max(reached);
+                }
+                if let (Some(listed), Some(files)) = (&mut upload.listed, &upload.files) {
+                    let end = files.list.data_start();
+                    *listed = (*listed).max(queue.list_position(*transfer).unwrap_or(end));
                 }
                 (upload.told, upload.start) = (None, 0);
                 upload.awaits_restart = true;

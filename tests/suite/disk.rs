@@ -3,6 +3,7 @@
 
 use crate::support::files::content;
 use crate::support::home::names;
+use crate::support::peer::Stream;
 use crate::support::{Home, Peer, Relay, is, text};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -85,7 +86,9 @@ mod full {
         let failed_here = ana.event("failed");
         assert!(text(&failed_here, "path").ends_with("data"), "{failed_here}");
         assert!(text(&failed_here, "reason").contains("too large"), "{failed_here}");
-        ben.wait_for(|event| text(event, "reason").contains("1 of 2 files"));
+        ben.wait_for(|event| text(event, "reason") == "1 of 2 files did not arrive");
+        let lies = format!("1 of 2 files did not arrive; what did is in {}", inbox.join("more").display());
+        ana.wait_for(|event| text(event, "reason") == lies);
         they_talk(&ana, &ben, "still here");
         ben.send("/quit");
         ben.ends_with(6);
@@ -181,6 +184,10 @@ mod sources {
             assert_eq!(files.len(), 1, "{files:?}");
             assert!(text(&files[0], "path").ends_with(&format!("folder/{name}")), "{files:?}");
             assert!(text(&files[0], "reason").contains(why), "{files:?}");
+            // Nobody learns where the other keeps his files.
+            let other = if std::ptr::eq(peer, &ana) { &ben } else { &ana };
+            let other = other.home().work().parent().unwrap().display().to_string();
+            assert!(!peer.lines(Stream::Out).iter().any(|line| line.contains(&other)));
         }
         let other = if name == "first" { "second" } else { "first" };
         arrived(&ana, &[other]);
@@ -264,6 +271,7 @@ fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
         peer.wait_for(failed);
     }
     assert!(text(&ana.event("failed"), "reason").contains("no such file or directory"));
+    let path = ana.home().inbox().display().to_string();
     they_talk(&ana, &ben, "still here");
     // And what is offered next finds no folder at all.
     ben.home().file("more", "more");
@@ -272,6 +280,7 @@ fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
     assert!(text(&declined, "reason").contains("folder"), "{declined}");
     assert!(text(&ana.event("error"), "text").contains("no such file or directory"));
     they_talk(&ana, &ben, "and here");
+    assert!(!ben.lines(Stream::Out).iter().any(|line| line.contains(&path)), "a local path was told");
     assert!(!ana.home().inbox().exists());
     ben.send("/quit");
     ben.ends_with(6);

@@ -8,8 +8,10 @@ use crate::support::is;
 use crate::support::{Attacker, Receiver};
 use p2pchat::protocol::frame::{CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, Reason};
 use std::fs;
+use std::io::Write;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 /// Larger than two chunks.
 const LARGE: u64 = 400_000;
@@ -72,6 +74,52 @@ fn data_that_was_not_agreed_on_is_a_fault() {
         receiver.has_only(&[]);
     }
     assert!(receiver.ana.all("done").is_empty());
+    receiver.serves_the_next();
+}
+
+#[test]
+fn a_beginning_that_differs_from_the_file_is_sent_again_from_its_start() {
+    let mut receiver = Receiver::with(&[]);
+    let data = content("differs", 3 * CHUNK_DATA + 9);
+    receiver.home().file("data", &data);
+    for back in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1] {
+        let mut eve = receiver.eve();
+        receiver.ana.send("/send data");
+        let Some(Frame::Chunk { transfer, data: list, .. }) = eve.read_to(|frame| matches!(frame, Frame::Chunk { .. }))
+        else {
+            panic!("no list");
+        };
+        let start = list.len() as u64;
+        let position = start + data.len() as u64 - back;
+        eve.control(Control::Accept { transfer, position, digest: [9; 32] }).unwrap();
+        eve.send(&Frame::Credit { limit: 1 << 20 }).unwrap();
+        let begin = eve.read_to(|frame| matches!(frame, Frame::Begin { .. }));
+        assert_eq!(begin, Some(Frame::Begin { transfer, position: start }), "{back}");
+        let end = eve.read_to(|frame| matches!(frame, Frame::FileEnd { .. }));
+        let digest = *blake3::hash(&data).as_bytes();
+        let expected =
+            Frame::FileEnd { transfer, position: start + data.len() as u64, status: FileStatus::Whole, digest };
+        assert_eq!(end, Some(expected), "{back}");
+        eve.control(Control::Complete { transfer, files: 1, failed: 0 }).unwrap();
+        assert!(eve.is_acknowledged());
+        receiver.without(eve);
+    }
+}
+
+#[test]
+fn a_record_that_only_drips_in_loses_the_connection() {
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let begun = Instant::now();
+    // Nothing is read meanwhile, so the end shows in a write that fails.
+    let dripped = std::iter::once(0xff).chain(std::iter::repeat_n(1, 600)).try_for_each(|byte| {
+        std::thread::sleep(Duration::from_millis(100));
+        eve.stream.write_all(&[byte])
+    });
+    let taken = begun.elapsed();
+    assert!(dripped.is_err(), "a record took a minute");
+    assert!(taken >= Duration::from_secs(14), "it ended after {taken:?}");
+    receiver.ana.event("lost");
     receiver.serves_the_next();
 }
 

@@ -3,7 +3,7 @@
 
 use crate::support::files::{List, content, tree};
 use crate::support::{Home, Receiver, text};
-use p2pchat::protocol::frame::{Control, LIST_BYTES, Offer, Reason};
+use p2pchat::protocol::frame::{Control, END_WEIGHT, LIST_BYTES, Offer, Reason};
 use std::fs;
 
 const SHAPES: [fn(&str) -> List; 4] = [
@@ -200,6 +200,25 @@ fn names_of_the_program_s_own_files_are_names_like_others() {
     assert!(after == before, "its own files changed: {:?} {:?}", after.keys(), before.keys());
     receiver.without(eve);
     receiver.serves_the_next();
+}
+
+#[test]
+fn thousands_of_names_that_become_one_take_no_longer_than_others() {
+    const FILES: usize = 6_000;
+    let mut receiver = Receiver::new();
+    let mut eve = receiver.eve();
+    let control = |n: usize| char::from(1 + (n % 31) as u8);
+    let names = (0..FILES).map(|n| format!("{}{}{}", control(n), control(n / 31), control(n / 961)));
+    let list = names.fold(List::default().enter("t"), |list, name| list.file(&name, 0)).leave();
+    let mut upload = eve.begin(&list);
+    for _ in 0..FILES {
+        while eve.credit_left() < END_WEIGHT {
+            eve.wait_for_credit();
+        }
+        eve.upload_file(&mut upload, b"");
+    }
+    assert_eq!(eve.read_complete(), Some((FILES as u32, 0)));
+    assert_eq!(fs::read_dir(receiver.home().inbox().join("t")).unwrap().count(), FILES);
 }
 
 #[test]

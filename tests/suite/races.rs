@@ -117,6 +117,25 @@ fn a_listener_that_drops_every_connection_at_once_is_not_stormed() {
 }
 
 #[test]
+fn both_may_leave_at_one_moment() {
+    for round in 0..12 {
+        let (mut ana, mut ben) = meet(&[], &[]);
+        for peer in [&ana, &ben] {
+            peer.send(&format!("the last line of round {round}"));
+        }
+        for peer in [&ana, &ben] {
+            peer.event("message");
+            peer.send("/quit");
+        }
+        for peer in [&mut ana, &mut ben] {
+            peer.ends_with(0);
+            assert_eq!((peer.all("delivered").len(), peer.all("undelivered").len()), (1, 0));
+            assert_eq!(peer.all("bye").len(), 1);
+        }
+    }
+}
+
+#[test]
 fn a_quit_in_a_script_finishes_what_was_asked_for_over_a_gap() {
     let ana = Home::new().listen("ana", &["--stay"]);
     let relay = Relay::to(ana.addr());

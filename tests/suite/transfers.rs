@@ -293,6 +293,44 @@ fn modes_and_times_are_kept_and_links_are_left_out() {
     ana.ends_with(0);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_says_it_is_empty_and_is_not_fails_aloud() {
+    let (ana, ben) = meet(&["--accept", "always"], &[]);
+    ben.send("/send /proc/version");
+    for peer in [&ana, &ben] {
+        let of_file = peer.wait_for(|event| is(event, "failed") && event.get("path").is_some());
+        assert!(text(&of_file, "path").ends_with("version"), "{of_file}");
+        peer.wait_for(|event| text(event, "reason").contains("no file of it arrived"));
+        assert!(peer.all("done").is_empty());
+    }
+    assert!(!ana.home().received().contains(&"version".to_owned()));
+}
+
+#[test]
+fn the_program_s_own_data_is_never_sent() {
+    let (mut ana, mut ben) = meet(&["--accept", "always"], &[]);
+    let data = ben.home().data();
+    for (nth, path) in (1..).zip([data.clone(), data.join("identity")]) {
+        ben.send(&format!("/send {}", path.display()));
+        assert!(text(&ben.event_nth(nth, "error"), "text").contains("own data, which is never sent"));
+    }
+    let above = data.parent().unwrap();
+    ben.send(&format!("/send {}", above.display()));
+    let left_out = ben.event("left-out");
+    assert_eq!(text(&left_out, "path"), data.to_str().unwrap());
+    assert!(text(&left_out, "reason").contains("own data"), "{left_out}");
+    ana.event("done");
+    // What was refused took no number.
+    assert_eq!(ana.event("offer")["transfer"], 1);
+    assert!(ana.all("left-out").is_empty());
+    let arrived = tree(&ana.home().inbox());
+    assert!(!arrived.keys().any(|path| path.ends_with("identity")), "{:?}", arrived.keys());
+    ben.send("/quit");
+    ben.ends_with(6);
+    ana.ends_with(0);
+}
+
 #[test]
 fn large_files_cross_while_lines_go_both_ways() {
     const LINES: usize = 2_000;

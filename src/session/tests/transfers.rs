@@ -49,24 +49,6 @@ fn a_number_is_one_transfer_to_both() {
 }
 
 #[test]
-fn a_send_that_fails_gives_its_number_back_when_it_is_the_last() {
-    let mut side = Side::responder(rules(300));
-    let unsendable = || UploadReport::Unsendable { code: "no-such-file", text: "gone".into() };
-    side.enter("/send a");
-    side.enter("/send b");
-    side.session.upload(2, unsendable());
-    side.session.upload(4, unsendable());
-    side.enter("/send c");
-    side.perform();
-    assert_eq!(side.work.last().map(Work::transfer), Some(4));
-    side.session.upload(4, unsendable());
-    side.enter("/send d");
-    assert_eq!(side.work.last().map(Work::transfer), Some(4));
-    assert_eq!(side.errors(), ["no-such-file"; 3]);
-    assert!(side.controls().is_empty());
-}
-
-#[test]
 fn offers_go_out_in_the_order_of_their_numbers() {
     let mut side = Side::responder(rules(300));
     for name in ["a", "b", "c"] {
@@ -84,6 +66,21 @@ fn offers_go_out_in_the_order_of_their_numbers() {
         .collect();
     assert_eq!(offers, [2, 6]);
     assert_eq!(side.ends(), [(4, "cancelled")]);
+}
+
+#[test]
+fn a_send_that_comes_to_nothing_uses_up_no_number() {
+    let mut side = Side::responder(rules(300));
+    for gone in [[2, 4], [4, 2]] {
+        side.enter("/send a");
+        side.enter("/send b");
+        for transfer in gone {
+            let unsendable = UploadReport::Unsendable { code: "no-such-file", text: "no such file".into() };
+            side.session.upload(transfer, unsendable);
+        }
+    }
+    side.enter("/send c");
+    assert!(side.session.uploads.open.keys().eq([&2]));
 }
 
 #[test]

@@ -176,6 +176,8 @@ fn a_list_goes_on_where_the_receiver_stands() {
     fixture.offer(1);
     let encoded = fixture.start(1);
     fixture.connect();
+    let beyond = fixture.uploads.restart(1, encoded + 1, NO_DIGEST);
+    assert_eq!(beyond, Err(ProtocolError::Position("RESTART", 1)));
     fixture.uploads.restart(1, 3, NO_DIGEST).unwrap();
     let frames = fixture.frames(|frame| matches!(frame, Frame::Chunk { .. }));
     assert!(matches!(&frames[..], [Frame::Chunk { position: 3, data, .. }] if data.len() as u64 == encoded - 3));
@@ -183,6 +185,23 @@ fn a_list_goes_on_where_the_receiver_stands() {
     fixture.uploads.restart(1, encoded, NO_DIGEST).unwrap();
     fixture.uploads.accepted(1, encoded, NO_DIGEST).unwrap();
     assert_eq!(fixture.data(1).0, encoded);
+}
+
+#[test]
+fn a_list_cannot_go_on_beyond_what_was_sent_of_it() {
+    let mut fixture = Fixture::new();
+    for name in 0..2_000 {
+        fs::write(fixture.root.join(format!("{name:040}")), "").unwrap();
+    }
+    let UploadReport::Scanned { .. } = fixture.scan(1, &fixture.root.clone()) else { panic!() };
+    fixture.uploads.begin(1);
+    fixture.frames(|frame| matches!(frame, Frame::Chunk { .. }));
+    fixture.connect();
+    let chunk = CHUNK_DATA as u64;
+    assert!(chunk < fixture.start(1));
+    let wrong = Err(ProtocolError::Position("RESTART", 1));
+    assert_eq!(fixture.uploads.restart(1, chunk + 1, NO_DIGEST), wrong);
+    assert_eq!(fixture.uploads.restart(1, chunk, NO_DIGEST), Ok(()));
 }
 
 #[test]
