@@ -2,7 +2,7 @@
 
 use crate::bench::empty_folder;
 use crate::program::{Event, Program, name};
-use crate::relay;
+use crate::relay::{self, Link};
 use crate::table::percentile;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 const PACE: Duration = Duration::from_millis(20);
 /// The file that fills the link is sent so many times at once, so that there is no gap when one of them ends.
 const AT_ONCE: usize = 2;
+const SLOW: Link = Link::new(10, Duration::ZERO);
 /// The last line comes within this time.
 const LAST: Duration = Duration::from_secs(60);
 
@@ -21,7 +22,7 @@ const LAST: Duration = Duration::from_secs(60);
 pub(crate) fn run(place: &Path, file: &Path, lines: usize) -> Result<()> {
     println!("a line of chat from one process to the other, {lines} lines, one each {} ms", PACE.as_millis());
     println!("  {:<34} {:>10} {:>10} {:>10}", "link", "50 % ms", "99 % ms", "longest");
-    let megabits = relay::RATE / 1_000_000;
+    let megabits = SLOW.rate / 1_000_000;
     for (what, file, slow) in [
         ("loopback, nothing else".to_owned(), None, false),
         ("loopback, a file fills it".to_owned(), Some(file), false),
@@ -46,7 +47,7 @@ fn situation(place: &Path, file: Option<&Path>, slow: bool, lines: usize) -> Res
     let into = empty_folder(place, "received")?;
     let (mut receiver, mut addr) = Program::listen(place, &into)?;
     if slow {
-        addr = relay::start(addr.parse()?)?.to_string();
+        addr = relay::start(addr.parse()?, SLOW)?.to_string();
     }
     let mut sender = Program::start(place, "sender", &["connect", &addr])?;
     let send = file.map(|file| format!("/send {}", file.display()));

@@ -10,7 +10,7 @@
 //! BENCH_SIZES=1 BENCH_MIB=0 BENCH_FILES=0 BENCH_LINES=0 BENCH_DIR=/dev/shm cargo bench --bench whole_program
 //! ```
 //!
-//! Nothing is asserted. Three tables are printed: one large file, many small files, and how long a line of chat takes while a
+//! Nothing is asserted. Four tables are printed: one large file, many small files, a file through a long fast link, and how long a line of chat takes while a
 //! file fills the link. All ways of a table take turns, so that what the machine does besides hits them alike; the middle run of
 //! each counts. Wall time begins when the sending program is started (the receiving one listens already) and ends when both have
 //! ended, so it holds starting, the handshake and the goodbye. CPU time is that of both ends together. Peak memory (Linux) is that
@@ -25,6 +25,7 @@
 //! | `BENCH_MIB` | 1024 | size of the large file in MiB; the chat needs one too, of 64 MiB then |
 //! | `BENCH_FILES` | 10000 | number of small files, of 1 to 16 KiB |
 //! | `BENCH_LINES` | 300 | lines of chat timed in each situation |
+//! | `BENCH_FAR` | 1024 | size in MiB of a file through a link of 1 Gbit/s with a round trip of 150 ms |
 //! | `BENCH_REPEAT` | 5 | runs of each way |
 //! | `BENCH_SIZES` | 0 | 1 adds a table of one file of 1, 100 and 4,096 MiB, and of 10 and 10,000 files |
 //! | `BENCH_DIR` | `target/tmp` | where files are read and written; four times the large file has to fit there |
@@ -65,12 +66,16 @@ fn main() {
 #[cfg(unix)]
 mod bench {
     use crate::cost::Cost;
+    use crate::relay::Link;
     use crate::{chat, data, others, program, sizes, table};
     use anyhow::{Context, Result};
     use std::path::{Path, PathBuf};
     use std::process::Command;
+    use std::time::Duration;
     use std::{env, fs};
 
+    /// To the other side of the world.
+    const FAR: Link = Link::new(1_000, Duration::from_millis(75));
     /// Where everything is kept, unless told otherwise.
     const PLACE: &str = env!("CARGO_TARGET_TMPDIR");
 
@@ -95,15 +100,26 @@ mod bench {
         if mib > 0 {
             let large = large()?;
             let ways =
-                [Some(program::file_way()), Some(others::tcp()), others::nc_file(), others::rsync(), others::scp()];
+                [Some(program::file_way(None)), Some(others::tcp()), others::nc_file(), others::rsync(), others::scp()];
             let runs = take_turns(ways.into_iter().flatten().collect(), &large, &place, repeat)?;
             table::print(&format!("one file of {mib} MiB"), fs::metadata(&large)?.len(), &runs);
         }
         if files > 0 {
             let (folder, bytes) = data::small(&place, files)?;
-            let ways = [Some(program::file_way()), others::tar_nc(), others::rsync(), others::scp()];
+            let ways = [Some(program::file_way(None)), others::tar_nc(), others::rsync(), others::scp()];
             let runs = take_turns(ways.into_iter().flatten().collect(), &folder, &place, repeat)?;
             table::print(&format!("{files} files of 1 to 16 KiB"), bytes, &runs);
+        }
+        let far = number("BENCH_FAR", 1024)?;
+        if far > 0 {
+            let file = data::large(&place, far)?;
+            let runs = take_turns(vec![program::file_way(Some(FAR))], &file, &place, repeat)?;
+            let least = FAR.time(fs::metadata(&file)?.len());
+            table::print(
+                &format!("{far} MiB through 1 Gbit/s, round trip 150 ms; the link needs {least:.2?}"),
+                fs::metadata(&file)?.len(),
+                &runs,
+            );
         }
         if number("BENCH_SIZES", 0)? > 0 {
             sizes::run(&place, repeat)?;

@@ -2,6 +2,7 @@
 
 use crate::bench::Way;
 use crate::cost::{Meter, peak_memory};
+use crate::relay::{self, Link};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -114,13 +115,16 @@ pub(crate) fn name(event: &Value) -> &str {
     event.get("event").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A file or a folder by `/send`.
-pub(crate) fn file_way() -> Way {
+/// A file or a folder by `/send`, through this link when there is one.
+pub(crate) fn file_way(link: Option<Link>) -> Way {
     Way {
         name: "p2pchat",
-        run: Box::new(|from, into| {
+        run: Box::new(move |from, into| {
             let place = into.parent().unwrap_or(into);
-            let (receiver, addr) = Program::listen(place, into)?;
+            let (receiver, mut addr) = Program::listen(place, into)?;
+            if let Some(link) = link {
+                addr = relay::start(addr.parse()?, link)?.to_string();
+            }
             let meter = Meter::start()?;
             let mut sender = Program::start(place, "sender", &["connect", &addr])?;
             sender.say(&format!("/send {}", from.display()))?;
