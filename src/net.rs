@@ -4,6 +4,7 @@ pub mod address;
 pub mod buffer;
 pub mod connection;
 pub mod dial;
+pub mod invite;
 pub mod listen;
 pub mod opening;
 pub mod send_queue;
