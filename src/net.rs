@@ -7,4 +7,5 @@ pub mod dial;
 pub mod invite;
 pub mod listen;
 pub mod opening;
+mod race;
 pub mod send_queue;
