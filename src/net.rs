@@ -8,4 +8,5 @@ pub mod invite;
 pub mod listen;
 pub mod opening;
 mod race;
+pub mod reach;
 pub mod send_queue;

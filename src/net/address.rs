@@ -105,6 +105,12 @@ impl fmt::Display for Address {
     }
 }
 
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Self {
+        Self { host: Some(addr.ip().to_string()), port: addr.port() }
+    }
+}
+
 /// For `connect`, by clap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialAddress(pub Address);

@@ -5,12 +5,13 @@
 //! 3. Both check a flag that the event loop sets, so that nothing dials on after the session ended.
 
 use super::address::Address;
-use super::opening::{ConnectError, DialCredentials, Established, initiate};
+use super::opening::{ConnectError, DialCredentials, Established};
+use super::race::{Failure, race};
+use super::reach::{self, Explanation, OwnNetworks};
 use crate::channel::HandshakeError;
-use crate::error_text::io_error_text;
 use crate::protocol::frame::Greeting;
 use std::io;
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
@@ -29,11 +30,11 @@ const SLEPT: Duration = Duration::from_secs(2);
 #[derive(Debug, Error)]
 pub enum DialError {
     /// The name has no address.
-    #[error("cannot find {0}: {cause}", cause = io_error_text(.1))]
+    #[error("{}", reach::explain_name(.0, .1))]
     Resolve(Address, #[source] io::Error),
-    /// No address could be connected to; the last one's reason.
-    #[error("cannot connect to {0}: {cause}{hint}", cause = io_error_text(.1), hint = hint(.1))]
-    Connect(Address, #[source] io::Error),
+    /// No address could be connected to.
+    #[error("{}", unreached_text(.0, .1))]
+    Connect(Address, Vec<(SocketAddr, Explanation)>),
     /// Somebody answered, and the opening failed.
     #[error("{}", open_words(.0, .1))]
     Open(Address, #[source] ConnectError),
@@ -50,13 +51,17 @@ fn open_words(address: &Address, error: &ConnectError) -> String {
     }
 }
 
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            "\nnobody listens there; the peer runs `p2pchat listen PORT` first (--wait tries until it does)"
+fn unreached_text(address: &Address, unreached: &[(SocketAddr, Explanation)]) -> String {
+    match unreached {
+        [] => format!("cannot connect to {address}: it has no address that can be dialled"),
+        [(_, explanation)] => format!("cannot connect to {address}: {explanation}"),
+        several => {
+            let facts: Vec<_> =
+                several.iter().map(|(addr, Explanation { fact, .. })| format!("{addr}: {fact}")).collect();
+            let hint = several.iter().find_map(|(_, explanation)| explanation.hint.as_deref());
+            let text = format!("cannot reach {address} at any of {} addresses: {}", several.len(), facts.join("; "));
+            hint.map_or(text.clone(), |hint| format!("{text}\n{hint}"))
         }
-        io::ErrorKind::TimedOut => "\nthe machine is off, or a firewall swallows the connection",
-        _ => "",
     }
 }
 
@@ -182,26 +187,30 @@ impl Dialler {
     fn dial_once(&self, greeting: &Greeting) -> Result<Established, DialError> {
         let deadline = Instant::now() + self.timeout;
         let address = || self.address.clone();
-        let candidates = self.address.resolve().map_err(|error| DialError::Resolve(address(), error))?;
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        let count = candidates.len();
-        for (tried, addr) in candidates.into_iter().enumerate() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // One address that swallows packets must not use up the time of those behind it.
-            let share = left / u32::try_from(count - tried).unwrap_or(1);
-            if share.is_zero() {
-                last = io::ErrorKind::TimedOut.into();
-                break;
+        let addrs = self.address.resolve().map_err(|error| DialError::Resolve(address(), error))?;
+        race(&addrs, deadline, &self.credentials, greeting).map_err(|failures| why_none(address(), failures))
+    }
+}
+
+/// One error for all addresses: what somebody answered counts more than that nobody did, a key that was turned down most.
+fn why_none(address: Address, failures: Vec<Failure>) -> DialError {
+    let own = OwnNetworks::now();
+    let only = failures.len() == 1;
+    let (mut answered, mut unreached) = (None, Vec::new());
+    for failure in failures {
+        match failure {
+            Failure::Connect(addr, error, took) => unreached.push((addr, reach::explain(addr, &error, took, &own))),
+            Failure::Open(addr, error @ ConnectError::Handshake(HandshakeError::KeyRejected(_))) => {
+                answered = Some((addr, error));
             }
-            match TcpStream::connect_timeout(&addr, share) {
-                Ok(stream) => {
-                    let opened = initiate(stream, addr, deadline, &self.credentials, greeting.clone());
-                    return opened.map_err(|error| DialError::Open(address(), error));
-                }
-                Err(error) => last = error,
-            }
+            Failure::Open(addr, error) => answered = answered.or(Some((addr, error))),
+            Failure::Overtaken => {}
         }
-        Err(DialError::Connect(address(), last))
+    }
+    match answered {
+        Some((_, error)) if only => DialError::Open(address, error),
+        Some((addr, error)) => DialError::Open(addr.into(), error),
+        None => DialError::Connect(address, unreached),
     }
 }
 

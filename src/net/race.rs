@@ -3,7 +3,7 @@
 //! 1. A thread for each address, the next one after [`STAGGER`] or as soon as one failed. Each connects and does the opening.
 //! 2. The first whose peer proves an accepted key wins. The others end before they send anything of their own in the channel, so a
 //!    listener that is reached twice sees one greeting.
-//! 3. When the winner fails after that, the race is run once more.
+//! 3. When the winner of several fails after that, the race is run once more, for it kept the others out.
 //! 4. Losing threads are not waited for; their deadline ends them.
 
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
@@ -63,7 +63,7 @@ pub(super) fn race(
             Ok(established) => return Ok(established),
             Err(of_race) => failures = of_race,
         }
-        if !won.load(Ordering::Acquire) {
+        if addrs.len() < 2 || !won.load(Ordering::Acquire) {
             break;
         }
     }

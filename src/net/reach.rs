@@ -1,0 +1,195 @@
+//! Why an address could not be reached, in words: the fact, and what the person can do.
+//!
+//! The system's own error says little: a packet filter, a machine that is off and an address of another network look alike. What
+//! they differ in is the kind of address, whether it lies in one of our own networks, and how fast the answer came. The causes were
+//! observed on Linux.
+
+use super::address::Address;
+use crate::error_text::io_error_text;
+use if_addrs::{IfAddr, Interface};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// A router or firewall that rejects answers within a round trip; without one the kernel gives up on a neighbour after 3 s.
+const REJECTED: Duration = Duration::from_secs(2);
+
+/// A fact with a hint on the next line, if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    pub fact: String,
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.fact)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n{hint}"))
+    }
+}
+
+/// The networks that this machine is part of.
+#[derive(Debug, Default)]
+pub struct OwnNetworks(Vec<Interface>);
+
+impl OwnNetworks {
+    /// As they are now; none when the system does not say.
+    pub fn now() -> Self {
+        Self(if_addrs::get_if_addrs().unwrap_or_default())
+    }
+
+    /// Whether an address lies in one of them.
+    pub fn contain(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|interface| same_network(&interface.addr, ip))
+    }
+
+    fn names(&self) -> String {
+        let mut names: Vec<_> = self
+            .0
+            .iter()
+            .filter(|interface| !interface.is_loopback())
+            .map(|interface| interface.name.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names.join(", ")
+    }
+}
+
+fn same_network(own: &IfAddr, ip: IpAddr) -> bool {
+    match (own, ip) {
+        (IfAddr::V4(own), IpAddr::V4(ip)) => {
+            own.ip.to_bits() & own.netmask.to_bits() == ip.to_bits() & own.netmask.to_bits()
+        }
+        (IfAddr::V6(own), IpAddr::V6(ip)) => {
+            own.ip.to_bits() & own.netmask.to_bits() == ip.to_bits() & own.netmask.to_bits()
+        }
+        _ => false,
+    }
+}
+
+/// Whether an address is of a network that is not reached from outside it.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Whether an address is of the range that providers and some VPNs use inside (RFC 6598).
+pub fn is_shared(ip: IpAddr) -> bool {
+    const NETWORK: u32 = Ipv4Addr::new(100, 64, 0, 0).to_bits();
+    matches!(ip, IpAddr::V4(ip) if ip.to_bits() & 0xffc0_0000 == NETWORK)
+}
+
+/// Why no connection to `addr` could be made; `took` is the time until the system said so.
+pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNetworks) -> Explanation {
+    let ip = addr.ip();
+    let (near, local) = (own.contain(ip), matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+    let (fact, hint) = match error.kind() {
+        ErrorKind::ConnectionRefused => (
+            "connection refused".to_owned(),
+            "nobody listens there; the peer runs `p2pchat listen PORT` first (--wait tries until it does)".to_owned(),
+        ),
+        ErrorKind::InvalidInput if local => {
+            (format!("{ip} needs an interface: {ip}%NAME"), format!("this machine has {}", own.names()))
+        }
+        ErrorKind::HostUnreachable | ErrorKind::PermissionDenied if took < REJECTED => (
+            "rejected by a firewall".to_owned(),
+            format!("at the other side: sudo firewall-cmd --add-port={0}/tcp, or sudo ufw allow {0}/tcp", addr.port()),
+        ),
+        ErrorKind::HostUnreachable if near => (format!("no machine answers at {ip} on this network"), String::new()),
+        ErrorKind::NetworkUnreachable if ip.is_ipv6() => {
+            ("this machine has no IPv6".to_owned(), "ask for an IPv4 address".to_owned())
+        }
+        ErrorKind::TimedOut if near => (
+            "no answer".to_owned(),
+            "the machine is off, its firewall drops this, or this Wi-Fi keeps its devices apart".to_owned(),
+        ),
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable if is_shared(ip) => {
+            (io_error_text(error), format!("{ip} is an address inside a provider's network or a VPN such as Tailscale"))
+        }
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable if is_private(ip) && !near => {
+            (
+                format!("{ip} is a private address and this machine is not in its network"),
+                "ask for an address that is reached from outside, or use a VPN".to_owned(),
+            )
+        }
+        ErrorKind::TimedOut => {
+            ("no answer".to_owned(), "the machine is off, or a firewall drops the connection".to_owned())
+        }
+        _ => (io_error_text(error), String::new()),
+    };
+    Explanation { fact, hint: (!hint.is_empty()).then_some(hint) }
+}
+
+/// Why a name has no address.
+pub fn explain_name(address: &Address, error: &io::Error) -> Explanation {
+    // The standard library gives the resolver's codes as text alone.
+    let text = error.to_string();
+    let (fact, hint) = if text.contains("Temporary failure") {
+        ("the name server does not answer".to_owned(), Some("is this machine online?".to_owned()))
+    } else if text.contains("not known") || text.contains("No address associated") {
+        ("there is no such name".to_owned(), None)
+    } else {
+        (io_error_text(error), None)
+    };
+    Explanation { fact: format!("cannot find {address}: {fact}"), hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use if_addrs::{IfOperStatus, Ifv4Addr};
+
+    fn own() -> OwnNetworks {
+        let addr = Ifv4Addr {
+            ip: Ipv4Addr::new(10, 77, 0, 2),
+            netmask: Ipv4Addr::new(255, 255, 255, 0),
+            prefixlen: 24,
+            broadcast: None,
+        };
+        OwnNetworks(vec![Interface {
+            name: "eth0".into(),
+            addr: IfAddr::V4(addr),
+            index: Some(2),
+            oper_status: IfOperStatus::Up,
+            is_p2p: false,
+        }])
+    }
+
+    #[test]
+    fn each_cause_has_its_words() {
+        use ErrorKind as K;
+        let cases = [
+            ("10.77.0.9", K::ConnectionRefused, 0, "connection refused"),
+            ("10.77.0.9", K::HostUnreachable, 0, "rejected by a firewall"),
+            ("2001:db8::1", K::PermissionDenied, 1, "rejected by a firewall"),
+            ("10.77.0.99", K::HostUnreachable, 3, "no machine answers at 10.77.0.99 on this network"),
+            ("10.77.0.99", K::TimedOut, 10, "no answer"),
+            ("192.168.1.5", K::TimedOut, 10, "192.168.1.5 is a private address and this machine is not in its network"),
+            ("2001:db8::1", K::NetworkUnreachable, 0, "this machine has no IPv6"),
+            ("fe80::1", K::InvalidInput, 0, "fe80::1 needs an interface: fe80::1%NAME"),
+            ("203.0.113.7", K::TimedOut, 10, "no answer"),
+        ];
+        for (ip, kind, seconds, fact) in cases {
+            let addr = SocketAddr::new(ip.parse().unwrap(), 5000);
+            let explanation = explain(addr, &kind.into(), Duration::from_secs(seconds), &own());
+            assert_eq!(explanation.fact, fact, "{ip} {kind:?}");
+        }
+        let shared = explain("100.64.1.1:1".parse().unwrap(), &K::TimedOut.into(), REJECTED, &own());
+        assert_eq!(
+            shared.hint.unwrap(),
+            "100.64.1.1 is an address inside a provider's network or a VPN such as Tailscale"
+        );
+    }
+
+    #[test]
+    fn networks_are_told_by_their_mask() {
+        for (ip, near) in [("10.77.0.200", true), ("10.77.1.2", false), ("::1", false)] {
+            assert_eq!(own().contain(ip.parse().unwrap()), near, "{ip}");
+        }
+        assert!(is_shared("100.127.255.255".parse().unwrap()) && !is_shared("100.128.0.0".parse().unwrap()));
+    }
+}
