@@ -14,10 +14,12 @@ pub mod conversation;
 mod event;
 mod event_loop;
 mod frontend;
+mod listening;
 mod partials;
 mod peer_policy;
 mod redial;
 mod signals;
+mod whom;
 mod workers;
 
 pub use config::UsageError;
@@ -28,7 +30,7 @@ use crate::exit::Exit;
 use crate::identity::{self, Identity};
 use crate::known_peers::KnownPeersFile;
 use crate::net::dial::{Dialler, Wake};
-use crate::net::listen::{BindError, ListenCredentials, Listener};
+use crate::net::listen::BindError;
 use crate::net::opening::DialCredentials;
 use crate::notice::{Notice, Posted};
 use crate::session::AcceptRule;
@@ -39,9 +41,12 @@ use config::{CodeSource, Config};
 use event::Event;
 use event_loop::{EventLoop, Role, Setup};
 use frontend::Frontend;
+use listening::{Entry, ListenTerms, Listening};
+use peer_policy::PeerPolicy;
 use redial::Dialling;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use whom::{Whom, WhomKind};
 
 /// Events that may wait for the event loop; it never waits for those who send them.
 const EVENTS: usize = 1_024;
@@ -51,34 +56,35 @@ const EVENTS: usize = 1_024;
 /// # Errors
 /// What keeps it from listening at all; main shows it.
 pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
-    let Listen { addr, keep, common, .. } = arguments;
-    let config = Config::load(&common, None)?;
-    let code = match &config.code {
-        CodeSource::None => None,
-        CodeSource::Given(code) => Some(Arc::clone(code)),
-        CodeSource::Wanted => Some(Arc::new(Code::generate().context("cannot make a code")?)),
+    let Listen { addr, at, invite, keep, common, .. } = arguments;
+    let config = Config::load(&common)?;
+    let entry = match &config.code {
+        CodeSource::None if invite => Entry::Invite { only: true },
+        CodeSource::None if config.rules.interactive && common.peer.is_none() => Entry::Invite { only: false },
+        CodeSource::None => Entry::Open,
+        _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
+        CodeSource::Given(code) => Entry::Code(Arc::clone(code)),
+        CodeSource::Wanted => Entry::Code(Arc::new(Code::generate().context("cannot make a code")?)),
     };
-    let policy = config.peer_policy.clone();
-    let credentials = ListenCredentials {
-        identity: Arc::clone(&config.identity),
-        accept_key: Arc::new(move |key: &_| policy.check(key)),
-        code: code.clone(),
-        timeout: config.timeout,
-    };
-    let running = Running::start(config)?;
+    let policy = PeerPolicy::listening(config.peers_file.clone(), config.expected.clone());
+    let keys = policy.clone();
+    let accept_key = Arc::new(move |key: &_| keys.check(key));
+    let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
+    let running = Running::start(config, policy)?;
     let events = running.setup.events.clone();
     let on_event = move |event| drop(events.send(Event::Listen(event)));
-    let listener = match Listener::start(&addr.0, credentials, on_event) {
-        Ok(listener) => listener,
-        Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
-    };
-    let addrs = accept::addresses(listener.addrs());
-    running.post(Notice::Listening { addrs, code: code.as_ref().map(|code| code.display().to_owned()) });
-    if code.is_none() && common.peer.is_none() && common.accept.rule() == AcceptRule::Always {
-        let text = "anyone who connects first may send files here; --code or --peer keeps others out";
+    let open = matches!(entry, Entry::Open);
+    let mut listening =
+        match Listening::start(&addr, at, entry, ListenTerms { identity, accept_key, timeout }, on_event) {
+            Ok(listening) => listening,
+            Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
+        };
+    running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
+    if open && common.peer.is_none() && common.accept.rule() == AcceptRule::Always {
+        let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
         running.post(Notice::Warning(text.into()));
     }
-    running.converse(Role::Listen { listener, code, keep })
+    running.converse(Role::Listen { listening, keep })
 }
 
 /// `p2pchat connect`.
@@ -86,21 +92,29 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
 /// # Errors
 /// What keeps it from dialling at all; main shows it.
 pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
-    let Connect { addr, wait, common } = arguments;
-    let config = Config::load(&common, Some(&addr.0))?;
-    let code = match &config.code {
-        CodeSource::None => None,
-        CodeSource::Given(code) => Some(Arc::clone(code)),
-        CodeSource::Wanted => match prompt_for_code()? {
+    let Connect { whom, wait, common } = arguments;
+    let config = Config::load(&common)?;
+    let whom = Whom::find(whom.as_deref(), common.peer.as_deref(), &config.known)
+        .map_err(|error| UsageError(error.to_string()))?;
+    let code = match (&config.code, &whom.kind) {
+        (CodeSource::None, WhomKind::Invite(invite)) => Some(Arc::new(invite.code())),
+        (CodeSource::None, _) => None,
+        (_, WhomKind::Invite(_)) => {
+            return Err(UsageError("an invite has a secret of its own; leave the code away".into()).into());
+        }
+        (CodeSource::Given(code), _) => Some(Arc::clone(code)),
+        (CodeSource::Wanted, _) => match prompt_for_code()? {
             PromptOutcome::Code(code) => Some(Arc::new(code)),
             PromptOutcome::Aborted(exit) => return Ok(exit),
         },
     };
-    let policy = config.peer_policy.clone();
-    let accept_key = Arc::new(move |key: &_| policy.check(key));
+    let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
+    let keys = policy.clone();
+    let accept_key = Arc::new(move |key: &_| keys.check(key));
     let credentials = DialCredentials { identity: Arc::clone(&config.identity), code, accept_key };
-    let dialler = Dialler { address: addr.0, timeout: config.timeout, credentials };
-    Running::start(config)?.converse(Role::Dial(Dialling { dialler, wake: Arc::new(Wake::default()), wait }))
+    let Whom { candidates, called, .. } = whom;
+    let dialler = Dialler { candidates, whom: called, timeout: config.timeout, credentials };
+    Running::start(config, policy)?.converse(Role::Dial(Dialling { dialler, wake: Arc::new(Wake::default()), wait }))
 }
 
 /// `p2pchat id`.
@@ -138,7 +152,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: Config) -> anyhow::Result<Self> {
+    fn start(config: Config, peer_policy: PeerPolicy) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::sync_channel(EVENTS);
         let pending_signal = signals::watch(sender.clone())?;
         let (frontend, notices) = Frontend::start(config.frontend, sender.clone())?;
@@ -149,7 +163,7 @@ impl Running {
             data_dir: config.data_dir,
             fsync: config.fsync,
             identity: config.identity,
-            peer_policy: config.peer_policy,
+            peer_policy,
             events: sender,
             notices,
             backpressure: Arc::clone(frontend.backpressure()),

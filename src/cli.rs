@@ -2,7 +2,7 @@
 //!
 //! Every option's name, default and range are here (stable: scripts rely on them). `app/config.rs` checks what they mean together.
 
-use crate::net::address::{DialAddress, ListenAddress};
+use crate::net::address::{Candidate, ListenAddress};
 use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
 use crate::transfer::download::OnClash;
@@ -28,8 +28,9 @@ const RECONNECT: u32 = 300;
     disable_help_subcommand = true,
     after_help = "\
 Examples:
-  p2pchat listen 5000                    wait for a peer on port 5000
-  p2pchat connect 192.168.1.5:5000       talk to it; /help in there tells more
+  p2pchat listen                         wait for a peer; prints an invite to send it
+  p2pchat connect                        asks for the invite; /help in there tells more
+  p2pchat connect 192.168.1.5:5000       or by address
   p2pchat listen --code                  only for who knows the code it prints
   echo '/send a.iso' | p2pchat connect host:5000
   p2pchat listen --accept always --stay < /dev/null
@@ -73,6 +74,12 @@ pub struct Listen {
         help = "PORT, HOST:PORT or [IPV6]:PORT; port 0 takes a free one"
     )]
     pub addr: ListenAddress,
+    /// An address that only you know to lead here, such as a forwarded port; may be given several times
+    #[arg(long, value_name = "HOST:PORT")]
+    pub at: Vec<Candidate>,
+    /// Only for who has the invite that it prints
+    #[arg(long, conflicts_with_all = ["code", "code_fd"])]
+    pub invite: bool,
     /// Take the next peer when one leaves
     #[arg(long, overrides_with = "once")]
     pub keep: bool,
@@ -88,8 +95,12 @@ pub struct Listen {
 #[derive(Debug, Args)]
 pub struct Connect {
     /// Whom to dial
-    #[arg(value_name = "ADDR", help = "HOST:PORT, HOST or [IPV6]:PORT (port 5050 when none is given)")]
-    pub addr: DialAddress,
+    #[arg(
+        value_name = "WHOM",
+        help = "HOST:PORT, HOST or [IPV6]:PORT (port 5050 when none is given), an invite, the name of a known peer, or - to read one \
+                of these from the input; none: asks for it [default: P2PCHAT_INVITE]"
+    )]
+    pub whom: Option<String>,
     /// Try again until the peer listens
     #[arg(long)]
     pub wait: bool,

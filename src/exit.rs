@@ -83,7 +83,8 @@ impl Exit {
     /// For a dialler that did not get a session.
     pub fn of_dialling(error: &DialError) -> Self {
         match error {
-            DialError::Resolve(..) | DialError::Connect(..) | DialError::Stopped => Self::Unreachable,
+            DialError::Unreached(_) | DialError::Stopped => Self::Unreachable,
+            DialError::InviteSpent => Self::Refused,
             DialError::Open(_, error) => Self::of_opening(error),
         }
     }

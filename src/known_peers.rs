@@ -14,6 +14,8 @@ pub use file::{KnownPeersFile, PeersError};
 pub use line::{LineError, Problem};
 
 use crate::keys::PublicKey;
+use crate::net::address::Candidate;
+use crate::net::invite::Invite;
 use crate::notice::Trust;
 use crate::text::SafeText;
 use chrono::{DateTime, Utc};
@@ -38,6 +40,12 @@ pub struct KnownPeer {
     pub address: String,
     /// Addresses that were dialled and at which it answered, the latest first.
     pub dialled: Vec<String>,
+    /// Addresses of the last invite of its. They belong to others in other networks, so only who names the peer dials them.
+    pub via: Vec<String>,
+    /// The last invite that led to it ([`Invite::id`]).
+    pub invite: Option<String>,
+    /// Its name was given by this user, not by itself.
+    pub named: bool,
 }
 
 /// A handshake that succeeded.
@@ -50,6 +58,8 @@ pub struct Encounter<'a> {
     pub address: &'a str,
     /// This side dialled, so the address says who is to be expected there.
     pub dialled: bool,
+    /// The invite that led there.
+    pub invite: Option<&'a Invite>,
     /// The code was right. (Without a code a peer is verified by `/verify`.)
     pub verified: bool,
     pub now: DateTime<Utc>,
@@ -146,6 +156,10 @@ impl KnownPeers {
                 peer.dialled.insert(0, address.clone());
                 peer.dialled.truncate(DIALLED);
             }
+            if let Some(invite) = encounter.invite {
+                peer.via = invite.candidates().iter().map(Candidate::to_string).collect();
+                peer.invite = Some(invite.id());
+            }
             peer.address = address;
         }
         recorded
@@ -163,6 +177,9 @@ impl KnownPeers {
             last_seen: encounter.now,
             address: String::new(),
             dialled: Vec::new(),
+            via: Vec::new(),
+            invite: None,
+            named: false,
         });
         let trust = if encounter.verified { Trust::Verified } else { Trust::New };
         RecordedPeer { label, trust, first_seen: encounter.now, last_seen: None, namesake }
@@ -183,7 +200,9 @@ impl KnownPeers {
         if self.iter().any(|peer| peer.key != key && same_name(&peer.name, new)) {
             return Err(PeersError::NameTaken { name: new.to_owned() });
         }
-        self.edit(|peer| peer.key == key).ok_or_else(missing)?.name = new.to_owned();
+        let peer = self.edit(|peer| peer.key == key).ok_or_else(missing)?;
+        peer.name = new.to_owned();
+        peer.named = true;
         Ok(())
     }
 

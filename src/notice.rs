@@ -56,6 +56,8 @@ pub enum Notice {
         addrs: Vec<String>,
         /// The code to tell the peer.
         code: Option<String>,
+        /// The invite to send to the peer; a secret.
+        invite: Option<String>,
     },
     /// A step that a person may want to see; no JSON event.
     Status(String),
@@ -68,6 +70,8 @@ pub enum Notice {
         /// The verification number, in open mode.
         verify: Option<String>,
         trust: Trust,
+        /// It came without the invite that is out.
+        uninvited: bool,
         /// What this side calls itself.
         own: String,
     },

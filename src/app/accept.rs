@@ -3,7 +3,7 @@
 use crate::channel::write_frame;
 use crate::net::opening::{DeadlineStream, Established};
 use crate::protocol::frame::{Frame, Intent, Refusal};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// For the answer to a greeting: it fits into an empty socket buffer, so this is never used up by an honest caller.
@@ -36,26 +36,6 @@ impl RejectionLog {
         let before = if silent > 0 { format!("{silent} more callers were turned away; ") } else { String::new() };
         Some(format!("{before}{words}"))
     }
-}
-
-/// What a peer may dial: the bound addresses first, then, where a bound one means all interfaces, those of each interface.
-pub(super) fn addresses(bound: &[SocketAddr]) -> Vec<String> {
-    let mut shown: Vec<String> = bound.iter().map(SocketAddr::to_string).collect();
-    let Some(everywhere) = bound.iter().find(|addr| addr.ip().is_unspecified()) else { return shown };
-    let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    // What another machine can reach stands before what only this one can, IPv4 before IPv6: it is shorter to type.
-    interfaces.sort_by_key(|interface| (interface.is_loopback(), interface.ip().is_ipv6()));
-    for interface in interfaces {
-        let usable = match interface.ip() {
-            IpAddr::V4(ip) => !ip.is_link_local(),
-            IpAddr::V6(ip) => everywhere.is_ipv6() && !ip.is_unicast_link_local(),
-        };
-        let addr = SocketAddr::new(interface.ip(), everywhere.port()).to_string();
-        if usable && !shown.contains(&addr) {
-            shown.push(addr);
-        }
-    }
-    shown
 }
 
 /// How far the listener's conversation is.

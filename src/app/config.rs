@@ -4,13 +4,13 @@
 
 use super::frontend::FrontendConfig;
 use super::partials;
-use super::peer_policy::{self, PeerPolicy};
+use super::peer_policy;
 use crate::channel::{Code, CodeError};
 use crate::cli::Common;
 use crate::error_text::io_error_text;
 use crate::identity::{self, Identity};
-use crate::known_peers::KnownPeersFile;
-use crate::net::address::Address;
+use crate::keys::PublicKey;
+use crate::known_peers::{KnownPeers, KnownPeersFile, PeersError};
 use crate::session::Rules;
 use crate::text::SafeText;
 use std::env;
@@ -32,7 +32,7 @@ const DESCRIPTORS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 /// The command line or the environment asks for what cannot be: exit code 2.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub struct UsageError(String);
+pub struct UsageError(pub(super) String);
 
 /// Why `--code-fd` gives no code.
 #[derive(Debug, Error)]
@@ -66,7 +66,11 @@ pub(crate) struct Config {
     pub(super) fsync: bool,
     pub(super) timeout: Duration,
     pub(super) identity: Arc<Identity>,
-    pub(super) peer_policy: PeerPolicy,
+    pub(super) peers_file: KnownPeersFile,
+    /// What it held at the start.
+    pub(super) known: KnownPeers,
+    /// `--peer`: its name and key.
+    pub(super) expected: Option<(String, PublicKey)>,
     pub(super) code: CodeSource,
     pub(super) frontend: FrontendConfig,
     /// To be shown first.
@@ -74,19 +78,22 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Checks all of it. `dialled` is the address of `connect`.
+    /// Checks all of it, but for whom to dial ([`super::whom::Whom`]).
     ///
     /// # Errors
     /// [`UsageError`] when the command line or the environment is at fault; else what this machine does not give.
-    pub(super) fn load(common: &Common, dialled: Option<&Address>) -> anyhow::Result<Self> {
+    pub(super) fn load(common: &Common) -> anyhow::Result<Self> {
         let dir = receiving_dir(&common.dir)?;
         let environment = code_variable()?;
         let data_dir = identity::data_dir()?;
         let peers_file = KnownPeersFile::new(&data_dir);
         let known = peers_file.read()?;
         let mut warnings = peer_policy::problems(&peers_file, &known);
-        let peer_policy = PeerPolicy::new(peers_file, &known, dialled, common.peer.as_deref())
-            .map_err(|error| UsageError(error.to_string()))?;
+        let expect = |name: &String| {
+            let missing = || UsageError(PeersError::NoSuchPeer { name: name.clone() }.to_string());
+            known.by_name(name).map(|peer| (name.clone(), peer.key)).ok_or_else(missing)
+        };
+        let expected = common.peer.as_ref().map(expect).transpose()?;
         let own_name = common.own_name();
         let frontend = FrontendConfig::new(common, &own_name, &data_dir);
         let interactive = frontend.is_interactive();
@@ -113,7 +120,9 @@ impl Config {
             fsync: common.fsync,
             timeout: common.timeout(),
             identity,
-            peer_policy,
+            peers_file,
+            known,
+            expected,
             code,
             frontend,
             warnings,

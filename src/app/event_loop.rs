@@ -13,15 +13,14 @@ mod opening;
 use super::accept::RejectionLog;
 use super::conversation::{Conversation, Effect};
 use super::event::Event;
+use super::listening::Listening;
 use super::peer_policy::PeerPolicy;
 use super::redial::Dialling;
 use super::signals::PendingSignal;
-use crate::channel::Code;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::identity::Identity;
 use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
-use crate::net::listen::Listener;
 use crate::net::opening::Established;
 use crate::notice::{Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
@@ -44,7 +43,7 @@ const PROBE_TIME: Duration = Duration::from_secs(5);
 /// Which side this is.
 pub(super) enum Role {
     Dial(Dialling),
-    Listen { listener: Listener, code: Option<Arc<Code>>, keep: bool },
+    Listen { listening: Listening, keep: bool },
 }
 
 /// What the event loop works with.
@@ -143,7 +142,7 @@ impl EventLoop {
         self.conversation.finish();
         match self.role {
             Role::Dial(dialling) => dialling.wake.stop(),
-            Role::Listen { listener, .. } => listener.close(),
+            Role::Listen { listening, .. } => listening.close(),
         }
         // Threads that still want to report something find the channel closed, and end.
         self.failure.map_or(Ok(exit), Err)
@@ -272,14 +271,20 @@ impl EventLoop {
         let exit = Exit::of_ending(end, self.signal);
         let session = self.conversation.session();
         let (own_wish, undelivered) = (session.is_own_wish(), session.undelivered());
-        match &self.role {
-            Role::Listen { listener, code, keep: true } if !own_wish => {
+        match &mut self.role {
+            Role::Listen { listening, keep: true } if !own_wish => {
                 self.incomplete |= exit == Exit::Incomplete || undelivered > 0;
-                listener.set_code(code.clone());
+                let announced = listening.announce();
                 self.close_connection();
                 self.conversation = self.conversation.successor();
                 self.setup.backpressure.set_paused(false);
-                self.post(Notice::Status("waiting for the next peer".into()));
+                match announced {
+                    Ok(notice @ Notice::Listening { invite: Some(_), .. }) => self.post(notice),
+                    Ok(_) => self.post(Notice::Status("waiting for the next peer".into())),
+                    Err(error) => {
+                        self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure)
+                    }
+                }
             }
             _ => self.exit = Some(if self.incomplete { exit.or_incomplete() } else { exit }),
         }

@@ -1,10 +1,11 @@
 //! Who the peer is: which keys are let through, what a key is worth, what the user is told of the peer.
 
+use super::whom::{Whom, WhomKind};
 use crate::channel::SUITE;
 use crate::cli::PeersCommand;
 use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile, PeersError};
-use crate::net::address::Address;
+use crate::net::invite::Invite;
 use crate::net::opening::Established;
 use crate::notice::{Notice, Trust};
 use crate::text::{PeerText, SafeText};
@@ -14,9 +15,11 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Clone)]
 pub(crate) struct PeerPolicy {
     file: KnownPeersFile,
-    /// `HOST:PORT` that this side dials.
+    /// `HOST:PORT` that this side dials, as its user typed it.
     dialled: Option<String>,
-    /// `--peer`: its name and key.
+    /// The invite that this side came with.
+    invite: Option<Invite>,
+    /// The key to demand, and whose it is.
     expected: Option<(String, PublicKey)>,
 }
 
@@ -29,26 +32,27 @@ pub(crate) struct PeerInfo {
     claimed: String,
     addr: String,
     verification: Option<String>,
+    /// It came without the invite that is out.
+    uninvited: bool,
     first_seen: DateTime<Utc>,
     last_seen: Option<DateTime<Utc>>,
 }
 
 impl PeerPolicy {
-    /// `known` is what the file holds now.
-    ///
-    /// # Errors
-    /// When `--peer` names nobody that is known.
-    pub(super) fn new(
-        file: KnownPeersFile,
-        known: &KnownPeers,
-        dialled: Option<&Address>,
-        expected: Option<&str>,
-    ) -> Result<Self, PeersError> {
-        let find = |name: &str| {
-            let peer = known.by_name(name).ok_or_else(|| PeersError::NoSuchPeer { name: name.to_owned() })?;
-            Ok((name.to_owned(), peer.key))
-        };
-        Ok(Self { file, dialled: dialled.map(Address::to_string), expected: expected.map(find).transpose()? })
+    /// For who listens.
+    pub(super) fn listening(file: KnownPeersFile, expected: Option<(String, PublicKey)>) -> Self {
+        Self { file, dialled: None, invite: None, expected }
+    }
+
+    /// For who dials `whom`.
+    pub(super) fn dialling(file: KnownPeersFile, whom: &Whom, expected: Option<(String, PublicKey)>) -> Self {
+        let (mut dialled, mut invite, mut demanded) = (None, None, None);
+        match &whom.kind {
+            WhomKind::Address => dialled = Some(whom.called.clone()),
+            WhomKind::Invite(used) => invite = Some(used.clone()),
+            WhomKind::Peer(peer) => demanded = Some((peer.name.clone(), peer.key)),
+        }
+        Self { file, dialled, invite, expected: expected.or(demanded) }
     }
 
     /// Whether a handshake with this key may go on.
@@ -56,6 +60,13 @@ impl PeerPolicy {
     /// # Errors
     /// Why not, for the user.
     pub(super) fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+        if self.invite.as_ref().is_some_and(|invite| !invite.names(key)) {
+            return Err(KeyRejected(
+                "SOMEBODY ELSE ANSWERS who knows the secret of the invite, with another key than the invite names\n\
+                 your messages are read by others; meet over another way"
+                    .into(),
+            ));
+        }
         match (&self.dialled, &self.expected) {
             (None, None) => Ok(KeyVerdict::default()),
             (None, Some((_, expected))) => only(expected, key),
@@ -67,7 +78,7 @@ impl PeerPolicy {
     }
 
     /// The peer proved its key: records that, and says who it is. Waits for the file, at most for seconds.
-    pub(super) fn record(&self, established: &Established) -> (PeerInfo, Vec<SafeText>) {
+    pub(super) fn record(&self, established: &Established, uninvited: bool) -> (PeerInfo, Vec<SafeText>) {
         let key = established.channel.peer;
         let addr = established.addr.to_string();
         let claimed = &established.greeting.name;
@@ -76,6 +87,7 @@ impl PeerPolicy {
             claimed,
             address: self.dialled.as_ref().unwrap_or(&addr),
             dialled: self.dialled.is_some(),
+            invite: self.invite.as_ref(),
             verified: established.by_code,
             now: Utc::now(),
         };
@@ -94,6 +106,7 @@ impl PeerPolicy {
             claimed: claimed.clone(),
             addr,
             verification: established.channel.verification.map(|number| number.to_string()),
+            uninvited,
             first_seen: recorded.first_seen,
             last_seen: recorded.last_seen,
         };
@@ -115,6 +128,7 @@ impl PeerInfo {
             addr: self.addr.clone(),
             verify: self.verification.clone(),
             trust: self.trust,
+            uninvited: self.uninvited,
             own: own.to_owned(),
         }
     }

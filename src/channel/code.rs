@@ -1,5 +1,6 @@
 //! The code that two people share: made, typed, and turned into a SPAKE2 password (PROTOCOL.md section 2).
 
+use data_encoding::BASE32_NOPAD;
 use diceware_wordlists::EFF_LONG_WORDLIST;
 use std::fmt;
 use thiserror::Error;
@@ -17,6 +18,7 @@ const CODES: u64 = NUMBERS * WORDS * WORDS;
 pub struct Code {
     shown: Zeroizing<String>,
     secret: Zeroizing<String>,
+    guessable: bool,
 }
 
 /// Why a text is no code; the command is at fault, or this machine.
@@ -48,7 +50,19 @@ impl Code {
         if secret.is_empty() {
             return Err(CodeError::Empty);
         }
-        Ok(Self { shown: Zeroizing::new(text.trim().to_owned()), secret })
+        Ok(Self { shown: Zeroizing::new(text.trim().to_owned()), secret, guessable: true })
+    }
+
+    /// A code of random bytes, at least 8.
+    pub fn from_secret(bytes: &[u8]) -> Self {
+        let mut secret = Zeroizing::new(BASE32_NOPAD.encode(bytes));
+        secret.make_ascii_lowercase();
+        Self { shown: secret.clone(), secret, guessable: false }
+    }
+
+    /// Whether it may have less than 64 bits, so that the number of tries has to be limited (PROTOCOL.md section 3).
+    pub fn is_guessable(&self) -> bool {
+        self.guessable
     }
 
     /// A new code like `42-otter-plum`: one of 6,046,617,600, drawn evenly. (The EFF's list has `yo-yo` beside `yoyo`, which

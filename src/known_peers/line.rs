@@ -1,7 +1,7 @@
 //! The lines of `known_peers`.
 //!
-//! A line is name, key, trust, first seen, last seen, last address, and the addresses dialled, separated by spaces; a
-//! field that holds a space or could be mistaken is quoted. `#` begins a comment. Invariant: what was not changed is
+//! A line is name, key, trust, first seen, last seen, last address, then `via=ADDRESS` and `invite=ID` of the last invite, `named`, and the
+//! addresses dialled, separated by spaces; a field that holds a space or could be mistaken is quoted. `#` begins a comment. Invariant: what was not changed is
 //! written back byte for byte, readable or not; a peer is one line whatever its name holds.
 
 use super::{KnownPeer, KnownPeers, local_name};
@@ -17,6 +17,9 @@ const HEADER: &str = "\
 # peers that p2pchat met, one a line; you may edit this file
 # name, key, trust (known or verified), first seen, last seen, last address, addresses dialled
 ";
+const VIA: &str = "via=";
+const INVITE: &str = "invite=";
+const NAMED: &str = "named";
 
 /// A line that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub(super) enum Line {
     /// A comment, a blank line, or one that cannot be read.
     Verbatim(Vec<u8>),
     Peer {
-        peer: KnownPeer,
+        peer: Box<KnownPeer>,
         /// The line as it was read; none once the peer may have changed.
         unchanged: Option<Vec<u8>>,
         /// The comment at its end, with its `#`.
@@ -89,7 +92,9 @@ impl KnownPeers {
         let mut seen = Seen::default();
         for (index, raw) in bytes.split(|&byte| byte == b'\n').enumerate() {
             let line = match read_line(raw, &mut seen) {
-                Ok(Some((peer, comment))) => Line::Peer { peer, unchanged: Some(raw.to_vec()), comment },
+                Ok(Some((peer, comment))) => {
+                    Line::Peer { peer: Box::new(peer), unchanged: Some(raw.to_vec()), comment }
+                }
                 Ok(None) => Line::Verbatim(raw.to_vec()),
                 Err(reason) => {
                     peers.problems.push(Problem { line: index + 1, reason });
@@ -126,7 +131,7 @@ impl KnownPeers {
         self.lines.iter_mut().find_map(|line| match line {
             Line::Peer { peer, unchanged, .. } if is_meant(peer) => {
                 *unchanged = None;
-                Some(peer)
+                Some(&mut **peer)
             }
             _ => None,
         })
@@ -136,13 +141,13 @@ impl KnownPeers {
         if self.lines.is_empty() {
             self.lines.extend(HEADER.lines().map(|line| Line::Verbatim(line.as_bytes().to_vec())));
         }
-        self.lines.push(Line::Peer { peer, unchanged: None, comment: String::new() });
+        self.lines.push(Line::Peer { peer: Box::new(peer), unchanged: None, comment: String::new() });
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Option<KnownPeer> {
         let index = self.lines.iter().position(|line| matches!(line, Line::Peer { peer, .. } if peer.name == name))?;
         match self.lines.remove(index) {
-            Line::Peer { peer, .. } => Some(peer),
+            Line::Peer { peer, .. } => Some(*peer),
             Line::Verbatim(_) => None,
         }
     }
@@ -166,7 +171,12 @@ fn read_line(raw: &[u8], seen: &mut Seen) -> Result<Option<(KnownPeer, String)>,
     let [name, key, trust, first, last, address, dialled @ ..] = fields.as_slice() else {
         return Err(LineError::TooFew(fields.len()));
     };
+    let more = |prefix| dialled.iter().filter_map(move |field| field.strip_prefix(prefix)).map(str::to_owned);
+    let is_address = |field: &&String| !field.starts_with(VIA) && !field.starts_with(INVITE) && *field != NAMED;
     let peer = KnownPeer {
+        via: more(VIA).collect(),
+        invite: more(INVITE).next(),
+        named: dialled.iter().any(|field| field == NAMED),
         name: local_name(name),
         key: PublicKey::from_text(key).map_err(|_| LineError::BadKey)?,
         trust: match trust.as_str() {
@@ -177,7 +187,7 @@ fn read_line(raw: &[u8], seen: &mut Seen) -> Result<Option<(KnownPeer, String)>,
         first_seen: date(first)?,
         last_seen: date(last)?,
         address: address.clone(),
-        dialled: dialled.to_vec(),
+        dialled: dialled.iter().filter(is_address).cloned().collect(),
     };
     if seen.keys.contains(&peer.key) {
         return Err(LineError::SameKey);
@@ -200,9 +210,12 @@ fn peer_line(peer: &KnownPeer) -> String {
         date(&peer.last_seen),
         field(&peer.address)
     );
-    for address in &peer.dialled {
+    let via = peer.via.iter().map(|address| format!("{VIA}{address}"));
+    let invite = peer.invite.iter().map(|id| format!("{INVITE}{id}"));
+    let named = peer.named.then(|| NAMED.to_owned());
+    for more in via.chain(invite).chain(named).chain(peer.dialled.iter().cloned()) {
         line.push(' ');
-        line.push_str(&field(address));
+        line.push_str(&field(&more));
     }
     line
 }
@@ -357,7 +370,7 @@ mod tests {
         #[test]
         fn a_peer_is_one_line_whatever_its_name_and_addresses_hold(name in any::<String>(), address in any::<String>(), dialled in prop::collection::vec(any::<String>(), 0..3)) {
             let date = date(DATE).unwrap();
-            let peer = KnownPeer { name: local_name(&name), key: PublicKey([9; 32]), trust: Trust::Known, first_seen: date, last_seen: date, address, dialled };
+            let peer = KnownPeer { name: local_name(&name), key: PublicKey([9; 32]), trust: Trust::Known, first_seen: date, last_seen: date, address, dialled, via: Vec::new(), invite: None, named: false };
             let line = peer_line(&peer);
             prop_assert!(!line.contains(['\n', '\r']));
             let peers = KnownPeers::from_bytes(line.as_bytes());

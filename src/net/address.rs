@@ -1,24 +1,31 @@
 //! Addresses as people write them.
 //!
-//! Owns [`Address`]: a host as typed and a port. Names are looked up when they are needed, anew each time, since a peer's
-//! address may change between two tries.
+//! [`Candidate`] is where a peer may be reached, [`ListenAddress`] where this side waits. Names are looked up when they are needed, anew
+//! each time, since a peer's address may change between two tries.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use thiserror::Error;
 
 /// The port when none is given.
 pub const DEFAULT_PORT: u16 = 5050;
 
-/// A host and a port; no host means all interfaces (only for listening).
+/// One place where a peer may be reached. A peer may have several ([`super::race`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct Candidate {
     /// A name, an IPv4 address, or an IPv6 address with or without scope, without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// As for [`Candidate`]; none is all interfaces.
     pub host: Option<String>,
-    /// The port; 0 to let the system choose (only for listening).
+    /// 0 to let the system choose.
     pub port: u16,
 }
 
@@ -39,100 +46,89 @@ pub enum AddressError {
     Ambiguous(String),
 }
 
-impl Address {
-    /// `PORT`, `HOST:PORT`, `[V6]:PORT` or `HOST`, for `listen`: a bare number is a port.
+impl Candidate {
+    /// The address, when the host is not a name. (One with a scope counts as a name: only the system knows its interfaces.)
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// Looks the host up: all its addresses, in the system's order.
     ///
     /// # Errors
-    /// See [`AddressError`].
-    pub fn to_listen(text: &str) -> Result<Self, AddressError> {
+    /// What the system says.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        resolve(&self.host, self.port)
+    }
+}
+
+impl FromStr for Candidate {
+    type Err = AddressError;
+
+    /// `HOST`, `HOST:PORT` or `[V6]:PORT`; as with other tools, no host is this machine.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, port) = split(text)?;
+        Ok(Self { host: if host.is_empty() { "localhost".into() } else { host }, port })
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl From<SocketAddr> for Candidate {
+    fn from(addr: SocketAddr) -> Self {
+        Self { host: addr.ip().to_string(), port: addr.port() }
+    }
+}
+
+impl ListenAddress {
+    /// The addresses to bind.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        match &self.host {
+            Some(host) => resolve(host, self.port),
+            None => Ok([IpAddr::from(Ipv6Addr::UNSPECIFIED), Ipv4Addr::UNSPECIFIED.into()]
+                .map(|ip| SocketAddr::new(ip, self.port))
+                .to_vec()),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    /// `PORT`, `HOST:PORT`, `[V6]:PORT` or `HOST`: a bare number is a port.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(Self { host: None, port: port(text)? });
         }
         let (host, port) = split(text)?;
         Ok(Self { host: (!host.is_empty() && host != "*").then_some(host), port })
     }
-
-    /// `HOST`, `HOST:PORT` or `[V6]:PORT`, for `connect`.
-    ///
-    /// # Errors
-    /// See [`AddressError`].
-    pub fn to_dial(text: &str) -> Result<Self, AddressError> {
-        let (host, port) = split(text)?;
-        if host.is_empty() {
-            // As with other tools, no host is this machine.
-            return Ok(Self { host: Some("localhost".into()), port });
-        }
-        Ok(Self { host: Some(host), port })
-    }
-
-    /// Looks the host up: all its addresses, IPv6 and IPv4 in turn, in the system's order of each.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let Some(host) = &self.host else {
-            return Ok(vec![
-                SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.port)),
-                SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port)),
-            ]);
-        };
-        let mut found: Vec<SocketAddr> = Vec::new();
-        for addr in (host.as_str(), self.port).to_socket_addrs()? {
-            if !found.contains(&addr) {
-                found.push(addr);
-            }
-        }
-        let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
-        let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
-            found.into_iter().partition(|addr| addr.is_ipv6() == first_is_v6);
-        let mut turns = Vec::new();
-        while let Some(addr) = one.pop_front() {
-            turns.push(addr);
-            turns.extend(other.pop_front());
-        }
-        turns.extend(other);
-        Ok(turns)
-    }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             None => write!(f, "{}", self.port),
-            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
-            Some(host) => write!(f, "{host}:{}", self.port),
+            Some(host) => Candidate { host: host.clone(), port: self.port }.fmt(f),
         }
     }
 }
 
-impl From<SocketAddr> for Address {
-    fn from(addr: SocketAddr) -> Self {
-        Self { host: Some(addr.ip().to_string()), port: addr.port() }
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for addr in (host, port).to_socket_addrs()? {
+        if !found.contains(&addr) {
+            found.push(addr);
+        }
     }
-}
-
-/// For `connect`, by clap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DialAddress(pub Address);
-
-impl FromStr for DialAddress {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Address::to_dial(text).map(Self)
-    }
-}
-
-/// For `listen`, by clap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenAddress(pub Address);
-
-impl FromStr for ListenAddress {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Address::to_listen(text).map(Self)
-    }
+    Ok(found)
 }
 
 fn port(text: &str) -> Result<u16, AddressError> {
@@ -171,7 +167,7 @@ mod tests {
     use super::*;
 
     fn dial(text: &str) -> Result<(String, u16), AddressError> {
-        Address::to_dial(text).map(|address| (address.host.unwrap(), address.port))
+        text.parse().map(|Candidate { host, port }| (host, port))
     }
 
     #[test]
@@ -193,10 +189,11 @@ mod tests {
 
     #[test]
     fn a_bare_number_is_a_port_to_listen_on_all_interfaces() {
-        assert_eq!(Address::to_listen("5000"), Ok(Address { host: None, port: 5000 }));
-        assert_eq!(Address::to_listen("0"), Ok(Address { host: None, port: 0 }));
-        assert_eq!(Address::to_listen("*:5000"), Ok(Address { host: None, port: 5000 }));
-        assert_eq!(Address::to_listen("::1"), Ok(Address { host: Some("::1".into()), port: DEFAULT_PORT }));
+        for (text, host, port) in
+            [("5000", None, 5000), ("0", None, 0), ("*:5000", None, 5000), ("::1", Some("::1"), DEFAULT_PORT)]
+        {
+            assert_eq!(text.parse(), Ok(ListenAddress { host: host.map(str::to_owned), port }), "{text}");
+        }
     }
 
     #[test]
@@ -209,13 +206,13 @@ mod tests {
             assert!(matches!(dial(text), Err(AddressError::Bracket(_))), "{text}");
         }
         assert_eq!(dial("a:b:c"), Err(AddressError::Ambiguous("a:b:c".into())));
-        assert!(matches!(Address::to_listen("70000"), Err(AddressError::Port(_))));
+        assert!(matches!("70000".parse::<ListenAddress>(), Err(AddressError::Port(_))));
     }
 
     #[test]
     fn an_address_is_shown_as_it_can_be_typed_again() {
         for text in ["host:5000", "[::1]:7", "[fe80::1%eth0]:5000"] {
-            assert_eq!(Address::to_dial(text).unwrap().to_string(), text);
+            assert_eq!(text.parse::<Candidate>().unwrap().to_string(), text);
         }
     }
 }

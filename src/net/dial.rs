@@ -1,16 +1,15 @@
-//! Dialling: every address of the peer, within one deadline; again while the user waits; again after a loss.
+//! Dialling: all candidates of the peer, within one deadline; again while the user waits; again after a loss.
 //!
 //! 1. [`Dialler::connect`] runs on a thread of its own and reports to the event loop once.
 //! 2. After a loss [`Dialler::redial`] does the same, with growing pauses, until the event loop stops it.
 //! 3. Both check a flag that the event loop sets, so that nothing dials on after the session ended.
 
-use super::address::Address;
+use super::address::Candidate;
 use super::opening::{ConnectError, DialCredentials, Established};
 use super::race::{Failure, race};
-use super::reach::{self, Explanation, OwnNetworks};
-use crate::channel::HandshakeError;
-use crate::protocol::frame::Greeting;
-use std::io;
+use super::reach::{self, OwnNetworks};
+use crate::channel::{HandshakeError, HelloError};
+use crate::protocol::frame::{Greeting, Refusal};
 use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -26,42 +25,28 @@ const SLEEP_CHECK: Duration = Duration::from_secs(1);
 /// The wall clock being so far ahead of the monotonic clock means that the machine was asleep.
 const SLEPT: Duration = Duration::from_secs(2);
 
-/// Why nobody was reached.
+/// Why there is no session.
 #[derive(Debug, Error)]
 pub enum DialError {
-    /// The name has no address.
-    #[error("{}", reach::explain_name(.0, .1))]
-    Resolve(Address, #[source] io::Error),
-    /// No address could be connected to.
-    #[error("{}", unreached_text(.0, .1))]
-    Connect(Address, Vec<(SocketAddr, Explanation)>),
-    /// Somebody answered, and the opening failed.
+    /// Nobody answered; why, for each candidate.
+    #[error("{0}")]
+    Unreached(String),
+    /// Somebody at this address answered, and the opening failed.
     #[error("{}", open_words(.0, .1))]
-    Open(Address, #[source] ConnectError),
+    Open(String, #[source] ConnectError),
+    /// The listener answered, and does not take the secret.
+    #[error("the invite is not good any more: it was used, or the peer's listen was started anew\nask for a fresh one")]
+    InviteSpent,
     /// The event loop stopped it.
     #[error("dialling was stopped")]
     Stopped,
 }
 
-fn open_words(address: &Address, error: &ConnectError) -> String {
+fn open_words(address: &str, error: &ConnectError) -> String {
     match error {
         // These words name the address themselves.
         ConnectError::Handshake(HandshakeError::KeyRejected(rejected)) => rejected.to_string(),
         other => format!("{address}: {other}"),
-    }
-}
-
-fn unreached_text(address: &Address, unreached: &[(SocketAddr, Explanation)]) -> String {
-    match unreached {
-        [] => format!("cannot connect to {address}: it has no address that can be dialled"),
-        [(_, explanation)] => format!("cannot connect to {address}: {explanation}"),
-        several => {
-            let facts: Vec<_> =
-                several.iter().map(|(addr, Explanation { fact, .. })| format!("{addr}: {fact}")).collect();
-            let hint = several.iter().find_map(|(_, explanation)| explanation.hint.as_deref());
-            let text = format!("cannot reach {address} at any of {} addresses: {}", several.len(), facts.join("; "));
-            hint.map_or(text.clone(), |hint| format!("{text}\n{hint}"))
-        }
     }
 }
 
@@ -119,8 +104,10 @@ impl Wake {
 /// Whom to dial, and how.
 #[derive(Clone)]
 pub struct Dialler {
-    /// Where.
-    pub address: Address,
+    /// Where the peer may be.
+    pub candidates: Vec<Candidate>,
+    /// What messages call the peer: the address as typed, a name, `your peer`.
+    pub whom: String,
     /// For connecting and the opening together.
     pub timeout: Duration,
     pub credentials: DialCredentials,
@@ -135,7 +122,7 @@ impl Dialler {
         let mut backoff = Backoff::default();
         loop {
             let failure = match self.dial_once(greeting) {
-                Err(error @ (DialError::Resolve(..) | DialError::Connect(..))) if wait => error,
+                Err(error @ DialError::Unreached(_)) if wait => error,
                 other => return other,
             };
             wake.pause(backoff.next());
@@ -171,7 +158,7 @@ impl Dialler {
                 Err(DialError::Open(address, error)) if error.is_forgotten() => {
                     return Err(DialError::Open(address, error));
                 }
-                Err(DialError::Open(_, ConnectError::Io(_)) | DialError::Resolve(..) | DialError::Connect(..)) => {}
+                Err(DialError::Open(_, ConnectError::Io(_)) | DialError::Unreached(_)) => {}
                 Err(error) => {
                     let words = error.to_string();
                     if told.as_ref() != Some(&words) {
@@ -186,31 +173,59 @@ impl Dialler {
 
     fn dial_once(&self, greeting: &Greeting) -> Result<Established, DialError> {
         let deadline = Instant::now() + self.timeout;
-        let address = || self.address.clone();
-        let addrs = self.address.resolve().map_err(|error| DialError::Resolve(address(), error))?;
-        race(&addrs, deadline, &self.credentials, greeting).map_err(|failures| why_none(address(), failures))
+        race(&self.candidates, deadline, &self.credentials, greeting).map_err(|failures| self.why_none(failures))
+    }
+
+    /// One error for all candidates: what somebody answered counts more than that nobody did, a key that was turned down most.
+    fn why_none(&self, failures: Vec<Failure>) -> DialError {
+        let own = OwnNetworks::now();
+        let invited = self.credentials.code.as_deref().is_some_and(|code| !code.is_guessable());
+        let mut answered: Option<(Weight, SocketAddr, ConnectError)> = None;
+        let mut unreached = Vec::new();
+        for failure in failures {
+            match failure {
+                Failure::Resolve(candidate, error) => unreached.push((None, reach::explain_name(&candidate, &error))),
+                Failure::Connect(addr, error, took) => {
+                    unreached.push((Some(addr), reach::explain(addr, &error, took, &own)));
+                }
+                Failure::Open(addr, error) => {
+                    let weight = weight(&error);
+                    if answered.as_ref().is_none_or(|(other, ..)| *other < weight) {
+                        answered = Some((weight, addr, error));
+                    }
+                }
+                Failure::System(error) => unreached.push((None, reach::cannot_start(&error))),
+                Failure::Overtaken => {}
+            }
+        }
+        match answered {
+            Some((Weight::Code, ..)) if invited => DialError::InviteSpent,
+            Some((_, _, error)) if self.candidates.len() == 1 => DialError::Open(self.whom.clone(), error),
+            Some((_, addr, error)) => DialError::Open(addr.to_string(), error),
+            None => DialError::Unreached(reach::unreached(&self.whom, &unreached)),
+        }
     }
 }
 
-/// One error for all addresses: what somebody answered counts more than that nobody did, a key that was turned down most.
-fn why_none(address: Address, failures: Vec<Failure>) -> DialError {
-    let own = OwnNetworks::now();
-    let only = failures.len() == 1;
-    let (mut answered, mut unreached) = (None, Vec::new());
-    for failure in failures {
-        match failure {
-            Failure::Connect(addr, error, took) => unreached.push((addr, reach::explain(addr, &error, took, &own))),
-            Failure::Open(addr, error @ ConnectError::Handshake(HandshakeError::KeyRejected(_))) => {
-                answered = Some((addr, error));
-            }
-            Failure::Open(addr, error) => answered = answered.or(Some((addr, error))),
-            Failure::Overtaken => {}
-        }
-    }
-    match answered {
-        Some((_, error)) if only => DialError::Open(address, error),
-        Some((addr, error)) => DialError::Open(addr.into(), error),
-        None => DialError::Connect(address, unreached),
+/// What an answer says of the peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// Nothing: it may be somebody else.
+    Other,
+    /// It does not take the code, or takes nobody now.
+    Code,
+    Key,
+}
+
+fn weight(error: &ConnectError) -> Weight {
+    match error {
+        ConnectError::Handshake(HandshakeError::KeyRejected(_)) => Weight::Key,
+        ConnectError::Handshake(
+            HandshakeError::CodeUnanswered | HandshakeError::WrongCode | HandshakeError::NoTriesLeft,
+        )
+        | ConnectError::Hello(HelloError::TheyUseACode | HelloError::WeUseACode)
+        | ConnectError::Refused(Refusal::Busy) => Weight::Code,
+        _ => Weight::Other,
     }
 }
 
@@ -239,7 +254,6 @@ mod tests {
     use super::*;
     use crate::channel::{HELLO, Hello, HelloError, KeyVerdict, Mode};
     use crate::identity::Identity;
-    use crate::net::address::DialAddress;
     use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -250,7 +264,7 @@ mod tests {
     fn a_hello_of_another_mode_does_not_end_a_lost_session() {
         // Anybody on the way can send one, for it is not authenticated.
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = socket.local_addr().unwrap().to_string().parse::<DialAddress>().unwrap().0;
+        let address = socket.local_addr().unwrap();
         let answering = thread::spawn(move || {
             for _ in 0..2 {
                 let mut stream = socket.accept().unwrap().0;
@@ -263,7 +277,12 @@ mod tests {
             code: None,
             accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
         };
-        let dialler = Dialler { address: address.clone(), timeout: Duration::from_secs(60), credentials };
+        let dialler = Dialler {
+            candidates: vec![address.into()],
+            whom: address.to_string(),
+            timeout: Duration::from_secs(60),
+            credentials,
+        };
         let greeting = Greeting {
             intent: Intent::Resume,
             session: [1; 16],

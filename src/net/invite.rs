@@ -15,9 +15,9 @@
 //! The secret is used as the code of a code mode opening (PROTOCOL.md section 2); the dialler demands a key with this pin. Who reads an
 //! invite can take its place once, but cannot stand between the two: that takes the key as well.
 
-use super::address::{Address, AddressError};
-use crate::channel::{Code, CodeError};
-use crate::keys::PublicKey;
+use super::address::Candidate;
+use crate::channel::Code;
+use crate::keys::{PublicKey, base32};
 use data_encoding::BASE32_NOPAD;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,21 +38,10 @@ const SECRET: usize = 10;
 const CHECK: usize = 3;
 const VERSION: u8 = 0x10;
 const NAME: u8 = 0x40;
+/// Stands before the lines of this program, and so in an invite that was copied from several of them.
+const BAR: char = '¦';
 const CHECK_CONTEXT: &str = "p2pchat/1 2026 invite check";
-
-/// Where a listener may be reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    pub host: Host,
-    pub port: u16,
-}
-
-/// An address, or a name that the dialler (or its proxy) looks up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    Ip(IpAddr),
-    Name(String),
-}
+const ID_CONTEXT: &str = "p2pchat/1 2026 invite id";
 
 /// See the module. `Debug` shows nothing of the secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -88,17 +77,22 @@ impl Invite {
         let mut secret = Zeroizing::new([0; SECRET]);
         getrandom::fill(&mut *secret)?;
         candidates.truncate(CANDIDATES);
-        Ok(Self { pin: pin_of(key), secret, port, candidates })
+        let mut invite = Self { pin: pin_of(key), secret, port, candidates };
+        // Only long names come to so much.
+        while invite.text().len() > LONGEST {
+            invite.candidates.pop();
+        }
+        Ok(invite)
     }
 
-    /// Reads an invite. White space and case do not count.
+    /// Reads an invite. White space and case do not count, nor what this program puts before wrapped lines.
     ///
     /// # Errors
     /// See [`InviteError`].
     pub fn parse(text: &str) -> Result<Self, InviteError> {
         let mut compact = Zeroizing::new(String::with_capacity(text.len().min(LONGEST)));
         let mut characters = 0;
-        for character in text.chars().filter(|character| !character.is_whitespace()) {
+        for character in text.chars().filter(|&character| !character.is_whitespace() && character != BAR) {
             characters += 1;
             if characters <= LONGEST {
                 compact.push(character.to_ascii_lowercase());
@@ -152,14 +146,14 @@ impl Invite {
         bytes.extend_from_slice(&self.port.to_be_bytes());
         for Candidate { host, port } in &self.candidates {
             let own_port = if *port == self.port { &[][..] } else { &port.to_be_bytes()[..] };
-            match host {
-                Host::Ip(IpAddr::V4(ip)) => push_ip(&mut bytes, &ip.octets(), own_port),
-                Host::Ip(IpAddr::V6(ip)) => push_ip(&mut bytes, &ip.octets(), own_port),
-                Host::Name(name) => {
+            match host.parse() {
+                Ok(IpAddr::V4(ip)) => push_ip(&mut bytes, &ip.octets(), own_port),
+                Ok(IpAddr::V6(ip)) => push_ip(&mut bytes, &ip.octets(), own_port),
+                Err(_) => {
                     // A name of the system or of the command line is never this long; one that is cannot be looked up.
-                    let Ok(length) = u8::try_from(name.len()) else { continue };
+                    let Ok(length) = u8::try_from(host.len()) else { continue };
                     bytes.extend_from_slice(&[NAME, length]);
-                    bytes.extend_from_slice(name.as_bytes());
+                    bytes.extend_from_slice(host.as_bytes());
                     bytes.extend_from_slice(&port.to_be_bytes());
                 }
             }
@@ -178,11 +172,8 @@ impl Invite {
     }
 
     /// The code that both sides use in the opening.
-    ///
-    /// # Errors
-    /// Never for a secret of base32 digits; the type of [`Code::new`].
-    pub fn code(&self) -> Result<Code, CodeError> {
-        Code::new(&Zeroizing::new(BASE32_NOPAD.encode(&*self.secret)))
+    pub fn code(&self) -> Code {
+        Code::from_secret(&*self.secret)
     }
 
     /// Whether a listener with this key made the invite.
@@ -190,30 +181,14 @@ impl Invite {
         pin_of(key) == self.pin
     }
 
+    /// What the dialler remembers a used invite by; it does not tell the secret.
+    pub fn id(&self) -> String {
+        let [a, b, c, d, e, ..] = blake3::derive_key(ID_CONTEXT, &*self.secret);
+        base32(&[a, b, c, d, e]).to_ascii_lowercase()
+    }
+
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
-    }
-}
-
-impl Candidate {
-    /// As an address to dial.
-    pub fn address(&self) -> Address {
-        let host = match &self.host {
-            Host::Ip(ip) => ip.to_string(),
-            Host::Name(name) => name.clone(),
-        };
-        Address { host: Some(host), port: self.port }
-    }
-
-    /// From what a person wrote: `HOST:PORT`, `[V6]:PORT`, `HOST`.
-    ///
-    /// # Errors
-    /// See [`AddressError`].
-    pub fn from_text(text: &str) -> Result<Self, AddressError> {
-        let Address { host, port } = Address::to_dial(text)?;
-        let host = host.unwrap_or_default();
-        let host = host.parse().map_or(Host::Name(host), Host::Ip);
-        Ok(Self { host, port })
     }
 }
 
@@ -250,15 +225,13 @@ enum Entry {
 
 fn candidate(rest: &mut &[u8], port: u16) -> Result<Entry, InviteError> {
     let Some([kind]) = take(rest) else { return Ok(Entry::Cut) };
+    let ip4 = |ip: [u8; 4]| Ipv4Addr::from(ip).to_string();
+    let ip6 = |ip: [u8; 16]| Ipv6Addr::from(ip).to_string();
     let found = match kind {
-        4 => take(rest).map(|ip: [u8; 4]| (Host::Ip(Ipv4Addr::from(ip).into()), port)),
-        6 => take(rest)
-            .zip(take(rest))
-            .map(|(ip, port): ([u8; 4], _)| (Host::Ip(Ipv4Addr::from(ip).into()), u16::from_be_bytes(port))),
-        16 => take(rest).map(|ip: [u8; 16]| (Host::Ip(Ipv6Addr::from(ip).into()), port)),
-        18 => take(rest)
-            .zip(take(rest))
-            .map(|(ip, port): ([u8; 16], _)| (Host::Ip(Ipv6Addr::from(ip).into()), u16::from_be_bytes(port))),
+        4 => take(rest).map(|ip| (ip4(ip), port)),
+        6 => take(rest).zip(take(rest)).map(|(ip, port)| (ip4(ip), u16::from_be_bytes(port))),
+        16 => take(rest).map(|ip| (ip6(ip), port)),
+        18 => take(rest).zip(take(rest)).map(|(ip, port)| (ip6(ip), u16::from_be_bytes(port))),
         NAME => name(rest),
         length @ 0..NAME => {
             let skipped = rest.split_off(..usize::from(length));
@@ -269,11 +242,11 @@ fn candidate(rest: &mut &[u8], port: u16) -> Result<Entry, InviteError> {
     Ok(found.map_or(Entry::Cut, |(host, port)| Entry::Candidate(Candidate { host, port })))
 }
 
-fn name(rest: &mut &[u8]) -> Option<(Host, u16)> {
+fn name(rest: &mut &[u8]) -> Option<(String, u16)> {
     let [length] = take(rest)?;
     let name = str::from_utf8(rest.split_off(..usize::from(length))?).ok()?;
     let port = u16::from_be_bytes(take(rest)?);
-    Some((Host::Name(name.to_owned()), port))
+    Some((name.to_owned(), port))
 }
 
 /// The next `N` bytes.
@@ -293,12 +266,12 @@ mod tests {
 
     fn vector() -> Invite {
         let candidates = [("192.168.1.5", 5000), ("2001:db8::5", 5000), ("203.0.113.7", 41000)];
-        let candidates = candidates.map(|(ip, port)| Candidate { host: Host::Ip(ip.parse().unwrap()), port });
+        let candidates = candidates.map(|(ip, port)| Candidate { host: ip.into(), port });
         Invite { pin: [7; 16], secret: Zeroizing::new([9; 10]), port: 5000, candidates: candidates.to_vec() }
     }
 
     fn invite(candidates: &[&str]) -> Invite {
-        Invite { candidates: candidates.iter().map(|text| Candidate::from_text(text).unwrap()).collect(), ..vector() }
+        Invite { candidates: candidates.iter().map(|text| text.parse().unwrap()).collect(), ..vector() }
     }
 
     #[test]
@@ -314,7 +287,7 @@ mod tests {
 
     #[test]
     fn an_invite_survives_wrapping_and_case_and_nothing_else() {
-        let wrapped = format!("  {}\r\n   {}\t{} \n", &VECTOR[..30], &VECTOR[30..60], &VECTOR[60..]);
+        let wrapped = format!("  {}\r\n   {}\n      ¦ {} \n", &VECTOR[..30], &VECTOR[30..60], &VECTOR[60..]);
         assert_eq!(Invite::parse(&wrapped), Ok(vector()));
         assert_eq!(Invite::parse(&VECTOR.to_uppercase()), Ok(vector()));
         for place in 0..VECTOR.len() {
@@ -357,19 +330,19 @@ mod tests {
         let onion = "a2345672345672345672345672345672345672345672345672345672.onion:5000";
         let invite = invite(&[onion, "example.org:7"]);
         assert_eq!(Invite::parse(&invite.text()).unwrap(), invite);
-        assert_eq!(invite.candidates()[0].address().to_string(), onion);
+        assert_eq!(invite.candidates()[0].to_string(), onion);
     }
 
     #[test]
     fn only_the_key_of_the_pin_is_named_and_debug_shows_no_secret() {
         let key = PublicKey([3; 32]);
-        let invite = Invite::new(&key, 5000, vec![Candidate::from_text("192.0.2.1:5000").unwrap(); 20]).unwrap();
+        let invite = Invite::new(&key, 5000, vec!["192.0.2.1:5000".parse().unwrap(); 20]).unwrap();
         assert!(invite.names(&key));
         assert!(!invite.names(&PublicKey([4; 32])));
         assert_eq!(invite.candidates().len(), CANDIDATES);
         let text = invite.text();
-        assert_eq!(Invite::parse(&text).unwrap().code().unwrap().display(), invite.code().unwrap().display());
-        assert!(!format!("{invite:?}").contains(&invite.code().unwrap().display().to_lowercase()));
+        assert_eq!(Invite::parse(&text).unwrap().code().display(), invite.code().display());
+        assert!(!format!("{invite:?}").contains(&invite.code().display().to_lowercase()));
     }
 
     proptest! {

@@ -19,7 +19,7 @@ mod tests;
 
 pub use bind::BindError;
 
-use super::address::Address;
+use super::address::ListenAddress;
 use super::opening::{ConnectError, DeadlineStream, Established, read_hello};
 use crate::channel::{Channel, Code, HandshakeError, Hello, KeyCheck, Mode, Role, Terms, establish, read_frame};
 use crate::identity::Identity;
@@ -53,13 +53,37 @@ pub enum ListenEvent {
     Failed { error: io::Error, ended: bool },
 }
 
+/// In which modes callers may come; never negotiated down: each caller's hello says its own.
+#[derive(Debug, Clone)]
+pub enum AcceptedModes {
+    /// Without a code.
+    Open,
+    /// With this code.
+    Code(Arc<Code>),
+    /// Either way.
+    Both(Arc<Code>),
+}
+
+impl AcceptedModes {
+    pub fn code(&self) -> Option<&Arc<Code>> {
+        match self {
+            Self::Open => None,
+            Self::Code(code) | Self::Both(code) => Some(code),
+        }
+    }
+
+    /// Whether a peer may begin without a code.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open | Self::Both(_))
+    }
+}
+
 /// What a listener brings to each opening.
 pub struct ListenCredentials {
     pub identity: Arc<Identity>,
     /// Which keys may be talked to.
     pub accept_key: Arc<KeyCheck<'static>>,
-    /// The code that callers need, if there is one.
-    pub code: Option<Arc<Code>>,
+    pub modes: AcceptedModes,
     /// For the whole opening of one caller.
     pub timeout: Duration,
 }
@@ -87,19 +111,19 @@ impl Listener {
     /// # Errors
     /// See [`BindError`].
     pub fn start(
-        address: &Address,
+        address: &ListenAddress,
         credentials: ListenCredentials,
         on_event: impl Fn(ListenEvent) + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
         let sockets = bind::bind(address)?;
         let addrs = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>();
         let addrs = addrs.map_err(BindError::System)?;
-        let ListenCredentials { identity, accept_key, code, timeout } = credentials;
+        let ListenCredentials { identity, accept_key, modes, timeout } = credentials;
         let shared = Arc::new(Shared {
             identity,
             accept_key,
             timeout,
-            tries: Tries::new(code),
+            tries: Tries::new(modes),
             callers: Callers::default(),
             closed: AtomicBool::new(false),
             on_event: Box::new(on_event),
@@ -121,9 +145,9 @@ impl Listener {
         &self.addrs
     }
 
-    /// From now on callers need this code (with all its tries), or none.
-    pub fn set_code(&self, code: Option<Arc<Code>>) {
-        self.shared.tries.set_code(code);
+    /// From now on callers come in these modes; a code has all its tries.
+    pub fn set_modes(&self, modes: AcceptedModes) {
+        self.shared.tries.set_modes(modes);
     }
 
     /// From now on callers may come without the code as well: a session is there, to which its peer returns in open mode, or, after
@@ -223,11 +247,12 @@ impl Shared {
     fn respond(&self, stream: &TcpStream, deadline: Instant) -> Result<(Channel, Greeting, bool), ConnectError> {
         stream.set_nodelay(true)?;
         let mut stream = DeadlineStream::new(stream, deadline);
-        let (code, open_too) = self.tries.code();
+        let modes = self.tries.modes();
         // Where both modes will do, the caller's hello decides.
-        let first = if open_too { Some(read_hello(&mut stream)?) } else { None };
-        let code = code.filter(|_| first.as_ref().is_none_or(|first| Hello::announces(first) == Some(Mode::Code)));
-        let code = code.as_ref();
+        let both = matches!(modes, AcceptedModes::Both(_));
+        let first = if both { Some(read_hello(&mut stream)?) } else { None };
+        let in_code_mode = first.as_ref().is_none_or(|first| Hello::announces(first) == Some(Mode::Code));
+        let code = modes.code().filter(|_| in_code_mode);
         let mode = if code.is_some() { Mode::Code } else { Mode::Open };
         let own = Hello::new(mode).map_err(io::Error::other)?;
         stream.write_all(&own.encode())?;
@@ -236,7 +261,7 @@ impl Shared {
         let reserved = AtomicBool::new(false);
         let terms = Terms {
             role: Role::Responder,
-            code: code.map(|code| &**code),
+            code: code.map(Arc::as_ref),
             identity: &self.identity,
             accept_key: &*self.accept_key,
             reserve_try: &|| {

@@ -1,20 +1,26 @@
-//! One peer, several addresses: all are tried, and the first that answers with the right key is used.
+//! One peer, several candidates: all are tried, and the first that answers with the right key is used.
 //!
-//! 1. A thread for each address, the next one after [`STAGGER`] or as soon as one failed. Each connects and does the opening.
-//! 2. The first whose peer proves an accepted key wins. The others end before they send anything of their own in the channel, so a
-//!    listener that is reached twice sees one greeting.
+//! 1. Names are looked up, a thread each. A thread for each address, the next one after [`STAGGER`] or as soon as one failed. Each connects
+//!    and does the opening.
+//! 2. The first whose peer proves an accepted key wins. The others end before they send message 3, so a listener that is reached twice
+//!    sees one greeting.
 //! 3. When the winner of several fails after that, the race is run once more, for it kept the others out.
 //! 4. Losing threads are not waited for; their deadline ends them.
+//!
+//! With a code that can be guessed only one opening at a time is under way, and none follows one that spent the code: each would be a
+//! guess for a false responder (PROTOCOL.md section 3).
 
+use super::address::Candidate;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
-use crate::channel::HandshakeError;
+use super::reach::{self, OwnNetworks};
+use crate::channel::{Code, HandshakeError, Mode};
 use crate::keys::{KeyRejected, PublicKey};
 use crate::protocol::frame::Greeting;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,34 +28,47 @@ use std::time::{Duration, Instant};
 const STAGGER: Duration = Duration::from_millis(250);
 /// Races before the winner's failure is final.
 const RACES: u32 = 2;
+/// Addresses that are tried, those included that names were found to have.
+const ADDRESSES: usize = 32;
 
-/// Why an address did not lead to the peer.
+/// Why a candidate did not lead to the peer.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// Its name has no address.
+    Resolve(Candidate, io::Error),
     /// No connection; and how long it took to say so.
     Connect(SocketAddr, io::Error, Duration),
     /// Somebody answered, and the opening failed.
     Open(SocketAddr, ConnectError),
-    /// Another address was faster.
+    /// Another address was faster, or spent the code.
     Overtaken,
+    /// No thread can be started.
+    System(io::Error),
 }
 
-type Outcome = Result<Box<Established>, Failure>;
+enum Report {
+    Found(Vec<SocketAddr>),
+    Failed(Failure),
+    Established(Box<Established>),
+}
 
 /// What the threads of one race share.
 struct Race {
     credentials: DialCredentials,
     greeting: Greeting,
     deadline: Instant,
+    /// A key was accepted.
     won: Arc<AtomicBool>,
+    /// Held during an opening with a code that can be guessed; true once the code is spent.
+    guess: Mutex<bool>,
 }
 
-/// Races for the peer. `addrs` are in the order of preference.
+/// Races for the peer.
 ///
 /// # Errors
-/// Why each address failed, in the order of the failures.
+/// Why each candidate failed, in the order of the failures.
 pub(super) fn race(
-    addrs: &[SocketAddr],
+    candidates: &[Candidate],
     deadline: Instant,
     credentials: &DialCredentials,
     greeting: &Greeting,
@@ -58,12 +77,13 @@ pub(super) fn race(
     for _ in 0..RACES {
         let won = Arc::new(AtomicBool::new(false));
         let (credentials, greeting) = (credentials.clone(), greeting.clone());
-        let race = Race { credentials, greeting, deadline, won: Arc::clone(&won) };
-        match Arc::new(race).run(addrs) {
+        let race = Race { credentials, greeting, deadline, won: Arc::clone(&won), guess: Mutex::new(false) };
+        match Arc::new(race).run(candidates) {
             Ok(established) => return Ok(established),
             Err(of_race) => failures = of_race,
         }
-        if addrs.len() < 2 || !won.load(Ordering::Acquire) {
+        let refused = |failure: &Failure| matches!(failure, Failure::Open(_, ConnectError::Refused(_)));
+        if !won.load(Ordering::Acquire) || failures.len() < 2 || failures.iter().any(refused) {
             break;
         }
     }
@@ -71,28 +91,45 @@ pub(super) fn race(
 }
 
 impl Race {
-    fn run(self: &Arc<Self>, addrs: &[SocketAddr]) -> Result<Established, Vec<Failure>> {
-        let (tell, outcomes) = mpsc::channel();
-        let mut waiting = addrs.iter();
-        let (mut running, mut failures) = (0, Vec::new());
+    fn run(self: &Arc<Self>, candidates: &[Candidate]) -> Result<Established, Vec<Failure>> {
+        let (tell, reports) = mpsc::channel();
+        let own = OwnNetworks::now();
+        let mut addresses = Addresses::new(candidates);
+        let mut waiting = Vec::new();
+        let (mut running, mut failures) = (0_usize, Vec::new());
+        for candidate in candidates {
+            match candidate.ip() {
+                Some(ip) => addresses.add(vec![SocketAddr::new(ip, candidate.port)], &mut waiting, &own),
+                None => {
+                    running += 1;
+                    let candidate = candidate.clone();
+                    self.spawn(&tell, move |_| match candidate.resolve() {
+                        Ok(found) => Report::Found(found),
+                        Err(error) => Report::Failed(Failure::Resolve(candidate, error)),
+                    });
+                }
+            }
+        }
         let mut next_start = Instant::now();
         loop {
-            let won = self.won.load(Ordering::Acquire);
-            if !won
-                && next_start <= Instant::now()
-                && let Some(addr) = waiting.next()
-            {
+            let won = self.won.load(Ordering::Acquire) || self.guess.try_lock().is_err();
+            if !won && next_start <= Instant::now() && !waiting.is_empty() {
+                let addr = waiting.remove(0);
                 running += 1;
-                self.start(*addr, tell.clone());
+                self.spawn(&tell, move |race| race.connect(addr));
                 next_start = Instant::now() + STAGGER;
             }
             if running == 0 {
                 return Err(failures);
             }
-            let until = if waiting.len() == 0 || won { self.deadline + STAGGER } else { next_start };
-            match outcomes.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Ok(established)) => return Ok(*established),
-                Ok(Err(failure)) => {
+            let until = if waiting.is_empty() || won { self.deadline + STAGGER } else { next_start };
+            match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Report::Established(established)) => return Ok(*established),
+                Ok(Report::Found(found)) => {
+                    running -= 1;
+                    addresses.add(found, &mut waiting, &own);
+                }
+                Ok(Report::Failed(failure)) => {
                     running -= 1;
                     let last = self.is_last(&failure);
                     failures.push(failure);
@@ -101,7 +138,7 @@ impl Race {
                     }
                     next_start = Instant::now();
                 }
-                // Every thread ends by the deadline; one that is late is a failure of its address alone.
+                // Every thread ends by the deadline, but for one that looks up a name.
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= self.deadline => return Err(failures),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(failures),
@@ -111,33 +148,49 @@ impl Race {
 
     /// Whether no other address is to be tried: who knows the code and has another key than the peer read the secret.
     fn is_last(&self, failure: &Failure) -> bool {
-        let rejected = matches!(failure, Failure::Open(_, ConnectError::Handshake(HandshakeError::KeyRejected(_))));
-        rejected && self.credentials.code.is_some()
-    }
-
-    fn start(self: &Arc<Self>, addr: SocketAddr, tell: Sender<Outcome>) {
-        let race = Arc::clone(self);
-        let failed = tell.clone();
-        let thread = thread::Builder::new().name("candidate".into()).spawn(move || {
-            let _ = tell.send(race.connect(addr));
-        });
-        if let Err(error) = thread {
-            let _ = failed.send(Err(Failure::Connect(addr, error, Duration::ZERO)));
+        match (failure, &self.credentials.code) {
+            (Failure::Open(_, ConnectError::Handshake(error)), Some(code)) => {
+                matches!(error, HandshakeError::KeyRejected(_))
+                    || code.is_guessable() && error.spent_our_code(Mode::Code)
+            }
+            _ => false,
         }
     }
 
-    fn connect(&self, addr: SocketAddr) -> Outcome {
+    fn spawn(self: &Arc<Self>, tell: &Sender<Report>, work: impl FnOnce(&Self) -> Report + Send + 'static) {
+        let (race, report, failed) = (Arc::clone(self), tell.clone(), tell.clone());
+        let spawned = thread::Builder::new().name("candidate".into()).spawn(move || {
+            let _ = report.send(work(&race));
+        });
+        if let Err(error) = spawned {
+            let _ = failed.send(Report::Failed(Failure::System(error)));
+        }
+    }
+
+    fn connect(&self, addr: SocketAddr) -> Report {
         let begun = Instant::now();
         let left = self.deadline.saturating_duration_since(begun).max(Duration::from_millis(1));
-        let stream =
-            TcpStream::connect_timeout(&addr, left).map_err(|error| Failure::Connect(addr, error, begun.elapsed()))?;
+        let stream = match TcpStream::connect_timeout(&addr, left) {
+            Ok(stream) => stream,
+            Err(error) => return Report::Failed(Failure::Connect(addr, error, begun.elapsed())),
+        };
+        let guessable = self.credentials.code.as_deref().is_some_and(Code::is_guessable);
+        let mut guess = guessable.then(|| self.guess.lock().unwrap_or_else(PoisonError::into_inner));
+        if guess.as_deref() == Some(&true) || self.won.load(Ordering::Acquire) {
+            return Report::Failed(Failure::Overtaken);
+        }
         let overtaken = Arc::new(AtomicBool::new(false));
         let credentials = self.credentials_of_one(&overtaken);
-        let opened = initiate(stream, addr, self.deadline, &credentials, self.greeting.clone());
-        opened.map(Box::new).map_err(|error| match overtaken.load(Ordering::Acquire) {
-            true => Failure::Overtaken,
-            false => Failure::Open(addr, error),
-        })
+        match initiate(stream, addr, self.deadline, &credentials, self.greeting.clone()) {
+            Ok(established) => Report::Established(Box::new(established)),
+            Err(_) if overtaken.load(Ordering::Acquire) => Report::Failed(Failure::Overtaken),
+            Err(error) => {
+                if let (Some(spent), ConnectError::Handshake(error)) = (&mut guess, &error) {
+                    **spent = error.spent_our_code(Mode::Code);
+                }
+                Report::Failed(Failure::Open(addr, error))
+            }
+        }
     }
 
     /// Credentials that accept a key only when no other address came so far before.
@@ -156,13 +209,42 @@ impl Race {
     }
 }
 
+/// Which addresses of the candidates are dialled, and in which order.
+struct Addresses {
+    loopback: bool,
+    seen: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    /// Loopback is another machine at the other end, so it is only meant by who names nothing else.
+    fn new(candidates: &[Candidate]) -> Self {
+        let is_loopback = |candidate: &Candidate| candidate.ip().is_some_and(|ip| ip.is_loopback());
+        Self { loopback: candidates.len() == 1 || candidates.iter().all(is_loopback), seen: Vec::new() }
+    }
+
+    /// Adds those that are dialled at all (who made the list may be hostile) and are not there yet; the most promising first.
+    fn add(&mut self, found: Vec<SocketAddr>, waiting: &mut Vec<SocketAddr>, own: &OwnNetworks) {
+        for addr in found {
+            let ip = addr.ip();
+            let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+            let nowhere = ip.is_unspecified() || ip.is_multicast() || broadcast || addr.port() == 0;
+            let dialled = !nowhere && (self.loopback || !ip.is_loopback()) && self.seen.len() < ADDRESSES;
+            if dialled && !self.seen.contains(&addr) {
+                self.seen.push(addr);
+                waiting.push(addr);
+            }
+        }
+        waiting.sort_by_key(|addr| reach::preference(addr.ip(), own));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::channel::{Code, KeyVerdict};
     use crate::identity::Identity;
-    use crate::net::address::Address;
-    use crate::net::listen::{ListenCredentials, ListenEvent, Listener};
+    use crate::net::address::ListenAddress;
+    use crate::net::listen::{AcceptedModes, ListenCredentials, ListenEvent, Listener};
     use crate::protocol::frame::{Frame, Intent, RECONNECT_FOREVER};
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -175,10 +257,10 @@ mod tests {
         let credentials = ListenCredentials {
             identity: Arc::clone(identity),
             accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
-            code: code.cloned(),
+            modes: code.map_or(AcceptedModes::Open, |code| AcceptedModes::Code(Arc::clone(code))),
             timeout: LONG,
         };
-        let address = Address { host: Some("127.0.0.1".into()), port: 0 };
+        let address = ListenAddress { host: Some("127.0.0.1".into()), port: 0 };
         let listener = Listener::start(&address, credentials, move |event| drop(tell.send(event))).unwrap();
         let addr = listener.addrs()[0];
         (listener, addr, events)
@@ -223,6 +305,8 @@ mod tests {
             intent: Intent::New,
             session: [1; 16],
             received: 0,
+            features: 0,
+            next_transfer: 1,
             reconnect_timeout: RECONNECT_FOREVER,
             name: "ben".into(),
         }
@@ -246,7 +330,8 @@ mod tests {
         answer(events, tell);
         // The right one is there twice, as a host with two addresses is.
         let addrs = [decoy(b"HTTP/1.1 400 Bad Request\r\n\r\n"), decoy(b""), other, dead(), addr, addr];
-        let established = race(&addrs, Instant::now() + LONG, &credentials(&right, None), &greeting()).unwrap();
+        let established =
+            race(&addrs.map(Candidate::from), Instant::now() + LONG, &credentials(&right, None), &greeting()).unwrap();
         assert_eq!((established.addr, established.channel.peer), (addr, right.public()));
         greetings.recv().unwrap();
         drop((_listener, established));
@@ -259,7 +344,12 @@ mod tests {
         let (right, wrong) = (Arc::new(Identity::generate().unwrap()), Arc::new(Identity::generate().unwrap()));
         let (_other, other, _events) = listener(&wrong, Some(&code));
         let (_listener, addr, events) = listener(&right, Some(&code));
-        let failures = race(&[other, addr], Instant::now() + LONG, &credentials(&right, Some(&code)), &greeting());
+        let failures = race(
+            &[other, addr].map(Candidate::from),
+            Instant::now() + LONG,
+            &credentials(&right, Some(&code)),
+            &greeting(),
+        );
         let rejected = |failure: &Failure| matches!(failure, Failure::Open(at, ConnectError::Handshake(HandshakeError::KeyRejected(_))) if *at == other);
         assert!(failures.unwrap_err().iter().any(rejected));
         drop(events);
@@ -269,7 +359,12 @@ mod tests {
     fn each_address_that_fails_is_named() {
         let (first, second) = (dead(), decoy(b"SSH-2.0-OpenSSH\r\n"));
         let wanted = Identity::generate().unwrap();
-        let failures = race(&[first, second], Instant::now() + LONG, &credentials(&wanted, None), &greeting());
+        let failures = race(
+            &[first, second].map(Candidate::from),
+            Instant::now() + LONG,
+            &credentials(&wanted, None),
+            &greeting(),
+        );
         let failures = failures.unwrap_err();
         assert!(matches!(&failures[..], [Failure::Connect(a, ..), Failure::Open(b, _)] if (*a, *b) == (first, second)));
     }

@@ -4,12 +4,12 @@
 //! they differ in is the kind of address, whether it lies in one of our own networks, and how fast the answer came. The causes were
 //! observed on Linux.
 
-use super::address::Address;
+use super::address::Candidate;
 use crate::error_text::io_error_text;
 use if_addrs::{IfAddr, Interface};
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// A router or firewall that rejects answers within a round trip; without one the kernel gives up on a neighbour after 3 s.
@@ -37,6 +37,11 @@ impl OwnNetworks {
     /// As they are now; none when the system does not say.
     pub fn now() -> Self {
         Self(if_addrs::get_if_addrs().unwrap_or_default())
+    }
+
+    /// Whether an address is one of this machine's.
+    pub fn include(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|interface| interface.ip() == ip)
     }
 
     /// Whether an address lies in one of them.
@@ -83,6 +88,64 @@ pub fn is_shared(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if ip.to_bits() & 0xffc0_0000 == NETWORK)
 }
 
+/// Interfaces of containers and virtual machines, which nobody else reaches.
+const VIRTUAL: [&str; 5] = ["docker", "br-", "veth", "virbr", "cni"];
+
+/// Where another machine may reach what is bound to `bound`: `named` first (addresses that only the user knows), then the addresses that the
+/// system would use outward, then those of other interfaces. Loopback when there is nothing else.
+pub fn own_candidates(bound: &[SocketAddr], named: &[Candidate]) -> Vec<Candidate> {
+    let mut found = named.to_vec();
+    let mut add = |ip: IpAddr, port| {
+        let local = matches!(ip, IpAddr::V4(ip) if ip.is_link_local())
+            || matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let candidate = SocketAddr::new(ip, port).into();
+        // A link-local address means nothing without an interface of the other machine.
+        if !(local || ip.is_loopback() || ip.is_unspecified() || found.contains(&candidate)) {
+            found.push(candidate);
+        }
+    };
+    let own = OwnNetworks::now();
+    for addr in bound {
+        add(addr.ip(), addr.port());
+        if addr.ip().is_unspecified() {
+            let others = own.0.iter().filter(|one| !VIRTUAL.iter().any(|name| one.name.starts_with(name)));
+            let all = outward().into_iter().chain(others.map(Interface::ip));
+            all.filter(|ip| addr.is_ipv6() || ip.is_ipv4()).for_each(|ip| add(ip, addr.port()));
+        }
+    }
+    if found.is_empty() {
+        let loopback = |addr: &SocketAddr| match addr.ip() {
+            ip if !ip.is_unspecified() => *addr,
+            _ => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
+        };
+        found.extend(bound.first().map(loopback).map(Candidate::from));
+    }
+    found
+}
+
+/// The IPv6 and the IPv4 address that the system would use towards the internet. Nothing is sent.
+fn outward() -> Vec<IpAddr> {
+    let own = |from: IpAddr, to: IpAddr| {
+        let socket = UdpSocket::bind((from, 0)).ok()?;
+        socket.connect((to, 9)).ok()?;
+        socket.local_addr().ok().map(|addr| addr.ip())
+    };
+    // Documentation addresses (RFC 3849, RFC 5737): routed by default, owned by nobody.
+    let v6 = own(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+    let v4 = own(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
+    v6.into_iter().chain(v4).collect()
+}
+
+/// Which address is tried first, the lowest: one in an own network, then global IPv6, then global IPv4.
+pub fn preference(ip: IpAddr, own: &OwnNetworks) -> u8 {
+    match ip {
+        _ if own.contain(ip) => 0,
+        _ if is_private(ip) || is_shared(ip) => 3,
+        IpAddr::V6(_) => 1,
+        IpAddr::V4(_) => 2,
+    }
+}
+
 /// Why no connection to `addr` could be made; `took` is the time until the system said so.
 pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNetworks) -> Explanation {
     let ip = addr.ip();
@@ -125,7 +188,7 @@ pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNet
 }
 
 /// Why a name has no address.
-pub fn explain_name(address: &Address, error: &io::Error) -> Explanation {
+pub fn explain_name(candidate: &Candidate, error: &io::Error) -> Explanation {
     // The standard library gives the resolver's codes as text alone.
     let text = error.to_string();
     let (fact, hint) = if text.contains("Temporary failure") {
@@ -135,7 +198,31 @@ pub fn explain_name(address: &Address, error: &io::Error) -> Explanation {
     } else {
         (io_error_text(error), None)
     };
-    Explanation { fact: format!("cannot find {address}: {fact}"), hint }
+    Explanation { fact: format!("cannot find {candidate}: {fact}"), hint }
+}
+
+/// This machine starts no thread for a candidate.
+pub(super) fn cannot_start(error: &io::Error) -> Explanation {
+    Explanation { fact: format!("cannot start a thread: {}", io_error_text(error)), hint: None }
+}
+
+/// Why nobody was reached; with the address where the explanation does not name it.
+pub(super) fn unreached(whom: &str, all: &[(Option<SocketAddr>, Explanation)]) -> String {
+    let text = match all {
+        [] => format!("cannot connect to {whom}: it has no address that can be dialled"),
+        [(None, Explanation { fact, .. })] => fact.clone(),
+        [(Some(_), Explanation { fact, .. })] => format!("cannot connect to {whom}: {fact}"),
+        several => {
+            let fact = |(addr, Explanation { fact, .. }): &(Option<SocketAddr>, Explanation)| match addr {
+                Some(addr) if !fact.contains(&addr.ip().to_string()) => format!("{addr}: {fact}"),
+                _ => fact.clone(),
+            };
+            let facts: Vec<_> = several.iter().map(fact).collect();
+            format!("cannot reach {whom} at any of {} addresses: {}", several.len(), facts.join("; "))
+        }
+    };
+    let hint = all.iter().find_map(|(_, explanation)| explanation.hint.as_deref());
+    hint.map_or(text.clone(), |hint| format!("{text}\n{hint}"))
 }
 
 #[cfg(test)]

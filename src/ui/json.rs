@@ -109,15 +109,18 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
         | Notice::QuestionGone { .. }
         | Notice::Leaving { .. }
         | Notice::Staying => return None,
-        Notice::Listening { addrs, code } => {
-            JsonEvent::new("listening").with("addrs", addrs.clone()).with_some("code", code.clone())
+        Notice::Listening { addrs, code, invite } => JsonEvent::new("listening")
+            .with("addrs", addrs.clone())
+            .with_some("code", code.clone())
+            .with_some("invite", invite.clone()),
+        Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited: _, own: _ } => {
+            JsonEvent::new("connected")
+                .with("peer", peer.raw())
+                .with("fingerprint", fingerprint.as_str())
+                .with("addr", addr.as_str())
+                .with_some("verify", verify.clone())
+                .with("trust", trust.word())
         }
-        Notice::Connected { peer, fingerprint, addr, verify, trust, own: _ } => JsonEvent::new("connected")
-            .with("peer", peer.raw())
-            .with("fingerprint", fingerprint.as_str())
-            .with("addr", addr.as_str())
-            .with_some("verify", verify.clone())
-            .with("trust", trust.word()),
         Notice::Message { id, from, text, action } => JsonEvent::new("message")
             .with("from", from.raw())
             .with("text", text.raw())

@@ -132,7 +132,7 @@ impl Messages {
             | Notice::Question { .. }
             | Notice::QuestionGone { .. } => String::new(),
             Notice::Status(text) => clean(text),
-            Notice::Listening { addrs, code } => listening(addrs, code.as_deref()),
+            Notice::Listening { addrs, code, invite } => listening(addrs, code.as_deref(), invite.as_deref()),
             Notice::Connected { .. } => self.connected(notice),
             Notice::Undelivered { lines, .. } => format!("{} did not reach {peer}", count(*lines, "line")),
             Notice::Resent { lines, maybe_seen: 0 } => format!("{} sent again", was(*lines, "line")),
@@ -219,13 +219,18 @@ impl Messages {
     }
 
     fn connected(&mut self, notice: &Notice) -> String {
-        let Notice::Connected { peer, fingerprint, addr, verify, trust, own } = notice else { return String::new() };
+        let Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited, own } = notice else {
+            return String::new();
+        };
         self.peer = peer.name().to_string();
         self.own = PeerText::new(own.as_str()).name().to_string();
-        let known = match trust {
-            Trust::New => "new: never met before",
-            Trust::Known => "known, not verified",
-            Trust::Verified => "verified",
+        // Somebody on the way to the peer knows when to come, but not the invite.
+        let known = match (trust, uninvited) {
+            (Trust::New, false) => "new: never met before",
+            (Trust::New, true) => "new, NOT by the invite",
+            (Trust::Known, false) => "known, not verified",
+            (Trust::Known, true) => "known, not verified, NOT by the invite",
+            (Trust::Verified, _) => "verified",
         };
         let mut text = format!("connected to {} at {} ({known})", self.peer, clean(addr));
         if self.verbosity == Verbosity::Verbose || (*trust == Trust::New && self.verbosity > Verbosity::Quiet) {
@@ -358,17 +363,20 @@ pub(super) fn bye_text(reason: ByeReason) -> &'static str {
 }
 
 /// A line to copy for each address.
-fn listening(addrs: &[String], code: Option<&str>) -> String {
+fn listening(addrs: &[String], code: Option<&str>, invite: Option<&str>) -> String {
     let bound = addrs.first().map(|addr| clean(addr)).unwrap_or_default();
-    let mut text = format!("listening at {bound}; your peer connects with");
-    for command in to_dial(addrs, code.is_some()) {
-        text.push('\n');
-        text.push_str(&command);
+    let commands: Vec<_> = to_dial(addrs, code.is_some()).into_iter().map(|command| format!("\n{command}")).collect();
+    let commands = commands.concat();
+    match (invite, code) {
+        (Some(invite), _) => format!(
+            "waiting for your peer; send them this, by any messenger, to one person\np2pchat connect {invite}\n\
+             or they type one of these, and you compare a number{commands}"
+        ),
+        (None, Some(code)) => {
+            format!("listening at {bound}; your peer connects with{commands}\nand this code: {}", clean(code))
+        }
+        (None, None) => format!("listening at {bound}; your peer connects with{commands}"),
     }
-    if let Some(code) = code {
-        text.push_str(&format!("\nand this code: {}", clean(code)));
-    }
-    text
 }
 
 fn info(info: &Info) -> String {

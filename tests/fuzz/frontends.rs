@@ -119,6 +119,7 @@ fn notice(bytes: &mut Choices<'_>) -> Notice {
             addr: "host:1".into(),
             verify: None,
             trust: Trust::New,
+            uninvited: true,
             own: "me".into(),
         },
         3 => Notice::Offer {

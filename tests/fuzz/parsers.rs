@@ -5,7 +5,8 @@ use p2pchat::channel::{Code, HELLO, Hello, Mode, PublicKey};
 use p2pchat::cli::Cli;
 use p2pchat::command::{self, Entry};
 use p2pchat::known_peers::KnownPeers;
-use p2pchat::net::address::Address;
+use p2pchat::net::address::{Candidate, ListenAddress};
+use p2pchat::net::invite::Invite;
 use p2pchat::notice::Input;
 use p2pchat::protocol::frame::{ChunkHeader, Frame, KIND_CHUNK, LINE_TEXT, POSITIONS};
 use p2pchat::text::{PeerText, SafeText};
@@ -241,18 +242,34 @@ pub(crate) fn file_name_seeds() -> Vec<Vec<u8>> {
     ["report (1).pdf", "..", "con.txt", "a\u{200d}b", "COM1", "x/y", ".p2pchat-1"].map(|name| name.into()).to_vec()
 }
 
+/// An invite that is accepted is written in a form that means the same.
+pub(crate) fn invite(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(invite) = Invite::parse(&text) {
+        assert_eq!(Invite::parse(&invite.text()), Ok(invite));
+    }
+}
+
+pub(crate) fn invite_seeds() -> Vec<Vec<u8>> {
+    let candidates = ["192.0.2.1:5000", "[2001:db8::1]:41000", "peer.example:5050"].map(|text| text.parse().unwrap());
+    (0..candidates.len())
+        .map(|count| {
+            Invite::new(&PublicKey([7; 32]), 5000, candidates[..=count].to_vec()).unwrap().text().as_bytes().to_vec()
+        })
+        .collect()
+}
+
 /// An address that is accepted is shown in a form that means the same.
 pub(crate) fn address(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    if let Ok(address) = Address::to_dial(&text) {
-        assert!(address.host.is_some());
+    if let Ok(address) = text.parse::<Candidate>() {
         let shown = address.to_string();
         // Hosts that no resolver takes may hold anything; what can be dialled comes back.
         if !text.contains(['[', ']', '%']) {
-            assert_eq!(Address::to_dial(&shown), Ok(address), "{shown:?}");
+            assert_eq!(shown.parse(), Ok(address), "{shown:?}");
         }
     }
-    if let Ok(address) = Address::to_listen(&text) {
+    if let Ok(address) = text.parse::<ListenAddress>() {
         let _ = address.to_string();
     }
 }

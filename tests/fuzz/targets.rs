@@ -27,7 +27,7 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>)
     Target { name, run, seeds, slow: false }
 }
 
-pub(crate) const TARGETS: [Target; 15] = [
+pub(crate) const TARGETS: [Target; 16] = [
     target("frame", parsers::frame, parsers::frame_seeds),
     target("hello", parsers::hello, parsers::hello_seeds),
     target("list", parsers::list, parsers::list_seeds),
@@ -36,6 +36,7 @@ pub(crate) const TARGETS: [Target; 15] = [
     target("text", parsers::text, parsers::text_seeds),
     target("file-name", parsers::file_name, parsers::file_name_seeds),
     target("address", parsers::address, parsers::address_seeds),
+    target("invite", parsers::invite, parsers::invite_seeds),
     target("lines", parsers::lines, parsers::lines_seeds),
     target("code", parsers::code, parsers::code_seeds),
     Target { slow: true, ..target("arguments", parsers::arguments, parsers::arguments_seeds) },

@@ -35,6 +35,7 @@ short! {
     texts => "text",
     file_names => "file-name",
     addresses => "address",
+    invites => "invite",
     input_lines => "lines",
     codes => "code",
     arguments => "arguments",

@@ -11,6 +11,7 @@ use crate::app::conversation::Begun;
 use crate::app::event::{Event, Met};
 use crate::app::redial::Errand;
 use crate::app::workers::TransferWorkers;
+use crate::channel::{HandshakeError, HandshakeStep};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::keys::PublicKey;
@@ -38,8 +39,9 @@ impl EventLoop {
         self.recording = true;
         let (number, events, policy) =
             (self.conversation.number(), self.setup.events.clone(), self.setup.peer_policy.clone());
+        let uninvited = matches!(&self.role, Role::Listen { listening, .. } if listening.is_uninvited(&established));
         let recorded = thread::Builder::new().name("record".into()).spawn(move || {
-            let (peer, warnings) = policy.record(&established);
+            let (peer, warnings) = policy.record(&established, uninvited);
             let _ = events.send(Event::Met(number, Box::new(Met { established, peer, warnings })));
         });
         if let Err(error) = recorded {
@@ -96,8 +98,8 @@ impl EventLoop {
         match &self.role {
             Role::Dial(_) => self.fail("system", &words, Exit::Failure),
             // One caller more or less does not end a listener.
-            Role::Listen { listener, code, .. } => {
-                listener.set_code(code.clone());
+            Role::Listen { listening, .. } => {
+                listening.rearm();
                 self.post(Notice::Warning(words.into()));
             }
         }
@@ -121,7 +123,7 @@ impl EventLoop {
     pub(super) fn dial(&mut self, intent: Intent) {
         let Role::Dial(dialling) = &self.role else { return };
         let peer = self.conversation.peer().map(|peer| peer.key);
-        let address = dialling.dialler.address.to_string();
+        let whom = dialling.dialler.whom.clone();
         let mut id = self.conversation.id();
         if intent == Intent::New
             && let Err(error) = getrandom::fill(&mut id)
@@ -129,7 +131,7 @@ impl EventLoop {
             return self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure);
         }
         if peer.is_none() {
-            self.post(Notice::Status(format!("connecting to {address}")));
+            self.post(Notice::Status(format!("connecting to {whom}")));
             self.settle();
         }
         let greeting = self.conversation.greeting(intent, id, &self.setup.rules, &self.setup.own_name);
@@ -158,6 +160,8 @@ impl EventLoop {
     pub(super) fn listen_event(&mut self, event: ListenEvent) {
         match event {
             ListenEvent::PeerGreeted(established) => self.greeted(*established),
+            // It knew what it needed and left before it said who it is: another of its addresses was faster.
+            ListenEvent::Rejected(_, ConnectError::Handshake(HandshakeError::Closed(HandshakeStep::Message3))) => {}
             ListenEvent::Rejected(addr, error) => {
                 self.warn_of_callers(&format!("a caller from {} was turned away: {error}", addr.ip()));
             }
@@ -196,13 +200,11 @@ impl EventLoop {
     }
 
     fn admission(&mut self, established: &Established) -> Admission {
-        let needs_code = matches!(&self.role, Role::Listen { code: Some(_), .. });
         let caller = Caller {
             intent: established.greeting.intent,
             same_key: self.conversation.peer().is_some_and(|peer| peer.key == established.channel.peer),
             same_session: established.greeting.session == self.conversation.id(),
-            // The listener is open to all while a session may be resumed. Who came in then has proved no code.
-            eligible: needs_code == established.by_code,
+            eligible: matches!(&self.role, Role::Listen { listening, .. } if listening.may_begin(established)),
         };
         accept::admit(caller, self.occupancy())
     }
@@ -223,8 +225,8 @@ impl EventLoop {
             Admission::Probe => self.probe(established),
             Admission::Begin => {
                 if let Some(established) = self.let_in(established) {
-                    if let Role::Listen { listener, .. } = &self.role {
-                        listener.open_too();
+                    if let Role::Listen { listening, .. } = &self.role {
+                        listening.open_to_peer();
                     }
                     self.meet(established);
                 }

@@ -1,7 +1,7 @@
 //! Listening sockets, and why there are none.
 
 use crate::error_text::io_error_text;
-use crate::net::address::Address;
+use crate::net::address::ListenAddress;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -16,9 +16,9 @@ const SOCKETS: usize = 16;
 #[derive(Debug, Error)]
 pub enum BindError {
     #[error("cannot find {0}: {cause}", cause = io_error_text(.1))]
-    Resolve(Address, #[source] io::Error),
+    Resolve(ListenAddress, #[source] io::Error),
     #[error("cannot listen on {address}: {}{}", io_error_text(source), hint(source))]
-    Bind { address: Address, source: io::Error },
+    Bind { address: ListenAddress, source: io::Error },
     /// A thread cannot be started, say.
     #[error("cannot wait for callers: {}", io_error_text(.0))]
     System(#[source] io::Error),
@@ -34,7 +34,7 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 /// Sockets for all addresses of the host; for none, one for IPv6 and IPv4 together, or for IPv4 where there is no IPv6.
-pub(super) fn bind(address: &Address) -> Result<Vec<TcpListener>, BindError> {
+pub(super) fn bind(address: &ListenAddress) -> Result<Vec<TcpListener>, BindError> {
     let addrs = address.resolve().map_err(|error| BindError::Resolve(address.clone(), error))?;
     let everywhere = address.host.is_none();
     let mut sockets: Vec<TcpListener> = Vec::new();

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::channel::KeyVerdict;
-use crate::net::address::ListenAddress;
 use crate::net::opening::{DialCredentials, initiate};
 use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -21,10 +20,10 @@ fn listener() -> (Listener, SocketAddr, Receiver<ListenEvent>) {
     let credentials = ListenCredentials {
         identity: Arc::new(Identity::generate().unwrap()),
         accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
-        code: None,
+        modes: AcceptedModes::Open,
         timeout: PATIENT,
     };
-    let address = "127.0.0.1:0".parse::<ListenAddress>().unwrap().0;
+    let address = "127.0.0.1:0".parse::<ListenAddress>().unwrap();
     let listener = Listener::start(&address, credentials, move |event| drop(tell.send(event))).unwrap();
     let addr = listener.addrs()[0];
     (listener, addr, told)

@@ -1,55 +1,58 @@
-//! The tries of a code: at most three wrong guesses, counted over all callers together (PROTOCOL.md section 3).
+//! The tries of a code that can be guessed: at most three wrong ones, counted over all callers together (PROTOCOL.md section 3).
 
+use super::AcceptedModes;
 use crate::channel::Code;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Wrong guesses that a code survives.
 const TRIES: u32 = 3;
 
-/// The present code and its tries.
+/// The present modes and the tries of their code.
 pub(super) struct Tries(Mutex<State>);
 
 struct State {
-    code: Option<Arc<Code>>,
-    /// Callers may come without the code, too.
-    open_too: bool,
+    modes: AcceptedModes,
     left: u32,
     /// Taken, and not finished.
     in_flight: u32,
 }
 
 impl State {
-    fn new(code: Option<Arc<Code>>) -> Self {
-        Self { code, open_too: false, left: TRIES, in_flight: 0 }
+    fn new(modes: AcceptedModes) -> Self {
+        Self { modes, left: TRIES, in_flight: 0 }
     }
 
     fn is_present(&self, code: &Arc<Code>) -> bool {
-        self.code.as_ref().is_some_and(|present| Arc::ptr_eq(present, code))
+        self.modes.code().is_some_and(|present| Arc::ptr_eq(present, code))
     }
 }
 
 impl Tries {
-    pub(super) fn new(code: Option<Arc<Code>>) -> Self {
-        Self(Mutex::new(State::new(code)))
+    pub(super) fn new(modes: AcceptedModes) -> Self {
+        Self(Mutex::new(State::new(modes)))
     }
 
-    pub(super) fn set_code(&self, code: Option<Arc<Code>>) {
-        *self.lock() = State::new(code);
+    pub(super) fn set_modes(&self, modes: AcceptedModes) {
+        *self.lock() = State::new(modes);
     }
 
     pub(super) fn open_too(&self) {
-        self.lock().open_too = true;
+        let mut state = self.lock();
+        if let AcceptedModes::Code(code) = &state.modes {
+            state.modes = AcceptedModes::Both(Arc::clone(code));
+        }
     }
 
-    /// The code that callers need, and whether they may come without it, too.
-    pub(super) fn code(&self) -> (Option<Arc<Code>>, bool) {
-        let state = self.lock();
-        (state.code.clone(), state.open_too)
+    pub(super) fn modes(&self) -> AcceptedModes {
+        self.lock().modes.clone()
     }
 
     /// Takes a try of `code`, if it is still the code and has one.
     pub(super) fn reserve(&self, code: &Arc<Code>) -> bool {
         let mut state = self.lock();
+        if !code.is_guessable() {
+            return state.is_present(code);
+        }
         if !state.is_present(code) || state.left == 0 {
             return false;
         }
@@ -61,7 +64,7 @@ impl Tries {
     /// A try that was taken is over; one that was not wrong is given back. True when the code has no tries left.
     pub(super) fn finish(&self, code: &Arc<Code>, wrong: bool) -> bool {
         let mut state = self.lock();
-        if !state.is_present(code) {
+        if !code.is_guessable() || !state.is_present(code) {
             return false;
         }
         state.in_flight = state.in_flight.saturating_sub(1);

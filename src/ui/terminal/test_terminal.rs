@@ -86,6 +86,7 @@ impl TestTerminal {
             addr: "192.0.2.7:5050".into(),
             verify: None,
             trust: Trust::Known,
+            uninvited: false,
             own: "alice".into(),
         });
     }

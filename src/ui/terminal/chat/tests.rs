@@ -102,6 +102,7 @@ fn no_other_text_of_the_peer_does_either() {
             addr: "192.0.2.7:1".into(),
             verify: Some("12345 67890".into()),
             trust: Trust::New,
+            uninvited: false,
             own: "alice".into(),
         });
         screen.notice(Notice::Message { id: 1, from: text(), text: text(), action: true });
@@ -194,7 +195,11 @@ fn own_and_peer_lines_differ_without_colour_also_between_equal_names() {
 #[test]
 fn what_needs_to_be_done_first_is_said() {
     let mut screen = TestTerminal::new(80, 24);
-    screen.notice(Notice::Listening { addrs: vec!["192.168.1.5:5050".into()], code: Some("42-otter-plum".into()) });
+    screen.notice(Notice::Listening {
+        addrs: vec!["192.168.1.5:5050".into()],
+        code: Some("42-otter-plum".into()),
+        invite: None,
+    });
     let text = screen.rows().join("\n");
     assert!(text.contains("42-otter-plum") && text.contains("p2pchat connect 192.168.1.5:5050 --code"), "{text}");
 }

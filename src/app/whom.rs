@@ -1,0 +1,156 @@
+//! Whom to dial: what stands where a peer is to be named, and where that peer may be.
+//!
+//! `WHOM` is an invite, the name of a peer that is verified or was named by this user, or an address. A name that a peer chose for itself
+//! never decides whom one talks to.
+
+use crate::error_text::io_error_text;
+use crate::known_peers::{KnownPeer, KnownPeers};
+use crate::net::address::Candidate;
+use crate::net::invite::{Invite, InviteError, LONGEST, PREFIX};
+use crate::notice::Trust;
+use std::env;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// The environment variable that stands for the argument: so an invite is not in the list of processes.
+const VARIABLE: &str = "P2PCHAT_INVITE";
+/// Bytes of a line that is read: the longest invite, in the longest characters.
+const LINE: u64 = 4 * 1_024;
+
+/// Whom to dial is not said, or not so that it can be done; the command is at fault.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(super) struct WhomError(String);
+
+impl From<io::Error> for WhomError {
+    fn from(error: io::Error) -> Self {
+        Self(format!("cannot read whom to connect to: {}", io_error_text(&error)))
+    }
+}
+
+/// The peer to dial.
+#[derive(Debug, Clone)]
+pub(super) struct Whom {
+    /// Where it may be.
+    pub(super) candidates: Vec<Candidate>,
+    /// What messages call it.
+    pub(super) called: String,
+    pub(super) kind: WhomKind,
+}
+
+/// What is known of the key to expect.
+#[derive(Debug, Clone)]
+pub(super) enum WhomKind {
+    /// An address, where a known peer may have answered before.
+    Address,
+    /// The key that the invite names.
+    Invite(Invite),
+    /// The key of a known peer.
+    Peer(Box<KnownPeer>),
+}
+
+impl Whom {
+    /// What `argument`, else `P2PCHAT_INVITE`, else `--peer` alone, else the person at the terminal says.
+    ///
+    /// # Errors
+    /// See [`WhomError`].
+    pub(super) fn find(argument: Option<&str>, peer: Option<&str>, known: &KnownPeers) -> Result<Self, WhomError> {
+        let variable = match env::var(VARIABLE) {
+            Ok(text) => Some(text),
+            Err(env::VarError::NotPresent) => None,
+            Err(env::VarError::NotUnicode(_)) => {
+                return Err(WhomError(format!("{VARIABLE}: it is not valid UTF-8")));
+            }
+        };
+        match (argument, variable, peer) {
+            (Some("-"), ..) => Self::parse(&first_line()?, known),
+            (Some(text), ..) => Self::parse(text, known),
+            (None, Some(text), _) => Self::parse(&text, known).map_err(|error| WhomError(format!("{VARIABLE}: {error}"))),
+            // That the name is known was seen to before.
+            (None, None, Some(name)) => known.by_name(name).map(Self::peer).unwrap_or_else(|| Self::parse(name, known)),
+            (None, None, None) if io::stdin().is_terminal() => ask(known),
+            (None, None, None) => Err(WhomError(
+                "whom to connect to? give an address, an invite or the name of a known peer\n- reads it from the first line of the input"
+                    .into(),
+            )),
+        }
+    }
+
+    fn parse(text: &str, known: &KnownPeers) -> Result<Self, WhomError> {
+        let text = text.trim();
+        match Invite::parse(text) {
+            Ok(invite) => return Ok(Self::invite(invite, known)),
+            Err(InviteError::NoPrefix) => {}
+            Err(error) => return Err(WhomError(error.to_string())),
+        }
+        let candidate: Candidate = text.parse().map_err(|error| WhomError(format!("{text:?}: {error}")))?;
+        if candidate.host == text
+            && let Some(peer) = known.by_name(text).filter(|peer| peer.trust == Trust::Verified || peer.named)
+        {
+            if candidate.resolve().is_ok() {
+                let words = format!(
+                    "{text} is a known peer, and a host\n--peer {text} alone means the peer, {candidate} the host"
+                );
+                return Err(WhomError(words));
+            }
+            return Self::peer(peer);
+        }
+        Ok(Self { called: candidate.to_string(), candidates: vec![candidate], kind: WhomKind::Address })
+    }
+
+    fn invite(invite: Invite, known: &KnownPeers) -> Self {
+        let candidates = invite.candidates().to_vec();
+        // An invite is good once. Who used it before returns by the key that it led to.
+        let used = known.iter().find(|peer| peer.invite.as_deref() == Some(&*invite.id()) && invite.names(&peer.key));
+        match used {
+            Some(peer) => Self { candidates, called: peer.name.clone(), kind: WhomKind::Peer(Box::new(peer.clone())) },
+            None => Self { candidates, called: "your peer".into(), kind: WhomKind::Invite(invite) },
+        }
+    }
+
+    fn peer(peer: &KnownPeer) -> Result<Self, WhomError> {
+        let candidates: Vec<Candidate> =
+            peer.dialled.iter().chain(&peer.via).filter_map(|at| at.parse().ok()).collect();
+        let called = peer.name.clone();
+        if candidates.is_empty() {
+            let words = format!(
+                "it is not known where {called} is: this side never dialled it\nconnect ADDRESS --peer NAME dials it there"
+            );
+            return Err(WhomError(words));
+        }
+        Ok(Self { candidates, called, kind: WhomKind::Peer(Box::new(peer.clone())) })
+    }
+}
+
+/// The first line of standard input; what follows is chat, and waits in the same buffer.
+fn first_line() -> io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::with_capacity(LONGEST));
+    io::stdin().lock().take(LINE).read_line(&mut line)?;
+    Ok(line)
+}
+
+/// Asks the person at the terminal. An invite may come in several lines; it ends where its check is right, or with an empty line.
+fn ask(known: &KnownPeers) -> Result<Whom, WhomError> {
+    let mut err = io::stderr();
+    writeln!(err, "paste the invite or type an address, then Enter:")?;
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST));
+    loop {
+        let line = first_line()?;
+        text.push_str(&line);
+        let begun = !text.trim().is_empty();
+        let cut = text.trim_start().get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+            && matches!(Invite::parse(&text), Err(InviteError::Damaged(_)));
+        let ended = line.is_empty();
+        match Whom::parse(&text, known) {
+            _ if !begun && !ended => {}
+            Err(_) if cut && !line.trim().is_empty() && text.len() <= LONGEST * 2 => {}
+            Err(error) if ended => return Err(error),
+            Err(error) => {
+                writeln!(err, "{error}")?;
+                text.clear();
+            }
+            Ok(whom) => return Ok(whom),
+        }
+    }
+}
