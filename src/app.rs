@@ -60,7 +60,7 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let config = Config::load(&common)?;
     let entry = match &config.code {
         CodeSource::None if invite => Entry::Invite { only: true },
-        CodeSource::None if config.rules.interactive && common.peer.is_none() => Entry::Invite { only: false },
+        CodeSource::None if config.rules.interactive && common.meeting.peer.is_none() => Entry::Invite { only: false },
         CodeSource::None => Entry::Open,
         _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
         CodeSource::Given(code) => Entry::Code(Arc::clone(code)),
@@ -80,7 +80,7 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
             Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
         };
     running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
-    if open && common.peer.is_none() && common.accept.rule() == AcceptRule::Always {
+    if open && common.meeting.peer.is_none() && common.accept.rule() == AcceptRule::Always {
         let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
         running.post(Notice::Warning(text.into()));
     }
@@ -94,7 +94,7 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
 pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let Connect { whom, wait, common } = arguments;
     let config = Config::load(&common)?;
-    let whom = Whom::find(whom.as_deref(), common.peer.as_deref(), &config.known)
+    let whom = Whom::find(whom.as_deref(), common.meeting.peer.as_deref(), &config.known)
         .map_err(|error| UsageError(error.to_string()))?;
     let code = match (&config.code, &whom.kind) {
         (CodeSource::None, WhomKind::Invite(invite)) => Some(Arc::new(invite.code())),

@@ -109,22 +109,13 @@ pub struct Connect {
     pub common: Common,
 }
 
-/// What `listen` and `connect` share.
+/// What all sessions share.
 #[derive(Debug, Args)]
-pub struct Common {
+pub struct Meeting {
     /// What to call yourself [default: P2PCHAT_NAME, else the login name]
     #[arg(short, long, env = "P2PCHAT_NAME", hide_env = true, value_name = "NAME", value_parser = own_name)]
     pub name: Option<String>,
-    /// Where received files go
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub dir: PathBuf,
-    /// Which offered files to take: ask, always, verified (only from verified peers) or never
-    #[arg(long, value_enum, default_value_t = Accept::Ask, value_name = "WHICH", hide_possible_values = true)]
-    pub accept: Accept,
-    /// When a received name exists: rename (`name (1)`), overwrite or refuse
-    #[arg(long, value_enum, default_value_t = Clash::Rename, value_name = "HOW", hide_possible_values = true)]
-    pub on_clash: Clash,
-    /// Meet by a code: `listen` makes one, `connect` asks for it; or P2PCHAT_CODE, or --code=CODE
+    /// Meet by a code: who waits makes one, who dials is asked for it; or P2PCHAT_CODE, or --code=CODE
     #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub code: Option<String>,
     /// Meet by the code in the first line of this file descriptor (Unix), as in --code-fd 3 3<FILE
@@ -134,10 +125,39 @@ pub struct Common {
     #[arg(long, value_name = "NAME")]
     pub peer: Option<String>,
     /// One JSON object a line on standard output
-    #[arg(long, conflicts_with = "plain")]
-    pub json: bool,
-    /// Plain lines, no cursor motion, also in a terminal
     #[arg(long)]
+    pub json: bool,
+    /// How long to wait for a lost connection: SECONDS or forever; 0 is not at all [default: forever in a terminal, else 300]
+    #[arg(long, value_name = "SECONDS", value_parser = reconnect_timeout)]
+    pub reconnect: Option<u32>,
+    /// For connecting and the handshake together
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MOST))]
+    pub timeout: u64,
+    /// Say more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say less
+    #[arg(short, long, action = ArgAction::Count)]
+    pub quiet: u8,
+}
+
+/// What `listen` and `connect` share.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// What all sessions share
+    #[command(flatten)]
+    pub meeting: Meeting,
+    /// Where received files go
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Which offered files to take: ask, always, verified (only from verified peers) or never
+    #[arg(long, value_enum, default_value_t = Accept::Ask, value_name = "WHICH", hide_possible_values = true)]
+    pub accept: Accept,
+    /// When a received name exists: rename (`name (1)`), overwrite or refuse
+    #[arg(long, value_enum, default_value_t = Clash::Rename, value_name = "HOW", hide_possible_values = true)]
+    pub on_clash: Clash,
+    /// Plain lines, no cursor motion, also in a terminal
+    #[arg(long, conflicts_with = "json")]
     pub plain: bool,
     /// No colours
     #[arg(long)]
@@ -145,24 +165,12 @@ pub struct Common {
     /// Remain when the input ends, until the peer leaves
     #[arg(long)]
     pub stay: bool,
-    /// How long to wait for a lost connection: SECONDS or forever; 0 is not at all [default: forever in a terminal, else 300]
-    #[arg(long, value_name = "SECONDS", value_parser = reconnect_timeout)]
-    pub reconnect: Option<u32>,
-    /// For connecting and the handshake together
-    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MOST))]
-    pub timeout: u64,
     /// Wait for the disk itself before a file counts as received
     #[arg(long)]
     pub fsync: bool,
     /// Keep the typed lines of all sessions in the data directory
     #[arg(long)]
     pub history: bool,
-    /// Say more
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Say less
-    #[arg(short, long, action = ArgAction::Count)]
-    pub quiet: u8,
 }
 
 /// `p2pchat peers`.
@@ -269,7 +277,7 @@ impl Clash {
     }
 }
 
-impl Common {
+impl Meeting {
     /// For connecting and the handshake.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout)
@@ -310,10 +318,10 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    fn common(arguments: &[&str]) -> Common {
+    fn meeting(arguments: &[&str]) -> Meeting {
         let all = ["p2pchat", "connect", "host"].iter().chain(arguments);
         match Cli::try_parse_from(all).unwrap().command {
-            Command::Connect(connect) => connect.common,
+            Command::Connect(connect) => connect.common.meeting,
             other => panic!("{other:?}"),
         }
     }
@@ -333,17 +341,17 @@ mod tests {
 
     #[test]
     fn a_code_may_be_given_or_left_to_be_asked_for() {
-        assert_eq!(common(&["--code"]).code.as_deref(), Some(""));
-        assert_eq!(common(&["--code=4-a-b"]).code.as_deref(), Some("4-a-b"));
-        assert_eq!(common(&[]).code, None);
+        assert_eq!(meeting(&["--code"]).code.as_deref(), Some(""));
+        assert_eq!(meeting(&["--code=4-a-b"]).code.as_deref(), Some("4-a-b"));
+        assert_eq!(meeting(&[]).code, None);
     }
 
     #[test]
     fn the_reconnect_timeout_is_seconds_or_forever() {
-        assert_eq!(common(&["--reconnect", "forever"]).reconnect_timeout(false), RECONNECT_FOREVER);
-        assert_eq!(common(&["--reconnect", "0"]).reconnect_timeout(true), 0);
-        assert_eq!(common(&[]).reconnect_timeout(true), RECONNECT_FOREVER);
-        assert_eq!(common(&[]).reconnect_timeout(false), RECONNECT);
+        assert_eq!(meeting(&["--reconnect", "forever"]).reconnect_timeout(false), RECONNECT_FOREVER);
+        assert_eq!(meeting(&["--reconnect", "0"]).reconnect_timeout(true), 0);
+        assert_eq!(meeting(&[]).reconnect_timeout(true), RECONNECT_FOREVER);
+        assert_eq!(meeting(&[]).reconnect_timeout(false), RECONNECT);
         assert!(Cli::try_parse_from(["p2pchat", "connect", "host", "--reconnect", "-1"]).is_err());
     }
 

@@ -93,8 +93,8 @@ impl Config {
             let missing = || UsageError(PeersError::NoSuchPeer { name: name.clone() }.to_string());
             known.by_name(name).map(|peer| (name.clone(), peer.key)).ok_or_else(missing)
         };
-        let expected = common.peer.as_ref().map(expect).transpose()?;
-        let own_name = common.own_name();
+        let expected = common.meeting.peer.as_ref().map(expect).transpose()?;
+        let own_name = common.meeting.own_name();
         let frontend = FrontendConfig::new(common, &own_name, &data_dir);
         let interactive = frontend.is_interactive();
         let rules = Rules {
@@ -102,14 +102,14 @@ impl Config {
             on_clash: common.on_clash.rule(),
             stay: common.stay,
             interactive,
-            reconnect_timeout: common.reconnect_timeout(interactive),
+            reconnect_timeout: common.meeting.reconnect_timeout(interactive),
             home: env::home_dir(),
         };
         // What is read from a descriptor is gone from it, so this comes after all else that the user can get wrong.
         let code = code(common, environment)?;
         let identity = Arc::new(Identity::load_or_create(&data_dir)?);
         // A script has no use for what a person may clean up.
-        if !common.json {
+        if !common.meeting.json {
             warnings.extend(partials::reminder(&data_dir).map(SafeText::from));
         }
         Ok(Self {
@@ -118,7 +118,7 @@ impl Config {
             dir,
             data_dir,
             fsync: common.fsync,
-            timeout: common.timeout(),
+            timeout: common.meeting.timeout(),
             identity,
             peers_file,
             known,
@@ -149,10 +149,10 @@ fn code_variable() -> Result<Option<Zeroizing<String>>, UsageError> {
 /// What `--code`, `--code-fd` and the environment say together.
 fn code(common: &Common, environment: Option<Zeroizing<String>>) -> Result<CodeSource, UsageError> {
     let given = |code: Code| CodeSource::Given(Arc::new(code));
-    if let Some(number) = common.code_fd {
+    if let Some(number) = common.meeting.code_fd {
         return code_from_descriptor(number).map(given).map_err(|error| UsageError(error.to_string()));
     }
-    match (common.code.as_deref(), environment) {
+    match (common.meeting.code.as_deref(), environment) {
         (Some(text), _) if !text.is_empty() => {
             Code::new(text).map(given).map_err(|error| UsageError(format!("--code: {error}")))
         }

@@ -36,14 +36,14 @@ impl FrontendConfig {
     /// By the options, and by what standard input and output are.
     pub(super) fn new(common: &Common, own_name: &str, data_dir: &Path) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let kind = if common.json {
+        let kind = if common.meeting.json {
             Kind::Json
         } else if common.plain || dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             Kind::Plain
         } else {
             Kind::Terminal
         };
-        let verbosity = match (common.verbose, common.quiet) {
+        let verbosity = match (common.meeting.verbose, common.meeting.quiet) {
             (verbose, quiet) if verbose > quiet => Verbosity::Verbose,
             (verbose, quiet) if verbose < quiet => Verbosity::Quiet,
             _ => Verbosity::Normal,
