@@ -15,6 +15,7 @@ mod event;
 mod event_loop;
 mod frontend;
 mod listening;
+mod one_shot;
 mod partials;
 mod peer_policy;
 mod redial;
@@ -23,12 +24,14 @@ mod whom;
 mod workers;
 
 pub use config::UsageError;
+pub use one_shot::{NobodyKnown, receive, send};
 
-use crate::channel::Code;
+use crate::channel::{Code, KeyCheck};
 use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand};
 use crate::exit::Exit;
 use crate::identity::{self, Identity};
 use crate::known_peers::KnownPeersFile;
+use crate::net::address::{Candidate, ListenAddress};
 use crate::net::dial::{Dialler, Wake};
 use crate::net::listen::BindError;
 use crate::net::opening::DialCredentials;
@@ -44,6 +47,7 @@ use frontend::Frontend;
 use listening::{Entry, ListenTerms, Listening};
 use peer_policy::PeerPolicy;
 use redial::Dialling;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use whom::{Whom, WhomKind};
@@ -57,34 +61,20 @@ const EVENTS: usize = 1_024;
 /// What keeps it from listening at all; main shows it.
 pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let Listen { addr, at, invite, keep, common, .. } = arguments;
-    let config = Config::load(&common)?;
+    let mut config = Config::load(&common)?;
     let entry = match &config.code {
         CodeSource::None if invite => Entry::Invite { only: true },
         CodeSource::None if config.rules.interactive && common.meeting.peer.is_none() => Entry::Invite { only: false },
         CodeSource::None => Entry::Open,
         _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
-        CodeSource::Given(code) => Entry::Code(Arc::clone(code)),
-        CodeSource::Wanted => Entry::Code(Arc::new(Code::generate().context("cannot make a code")?)),
+        _ => code_entry(&config)?,
     };
-    let policy = PeerPolicy::listening(config.peers_file.clone(), config.expected.clone());
-    let keys = policy.clone();
-    let accept_key = Arc::new(move |key: &_| keys.check(key));
-    let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
-    let running = Running::start(config, policy)?;
-    let events = running.setup.events.clone();
-    let on_event = move |event| drop(events.send(Event::Listen(event)));
-    let open = matches!(entry, Entry::Open);
-    let mut listening =
-        match Listening::start(&addr, at, entry, ListenTerms { identity, accept_key, timeout }, on_event) {
-            Ok(listening) => listening,
-            Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
-        };
-    running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
-    if open && common.meeting.peer.is_none() && common.accept.rule() == AcceptRule::Always {
+    let open = matches!(entry, Entry::Open) && common.meeting.peer.is_none();
+    if open && common.accept.rule() == AcceptRule::Always {
         let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
-        running.post(Notice::Warning(text.into()));
+        config.warnings.push(text.into());
     }
-    running.converse(Role::Listen { listening, keep })
+    wait_for_peer(config, &[addr], at, entry, keep)
 }
 
 /// `p2pchat connect`.
@@ -96,6 +86,54 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let config = Config::load(&common)?;
     let whom = Whom::find(whom.as_deref(), common.meeting.peer.as_deref(), &config.known)
         .map_err(|error| UsageError(error.to_string()))?;
+    dial_peer(config, whom, wait)
+}
+
+/// By the code that the user gave, or a new one.
+fn code_entry(config: &Config) -> anyhow::Result<Entry> {
+    Ok(match &config.code {
+        CodeSource::None => Entry::Open,
+        CodeSource::Given(code) => Entry::Code(Arc::clone(code)),
+        CodeSource::Wanted => Entry::Code(Arc::new(Code::generate().context("cannot make a code")?)),
+    })
+}
+
+/// Listens at the first of `choice` whose port no other program has.
+fn wait_for_peer(
+    config: Config,
+    choice: &[ListenAddress],
+    at: Vec<Candidate>,
+    entry: Entry,
+    keep: bool,
+) -> anyhow::Result<Exit> {
+    let policy = PeerPolicy::listening(config.peers_file.clone(), config.expected.clone());
+    let keys = policy.clone();
+    let accept_key: Arc<KeyCheck<'static>> = Arc::new(move |key: &_| keys.check(key));
+    let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
+    let running = Running::start(config, policy)?;
+    let start = |addr| {
+        let events = running.setup.events.clone();
+        let on_event = move |event| drop(events.send(Event::Listen(event)));
+        let terms = ListenTerms { identity: Arc::clone(&identity), accept_key: Arc::clone(&accept_key), timeout };
+        Listening::start(addr, at.clone(), entry.clone(), terms, on_event)
+    };
+    let is_taken = |bound: &Result<_, BindError>| matches!(bound, Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse);
+    let mut bound = Err(BindError::System(ErrorKind::AddrInUse.into()));
+    for addr in choice {
+        bound = start(addr);
+        if !is_taken(&bound) {
+            break;
+        }
+    }
+    let mut listening = match bound {
+        Ok(listening) => listening,
+        Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
+    };
+    running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
+    running.converse(Role::Listen { listening, keep })
+}
+
+fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
     let code = match (&config.code, &whom.kind) {
         (CodeSource::None, WhomKind::Invite(invite)) => Some(Arc::new(invite.code())),
         (CodeSource::None, _) => None,
@@ -108,13 +146,19 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
             PromptOutcome::Aborted(exit) => return Ok(exit),
         },
     };
+    let (dialling, policy) = dialling(&config, whom, code, wait);
+    Running::start(config, policy)?.converse(Role::Dial(dialling))
+}
+
+/// What dials, and whom it may find.
+fn dialling(config: &Config, whom: Whom, code: Option<Arc<Code>>, wait: bool) -> (Dialling, PeerPolicy) {
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
     let keys = policy.clone();
     let accept_key = Arc::new(move |key: &_| keys.check(key));
     let credentials = DialCredentials { identity: Arc::clone(&config.identity), code, accept_key };
     let Whom { candidates, called, .. } = whom;
     let dialler = Dialler { candidates, whom: called, timeout: config.timeout, credentials };
-    Running::start(config, policy)?.converse(Role::Dial(Dialling { dialler, wake: Arc::new(Wake::default()), wait }))
+    (Dialling { dialler, wake: Arc::new(Wake::default()), wait }, policy)
 }
 
 /// `p2pchat id`.
@@ -160,6 +204,7 @@ impl Running {
             own_name: config.own_name,
             rules: config.rules,
             dir: config.dir,
+            target: config.target,
             data_dir: config.data_dir,
             fsync: config.fsync,
             identity: config.identity,
@@ -169,6 +214,9 @@ impl Running {
             backpressure: Arc::clone(frontend.backpressure()),
             pending_signal,
         };
+        for input in config.inputs {
+            setup.events.send(Event::Input(input))?;
+        }
         let running = Self { setup, events, frontend };
         for warning in config.warnings {
             running.post(Notice::Warning(warning));

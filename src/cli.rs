@@ -5,7 +5,8 @@
 use crate::net::address::{Candidate, ListenAddress};
 use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
-use crate::transfer::download::OnClash;
+use crate::transfer::Name;
+use crate::transfer::download::{OnClash, Target};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ const RECONNECT: u32 = 300;
     disable_help_subcommand = true,
     after_help = "\
 Examples:
+  p2pchat send photos/                   prints what the other types to get them
   p2pchat listen                         wait for a peer; prints an invite to send it
   p2pchat connect                        asks for the invite; /help in there tells more
   p2pchat connect 192.168.1.5:5000       or by address
@@ -49,6 +51,10 @@ pub enum Command {
     Listen(Listen),
     /// Connect to a peer that listens
     Connect(Connect),
+    /// Send files or folders to one peer, and leave
+    Send(Send),
+    /// Receive one transfer, and leave
+    Receive(Receive),
     /// Print the own fingerprint
     Id,
     /// List, forget or rename known peers
@@ -107,6 +113,56 @@ pub struct Connect {
     /// What both have
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `p2pchat send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// Files or folders; - is standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Dial instead of waiting: an invite, the name of a verified peer, or HOST:PORT with --code; - reads it from the input
+    #[arg(long, value_name = "WHOM")]
+    pub to: Option<String>,
+    /// What standard input is called at the peer [default: stdin]
+    #[arg(long = "as", value_name = "NAME", value_parser = offered_name)]
+    pub stream_name: Option<String>,
+    /// Where to wait [default: port 5050, or a free one]
+    #[arg(long, value_name = "ADDR", conflicts_with = "to")]
+    pub listen: Option<ListenAddress>,
+    /// What all sessions share
+    #[command(flatten)]
+    pub meeting: Meeting,
+}
+
+/// `p2pchat receive`.
+#[derive(Debug, Args)]
+pub struct Receive {
+    /// Dial instead of waiting: an invite, the name of a verified peer, or HOST:PORT with --code; - reads it from the input
+    #[arg(value_name = "WHOM")]
+    pub whom: Option<String>,
+    /// Where it goes
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Write it to standard output: one file, or what `send -` reads
+    #[arg(long, conflicts_with = "json")]
+    pub stdout: bool,
+    /// Wait for the disk itself before a file counts as received
+    #[arg(long)]
+    pub fsync: bool,
+    /// Where to wait [default: port 5050, or a free one]
+    #[arg(long, value_name = "ADDR", conflicts_with = "whom")]
+    pub listen: Option<ListenAddress>,
+    /// What all sessions share
+    #[command(flatten)]
+    pub meeting: Meeting,
+}
+
+impl Receive {
+    /// Where what is received goes.
+    pub fn target(&self) -> Target {
+        if self.stdout { Target::Output } else { Target::Dir }
+    }
 }
 
 /// What all sessions share.
@@ -303,6 +359,11 @@ fn own_name(text: &str) -> Result<String, String> {
         _ if name.chars().any(char::is_control) => Err("a name has no control characters".into()),
         _ => Ok(name.into()),
     }
+}
+
+/// What a stream is called at the peer: a name as the wire has it.
+fn offered_name(text: &str) -> Result<String, String> {
+    Name::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
 fn reconnect_timeout(text: &str) -> Result<u32, String> {

@@ -120,7 +120,7 @@ impl KnownPeers {
     }
 
     /// Who answered at this address when it was dialled: the last that did, and verified peers that did before.
-    fn at_address(&self, address: &str) -> Vec<&KnownPeer> {
+    pub(crate) fn at_address(&self, address: &str) -> Vec<&KnownPeer> {
         self.iter().filter(|peer| peer.answers_at(address)).collect()
     }
 

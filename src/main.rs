@@ -37,6 +37,8 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
     match arguments.command {
         Command::Listen(listen) => return app::listen(listen),
         Command::Connect(connect) => return app::connect(connect),
+        Command::Send(send) => return app::send(send),
+        Command::Receive(receive) => return app::receive(receive),
         Command::Id => print(format!("{}\n", app::fingerprint()?).as_bytes())?,
         Command::Peers(peers) => {
             print(app::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
@@ -101,5 +103,11 @@ fn print(bytes: &[u8]) -> io::Result<()> {
 
 /// What keeps the program from starting is a failure, unless the command line is at fault.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<app::UsageError>() { Exit::Usage } else { Exit::Failure }
+    if error.is::<app::UsageError>() {
+        Exit::Usage
+    } else if error.is::<app::NobodyKnown>() {
+        Exit::Refused
+    } else {
+        Exit::Failure
+    }
 }

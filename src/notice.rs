@@ -166,6 +166,8 @@ pub enum Notice {
         /// Files finished.
         files: u32,
     },
+    /// An entry at the top of a transfer's list stands at this local path. No JSON event.
+    Published { transfer: TransferId, path: PeerText },
     /// One file is finished.
     File {
         transfer: TransferId,

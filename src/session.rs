@@ -53,6 +53,8 @@ pub enum AcceptRule {
     /// Those of verified peers; others are declined.
     Verified,
     Never,
+    /// The first one is taken, and this side leaves when it has ended. Only its arrival as a whole makes the session a success.
+    One,
 }
 
 /// What the command line says about a session.
@@ -127,6 +129,7 @@ impl Session {
     /// A session that waits for its first peer.
     pub fn new(rules: Rules, numbers: RunNumbers) -> Self {
         Self {
+            incomplete: rules.accept == AcceptRule::One,
             rules,
             now: Duration::ZERO,
             phase: Phase::NoPeer(Some(VecDeque::new())),
@@ -147,7 +150,6 @@ impl Session {
             wish: Wish::None,
             input_ended: false,
             paused: Paused::default(),
-            incomplete: false,
             undelivered: 0,
             tampered: 0,
             actions: Vec::new(),
@@ -323,6 +325,7 @@ impl Session {
         if self.is_over() {
             return;
         }
+        self.leave_after_one();
         self.proceed_leaving();
         while self.is_up()
             && let Some((seq, control)) = self.outgoing.next()

@@ -11,8 +11,10 @@ use crate::error_text::io_error_text;
 use crate::identity::{self, Identity};
 use crate::keys::PublicKey;
 use crate::known_peers::{KnownPeers, KnownPeersFile, PeersError};
+use crate::notice::Input;
 use crate::session::Rules;
 use crate::text::SafeText;
+use crate::transfer::download::Target;
 use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -62,6 +64,7 @@ pub(crate) struct Config {
     pub(super) rules: Rules,
     /// Where received files go; absolute, so that it stays what it is.
     pub(super) dir: PathBuf,
+    pub(super) target: Target,
     pub(super) data_dir: PathBuf,
     pub(super) fsync: bool,
     pub(super) timeout: Duration,
@@ -73,6 +76,8 @@ pub(crate) struct Config {
     pub(super) expected: Option<(String, PublicKey)>,
     pub(super) code: CodeSource,
     pub(super) frontend: FrontendConfig,
+    /// What is done without being typed; few.
+    pub(super) inputs: Vec<Input>,
     /// To be shown first.
     pub(super) warnings: Vec<SafeText>,
 }
@@ -116,6 +121,7 @@ impl Config {
             own_name,
             rules,
             dir,
+            target: Target::DirOrRecorded,
             data_dir,
             fsync: common.fsync,
             timeout: common.meeting.timeout(),
@@ -125,6 +131,7 @@ impl Config {
             expected,
             code,
             frontend,
+            inputs: Vec::new(),
             warnings,
         })
     }

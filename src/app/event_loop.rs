@@ -26,6 +26,7 @@ use crate::notice::{Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
 use crate::session::{Rules, SessionEnd};
 use crate::text::SafeText;
+use crate::transfer::download::Target;
 use crate::ui::InputBackpressure;
 use std::collections::VecDeque;
 use std::io;
@@ -52,6 +53,7 @@ pub(super) struct Setup {
     pub(super) rules: Rules,
     /// Where received files go.
     pub(super) dir: PathBuf,
+    pub(super) target: Target,
     pub(super) data_dir: PathBuf,
     pub(super) fsync: bool,
     pub(super) identity: Arc<Identity>,

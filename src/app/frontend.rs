@@ -5,7 +5,7 @@
 use super::event::Event;
 use crate::cli::Common;
 use crate::notice::{Input, Posted};
-use crate::ui::frontend::{FrontendError, Verbosity};
+use crate::ui::frontend::{FrontendError, Purpose, Verbosity};
 use crate::ui::terminal::{self, Terminal, wants_colour};
 use crate::ui::{InputBackpressure, InputSender, json, line_reader, plain};
 use std::io::{self, IsTerminal};
@@ -29,6 +29,7 @@ enum Kind {
 pub(super) struct FrontendConfig {
     kind: Kind,
     verbosity: Verbosity,
+    purpose: Purpose,
     terminal: Terminal,
 }
 
@@ -54,7 +55,12 @@ impl FrontendConfig {
             colour: wants_colour(common.no_color),
             verbosity,
         };
-        Self { kind, verbosity, terminal }
+        Self { kind, verbosity, purpose: Purpose::Chat, terminal }
+    }
+
+    /// For a command that reads no input.
+    pub(super) fn one_shot(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
     }
 
     /// Whether a person sits at a terminal.
@@ -79,7 +85,7 @@ impl Frontend {
             InputSender::new(Arc::clone(&backpressure), move |input: Input| inputs.send(Event::Input(input)).is_ok());
         let output = match config.kind {
             Kind::Terminal => start_terminal(config.terminal, posted, input, events)?,
-            kind => start_lines(kind, config.verbosity, posted, input, events)?,
+            kind => start_lines(kind, config.verbosity, config.purpose, posted, input, events)?,
         };
         Ok((Self { output: Some(output), backpressure }, notices))
     }
@@ -131,20 +137,29 @@ fn start_terminal(
 fn start_lines(
     kind: Kind,
     verbosity: Verbosity,
+    purpose: Purpose,
     notices: Receiver<Posted>,
     input: InputSender,
     events: SyncSender<Event>,
 ) -> io::Result<JoinHandle<()>> {
     // Blocked in a read, this thread cannot be joined; it ends with the program.
-    thread::Builder::new().name("input".into()).spawn(move || line_reader::read_lines(io::stdin().lock(), &input))?;
+    if purpose == Purpose::Chat {
+        let read = move || line_reader::read_lines(io::stdin().lock(), &input);
+        thread::Builder::new().name("input".into()).spawn(read)?;
+    }
     let shown = events.clone();
     spawn_output(events, move || {
         let shown = move |seq| drop(shown.send(Event::Shown(seq)));
         let result = match kind {
             Kind::Json => json::run(&notices, io::stdout(), shown),
-            Kind::Terminal | Kind::Plain => {
-                plain::run(&notices, io::stdout(), io::stderr(), plain_options(verbosity), plain::local_time, shown)
-            }
+            Kind::Terminal | Kind::Plain => plain::run(
+                &notices,
+                io::stdout(),
+                io::stderr(),
+                plain_options(verbosity, purpose),
+                plain::local_time,
+                shown,
+            ),
         };
         result.map_err(|error| match error {
             // Who reads the output has all it wants; nothing is wrong.
@@ -175,10 +190,11 @@ pub(super) fn give_terminal_back() {
     }
 }
 
-fn plain_options(verbosity: Verbosity) -> plain::PlainOptions {
+fn plain_options(verbosity: Verbosity, purpose: Purpose) -> plain::PlainOptions {
     let columns = |is_terminal| if is_terminal { plain::terminal_columns } else { || None };
     plain::PlainOptions {
         verbosity,
+        purpose,
         columns_out: columns(io::stdout().is_terminal()),
         columns_err: columns(io::stderr().is_terminal()),
     }

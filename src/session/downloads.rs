@@ -70,6 +70,8 @@ impl Download {
 
 #[derive(Debug, Default)]
 pub(super) struct Downloads {
+    /// The peer has offered something.
+    offered: bool,
     pub(super) open: BTreeMap<TransferId, Download>,
     /// Complete, and the peer has not acknowledged that: digest of the list and folder.
     complete: BTreeMap<TransferId, (Digest, Option<PathBuf>)>,
@@ -94,6 +96,11 @@ impl Downloads {
         self.complete.remove(&transfer);
     }
 
+    /// Whether something was offered, and nothing of it is left to do here.
+    pub(super) fn have_ended(&self) -> bool {
+        self.offered && self.open.values().all(|download| download.state == InState::Ending)
+    }
+
     /// Takes what is complete without the peer's knowledge.
     pub(super) fn finished(&mut self) -> impl Iterator<Item = (TransferId, Digest, Option<PathBuf>)> + use<> {
         std::mem::take(&mut self.complete).into_iter().map(|(transfer, (digest, dest))| (transfer, digest, dest))
@@ -114,6 +121,7 @@ impl Session {
             self.actions.push(Action::StopDownload { transfer, remove: false });
             return Ok(());
         }
+        self.downloads.offered = true;
         let too_many = self.downloads.open.len() >= OPEN_TRANSFERS;
         let state = InState::Listing;
         let download = Download { state, offer, manifest: None, opening: None, dest: None, begun: self.now };
@@ -178,6 +186,7 @@ impl Session {
                 self.left_out_by_peer(transfer);
                 self.queue(Control::Accept { transfer, position, digest });
             }
+            (_, DownloadReport::Published { path }) => self.notice(Notice::Published { transfer, path: local(&path) }),
             (_, DownloadReport::File { path, bytes, digest, offered }) => {
                 let offered = offered.map(PeerText::new);
                 self.notice(Notice::File { transfer, path: local(&path), bytes, blake3: hex(&digest), offered });
@@ -191,6 +200,7 @@ impl Session {
                 let (more, begun) = (download.more(), download.begun);
                 self.downloads.complete.insert(transfer, (download.offer.digest, download.dest.take()));
                 self.downloads.open.remove(&transfer);
+                self.incomplete &= failed > 0 || self.rules.accept != AcceptRule::One;
                 let outcome = Outcome { path: local(&path), more, files, failed, bytes, begun };
                 self.finished(Direction::In, transfer, outcome);
                 self.queue(Control::Complete { transfer, files, failed });
@@ -256,6 +266,7 @@ impl Session {
         let takes = match self.rules.accept {
             AcceptRule::Always => true,
             AcceptRule::Verified => verified,
+            AcceptRule::One => !self.downloads.open.values().any(Download::is_wanted),
             AcceptRule::Ask | AcceptRule::Never => false,
         };
         if let Some(dest) = consent {
@@ -271,6 +282,7 @@ impl Session {
             let text = match self.rules.accept {
                 AcceptRule::Never => "files are not taken here: --accept never",
                 AcceptRule::Verified => "files are only taken from verified peers here: --accept verified",
+                AcceptRule::One => "only one transfer is taken here",
                 AcceptRule::Ask | AcceptRule::Always => "nobody is there to answer: --accept ask",
             };
             self.decline_download(transfer, Reason::Rule, text);

@@ -9,7 +9,7 @@
 //! A signal, the peer's BYE or a second `/quit` skip 3. Only this side's own wishes count as its first and second one: a BYE of the
 //! peer that comes in between does not.
 
-use super::{Action, Session, SessionEnd};
+use super::{AcceptRule, Action, Session, SessionEnd};
 use crate::command::Entry;
 use crate::notice::{Notice, Question, Side};
 use crate::protocol::frame::{ByeReason, Control};
@@ -146,6 +146,14 @@ impl Session {
                 self.error("leaving", "the goodbye is said already");
             }
             _ => self.error("not-leaving", "nobody is leaving"),
+        }
+    }
+
+    /// [`AcceptRule::One`]: that one has ended.
+    pub(super) fn leave_after_one(&mut self) {
+        if self.rules.accept == AcceptRule::One && matches!(self.phase, Phase::Talking) && self.downloads.have_ended() {
+            self.wishes(Wish::Quit);
+            self.phase = Phase::Leaving(ByeReason::Quit);
         }
     }
 

@@ -12,6 +12,7 @@
 //! 5. [`Downloads::acknowledged`]: the staging folder goes.
 
 mod open;
+mod output;
 mod worker;
 mod writer;
 
@@ -36,11 +37,23 @@ use std::time::{Duration, Instant};
 use worker::{Order, Worker};
 use zeroize::Zeroizing;
 
+/// Where what is received goes, unless this user names a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Into [`Settings::dir`], or the folder in which an earlier run received part of it.
+    DirOrRecorded,
+    /// Into [`Settings::dir`].
+    Dir,
+    /// Onto standard output: one file or stream.
+    Output,
+}
+
 /// What all downloads of a conversation share.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where files go when the user names no other folder.
     pub dir: PathBuf,
+    pub target: Target,
     /// The program's data directory; the file `partials` in it has the folders that hold staging folders.
     pub data_dir: PathBuf,
     /// Wait for the disk itself before a file counts as received.
@@ -85,6 +98,10 @@ pub enum DownloadReport {
         opening: Opening,
         /// Bytes of file data that an earlier run left here.
         resumed: u64,
+    },
+    /// An entry at the top of the list was published: all of it that arrived stands there.
+    Published {
+        path: PathBuf,
     },
     /// A file was published.
     File {

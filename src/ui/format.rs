@@ -1,5 +1,6 @@
 //! Numbers as a person reads them: sizes, rates, durations, counts. Shared by the plain and the terminal frontend.
 
+use super::frontend::Purpose;
 use crate::text::SafeText;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub fn percent(bytes: u64, total: u64) -> u8 {
 }
 
 /// What a peer types to get here, one command for each address.
-pub fn to_dial(addrs: &[String], with_code: bool) -> Vec<String> {
+pub(super) fn to_dial(purpose: Purpose, addrs: &[String], with_code: bool) -> Vec<String> {
     let option = if with_code { " --code" } else { "" };
     // An address that only means "all of mine" helps nobody elsewhere, unless there is no other.
     let everywhere = |addr: &String| addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:");
@@ -66,7 +67,7 @@ pub fn to_dial(addrs: &[String], with_code: bool) -> Vec<String> {
         let addr = SafeText::clean(addr);
         // Some shells take brackets for a pattern.
         let quote = if addr.as_str().starts_with('[') { "\"" } else { "" };
-        format!("p2pchat connect {quote}{addr}{quote}{option}")
+        format!("{}{option}", purpose.command(&format!("{quote}{addr}{quote}")))
     };
     told.map(command).collect()
 }

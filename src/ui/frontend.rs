@@ -44,6 +44,30 @@ pub enum Verbosity {
     Verbose,
 }
 
+/// What the program is for this time, which decides about some words and about standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    #[default]
+    Chat,
+    /// `p2pchat send`.
+    Send,
+    /// `p2pchat receive`: standard output gets the paths of what arrived.
+    Receive,
+    /// `p2pchat receive --stdout`: standard output gets the data, not from here.
+    Pipe,
+}
+
+impl Purpose {
+    /// What the peer types to meet this side.
+    pub(super) fn command(self, whom: &str) -> String {
+        match self {
+            Self::Chat => format!("p2pchat connect {whom}"),
+            Self::Send => format!("p2pchat receive {whom}"),
+            Self::Receive | Self::Pipe => format!("p2pchat send FILE --to {whom}"),
+        }
+    }
+}
+
 /// What turns notices into text.
 pub(super) trait Frontend {
     /// Writes the notice, as a rule into a buffer.

@@ -105,6 +105,7 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
     Some(match notice {
         // What only a person at a terminal is asked or told.
         Notice::Status(_)
+        | Notice::Published { .. }
         | Notice::Question { .. }
         | Notice::QuestionGone { .. }
         | Notice::Leaving { .. }

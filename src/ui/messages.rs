@@ -4,7 +4,7 @@
 //! put their mark before each line, and wrap.
 
 use super::format::{count, duration, percent, rate, seconds, size, to_dial};
-use super::frontend::Verbosity;
+use super::frontend::{Purpose, Verbosity};
 use super::{Direction, Info, Notice, PeerText, Question, SafeText, Side, TransferInfo, TransferState, Trust};
 use crate::command;
 use crate::protocol::frame::{ByeReason, Reason};
@@ -40,6 +40,8 @@ struct Named {
     direction: Direction,
     name: String,
     accepted: bool,
+    /// It has an end that both sides know, so it can go on in another run.
+    resumable: bool,
     /// The entry whose other name here was told last.
     renamed: String,
 }
@@ -48,6 +50,7 @@ struct Named {
 #[derive(Debug)]
 pub(super) struct Messages {
     pub(super) verbosity: Verbosity,
+    purpose: Purpose,
     own: String,
     peer: String,
     /// Bounded by the session.
@@ -58,10 +61,15 @@ impl Messages {
     pub(super) fn new(own: &str, verbosity: Verbosity) -> Self {
         Self {
             verbosity,
+            purpose: Purpose::Chat,
             own: PeerText::new(own).name().to_string(),
             peer: "the peer".into(),
             transfers: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn with_purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
     }
 
     /// What this side calls itself.
@@ -95,6 +103,8 @@ impl Messages {
     /// The lowest verbosity at which the notice is shown.
     fn lowest(&self, notice: &Notice) -> Verbosity {
         match notice {
+            // Nobody is asked to stay, and the end of the transfer was told.
+            Notice::Leaving { .. } | Notice::Bye { .. } if self.purpose != Purpose::Chat => Verbosity::Verbose,
             Notice::Status(_) | Notice::File { offered: None, .. } | Notice::Accepted { .. } => Verbosity::Verbose,
             Notice::Listening { .. }
             | Notice::Connected { .. }
@@ -129,10 +139,11 @@ impl Messages {
             | Notice::Sent { .. }
             | Notice::Delivered { .. }
             | Notice::Progress { .. }
+            | Notice::Published { .. }
             | Notice::Question { .. }
             | Notice::QuestionGone { .. } => String::new(),
             Notice::Status(text) => clean(text),
-            Notice::Listening { addrs, code, invite } => listening(addrs, code.as_deref(), invite.as_deref()),
+            Notice::Listening { addrs, code, invite } => self.listening(addrs, code.as_deref(), invite.as_deref()),
             Notice::Connected { .. } => self.connected(notice),
             Notice::Undelivered { lines, .. } => format!("{} did not reach {peer}", count(*lines, "line")),
             Notice::Resent { lines, maybe_seen: 0 } => format!("{} sent again", was(*lines, "line")),
@@ -184,7 +195,10 @@ impl Messages {
             }
             Notice::Failed { transfer, path: None, reason, part } => {
                 let mut text = format!("{}{}", self.of("failed", *transfer), because(reason));
-                if let Some(part) = part {
+                let goes_on = self.transfers.get(transfer).is_some_and(|named| named.accepted && named.resumable);
+                if matches!(self.purpose, Purpose::Send | Purpose::Receive) && goes_on {
+                    text.push_str("\nwhat arrived is kept: both do the same again, and it goes on where it stopped");
+                } else if let Some(part) = part {
                     text.push_str("\nwhen the same is sent again it goes on with the part in ");
                     text.push_str(part.safe().as_str());
                 }
@@ -216,6 +230,36 @@ impl Messages {
                 }
             }
         }
+    }
+
+    /// A line to copy for each address.
+    fn listening(&self, addrs: &[String], code: Option<&str>, invite: Option<&str>) -> String {
+        if let Some(invite) = invite {
+            let text = format!(
+                "waiting for your peer; send them this, by any messenger, to one person\n{}",
+                self.purpose.command(invite)
+            );
+            if self.purpose != Purpose::Chat {
+                return text;
+            }
+            let commands: Vec<_> = to_dial(self.purpose, addrs, false).iter().map(|line| format!("\n{line}")).collect();
+            return format!("{text}\nor they type one of these, and you compare a number{}", commands.concat());
+        }
+        let bound = addrs.first().map(|addr| clean(addr)).unwrap_or_default();
+        let what = match self.purpose {
+            Purpose::Chat => "connects",
+            Purpose::Send => "receives",
+            Purpose::Receive | Purpose::Pipe => "sends",
+        };
+        let mut text = format!("listening at {bound}; your peer {what} with");
+        for command in to_dial(self.purpose, addrs, code.is_some()) {
+            text.push('\n');
+            text.push_str(&command);
+        }
+        if let Some(code) = code {
+            text.push_str(&format!("\nand this code: {}", clean(code)));
+        }
+        text
     }
 
     fn connected(&mut self, notice: &Notice) -> String {
@@ -267,8 +311,10 @@ impl Messages {
         was.map(|was| self.transfers.remove(&was));
         let was = was.map(|was| format!(" (goes on with [{was}])")).unwrap_or_default();
         let mut text = format!("[{transfer}] {who} {what}{was}: {name}");
-        self.transfers
-            .insert(*transfer, Named { direction: *direction, name, accepted: false, renamed: String::new() });
+        self.transfers.insert(
+            *transfer,
+            Named { direction: *direction, name, accepted: false, resumable: bytes.is_some(), renamed: String::new() },
+        );
         let short = free.zip(*bytes).is_some_and(|(free, bytes)| free < bytes);
         let free = free.filter(|_| short || self.verbosity == Verbosity::Verbose);
         let free = free.map(|free| format!("{}{} free here", if short { "only " } else { "" }, size(free)));
@@ -359,23 +405,6 @@ pub(super) fn bye_text(reason: ByeReason) -> &'static str {
         ByeReason::InputEnded => "its input ended",
         ByeReason::Signal => "interrupted or stopped by a signal",
         ByeReason::Failure => "an error there",
-    }
-}
-
-/// A line to copy for each address.
-fn listening(addrs: &[String], code: Option<&str>, invite: Option<&str>) -> String {
-    let bound = addrs.first().map(|addr| clean(addr)).unwrap_or_default();
-    let commands: Vec<_> = to_dial(addrs, code.is_some()).into_iter().map(|command| format!("\n{command}")).collect();
-    let commands = commands.concat();
-    match (invite, code) {
-        (Some(invite), _) => format!(
-            "waiting for your peer; send them this, by any messenger, to one person\np2pchat connect {invite}\n\
-             or they type one of these, and you compare a number{commands}"
-        ),
-        (None, Some(code)) => {
-            format!("listening at {bound}; your peer connects with{commands}\nand this code: {}", clean(code))
-        }
-        (None, None) => format!("listening at {bound}; your peer connects with{commands}"),
     }
 }
 

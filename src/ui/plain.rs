@@ -1,12 +1,13 @@
 //! The plain frontend: lines that are only appended, for pipes, logs, screen readers and simple terminals.
 //!
-//! Chat goes to standard output, everything else to standard error. Invariant: a line of chat begins with a time or, as a
+//! Chat goes to standard output, everything else to standard error; of a one-shot ([`Purpose`]) the paths of what arrived go to standard
+//! output and everything else to standard error. Invariant: a line of chat begins with a time or, as a
 //! continuation, with blanks; a line of the program begins with `MARK`. So no peer can imitate a line of the program, even where
 //! both streams end in one place; nor a row of a terminal, since lines are wrapped there with an indent. Own lines are not
 //! repeated: the terminal or pipe has them.
 
 use super::format::{percent, size};
-use super::frontend::{Frontend, FrontendError, Verbosity, run_frontend};
+use super::frontend::{Frontend, FrontendError, Purpose, Verbosity, run_frontend};
 use super::messages::Messages;
 use super::progress_bars::ProgressBars;
 use super::style::Style;
@@ -35,6 +36,7 @@ const STEP: u8 = 10;
 pub struct PlainOptions {
     /// How much is shown.
     pub verbosity: Verbosity,
+    pub purpose: Purpose,
     /// Gives the columns of the terminal that shows `out`, if one does.
     pub columns_out: fn() -> Option<usize>,
     /// The same for `err`.
@@ -44,7 +46,7 @@ pub struct PlainOptions {
 impl From<Verbosity> for PlainOptions {
     /// For streams that no terminal shows.
     fn from(verbosity: Verbosity) -> Self {
-        Self { verbosity, columns_out: || None, columns_err: || None }
+        Self { verbosity, purpose: Purpose::Chat, columns_out: || None, columns_err: || None }
     }
 }
 
@@ -71,7 +73,7 @@ pub fn run(
     let mut frontend = PlainFrontend {
         out: BufWriter::with_capacity(BUFFER, out),
         err: Some(BufWriter::with_capacity(BUFFER, err)),
-        messages: Messages::new("", options.verbosity),
+        messages: Messages::new("", options.verbosity).with_purpose(options.purpose),
         bars: ProgressBars::default(),
         live: 0,
         steps: BTreeMap::new(),
@@ -107,6 +109,11 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
         self.bars.notice(notice, Instant::now());
         match notice {
             Notice::Message { from, text, action, .. } => return self.chat(from, text, *action),
+            Notice::Published { path, .. } if self.options.purpose == Purpose::Receive => {
+                self.erase_live();
+                self.flush_err();
+                writeln!(self.out, "{}", path.safe())?;
+            }
             Notice::Progress { transfer, bytes, total: Some(total), .. } => self.step(*transfer, *bytes, *total),
             Notice::Question { question: Question::Accept { transfer, .. }, .. } => {
                 let text = format!(
@@ -137,9 +144,14 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
         self.flush_err();
         let (time, from) = ((self.now)(), from.name());
         let mut first = if action { format!("{time} * {from} ") } else { format!("{time} {from}: ") };
-        let columns = (self.options.columns_out)();
+        let chats = self.options.purpose == Purpose::Chat;
+        let columns = if chats { self.options.columns_out } else { self.options.columns_err }();
         for line in text.safe_lines() {
-            write_wrapped(&mut self.out, &first, line.as_str(), INDENT, columns)?;
+            match &mut self.err {
+                _ if chats => write_wrapped(&mut self.out, &first, line.as_str(), INDENT, columns)?,
+                Some(err) => drop(write_wrapped(err, &first, line.as_str(), INDENT, columns)),
+                None => {}
+            }
             first = INDENT.into();
         }
         Ok(())

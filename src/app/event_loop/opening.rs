@@ -75,6 +75,7 @@ impl EventLoop {
     fn start_workers(&self, peer: PublicKey, peer_name: &str) -> io::Result<TransferWorkers> {
         let settings = Settings {
             dir: self.setup.dir.clone(),
+            target: self.setup.target,
             data_dir: self.setup.data_dir.clone(),
             fsync: self.setup.fsync,
             own_private: Zeroizing::new(*self.setup.identity.private()),

@@ -1,6 +1,6 @@
 //! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
 
-use super::{DownloadReport, OnClash, Settings};
+use super::{DownloadReport, OnClash, Settings, Target, output};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{self, Origin, Part, Problem, Staging, destinations, local_name, staging_name};
@@ -39,19 +39,33 @@ pub(super) fn look(
 ) -> Result<(Wanted, DownloadReport), DownloadReport> {
     let manifest = Manifest::decode(list, offer)
         .map_err(|error| DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() })?;
+    if settings.target == Target::Output
+        && let Some(unfit) = output::unfit(&manifest)
+    {
+        return Err(unfit);
+    }
     let name = staging_name(&settings.own_private, settings.peer, &offer.digest);
     let mut position = None;
-    let dests = std::iter::once(settings.dir.clone()).chain(destinations::all(&settings.data_dir));
-    let mut dests = dests.filter(|_| !manifest.is_stream());
+    let dests = std::iter::once(settings.dir.clone()).chain(match settings.target {
+        Target::DirOrRecorded => destinations::all(&settings.data_dir),
+        Target::Dir | Target::Output => Vec::new(),
+    });
+    let mut dests = dests.filter(|_| !manifest.is_stream() && settings.target != Target::Output);
     let recorded_dest = dests.find(|dest| {
         position = staging::look(dest, &name, &manifest);
         position.is_some()
     });
     let dest = recorded_dest.as_ref().unwrap_or(&settings.dir);
-    let free = staging::space(dest).map(|(free, _)| free.saturating_sub(promised));
+    let free = staging::space(dest).filter(|_| settings.target != Target::Output);
+    let free = free.map(|(free, _)| free.saturating_sub(promised));
     let here = position.map_or(0, |position| manifest.progress(position).0);
-    let needed = if manifest.is_stream() { 0 } else { manifest.bytes().saturating_sub(here) };
-    let clashes = u32::try_from(taken(dest, &manifest).filter(|taken| *taken).count()).unwrap_or(u32::MAX);
+    let needed = if manifest.is_stream() || settings.target == Target::Output {
+        0
+    } else {
+        manifest.bytes().saturating_sub(here)
+    };
+    let clashes = taken(dest, &manifest).filter(|taken| *taken && settings.target != Target::Output).count();
+    let clashes = u32::try_from(clashes).unwrap_or(u32::MAX);
     let manifest = Arc::new(manifest);
     let wanted = Wanted { manifest: Arc::clone(&manifest), name, recorded_dest: recorded_dest.clone() };
     Ok((wanted, DownloadReport::Looked { manifest, clashes, free, needed, recorded_dest }))

@@ -45,6 +45,7 @@ impl Fixture {
         fs::create_dir_all(temp.path().join("data")).unwrap();
         let settings = Settings {
             dir: temp.path().join("dest"),
+            target: Target::DirOrRecorded,
             data_dir: temp.path().join("data"),
             fsync: false,
             own_private: Zeroizing::new([3; 32]),

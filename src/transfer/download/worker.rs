@@ -5,8 +5,9 @@
 //! 3. After each batch its weight is released, and the flow control hears how far each transfer is.
 
 use super::open::{self, Opened, Wanted};
+use super::output::Output;
 use super::writer::{Broken, Writer};
-use super::{DownloadReport, OnClash, Settings};
+use super::{DownloadReport, OnClash, Settings, Target};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::{Reason, TransferId};
 use crate::transfer::Report;
@@ -74,6 +75,7 @@ enum Slot {
         writer: Box<Writer>,
         on_clash: OnClash,
     },
+    Output(Box<Output>),
     /// Published; the peer does not know yet.
     Published(Box<Staging>),
 }
@@ -166,6 +168,15 @@ impl Worker {
 
     fn accept(&mut self, transfer: TransferId, dest: Option<PathBuf>, on_clash: OnClash) {
         let Some(Slot::Looked(wanted)) = self.slots.get(&transfer) else { return };
+        if self.settings.target == Target::Output {
+            let manifest = Arc::clone(&wanted.manifest);
+            let output = Output::new(Arc::clone(&manifest));
+            let (position, digest) = output.stands_at();
+            let opening = Opening { manifest, position };
+            self.report(transfer, DownloadReport::Ready { position, digest, opening, resumed: 0 });
+            self.slots.insert(transfer, Slot::Output(Box::new(output)));
+            return;
+        }
         let (wanted, cancelled) = (Arc::clone(wanted), Arc::new(AtomicBool::new(false)));
         let opening =
             Slot::Opening { wanted: Arc::clone(&wanted), on_clash, cancelled: Arc::clone(&cancelled), fate: Fate::Use };
@@ -220,7 +231,7 @@ impl Worker {
             Some(Slot::Running { writer, .. }) if removing => self.remove(transfer, writer.into_staging()),
             Some(Slot::Running { writer, .. }) => drop(writer.leave()),
             // What is published stays known, for the peer may offer the same again.
-            Some(Slot::Published(_) | Slot::Looking | Slot::Looked(_)) | None => {}
+            Some(Slot::Output(_) | Slot::Published(_) | Slot::Looking | Slot::Looked(_)) | None => {}
         }
     }
 
@@ -250,6 +261,10 @@ impl Worker {
                             let (position, digest) = writer.stands_at();
                             Some((*transfer, position, digest))
                         }
+                        Slot::Output(output) => {
+                            let (position, digest) = output.stands_at();
+                            Some((*transfer, position, digest))
+                        }
                         _ => None,
                     });
                     let stands: Vec<_> = stands.collect();
@@ -258,8 +273,20 @@ impl Worker {
                 }
                 pieces => {
                     let Some(transfer) = pieces.first().and_then(transfer_of) else { continue };
-                    let Some(Slot::Running { writer, .. }) = self.slots.get_mut(&transfer) else { continue };
                     let report = &self.report;
+                    let writer = match self.slots.get_mut(&transfer) {
+                        Some(Slot::Running { writer, .. }) => writer,
+                        Some(Slot::Output(output)) => {
+                            let written = output.write(pieces);
+                            reached.push((transfer, output.position()));
+                            match written {
+                                Ok(reports) => reports.into_iter().for_each(|said| report(transfer, said)),
+                                Err(broken) => self.broken(transfer, broken),
+                            }
+                            continue;
+                        }
+                        _ => continue,
+                    };
                     let written = writer.write(pieces, &mut |failed| report(transfer, failed));
                     reached.push((transfer, writer.position()));
                     match written {
@@ -299,6 +326,7 @@ impl Worker {
         let report = &self.report;
         let totals = staging.publish(on_clash, &mut |published| {
             let published = match published {
+                Published::Top(path) => return report(transfer, DownloadReport::Published { path }),
                 Published::File { path, bytes, digest, offered } => {
                     DownloadReport::File { path, bytes, digest, offered }
                 }

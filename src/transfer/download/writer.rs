@@ -272,12 +272,12 @@ impl Writer {
     }
 }
 
-const DIFFERS: &str = "what arrived differs from what was sent";
+pub(super) const DIFFERS: &str = "what arrived differs from what was sent";
 
-fn data_of(piece: &Piece) -> Option<&[u8]> {
+pub(super) fn data_of(piece: &Piece) -> Option<&[u8]> {
     if let Piece::Chunk { record, .. } = piece { Some(record.chunk_data()) } else { None }
 }
 
-fn len_of(data: &[u8]) -> u64 {
+pub(super) fn len_of(data: &[u8]) -> u64 {
     u64::try_from(data.len()).unwrap_or(u64::MAX)
 }

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 /// What was done with one file.
 #[derive(Debug)]
 pub(crate) enum Published {
+    /// An entry of the list's top stands in DEST.
+    Top(PathBuf),
     File {
         path: PathBuf,
         bytes: u64,
@@ -87,7 +89,7 @@ impl Staging {
         let mut walk = Walk::default();
         while let Some(step) = walk.next(&manifest) {
             match step {
-                Step::Enter(index) => self.enter(&mut pass, index)?,
+                Step::Enter(index) => self.enter(&mut pass, index, report)?,
                 Step::Leave(_) => self.leave_folder(&mut pass)?,
                 Step::File(index) if line.is_some_and(|(there, _)| there == index) => {
                     let digest = line.map_or([0; 32], |(_, digest)| digest);
@@ -121,7 +123,7 @@ impl Staging {
         Ok(())
     }
 
-    fn enter(&mut self, pass: &mut Pass, index: usize) -> Result<(), Problem> {
+    fn enter(&mut self, pass: &mut Pass, index: usize, report: &mut dyn FnMut(Published)) -> Result<(), Problem> {
         let mut name = self.folder_name(index);
         let made = index < self.walk.next_folder() && !self.failed_folders.contains(&index);
         let place = match pass.places.last() {
@@ -144,8 +146,9 @@ impl Staging {
             }
         };
         pass.path.push(&name);
-        if pass.first.is_none() && matches!(place, Place::Moved | Place::Merge { .. }) {
-            pass.first = Some(pass.path.clone());
+        if pass.places.is_empty() && matches!(place, Place::Moved | Place::Merge { .. }) {
+            pass.first.get_or_insert_with(|| pass.path.clone());
+            report(Published::Top(pass.path.clone()));
         }
         pass.places.push(place);
         Ok(())
@@ -250,8 +253,9 @@ impl Staging {
                 pass.totals.files += 1;
                 let bytes = self.size(file.size, &path);
                 pass.totals.bytes += bytes;
-                if pass.first.is_none() {
-                    pass.first = Some(path.clone());
+                if pass.places.is_empty() {
+                    pass.first.get_or_insert_with(|| path.clone());
+                    report(Published::Top(path.clone()));
                 }
                 let local = path.strip_prefix(&self.dest_path).unwrap_or(&path);
                 let differs = local != std::path::Path::new(&offered);

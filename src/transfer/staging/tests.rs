@@ -87,6 +87,7 @@ impl Fixture {
                 assert_eq!(*blake3::hash(&std_fs::read(&path).unwrap()).as_bytes(), digest);
                 said.push(path.strip_prefix(self.dest()).unwrap().display().to_string());
             }
+            Published::Top(_) => {}
             Published::Failed { offered, text, .. } => said.push(format!("{offered} failed: {text}")),
         });
         (totals.unwrap(), said)

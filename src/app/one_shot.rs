@@ -1,0 +1,124 @@
+//! `p2pchat send` and `p2pchat receive`: one transfer by a session that nobody types into.
+//!
+//! The session, its rules and the frontends are those of a chat. What differs: the input is made here, an offer is taken without a
+//! question, and nobody is let in or dialled whose key no code proves and this user has not verified.
+
+use super::config::{CodeSource, Config, UsageError};
+use super::listening::Entry;
+use super::whom::{Whom, WhomKind};
+use super::{code_entry, dial_peer, wait_for_peer};
+use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send};
+use crate::command::{SendSource, StreamReader};
+use crate::error_text::io_error_text;
+use crate::exit::Exit;
+use crate::net::address::{DEFAULT_PORT, ListenAddress};
+use crate::notice::{Input, Trust};
+use crate::session::AcceptRule;
+use crate::transfer::download::Target;
+use crate::ui::frontend::Purpose;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A one-shot was asked to talk to somebody of whom nothing is known but an address, or a name that was never verified: exit code 4.
+#[derive(Debug, Error)]
+#[error("{0} is nobody that you verified\nuse an invite, --code on both sides, or meet once in a chat and /verify")]
+pub struct NobodyKnown(String);
+
+/// `p2pchat send`.
+///
+/// # Errors
+/// What keeps it from beginning; main shows it.
+pub fn send(arguments: Send) -> anyhow::Result<Exit> {
+    let Send { paths, to, stream_name, listen, meeting } = arguments;
+    let source = source(paths, stream_name)?;
+    let mut config = config(meeting, PathBuf::from("."), false, Purpose::Send)?;
+    config.rules.accept = AcceptRule::Never;
+    config.inputs = vec![Input::Send(source), Input::Ended];
+    meet(config, to.as_deref(), listen)
+}
+
+/// `p2pchat receive`.
+///
+/// # Errors
+/// What keeps it from beginning; main shows it.
+pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
+    let target = arguments.target();
+    let Receive { whom, dir, fsync, listen, meeting, .. } = arguments;
+    let purpose = if target == Target::Output { Purpose::Pipe } else { Purpose::Receive };
+    let mut config = config(meeting, dir, fsync, purpose)?;
+    config.rules.accept = AcceptRule::One;
+    config.target = target;
+    meet(config, whom.as_deref(), listen)
+}
+
+fn source(paths: Vec<PathBuf>, stream_name: Option<String>) -> Result<SendSource, UsageError> {
+    let streams = paths.iter().filter(|path| *path == Path::new("-")).count();
+    match (streams, stream_name) {
+        (0, None) => {}
+        (0, Some(_)) => return Err(UsageError("--as is for standard input: send - --as NAME".into())),
+        (1, name) if paths.len() == 1 => {
+            let name = name.unwrap_or_else(|| "stdin".into());
+            return Ok(SendSource::Stream { name, reader: StreamReader::new(io::stdin()) });
+        }
+        _ => return Err(UsageError("- is sent alone\na file of that name is ./-".into())),
+    }
+    for path in &paths {
+        path.symlink_metadata()
+            .map_err(|error| UsageError(format!("cannot send {}: {}", path.display(), io_error_text(&error))))?;
+    }
+    Ok(SendSource::Paths(paths))
+}
+
+fn config(meeting: Meeting, dir: PathBuf, fsync: bool, purpose: Purpose) -> anyhow::Result<Config> {
+    let common = Common {
+        meeting,
+        dir,
+        accept: Accept::Never,
+        on_clash: Clash::Rename,
+        plain: true,
+        no_color: true,
+        stay: false,
+        fsync,
+        history: false,
+    };
+    let mut config = Config::load(&common)?;
+    // Who watches the bar can end it; a script gets its answer some day.
+    config.rules.reconnect_timeout = common.meeting.reconnect_timeout(io::stderr().is_terminal());
+    config.frontend = config.frontend.one_shot(purpose);
+    Ok(config)
+}
+
+fn meet(config: Config, whom: Option<&str>, listen: Option<ListenAddress>) -> anyhow::Result<Exit> {
+    if let Some(whom) = whom {
+        let whom = Whom::find(Some(whom), None, &config.known).map_err(|error| UsageError(error.to_string()))?;
+        if matches!(config.code, CodeSource::None) && !is_verified(&config, &whom) {
+            return Err(NobodyKnown(whom.called).into());
+        }
+        return dial_peer(config, whom, false);
+    }
+    let entry = match (&config.code, &config.expected) {
+        (CodeSource::None, None) => Entry::Invite { only: true },
+        (CodeSource::None, Some((name, key))) => match config.known.lookup(key) {
+            Some(peer) if peer.trust == Trust::Verified => Entry::Open,
+            _ => return Err(NobodyKnown(name.clone()).into()),
+        },
+        _ => code_entry(&config)?,
+    };
+    let everywhere = |port| ListenAddress { host: None, port };
+    let choice = listen.map_or_else(|| vec![everywhere(DEFAULT_PORT), everywhere(0)], |at| vec![at]);
+    wait_for_peer(config, &choice, Vec::new(), entry, false)
+}
+
+/// Whether the key that answers there will be one that this user verified; others are refused then.
+fn is_verified(config: &Config, whom: &Whom) -> bool {
+    let expected = config.expected.as_ref().and_then(|(_, key)| config.known.lookup(key));
+    match (&whom.kind, expected) {
+        (WhomKind::Invite(_), _) => true,
+        (_, Some(peer)) => peer.trust == Trust::Verified,
+        (WhomKind::Peer(peer), None) => peer.trust == Trust::Verified,
+        (WhomKind::Address, None) => {
+            config.known.at_address(&whom.called).iter().any(|peer| peer.trust == Trust::Verified)
+        }
+    }
+}

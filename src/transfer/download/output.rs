@@ -1,0 +1,104 @@
+//! A download that goes to standard output: the only file or stream of its transfer, in order, and nothing of it twice.
+//!
+//! Invariant: what stands before [`Output::position`] was written and flushed, and cannot be taken back. Who reads slowly delays this
+//! thread, so credit, and so the sender. Nothing stays for a later run.
+
+use super::DownloadReport;
+use super::writer::{Broken, DIFFERS, data_of, len_of};
+use crate::error_text::io_error_text;
+use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
+use crate::transfer::flow_control::Piece;
+use crate::transfer::manifest::Manifest;
+use crate::transfer::staging::prefix_digest;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What such a file is called where paths stand.
+const PLACE: &str = "standard output";
+
+/// See the module.
+pub(super) struct Output {
+    manifest: Arc<Manifest>,
+    position: Position,
+    hasher: blake3::Hasher,
+    len: u64,
+    ended: bool,
+}
+
+/// Why a list cannot go there, for this user and the peer.
+pub(super) fn unfit(manifest: &Manifest) -> Option<DownloadReport> {
+    let text = "only one file or stream can go to standard output";
+    let fits = manifest.file_count() == 1 && manifest.folder_count() == 0;
+    (!fits).then(|| DownloadReport::Unacceptable { reason: Reason::Rule, text: text.to_owned() })
+}
+
+impl Output {
+    pub(super) fn new(manifest: Arc<Manifest>) -> Self {
+        let position = manifest.data_start();
+        Self { manifest, position, hasher: blake3::Hasher::new(), len: 0, ended: false }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(super) fn stands_at(&self) -> (Position, Digest) {
+        let nothing = self.ended || self.len == 0 || self.manifest.is_stream();
+        (self.position, if nothing { NO_DIGEST } else { prefix_digest(&self.hasher, self.len) })
+    }
+
+    /// Writes pieces, in order; the reports are those of the end.
+    pub(super) fn write(&mut self, pieces: &[Piece]) -> Result<Vec<DownloadReport>, Broken> {
+        let mut reports = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Begin { position, .. } if *position < self.position => {
+                    let text = "the file changed at the sender, and what was written of it cannot be taken back";
+                    return Err(Broken { reason: Reason::Changed, text: text.into(), told: text.into() });
+                }
+                Piece::Begin { .. } | Piece::Resumed(_) => {}
+                Piece::Chunk { .. } => {
+                    let data = data_of(piece).unwrap_or_default();
+                    io::stdout().write_all(data).map_err(broken)?;
+                    self.hasher.update(data);
+                    self.len += len_of(data);
+                    self.position += len_of(data);
+                }
+                Piece::End { position, status, digest, .. } => {
+                    self.ended = true;
+                    let next = self.manifest.file(0).filter(|_| !self.manifest.is_stream()).map(|file| file.next());
+                    self.position = next.unwrap_or(position + END_WEIGHT);
+                    reports = self.end(*status, digest);
+                }
+            }
+        }
+        io::stdout().flush().map_err(broken)?;
+        Ok(reports)
+    }
+
+    fn end(&self, status: FileStatus, digest: &Digest) -> Vec<DownloadReport> {
+        let (path, offered) = (PathBuf::from(PLACE), self.manifest.path(0));
+        let failed = match status {
+            FileStatus::Whole if self.hasher.finalize() == blake3::Hash::from(*digest) => None,
+            FileStatus::Whole => Some(DIFFERS),
+            FileStatus::Changed => Some("it changed while the peer read it"),
+            FileStatus::Unreadable => Some("the peer could not read it"),
+        };
+        let (files, failures, bytes) = if failed.is_none() { (1, 0, self.len) } else { (0, 1, 0) };
+        let finished = DownloadReport::Finished { path: path.clone(), files, failed: failures, bytes };
+        let file = match failed {
+            None => DownloadReport::File { path, bytes, digest: *digest, offered: None },
+            Some(text) => DownloadReport::FileFailed { path, offered, text: text.to_owned() },
+        };
+        vec![file, finished]
+    }
+}
+
+fn broken(error: io::Error) -> Broken {
+    let text = match error.kind() {
+        io::ErrorKind::BrokenPipe => format!("{PLACE} was closed"),
+        _ => format!("{PLACE} cannot be written: {}", io_error_text(&error)),
+    };
+    Broken { reason: Reason::Io, told: format!("the receiver's {text}"), text }
+}
