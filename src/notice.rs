@@ -198,6 +198,8 @@ pub enum Notice {
         reason: SafeText,
         /// What came of it lies in this folder, and goes on when the same is offered again.
         part: Option<PeerText>,
+        /// The session ended before it: when the same is offered again, it goes on.
+        cut: bool,
     },
     /// An answer is awaited; [`Input::Answer`] with this id gives it. Several may be open; they are answered in any order.
     Question { id: u64, question: Question },

@@ -194,7 +194,7 @@ impl Session {
             (_, DownloadReport::FileFailed { offered, text, .. }) => {
                 self.incomplete = true;
                 let path = Some(PeerText::new(offered));
-                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None });
+                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None, cut: false });
             }
             (InState::Running, DownloadReport::Finished { path, files, failed, bytes }) => {
                 let (more, begun) = (download.more(), download.begun);
@@ -210,7 +210,7 @@ impl Session {
                 self.incomplete |= download.is_wanted();
                 let part = part.as_deref().map(local);
                 self.close_accept_question(transfer);
-                self.notice(Notice::Failed { transfer, path: None, reason: text.into(), part });
+                self.notice(Notice::Failed { transfer, path: None, reason: text.into(), part, cut: false });
                 self.end_download(transfer, false);
                 let text = at_most(&told, REASON_TEXT).to_owned();
                 self.queue(match state {

@@ -159,13 +159,13 @@ impl Session {
         for (_, offer) in std::mem::take(&mut self.carried) {
             if !offer.done {
                 self.incomplete |= offer.consent.is_some();
-                self.failed(offer.was, why);
+                self.cut(offer.was, why);
             }
         }
         for (old, _) in std::mem::take(&mut self.reoffers) {
             self.actions.push(Action::DropUpload(old));
             self.incomplete = true;
-            self.failed(old, why);
+            self.cut(old, why);
         }
     }
 }

@@ -43,7 +43,12 @@ impl Session {
     }
 
     pub(super) fn failed(&mut self, transfer: TransferId, reason: impl Into<SafeText>) {
-        self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None });
+        self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None, cut: false });
+    }
+
+    /// The session ends before it.
+    pub(super) fn cut(&mut self, transfer: TransferId, reason: &str) {
+        self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None, cut: true });
     }
 }
 

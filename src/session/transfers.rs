@@ -123,14 +123,14 @@ impl Session {
                 self.completed(transfer, upload);
             } else {
                 self.incomplete = true;
-                self.failed(transfer, why);
+                self.cut(transfer, why);
             }
         }
         for (transfer, download) in std::mem::take(&mut self.downloads.open) {
             self.actions.push(Action::StopDownload { transfer, remove: false });
             if download.is_told() {
                 self.incomplete |= download.is_wanted();
-                self.failed(transfer, why);
+                self.cut(transfer, why);
             }
         }
     }

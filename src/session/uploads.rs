@@ -114,7 +114,7 @@ impl Session {
             UploadReport::FileFailed { path, text, .. } => {
                 self.incomplete = true;
                 let path = Some(local(&path));
-                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None });
+                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None, cut: false });
             }
             UploadReport::Finished => {
                 if let OutState::Completing { .. } = upload.state

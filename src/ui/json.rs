@@ -179,7 +179,7 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
             .with("files", *files)
             .with("bytes", *bytes)
             .with("seconds", *seconds),
-        Notice::Failed { transfer, path, reason, part } => JsonEvent::new("failed")
+        Notice::Failed { transfer, path, reason, part, cut: _ } => JsonEvent::new("failed")
             .with("transfer", *transfer)
             .with("reason", reason.as_str())
             // This file alone failed and the transfer goes on.

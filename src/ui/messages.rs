@@ -193,10 +193,10 @@ impl Messages {
             Notice::Failed { transfer, path: Some(path), reason, .. } => {
                 format!("[{transfer}] failed: {}{}", path.safe(), because(reason))
             }
-            Notice::Failed { transfer, path: None, reason, part } => {
+            Notice::Failed { transfer, path: None, reason, part, cut } => {
                 let mut text = format!("{}{}", self.of("failed", *transfer), because(reason));
                 let goes_on = self.transfers.get(transfer).is_some_and(|named| named.accepted && named.resumable);
-                if matches!(self.purpose, Purpose::Send | Purpose::Receive) && goes_on {
+                if *cut && goes_on && matches!(self.purpose, Purpose::Send | Purpose::Receive) {
                     text.push_str("\nwhat arrived is kept: both do the same again, and it goes on where it stopped");
                 } else if let Some(part) = part {
                     text.push_str("\nwhen the same is sent again it goes on with the part in ");

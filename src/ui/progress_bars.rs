@@ -351,6 +351,7 @@ mod tests {
             path: path.map(PeerText::new),
             reason: "gone".into(),
             part: None,
+            cut: false,
         };
         transfers.notice(&failed(Some("a.jpg")), now);
         assert_eq!(transfers.running(), 1);

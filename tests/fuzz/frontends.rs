@@ -143,7 +143,7 @@ fn notice(bytes: &mut Choices<'_>) -> Notice {
         7 => Notice::Done { transfer, path: peer(), more: 1, files: 1, bytes: 1, seconds: f64::NAN },
         8 => {
             let (path, reason, part) = (Some(peer()), SafeText::from(peer().raw()), Some(peer()));
-            Notice::Failed { transfer, path, reason, part }
+            Notice::Failed { transfer, path, reason, part, cut: false }
         }
         9 => Notice::Trust { peer: peer(), trust: Trust::Verified },
         10 => Notice::Info(Info::Peer(vec![("name", peer().safe()), ("calls itself", peer().safe())])),

@@ -27,6 +27,8 @@ mod known_peers;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")]
 mod memory_limits;
+#[cfg(target_os = "linux")]
+mod one_shot;
 mod partials;
 mod races;
 mod reconnect;

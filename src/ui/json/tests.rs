@@ -150,11 +150,11 @@ fn transfers() {
         r#"{"event":"done","transfer":7,"path":"a.pdf","files":2,"bytes":3,"seconds":0.5}"#
     );
     assert_eq!(
-        line(Notice::Failed { transfer: 7, path: None, reason: "r".into(), part: None }),
+        line(Notice::Failed { transfer: 7, path: None, reason: "r".into(), part: None, cut: false }),
         r#"{"event":"failed","transfer":7,"reason":"r"}"#
     );
     assert_eq!(
-        line(Notice::Failed { transfer: 7, path: Some(peer("a")), reason: "r".into(), part: None }),
+        line(Notice::Failed { transfer: 7, path: Some(peer("a")), reason: "r".into(), part: None, cut: false }),
         r#"{"event":"failed","transfer":7,"reason":"r","path":"a"}"#
     );
 }

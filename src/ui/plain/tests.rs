@@ -206,6 +206,7 @@ fn the_end_of_a_transfer_is_told_by_its_direction() {
         path: path.map(peer),
         reason: "r".into(),
         part: part.map(peer),
+        cut: false,
     };
     assert_eq!(said([failed(None, None)]), "-- [3] failed: r\n");
     assert_eq!(said([failed(Some("a"), None)]), "-- [3] failed: a: r\n");
@@ -294,7 +295,7 @@ fn quiet_keeps_what_one_must_know_and_verbose_adds_the_steps() {
             connected(Trust::Verified, None),
             offer(Direction::Out),
             progress(500),
-            Notice::Failed { transfer: 3, path: None, reason: "r".into(), part: None },
+            Notice::Failed { transfer: 3, path: None, reason: "r".into(), part: None, cut: false },
             Notice::Warning("w".into()),
             Notice::Error { code: "x", text: "e".into() },
             Notice::Bye { from: Side::Peer, reason: ByeReason::Quit },
@@ -380,7 +381,7 @@ proptest! {
         let notices = [
             Notice::Trust { peer: name(), trust: Trust::Known },
             Notice::Done { transfer: 1, path: name(), more: 0, files: 1, bytes: 1, seconds: 1.0 },
-            Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into(), part: None },
+            Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into(), part: None, cut: false },
         ];
         let text = said(notices);
         prop_assert_eq!(text.lines().count(), 3);

@@ -1,0 +1,274 @@
+//! `p2pchat send` and `p2pchat receive`: who is let in, what arrives where, the exit codes, streams, and the same again after an end.
+
+use crate::support::files::content;
+use crate::support::peer::Stream;
+use crate::support::relay::Relay;
+use crate::support::{Home, Peer, meet_with, quit, text, turned_away};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+use std::thread;
+
+const CODE: &str = "--code=42-otter-plum";
+const HERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+/// Waits, with events; dials, without.
+fn waits(home: &Home, arguments: &[&str]) -> Peer {
+    let peer = home.start("waiting", &[arguments, &HERE, &["--json"]].concat());
+    peer.event("listening");
+    peer
+}
+
+fn inbox(home: &Home) -> String {
+    home.inbox().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn either_side_may_wait_and_the_paths_are_printed() {
+    for sender_waits in [true, false] {
+        let (ana, ben) = (Home::new(), Home::new());
+        ana.file("report", "new");
+        fs::create_dir_all(ana.work().join("photos/2026")).unwrap();
+        fs::create_dir(ana.work().join("hollow")).unwrap();
+        fs::write(ana.work().join("photos/2026/a.jpg"), content("a", 300_000)).unwrap();
+        fs::write(ben.inbox().join("report"), "old").unwrap();
+        let (dir, paths) = (inbox(&ben), ["send", CODE, "report", "photos", "hollow"]);
+        let (mut sender, mut receiver) = if sender_waits {
+            let sender = waits(&ana, &paths);
+            let addr = sender.addr().to_string();
+            (sender, ben.start("ben", &["receive", &addr, CODE, "--dir", &dir]))
+        } else {
+            let receiver = waits(&ben, &["receive", CODE, "--dir", &dir]);
+            let addr = receiver.addr().to_string();
+            (ana.start("ana", &[&paths[..], &["--to", &addr]].concat()), receiver)
+        };
+        receiver.ends_with(0);
+        sender.ends_with(0);
+        assert_eq!(ben.received(), ["hollow", "photos", "report", "report (1)"]);
+        assert_eq!(fs::read(ben.inbox().join("report")).unwrap(), b"old");
+        assert_eq!(fs::read(ben.inbox().join("report (1)")).unwrap(), b"new");
+        if sender_waits {
+            let inbox = ben.inbox().canonicalize().unwrap();
+            let printed = ["report (1)", "photos", "hollow"].map(|name| inbox.join(name).display().to_string());
+            assert_eq!(receiver.lines(Stream::Out), printed);
+        }
+    }
+}
+
+#[test]
+fn nobody_is_dialled_or_let_in_who_is_unknown() {
+    let ana = Home::new();
+    ana.file("secret", "s");
+    for arguments in [&["send", "secret", "--to", "127.0.0.1:1"][..], &["receive", "127.0.0.1:1"]] {
+        let mut peer = ana.start("ana", arguments);
+        peer.ends_with(4);
+        assert!(peer.lines(Stream::Err).join("\n").contains("--code"), "{arguments:?}");
+    }
+    let mut sender = waits(&ana, &["send", "secret", CODE]);
+    turned_away(Home::new().connect("eve", sender.addr(), &[]), 4, "code");
+    let ben = Home::new();
+    ben.start("ben", &["receive", &sender.addr().to_string(), CODE]).ends_with(0);
+    sender.ends_with(0);
+}
+
+#[test]
+fn a_verified_key_is_as_good_as_a_code() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let (mut listening, mut dialling) = meet_with(&ana, &ben, &[CODE], &[CODE]);
+    let addr = listening.addr().to_string();
+    let (anas, bens) = (["ana", "ben"], ["ben", "ana"]);
+    quit(&mut listening, &mut dialling);
+    ana.file("x", "to ben");
+    let mut sender = ana.start(anas[0], &["send", "x", "--peer", anas[1], "--listen", &addr, "--json"]);
+    sender.event("listening");
+    turned_away(Home::new().connect("eve", sender.addr(), &[]), 3, "");
+    let mut receiver = ben.start(bens[0], &["receive", &addr]);
+    receiver.ends_with(0);
+    sender.ends_with(0);
+    assert_eq!(fs::read(ben.work().join("x")).unwrap(), b"to ben");
+}
+
+#[test]
+fn what_does_not_arrive_whole_is_exit_6() {
+    let (ana, ben) = (Home::new(), Home::new());
+    // What is left out is in the list.
+    fs::create_dir(ana.work().join("tree")).unwrap();
+    ana.file("tree/file", "f");
+    symlink("file", ana.work().join("tree/link")).unwrap();
+    let mut sender = waits(&ana, &["send", "tree", CODE]);
+    ben.start("ben", &["receive", &sender.addr().to_string(), CODE]).ends_with(6);
+    sender.ends_with(6);
+    assert!(ben.work().join("tree/file").exists());
+    // A peer that leaves without an offer.
+    let mut receiver = waits(&ben, &["receive", CODE]);
+    let mut chat = ana.connect("ana", receiver.addr(), &[CODE]);
+    chat.event("connected");
+    chat.close_input();
+    receiver.ends_with(6);
+    // A second offer is declined, the first one counts.
+    ana.file("one", content("1", 1 << 20));
+    ana.file("two", "2");
+    let mut receiver = waits(&ben, &["receive", CODE]);
+    let mut chat = ana.connect("ana", receiver.addr(), &[CODE]);
+    chat.pour(std::iter::once(b"/send one\n/send two\n".to_vec()));
+    receiver.ends_with(0);
+    chat.ends_with(0);
+    assert!(!ben.work().join("two").exists());
+}
+
+#[test]
+fn what_cannot_be_sent_is_a_usage_error() {
+    let ana = Home::new();
+    ana.file("x", "x");
+    for arguments in [
+        &["send", "x", "nowhere", CODE][..],
+        &["send", "-", "x", CODE],
+        &["send", "x", "--as", "y", CODE],
+        &["send", "-", "--as", "a/b", CODE],
+        &["send", CODE],
+        &["send", "x", "--peer", "nobody"],
+        &["receive", "--stdout", "--json", CODE],
+        &["receive", "--dir", "nowhere", CODE],
+    ] {
+        ana.start("ana", arguments).ends_with(2);
+    }
+}
+
+/// Writes `sent` into `send -`, and gives what `receive` puts into its standard output, with the exit codes and the memory of both.
+fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
+    let (ana, ben) = (Home::new(), Home::new());
+    let receiver = ben.program(&[&["receive", "--stdout", CODE][..], &HERE].concat()).spawn();
+    let mut receiver = receiver.unwrap();
+    let mut said = receiver.stderr.take().unwrap();
+    let addr = first_address(&mut said);
+    let mut sender = ana.program(&["send", "-", "--as", "all.tar", "--to", &addr, CODE]);
+    let mut sender = sender.stderr(Stdio::null()).spawn().unwrap();
+    let mut input = sender.stdin.take().unwrap();
+    let writer = thread::spawn(move || input.write_all(&sent).is_ok());
+    let mut got = Vec::new();
+    let mut out = receiver.stdout.take().unwrap();
+    let mut peaks = [0; 2];
+    let mut buffer = vec![0; 1 << 20];
+    while let Ok(read @ 1..) = out.read(&mut buffer) {
+        got.extend_from_slice(&buffer[..read]);
+        peaks = [&sender, &receiver].map(|child| peak(child.id()));
+    }
+    drop(said);
+    let codes = [sender.wait(), receiver.wait()].map(|ended| ended.unwrap().code().unwrap());
+    assert!(writer.join().unwrap());
+    (got, codes, peaks)
+}
+
+/// The first address in what a waiting side says; the rest is read on and thrown away.
+fn first_address(said: &mut impl Read) -> String {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while said.read(&mut byte).unwrap() == 1 {
+        text.push(byte[0]);
+        let so_far = String::from_utf8_lossy(&text);
+        if let Some((_, after)) = so_far.split_once("listening at ")
+            && let Some((addr, _)) = after.split_once(';')
+        {
+            return addr.to_owned();
+        }
+    }
+    panic!("{}", String::from_utf8_lossy(&text));
+}
+
+/// The most memory that a process has held so far, in KiB.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or(0, |peak| peak.trim().trim_end_matches(" kB").parse().unwrap())
+}
+
+#[test]
+fn a_stream_passes_through_both_pipes_in_constant_memory() {
+    let sent = content("stream", (160 << 20) + 12_345);
+    let digest = blake3::hash(&sent);
+    let (got, codes, peaks) = pipe(sent);
+    assert_eq!(codes, [0, 0]);
+    assert_eq!(blake3::hash(&got), digest);
+    assert!(peaks.iter().all(|peak| *peak < 100 << 10), "{peaks:?} KiB");
+    assert_eq!(pipe(Vec::new()).1, [0, 0]);
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_both_and_the_sender_hears_why() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let mut sender = waits(&ana, &["send", "-", CODE]);
+    let line = b"a line of a long story\n".repeat(1_000);
+    sender.pour(std::iter::repeat_with(move || line.clone()));
+    let mut receiver =
+        ben.start_by("ben", "\"$@\" | head -n 1", &["receive", &sender.addr().to_string(), "--stdout", CODE]);
+    receiver.ends_with(0);
+    assert_eq!(receiver.lines(Stream::Out), ["a line of a long story"]);
+    assert!(receiver.lines(Stream::Err).iter().any(|line| line.contains("standard output was closed")));
+    sender.ends_with(6);
+    assert_eq!(text(&sender.event("cancelled"), "reason"), "the receiver's standard output was closed");
+}
+
+#[test]
+fn standard_output_takes_one_file_and_no_more() {
+    let (ana, ben) = (Home::new(), Home::new());
+    ana.file("a", "alone");
+    ana.file("b", "more");
+    let mut sender = waits(&ana, &["send", "a", CODE]);
+    let mut receiver = ben.start("ben", &["receive", &sender.addr().to_string(), "--stdout", CODE]);
+    receiver.ends_with(0);
+    sender.ends_with(0);
+    assert_eq!(receiver.lines(Stream::Out), ["alone"]);
+    let mut sender = waits(&ana, &["send", "a", "b", CODE]);
+    let mut receiver = ben.start("ben", &["receive", &sender.addr().to_string(), "--stdout", CODE]);
+    receiver.ends_with(6);
+    sender.ends_with(6);
+    for said in [text(&sender.event("declined"), "reason"), &receiver.lines(Stream::Err).join("\n")] {
+        assert!(said.contains("only one file or stream can go to standard output"), "{said}");
+    }
+}
+
+#[test]
+fn the_same_again_goes_on_where_an_end_of_either_side_left_it() {
+    /// What has arrived at least when one of the two ends, and the speed of the way for that.
+    const REACHED: u64 = 2 << 20;
+    const RATE: u64 = 8 << 20;
+    let (ana, ben) = (Home::new(), Home::new());
+    let big = content("big", 16 << 20);
+    ana.file("big", &big);
+    let dir = inbox(&ben);
+    let options = [CODE, "--json", "--dir", &dir, "--reconnect", "0"];
+    let mut reached = 0;
+    for (sender_ends, signal) in
+        [(true, Some(Signal::SIGINT)), (false, Some(Signal::SIGINT)), (true, None), (false, None)]
+    {
+        let mut sender = waits(&ana, &["send", "big", CODE, "--reconnect", "0"]);
+        let way = Relay::slow(sender.addr(), RATE);
+        let mut receiver = ben.start("ben", &[&["receive", &way.addr().to_string()], &options[..]].concat());
+        let moved = |event: &serde_json::Value| event["event"] == "progress";
+        let first = receiver.wait_for(moved)["bytes"].as_u64().unwrap();
+        assert!(first >= reached, "it began at {first}, after {reached}");
+        let last = receiver.wait_for(|event| moved(event) && event["bytes"].as_u64() >= Some(reached + REACHED));
+        reached = last["bytes"].as_u64().unwrap();
+        let (ending, left) = if sender_ends { (&mut sender, &mut receiver) } else { (&mut receiver, &mut sender) };
+        match signal {
+            Some(signal) => {
+                ending.signal(signal);
+                ending.ends_with(130);
+                left.ends_with(6);
+            }
+            None => {
+                ending.kill();
+                left.ends_with(5);
+            }
+        }
+        assert_eq!(ben.received().len(), 1, "nothing but the staging folder");
+    }
+    let mut sender = waits(&ana, &["send", "big", CODE]);
+    let mut receiver = ben.start("ben", &[&["receive", &sender.addr().to_string()], &options[..]].concat());
+    receiver.ends_with(0);
+    sender.ends_with(0);
+    assert_eq!(ben.received(), ["big"]);
+    assert!(fs::read(ben.inbox().join("big")).unwrap() == big);
+}
