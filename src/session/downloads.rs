@@ -121,7 +121,7 @@ impl Session {
             self.actions.push(Action::StopDownload { transfer, remove: false });
             return Ok(());
         }
-        self.downloads.offered = true;
+        let second = std::mem::replace(&mut self.downloads.offered, true) && self.rules.accept == AcceptRule::One;
         let too_many = self.downloads.open.len() >= OPEN_TRANSFERS;
         let state = InState::Listing;
         let download = Download { state, offer, manifest: None, opening: None, dest: None, begun: self.now };
@@ -130,6 +130,8 @@ impl Session {
             self.decline_download(transfer, Reason::Leaving, "");
         } else if too_many {
             self.decline_download(transfer, Reason::TooMuch, "too many transfers are open");
+        } else if second {
+            self.decline_download(transfer, Reason::Rule, "only one transfer is taken here");
         }
         Ok(())
     }
@@ -264,9 +266,8 @@ impl Session {
         };
         self.notice(notice);
         let takes = match self.rules.accept {
-            AcceptRule::Always => true,
+            AcceptRule::Always | AcceptRule::One => true,
             AcceptRule::Verified => verified,
-            AcceptRule::One => !self.downloads.open.values().any(Download::is_wanted),
             AcceptRule::Ask | AcceptRule::Never => false,
         };
         if let Some(dest) = consent {
@@ -282,8 +283,7 @@ impl Session {
             let text = match self.rules.accept {
                 AcceptRule::Never => "files are not taken here: --accept never",
                 AcceptRule::Verified => "files are only taken from verified peers here: --accept verified",
-                AcceptRule::One => "only one transfer is taken here",
-                AcceptRule::Ask | AcceptRule::Always => "nobody is there to answer: --accept ask",
+                AcceptRule::Ask | AcceptRule::Always | AcceptRule::One => "nobody is there to answer: --accept ask",
             };
             self.decline_download(transfer, Reason::Rule, text);
         }

@@ -83,7 +83,8 @@ fn a_verified_key_is_as_good_as_a_code() {
     ana.file("x", "to ben");
     let mut sender = ana.start(anas[0], &["send", "x", "--peer", anas[1], "--listen", &addr, "--json"]);
     sender.event("listening");
-    turned_away(Home::new().connect("eve", sender.addr(), &[]), 3, "");
+    Home::new().connect("eve", sender.addr(), &[]).ends_with(3);
+    sender.wait_for(|event| event["event"] == "warning" && text(event, "text").contains("verified"));
     let mut receiver = ben.start(bens[0], &["receive", &addr]);
     receiver.ends_with(0);
     sender.ends_with(0);
@@ -114,7 +115,7 @@ fn what_does_not_arrive_whole_is_exit_6() {
     let mut chat = ana.connect("ana", receiver.addr(), &[CODE]);
     chat.pour(std::iter::once(b"/send one\n/send two\n".to_vec()));
     receiver.ends_with(0);
-    chat.ends_with(0);
+    chat.ends_with(6);
     assert!(!ben.work().join("two").exists());
 }
 

@@ -71,7 +71,11 @@ impl Fixture {
     }
 
     fn report(&self) -> DownloadReport {
-        self.reports.recv().unwrap().1
+        self.reports
+            .iter()
+            .map(|(_, report)| report)
+            .find(|report| !matches!(report, DownloadReport::Published { .. }))
+            .unwrap()
     }
 
     fn offer(&self, transfer: TransferId) -> DownloadReport {
