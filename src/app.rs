@@ -11,6 +11,7 @@ mod accept;
 mod code_prompt;
 mod config;
 pub mod conversation;
+mod doctor;
 mod event;
 mod event_loop;
 mod frontend;
@@ -24,6 +25,7 @@ mod whom;
 mod workers;
 
 pub use config::UsageError;
+pub use doctor::doctor;
 pub use one_shot::{NobodyKnown, receive, send};
 
 use crate::channel::{Code, KeyCheck};

@@ -2,7 +2,7 @@
 //!
 //! Every option's name, default and range are here (stable: scripts rely on them). `app/config.rs` checks what they mean together.
 
-use crate::net::address::{Candidate, ListenAddress};
+use crate::net::address::{Candidate, DEFAULT_PORT, ListenAddress};
 use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
 use crate::transfer::Name;
@@ -55,6 +55,8 @@ pub enum Command {
     Send(Send),
     /// Receive one transfer, and leave
     Receive(Receive),
+    /// Look for what keeps others from reaching this machine
+    Doctor(Doctor),
     /// Print the own fingerprint
     Id,
     /// List, forget or rename known peers
@@ -156,6 +158,17 @@ pub struct Receive {
     /// What all sessions share
     #[command(flatten)]
     pub meeting: Meeting,
+}
+
+/// `p2pchat doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The TCP port to be called at
+    #[arg(value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    pub port: u16,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl Receive {

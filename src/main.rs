@@ -39,6 +39,11 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
         Command::Connect(connect) => return app::connect(connect),
         Command::Send(send) => return app::send(send),
         Command::Receive(receive) => return app::receive(receive),
+        Command::Doctor(arguments) => {
+            let (text, exit) = app::doctor(&arguments);
+            print(text.as_bytes())?;
+            return Ok(exit);
+        }
         Command::Id => print(format!("{}\n", app::fingerprint()?).as_bytes())?,
         Command::Peers(peers) => {
             print(app::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
