@@ -13,6 +13,7 @@ pub mod line_reader;
 mod messages;
 pub mod plain;
 mod progress_bars;
+mod qr;
 mod style;
 pub mod terminal;
 mod wrap;
