@@ -37,7 +37,7 @@ use crate::net::address::{Candidate, ListenAddress};
 use crate::net::dial::{Dialler, Wake};
 use crate::net::listen::BindError;
 use crate::net::opening::DialCredentials;
-use crate::notice::{Notice, Posted};
+use crate::notice::{Info, Notice, Posted};
 use crate::session::AcceptRule;
 use crate::text::SafeText;
 use anyhow::Context;
@@ -52,6 +52,7 @@ use redial::Dialling;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 use whom::{Whom, WhomKind};
 
 /// Events that may wait for the event loop; it never waits for those who send them.
@@ -62,11 +63,13 @@ const EVENTS: usize = 1_024;
 /// # Errors
 /// What keeps it from listening at all; main shows it.
 pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
-    let Listen { addr, at, invite, keep, common, .. } = arguments;
+    let Listen { addr, at, invite, qr, keep, common, .. } = arguments;
     let mut config = Config::load(&common)?;
     let entry = match &config.code {
-        CodeSource::None if invite => Entry::Invite { only: true },
-        CodeSource::None if config.rules.interactive && common.meeting.peer.is_none() => Entry::Invite { only: false },
+        CodeSource::None if invite => Entry::Invite { only: true, qr },
+        CodeSource::None if qr || config.rules.interactive && common.meeting.peer.is_none() => {
+            Entry::Invite { only: false, qr }
+        }
         CodeSource::None => Entry::Open,
         _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
         _ => code_entry(&config)?,
@@ -112,6 +115,7 @@ fn wait_for_peer(
     let keys = policy.clone();
     let accept_key: Arc<KeyCheck<'static>> = Arc::new(move |key: &_| keys.check(key));
     let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
+    let (peers_file, pasted) = (config.peers_file.clone(), config.pasted);
     let running = Running::start(config, policy)?;
     let start = |addr| {
         let events = running.setup.events.clone();
@@ -132,6 +136,10 @@ fn wait_for_peer(
         Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
     };
     running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
+    if pasted {
+        running.post(Notice::Info(Info::Text(one_shot::PASTE.into())));
+        one_shot::read_invite(identity, timeout, peers_file, running.setup.events.clone())?;
+    }
     running.converse(Role::Listen { listening, keep })
 }
 
@@ -148,19 +156,26 @@ fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
             PromptOutcome::Aborted(exit) => return Ok(exit),
         },
     };
-    let (dialling, policy) = dialling(&config, whom, code, wait);
+    let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
+    let dialling = dialling(Arc::clone(&config.identity), config.timeout, whom, code, &policy, wait);
     Running::start(config, policy)?.converse(Role::Dial(dialling))
 }
 
-/// What dials, and whom it may find.
-fn dialling(config: &Config, whom: Whom, code: Option<Arc<Code>>, wait: bool) -> (Dialling, PeerPolicy) {
-    let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
+/// What dials, and lets through whom `policy` does.
+fn dialling(
+    identity: Arc<Identity>,
+    timeout: Duration,
+    whom: Whom,
+    code: Option<Arc<Code>>,
+    policy: &PeerPolicy,
+    wait: bool,
+) -> Dialling {
     let keys = policy.clone();
     let accept_key = Arc::new(move |key: &_| keys.check(key));
-    let credentials = DialCredentials { identity: Arc::clone(&config.identity), code, accept_key };
+    let credentials = DialCredentials { identity, code, accept_key };
     let Whom { candidates, called, .. } = whom;
-    let dialler = Dialler { candidates, whom: called, timeout: config.timeout, credentials };
-    (Dialling { dialler, wake: Arc::new(Wake::default()), wait }, policy)
+    let dialler = Dialler { candidates, whom: called, timeout, credentials };
+    Dialling { dialler, wake: Arc::new(Wake::default()), wait }
 }
 
 /// `p2pchat id`.

@@ -29,14 +29,11 @@ const RECONNECT: u32 = 300;
     disable_help_subcommand = true,
     after_help = "\
 Examples:
-  p2pchat send photos/                   prints what the other types to get them
-  p2pchat listen                         wait for a peer; prints an invite to send it
-  p2pchat connect                        asks for the invite; /help in there tells more
-  p2pchat connect 192.168.1.5:5000       or by address
-  p2pchat listen --code                  only for who knows the code it prints
-  echo '/send a.iso' | p2pchat connect host:5000
-  p2pchat listen --accept always --stay < /dev/null
-All options: p2pchat listen --help, p2pchat connect --help"
+  p2pchat listen                   wait for a peer; prints an invite to send it
+  p2pchat connect                  asks for the invite; /help in there tells more
+  p2pchat connect 192.168.1.5      or by address
+  p2pchat send photos/             prints what the other one types to get them
+All options: p2pchat COMMAND --help"
 )]
 pub struct Cli {
     /// What to do.
@@ -85,6 +82,9 @@ pub struct Listen {
     /// An address that only you know to lead here, such as a forwarded port; may be given several times
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Vec<Candidate>,
+    /// Show the invite as a QR code as well
+    #[arg(long, conflicts_with_all = ["code", "code_fd"])]
+    pub qr: bool,
     /// Only for who has the invite that it prints
     #[arg(long, conflicts_with_all = ["code", "code_fd"])]
     pub invite: bool,
@@ -129,9 +129,9 @@ pub struct Send {
     /// What standard input is called at the peer [default: stdin]
     #[arg(long = "as", value_name = "NAME", value_parser = offered_name)]
     pub stream_name: Option<String>,
-    /// Where to wait [default: port 5050, or a free one]
-    #[arg(long, value_name = "ADDR", conflicts_with = "to")]
-    pub listen: Option<ListenAddress>,
+    /// Where to wait, without --to
+    #[command(flatten)]
+    pub waiting: Waiting,
     /// What all sessions share
     #[command(flatten)]
     pub meeting: Meeting,
@@ -152,12 +152,26 @@ pub struct Receive {
     /// Wait for the disk itself before a file counts as received
     #[arg(long)]
     pub fsync: bool,
-    /// Where to wait [default: port 5050, or a free one]
-    #[arg(long, value_name = "ADDR", conflicts_with = "whom")]
-    pub listen: Option<ListenAddress>,
+    /// Where to wait, without WHOM
+    #[command(flatten)]
+    pub waiting: Waiting,
     /// What all sessions share
     #[command(flatten)]
     pub meeting: Meeting,
+}
+
+/// For a one-shot that waits.
+#[derive(Debug, Args)]
+pub struct Waiting {
+    /// Where to wait [default: port 5050, or a free one]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<ListenAddress>,
+    /// An address that only you know to lead here, such as a forwarded port; may be given several times
+    #[arg(long, value_name = "HOST:PORT")]
+    pub at: Vec<Candidate>,
+    /// Show the invite as a QR code as well
+    #[arg(long, conflicts_with_all = ["code", "code_fd"])]
+    pub qr: bool,
 }
 
 /// `p2pchat doctor`.

@@ -58,6 +58,8 @@ pub enum Notice {
         code: Option<String>,
         /// The invite to send to the peer; a secret.
         invite: Option<String>,
+        /// Show the invite as a QR code as well.
+        qr: bool,
     },
     /// A step that a person may want to see; no JSON event.
     Status(String),

@@ -78,6 +78,8 @@ pub(crate) struct Config {
     pub(super) frontend: FrontendConfig,
     /// What is done without being typed; few.
     pub(super) inputs: Vec<Input>,
+    /// While it waits, a person may paste the peer's invite instead.
+    pub(super) pasted: bool,
     /// To be shown first.
     pub(super) warnings: Vec<SafeText>,
 }
@@ -132,6 +134,7 @@ impl Config {
             code,
             frontend,
             inputs: Vec::new(),
+            pasted: false,
             warnings,
         })
     }

@@ -123,7 +123,8 @@ fn addresses(interfaces: &[Interface]) -> Vec<Finding> {
         found.push(Finding::new(State::Bad, "address", text).hint("connect it to a network first"));
     } else if !interfaces.iter().any(|interface| is_public(interface.ip())) {
         let text = "no address is reached from everywhere";
-        let hint = "a peer in another network needs a port that your router forwards, or a VPN; or let it listen, and dial it";
+        let hint =
+            "a peer in another network needs a port that your router forwards, or a VPN; or let it listen, and dial it";
         found.push(Finding::new(State::Note, "address", text).hint(hint));
     }
     found
@@ -220,7 +221,9 @@ fn firewalls(port: u16) -> Vec<Finding> {
     let ufw = std::fs::read_to_string(Path::new(UFW)).unwrap_or_default();
     if ufw.lines().any(|line| line.trim() == "ENABLED=yes") {
         let text = "a firewall is on (ufw); its rules are not known here";
-        found.push(Finding::new(State::Note, "firewall", text).hint(format!("sudo ufw allow {port}/tcp lets callers in")));
+        found.push(
+            Finding::new(State::Note, "firewall", text).hint(format!("sudo ufw allow {port}/tcp lets callers in")),
+        );
     }
     match firewalld_lets_in(port) {
         Some(true) => found.push(Finding::new(State::Good, "firewall", "the firewall (firewalld) lets callers in")),
@@ -239,7 +242,8 @@ fn multicast() -> Finding {
         Ok(_) => Finding::new(State::Good, "mdns", format!("UDP port {MDNS} can be used, to be found on this network")),
         Err(error) => {
             let text = format!("UDP port {MDNS} cannot be used: {}", io_error_text(&error));
-            Finding::new(State::Note, "mdns", text).hint("nobody can be found on this network by itself; addresses work")
+            Finding::new(State::Note, "mdns", text)
+                .hint("nobody can be found on this network by itself; addresses work")
         }
     }
 }
@@ -251,7 +255,8 @@ fn names() -> Finding {
     match asked.map(|_| told.recv_timeout(LOOKUP)) {
         Ok(Ok(Ok(Some(addr)))) => {
             let text = format!("the name server answers for names that do not exist (x.invalid is {})", addr.ip());
-            Finding::new(State::Bad, "names", text).hint("a portal wants you to sign in first, or names are not to be trusted here")
+            Finding::new(State::Bad, "names", text)
+                .hint("a portal wants you to sign in first, or names are not to be trusted here")
         }
         Ok(Ok(Err(error))) if !error.to_string().contains("Temporary failure") => {
             Finding::new(State::Good, "names", "names that do not exist are not found")

@@ -1,7 +1,8 @@
 //! What the event loop hears. Where a number stands, it says which conversation or connection the event belongs to, so that late
 //! events of an earlier one are known as such.
 
-use super::peer_policy::PeerInfo;
+use super::peer_policy::{PeerInfo, PeerPolicy};
+use super::redial::Dialling;
 use crate::known_peers::PeersError;
 use crate::net::connection::ConnectionEvent;
 use crate::net::dial::DialError;
@@ -21,7 +22,6 @@ pub(super) struct Met {
     pub(super) warnings: Vec<SafeText>,
 }
 
-#[derive(Debug)]
 pub(super) enum Event {
     Connection(u64, ConnectionEvent),
     Input(Input),
@@ -30,6 +30,8 @@ pub(super) enum Event {
     Upload(u64, TransferId, UploadReport),
     Download(u64, TransferId, DownloadReport),
     Listen(ListenEvent),
+    /// Instead of waiting, dial.
+    Dial(Box<(Dialling, PeerPolicy)>),
     Dialled(u64, Result<Box<Established>, DialError>),
     /// Why dialling goes on without success, when that is news.
     Redialling(u64, String),

@@ -212,6 +212,7 @@ impl EventLoop {
             }
             Some(Event::Shown(display_seq)) => self.conversation.session().shown(display_seq),
             Some(Event::Listen(event)) => self.listen_event(event),
+            Some(Event::Dial(dial)) => self.dial_instead(*dial),
             Some(Event::FrontendFailed(words)) => {
                 self.failure = words;
                 self.conversation.session().leave_now();

@@ -24,6 +24,8 @@ pub(super) enum Entry {
     /// By an invite; `only` keeps everybody else out.
     Invite {
         only: bool,
+        /// Show it as a QR code as well.
+        qr: bool,
     },
 }
 
@@ -80,7 +82,7 @@ impl Listening {
             Entry::Open | Entry::Code(_) => None,
         };
         self.modes = match (&self.entry, &invite) {
-            (Entry::Invite { only: true }, Some(invite)) => AcceptedModes::Code(Arc::new(invite.code())),
+            (Entry::Invite { only: true, .. }, Some(invite)) => AcceptedModes::Code(Arc::new(invite.code())),
             (_, Some(invite)) => AcceptedModes::Both(Arc::new(invite.code())),
             (Entry::Code(code), None) => AcceptedModes::Code(Arc::clone(code)),
             (_, None) => AcceptedModes::Open,
@@ -93,7 +95,8 @@ impl Listening {
             }
         }
         let code = if let Entry::Code(code) = &self.entry { Some(code.display().to_owned()) } else { None };
-        Ok(Notice::Listening { addrs, code, invite: invite.map(|invite| invite.text().to_string()) })
+        let qr = matches!(self.entry, Entry::Invite { qr: true, .. });
+        Ok(Notice::Listening { addrs, code, qr, invite: invite.map(|invite| invite.text().to_string()) })
     }
 
     /// Whether this caller may begin a session with its kind of opening.

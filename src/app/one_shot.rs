@@ -4,21 +4,31 @@
 //! question, and nobody is let in or dialled whose key no code proves and this user has not verified.
 
 use super::config::{CodeSource, Config, UsageError};
+use super::event::Event;
 use super::listening::Entry;
+use super::peer_policy::PeerPolicy;
 use super::whom::{Whom, WhomKind};
-use super::{code_entry, dial_peer, wait_for_peer};
-use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send};
+use super::{code_entry, dial_peer, dialling, wait_for_peer};
+use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
+use crate::identity::Identity;
+use crate::known_peers::KnownPeersFile;
 use crate::net::address::{DEFAULT_PORT, ListenAddress};
+use crate::net::invite::{Invite, InviteError, LONGEST, PREFIX};
 use crate::notice::{Input, Trust};
 use crate::session::AcceptRule;
 use crate::transfer::download::Target;
 use crate::ui::frontend::Purpose;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::Duration;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// A one-shot was asked to talk to somebody of whom nothing is known but an address, or a name that was never verified: exit code 4.
 #[derive(Debug, Error)]
@@ -30,12 +40,14 @@ pub struct NobodyKnown(String);
 /// # Errors
 /// What keeps it from beginning; main shows it.
 pub fn send(arguments: Send) -> anyhow::Result<Exit> {
-    let Send { paths, to, stream_name, listen, meeting } = arguments;
+    let Send { paths, to, stream_name, waiting, meeting } = arguments;
     let source = source(paths, stream_name)?;
+    let is_stream = matches!(source, SendSource::Stream { .. });
     let mut config = config(meeting, PathBuf::from("."), false, Purpose::Send)?;
+    config.pasted &= !is_stream;
     config.rules.accept = AcceptRule::Never;
     config.inputs = vec![Input::Send(source), Input::Ended];
-    meet(config, to.as_deref(), listen)
+    meet(config, to.as_deref(), waiting)
 }
 
 /// `p2pchat receive`.
@@ -44,12 +56,55 @@ pub fn send(arguments: Send) -> anyhow::Result<Exit> {
 /// What keeps it from beginning; main shows it.
 pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
     let target = arguments.target();
-    let Receive { whom, dir, fsync, listen, meeting, .. } = arguments;
+    let Receive { whom, dir, fsync, waiting, meeting, .. } = arguments;
     let purpose = if target == Target::Output { Purpose::Pipe } else { Purpose::Receive };
     let mut config = config(meeting, dir, fsync, purpose)?;
     config.rules.accept = AcceptRule::One;
     config.target = target;
-    meet(config, whom.as_deref(), listen)
+    meet(config, whom.as_deref(), waiting)
+}
+
+/// Said while a person at a terminal waits.
+pub(super) const PASTE: &str = "or paste here the invite that you were sent, then Enter";
+
+/// Reads the terminal, on a thread that lives as long as the program, for the invite of a peer that waits as well. It may come in
+/// several lines, and after a command.
+pub(super) fn read_invite(
+    identity: Arc<Identity>,
+    timeout: Duration,
+    peers_file: KnownPeersFile,
+    events: SyncSender<Event>,
+) -> io::Result<()> {
+    let read = move || {
+        let mut text = Zeroizing::new(String::new());
+        for line in io::stdin().lines() {
+            let Ok(line) = line.map(Zeroizing::new) else { return };
+            if line.contains(PREFIX) || text.len() > LONGEST {
+                text.clear();
+            }
+            text.push_str(line.find(PREFIX).and_then(|start| line.get(start..)).unwrap_or(&line));
+            match Invite::parse(&text) {
+                Ok(invite) => {
+                    let whom = Whom::invite(invite, &peers_file.read().unwrap_or_default());
+                    let policy = PeerPolicy::dialling(peers_file, &whom, None);
+                    let code =
+                        if let WhomKind::Invite(invite) = &whom.kind { Some(Arc::new(invite.code())) } else { None };
+                    let dialling = dialling(identity, timeout, whom, code, &policy, false);
+                    let _ = events.send(Event::Dial(Box::new((dialling, policy))));
+                    return;
+                }
+                // The rest may follow.
+                Err(InviteError::Damaged(_)) if !line.trim().is_empty() => {}
+                Err(error) => {
+                    if !text.trim().is_empty() {
+                        let _ = writeln!(io::stderr(), "{error}");
+                    }
+                    text.clear();
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("invite".into()).spawn(read).map(drop)
 }
 
 fn source(paths: Vec<PathBuf>, stream_name: Option<String>) -> Result<SendSource, UsageError> {
@@ -86,11 +141,16 @@ fn config(meeting: Meeting, dir: PathBuf, fsync: bool, purpose: Purpose) -> anyh
     // Who watches the bar can end it; a script gets its answer some day.
     config.rules.reconnect_timeout = common.meeting.reconnect_timeout(io::stderr().is_terminal());
     config.frontend = config.frontend.one_shot(purpose);
+    let by_invite = matches!(config.code, CodeSource::None) && config.expected.is_none();
+    config.pasted = by_invite && !common.meeting.json && io::stdin().is_terminal();
     Ok(config)
 }
 
-fn meet(config: Config, whom: Option<&str>, listen: Option<ListenAddress>) -> anyhow::Result<Exit> {
+fn meet(config: Config, whom: Option<&str>, waiting: Waiting) -> anyhow::Result<Exit> {
     if let Some(whom) = whom {
+        if waiting.listen.is_some() || !waiting.at.is_empty() || waiting.qr {
+            return Err(UsageError("--listen, --at and --qr are for who waits, not for who dials".into()).into());
+        }
         let whom = Whom::find(Some(whom), None, &config.known).map_err(|error| UsageError(error.to_string()))?;
         if matches!(config.code, CodeSource::None) && !is_verified(&config, &whom) {
             return Err(NobodyKnown(whom.called).into());
@@ -98,7 +158,7 @@ fn meet(config: Config, whom: Option<&str>, listen: Option<ListenAddress>) -> an
         return dial_peer(config, whom, false);
     }
     let entry = match (&config.code, &config.expected) {
-        (CodeSource::None, None) => Entry::Invite { only: true },
+        (CodeSource::None, None) => Entry::Invite { only: true, qr: waiting.qr },
         (CodeSource::None, Some((name, key))) => match config.known.lookup(key) {
             Some(peer) if peer.trust == Trust::Verified => Entry::Open,
             _ => return Err(NobodyKnown(name.clone()).into()),
@@ -106,8 +166,8 @@ fn meet(config: Config, whom: Option<&str>, listen: Option<ListenAddress>) -> an
         _ => code_entry(&config)?,
     };
     let everywhere = |port| ListenAddress { host: None, port };
-    let choice = listen.map_or_else(|| vec![everywhere(DEFAULT_PORT), everywhere(0)], |at| vec![at]);
-    wait_for_peer(config, &choice, Vec::new(), entry, false)
+    let choice = waiting.listen.map_or_else(|| vec![everywhere(DEFAULT_PORT), everywhere(0)], |addr| vec![addr]);
+    wait_for_peer(config, &choice, waiting.at, entry, false)
 }
 
 /// Whether the key that answers there will be one that this user verified; others are refused then.

@@ -99,7 +99,7 @@ impl Whom {
         Ok(Self { called: candidate.to_string(), candidates: vec![candidate], kind: WhomKind::Address })
     }
 
-    fn invite(invite: Invite, known: &KnownPeers) -> Self {
+    pub(super) fn invite(invite: Invite, known: &KnownPeers) -> Self {
         let candidates = invite.candidates().to_vec();
         // An invite is good once. Who used it before returns by the key that it led to.
         let used = known.iter().find(|peer| peer.invite.as_deref() == Some(&*invite.id()) && invite.names(&peer.key));

@@ -110,7 +110,7 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
         | Notice::QuestionGone { .. }
         | Notice::Leaving { .. }
         | Notice::Staying => return None,
-        Notice::Listening { addrs, code, invite } => JsonEvent::new("listening")
+        Notice::Listening { addrs, code, invite, qr: _ } => JsonEvent::new("listening")
             .with("addrs", addrs.clone())
             .with_some("code", code.clone())
             .with_some("invite", invite.clone()),

@@ -143,7 +143,7 @@ impl Messages {
             | Notice::Question { .. }
             | Notice::QuestionGone { .. } => String::new(),
             Notice::Status(text) => clean(text),
-            Notice::Listening { addrs, code, invite } => self.listening(addrs, code.as_deref(), invite.as_deref()),
+            Notice::Listening { addrs, code, invite, .. } => self.listening(addrs, code.as_deref(), invite.as_deref()),
             Notice::Connected { .. } => self.connected(notice),
             Notice::Undelivered { lines, .. } => format!("{} did not reach {peer}", count(*lines, "line")),
             Notice::Resent { lines, maybe_seen: 0 } => format!("{} sent again", was(*lines, "line")),

@@ -10,9 +10,11 @@ use super::format::{percent, size};
 use super::frontend::{Frontend, FrontendError, Purpose, Verbosity, run_frontend};
 use super::messages::Messages;
 use super::progress_bars::ProgressBars;
+use super::qr;
 use super::style::Style;
 use super::wrap::{NARROW, NARROW_INDENT, wrap};
 use super::{Notice, PeerText, Posted, Question};
+use crossterm::terminal;
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::Receiver;
@@ -52,7 +54,7 @@ impl From<Verbosity> for PlainOptions {
 
 /// Columns of the terminal, for [`PlainOptions`].
 pub fn terminal_columns() -> Option<usize> {
-    crossterm::terminal::size().ok().map(|(columns, _)| columns.into())
+    terminal::size().ok().map(|(columns, _)| columns.into())
 }
 
 /// The body of the frontend's thread: writes lines until the notices end. `now` gives the time of day as `HH:MM`; `shown_up_to`
@@ -121,6 +123,7 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
                 );
                 self.write(&[text])?;
             }
+            Notice::Listening { invite: Some(invite), qr, .. } => self.invite(notice, invite, *qr)?,
             notice => {
                 if let Some(message) = self.messages.message(notice) {
                     self.write(&message.lines)?;
@@ -131,9 +134,11 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        // What stands there goes out before the live row, which would stand in its line.
+        let flushed = self.out.flush();
         self.show_live();
         self.flush_err();
-        self.out.flush()
+        flushed
     }
 }
 
@@ -169,6 +174,34 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
             self.err = None;
         }
         Ok(())
+    }
+
+    /// The line with the invite stands without mark and unwrapped, so that it can be copied.
+    fn invite(&mut self, notice: &Notice, invite: &str, qr: bool) -> io::Result<()> {
+        let lines = self.messages.message(notice).map(|message| message.lines).unwrap_or_default();
+        for part in lines.split_inclusive(|line| line.ends_with(invite)) {
+            match part {
+                [before @ .., command] if command.ends_with(invite) => {
+                    self.write(before)?;
+                    self.verbatim(&[format!("\n{command}\n")]);
+                }
+                others => self.write(others)?,
+            }
+        }
+        match qr.then(|| qr::rows(invite, (self.options.columns_err)().and_then(|_| terminal::size().ok()))) {
+            Some(Ok(rows)) => self.verbatim(&rows),
+            Some(Err(text)) => self.write(&[text])?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Lines that are to be copied or scanned as they are.
+    fn verbatim(&mut self, lines: &[String]) {
+        let Some(err) = &mut self.err else { return };
+        if lines.iter().any(|line| writeln!(err, "{line}").is_err()) {
+            self.err = None;
+        }
     }
 
     /// Reports progress where no terminal shows it: a line for each [`STEP`].

@@ -58,7 +58,9 @@ mod tests {
         assert_eq!(widths, [37; 19]);
         let first = rows[0].trim_start_matches(COLOURS).trim_end_matches(PLAIN);
         assert_eq!(first, "█".repeat(37), "the border");
-        for (terminal, says) in [(Some((40, 10)), "38 columns and 20 rows"), (Some((37, 24)), "this has 37"), (None, "terminal")] {
+        for (terminal, says) in
+            [(Some((40, 10)), "38 columns and 20 rows"), (Some((37, 24)), "this has 37"), (None, "terminal")]
+        {
             let said = super::rows(&invite(), terminal).unwrap_err();
             assert!(said.contains(says), "{said}");
         }

@@ -3,7 +3,7 @@
 use crate::support::files::content;
 use crate::support::peer::Stream;
 use crate::support::relay::Relay;
-use crate::support::{Home, Peer, meet_with, quit, text, turned_away};
+use crate::support::{Home, Peer, Pty, meet_with, quit, text, turned_away};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -84,7 +84,7 @@ fn a_verified_key_is_as_good_as_a_code() {
     let mut sender = ana.start(anas[0], &["send", "x", "--peer", anas[1], "--listen", &addr, "--json"]);
     sender.event("listening");
     Home::new().connect("eve", sender.addr(), &[]).ends_with(3);
-    sender.wait_for(|event| event["event"] == "warning" && text(event, "text").contains("verified"));
+    sender.wait_for(|event| event["event"] == "warning" && text(event, "text").contains("another key"));
     let mut receiver = ben.start(bens[0], &["receive", &addr]);
     receiver.ends_with(0);
     sender.ends_with(0);
@@ -272,4 +272,68 @@ fn the_same_again_goes_on_where_an_end_of_either_side_left_it() {
     sender.ends_with(0);
     assert_eq!(ben.received(), ["big"]);
     assert!(fs::read(ben.inbox().join("big")).unwrap() == big);
+}
+
+/// The invite that a waiting side shows in its terminal.
+fn shown_invite(pty: &Pty) -> String {
+    pty.wait(|shown| {
+        let text = String::from_utf8_lossy(&shown.raw).into_owned();
+        let (_, invite) = text.split_once("p2pchat:")?;
+        let (invite, _) = invite.split_once('\r')?;
+        Some(format!("p2pchat:{invite}"))
+    })
+}
+
+#[test]
+fn an_invite_pasted_in_pieces_into_a_side_that_waits_brings_the_file() {
+    let (ana, ben) = (Home::new(), Home::new());
+    ana.file("x", content("x", 3 << 20));
+    let mut sender = Pty::sized(&ana, 24, 80, &[&["send", "x"][..], &HERE].concat());
+    let invite = shown_invite(&sender);
+    let mut receiver = Pty::sized(&ben, 24, 80, &[&["receive"][..], &HERE].concat());
+    receiver.shows("or paste here the invite");
+    receiver.keys("no invite\r");
+    receiver.shows("this is no invite");
+    let (head, tail) = invite.split_at(39);
+    receiver.keys(&format!("p2pchat receive {head}\r  {tail}\r"));
+    assert_eq!(receiver.exit_code(), 0);
+    assert_eq!(sender.exit_code(), 0);
+    assert_eq!(fs::read(ben.work().join("x")).unwrap(), content("x", 3 << 20));
+    receiver.shows("received 1 file");
+    sender.shows("sent 1 file");
+}
+
+#[test]
+fn an_invite_is_for_one_and_who_has_none_is_kept_out() {
+    let (ana, ben) = (Home::new(), Home::new());
+    ana.file("x", "x");
+    let mut sender = waits(&ana, &["send", "x"]);
+    let invite = text(&sender.event("listening"), "invite").to_owned();
+    turned_away(Home::new().connect("eve", sender.addr(), &[]), 4, "");
+    ben.start("ben", &["receive", &invite]).ends_with(0);
+    sender.ends_with(0);
+    assert_eq!(fs::read(ben.work().join("x")).unwrap(), b"x");
+    Home::new().start("eve", &["receive", &invite, "--timeout", "3"]).ends_with(3);
+}
+
+#[test]
+fn a_receiver_that_was_killed_comes_back_by_the_same_command() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let big = content("big", 16 << 20);
+    ana.file("big", &big);
+    let mut sender = waits(&ana, &["send", "big", CODE]);
+    let way = Relay::slow(sender.addr(), 8 << 20);
+    let again = ["receive", &way.addr().to_string(), CODE, "--json"];
+    let moved = |event: &serde_json::Value, least: u64| {
+        event["event"] == "progress" && event["bytes"].as_u64().is_some_and(|bytes| bytes >= least)
+    };
+    let mut killed = ben.start("ben", &again);
+    killed.wait_for(|event| moved(event, 2 << 20));
+    killed.kill();
+    let mut receiver = ben.start("ben", &again);
+    receiver.wait_for(|event| moved(event, 2 << 20));
+    receiver.ends_with(0);
+    sender.ends_with(0);
+    assert_eq!(sender.event("reconnected")["restarted"], true);
+    assert!(fs::read(ben.work().join("big")).unwrap() == big);
 }

@@ -90,7 +90,9 @@ mod linux {
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let owner = processes.filter(|process| {
             let descriptors = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-            descriptors.map(|fd| fs::read_link(fd.path())).any(|link| link.is_ok_and(|link| link.as_os_str() == &*socket))
+            descriptors
+                .map(|fd| fs::read_link(fd.path()))
+                .any(|link| link.is_ok_and(|link| link.as_os_str() == &*socket))
         });
         let owner = owner.map(|process| process.path()).next()?;
         let name = fs::read_to_string(owner.join("comm")).unwrap_or_default();

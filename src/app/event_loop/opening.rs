@@ -9,7 +9,8 @@ use super::{Candidate, EventLoop, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
 use crate::app::conversation::Begun;
 use crate::app::event::{Event, Met};
-use crate::app::redial::Errand;
+use crate::app::peer_policy::PeerPolicy;
+use crate::app::redial::{Dialling, Errand};
 use crate::app::workers::TransferWorkers;
 use crate::channel::{HandshakeError, HandshakeStep};
 use crate::error_text::io_error_text;
@@ -142,6 +143,18 @@ impl EventLoop {
         if let Err(error) = dialling.start(errand, self.setup.events.clone()) {
             self.fail("system", &format!("cannot start a thread: {}", io_error_text(&error)), Exit::Failure);
         }
+    }
+
+    /// Nobody has called yet, and the user knows now where the peer is.
+    pub(super) fn dial_instead(&mut self, (dialling, policy): (Dialling, PeerPolicy)) {
+        if self.occupancy() != Occupancy::Free {
+            return;
+        }
+        if let Role::Listen { listening, .. } = std::mem::replace(&mut self.role, Role::Dial(dialling)) {
+            listening.close();
+        }
+        self.setup.peer_policy = policy;
+        self.dial(Intent::New);
     }
 
     pub(super) fn dialled(&mut self, result: Result<Established, DialError>) {

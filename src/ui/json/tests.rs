@@ -51,11 +51,11 @@ fn what_a_terminal_would_obey_or_hide_is_escaped_and_comes_back() {
 fn the_beginning_and_the_end() {
     let addrs = vec!["0.0.0.0:5000".to_owned(), "192.168.1.5:5000".to_owned()];
     assert_eq!(
-        line(Notice::Listening { addrs: addrs.clone(), code: None, invite: None }),
+        line(Notice::Listening { addrs: addrs.clone(), code: None, invite: None, qr: false }),
         r#"{"event":"listening","addrs":["0.0.0.0:5000","192.168.1.5:5000"]}"#
     );
     assert_eq!(
-        line(Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None }),
+        line(Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None, qr: false }),
         r#"{"event":"listening","addrs":["0.0.0.0:5000","192.168.1.5:5000"],"code":"42-otter-plum"}"#
     );
     let connected = |verify: Option<&str>, trust| Notice::Connected {

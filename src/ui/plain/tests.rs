@@ -102,15 +102,16 @@ fn own_lines_are_not_repeated() {
 fn listening_gives_lines_to_copy() {
     let addrs = ["0.0.0.0:5000", "192.168.1.5:5000", "[2001:db8::1]:5000"].map(str::to_owned).to_vec();
     assert_eq!(
-        said([Notice::Listening { addrs: addrs.clone(), code: None, invite: None }]),
+        said([Notice::Listening { addrs: addrs.clone(), code: None, invite: None, qr: false }]),
         "-- listening at 0.0.0.0:5000; your peer connects with\n\
          --   p2pchat connect 192.168.1.5:5000\n\
          --   p2pchat connect \"[2001:db8::1]:5000\"\n"
     );
-    let with_code = said([Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None }]);
+    let with_code =
+        said([Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None, qr: false }]);
     assert!(with_code.contains("connect 192.168.1.5:5000 --code\n"), "{with_code}");
     assert!(with_code.ends_with("--   and this code: 42-otter-plum\n"), "{with_code}");
-    let alone = said([Notice::Listening { addrs: vec!["[::]:5000".to_owned()], code: None, invite: None }]);
+    let alone = said([Notice::Listening { addrs: vec!["[::]:5000".to_owned()], code: None, invite: None, qr: false }]);
     assert!(alone.contains("p2pchat connect \"[::]:5000\"\n"), "{alone}");
 }
 

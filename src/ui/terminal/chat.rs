@@ -9,6 +9,7 @@ use crate::command;
 use crate::text::{OWN_MARK, PROGRAM_MARK};
 use crate::ui::frontend::Verbosity;
 use crate::ui::messages::{Message, Messages, Tone};
+use crate::ui::qr;
 use crate::ui::style::{Paint, Style, cut};
 use crate::ui::wrap::{NARROW, NARROW_INDENT, width, wrap};
 use crate::ui::{Info, Notice, PeerText, Question};
@@ -93,6 +94,12 @@ impl Chat {
             notice => {
                 if let Some(message) = self.messages.message(notice) {
                     self.message(wall, &message);
+                }
+                if let Notice::Listening { invite: Some(invite), qr: true, .. } = notice {
+                    match qr::rows(invite, crossterm::terminal::size().ok()) {
+                        Ok(rows) => rows.iter().for_each(|row| self.out.extend([row, "\r\n"])),
+                        Err(text) => self.say(wall, Tone::Normal, &text),
+                    }
                 }
             }
         }

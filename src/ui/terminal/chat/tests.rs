@@ -198,6 +198,7 @@ fn what_needs_to_be_done_first_is_said() {
     screen.notice(Notice::Listening {
         addrs: vec!["192.168.1.5:5050".into()],
         code: Some("42-otter-plum".into()),
+        qr: false,
         invite: None,
     });
     let text = screen.rows().join("\n");
