@@ -56,6 +56,10 @@ pub fn send(arguments: Send) -> anyhow::Result<Exit> {
 /// What keeps it from beginning; main shows it.
 pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
     let target = arguments.target();
+    if target == Target::Output && io::stdout().is_terminal() {
+        let text = "--stdout is for a pipe or a file: what the peer sends could do anything to a terminal";
+        return Err(UsageError(text.into()).into());
+    }
     let Receive { whom, dir, fsync, waiting, meeting, .. } = arguments;
     let purpose = if target == Target::Output { Purpose::Pipe } else { Purpose::Receive };
     let mut config = config(meeting, dir, fsync, purpose)?;

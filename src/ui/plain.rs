@@ -114,7 +114,11 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
             Notice::Published { path, .. } if self.options.purpose == Purpose::Receive => {
                 self.erase_live();
                 self.flush_err();
-                writeln!(self.out, "{}", path.safe())?;
+                match (self.options.columns_out)() {
+                    Some(_) => writeln!(self.out, "{}", path.safe())?,
+                    // A script needs the name as it is on the disk.
+                    None => writeln!(self.out, "{}", path.raw())?,
+                }
             }
             Notice::Progress { transfer, bytes, total: Some(total), .. } => self.step(*transfer, *bytes, *total),
             Notice::Question { question: Question::Accept { transfer, .. }, .. } => {

@@ -16,6 +16,8 @@ mod connection_flood;
 mod crash_resume;
 #[cfg(unix)]
 mod disk;
+#[cfg(target_os = "linux")]
+mod doctor;
 #[cfg(unix)]
 mod escape_sequences;
 mod exit_codes;

@@ -137,6 +137,14 @@ fn what_cannot_be_sent_is_a_usage_error() {
     }
 }
 
+#[test]
+fn what_a_peer_sends_never_goes_to_a_terminal_as_it_is() {
+    let home = Home::new();
+    let mut pty = Pty::start(&home, &["receive", "--stdout"]);
+    assert_eq!(pty.exit_code(), 2);
+    pty.shows("--stdout is for a pipe or a file");
+}
+
 /// Writes `sent` into `send -`, and gives what `receive` puts into its standard output, with the exit codes and the memory of both.
 fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
     let (ana, ben) = (Home::new(), Home::new());
