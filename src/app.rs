@@ -157,25 +157,23 @@ fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
         },
     };
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
-    let dialling = dialling(Arc::clone(&config.identity), config.timeout, whom, code, &policy, wait);
-    Running::start(config, policy)?.converse(Role::Dial(dialling))
+    let dialler = dialler(Arc::clone(&config.identity), config.timeout, whom, code, &policy);
+    Running::start(config, policy)?.converse(Role::Dial(Dialling { dialler, wake: Arc::new(Wake::default()), wait }))
 }
 
-/// What dials, and lets through whom `policy` does.
-fn dialling(
+/// Dials, and lets through whom `policy` does.
+fn dialler(
     identity: Arc<Identity>,
     timeout: Duration,
     whom: Whom,
     code: Option<Arc<Code>>,
     policy: &PeerPolicy,
-    wait: bool,
-) -> Dialling {
+) -> Dialler {
     let keys = policy.clone();
     let accept_key = Arc::new(move |key: &_| keys.check(key));
     let credentials = DialCredentials { identity, code, accept_key };
     let Whom { candidates, called, .. } = whom;
-    let dialler = Dialler { candidates, whom: called, timeout, credentials };
-    Dialling { dialler, wake: Arc::new(Wake::default()), wait }
+    Dialler { candidates, whom: called, timeout, credentials }
 }
 
 /// `p2pchat id`.

@@ -2,10 +2,9 @@
 //! events of an earlier one are known as such.
 
 use super::peer_policy::{PeerInfo, PeerPolicy};
-use super::redial::Dialling;
 use crate::known_peers::PeersError;
 use crate::net::connection::ConnectionEvent;
-use crate::net::dial::DialError;
+use crate::net::dial::{DialError, Dialler};
 use crate::net::listen::ListenEvent;
 use crate::net::opening::Established;
 use crate::notice::Input;
@@ -31,7 +30,7 @@ pub(super) enum Event {
     Download(u64, TransferId, DownloadReport),
     Listen(ListenEvent),
     /// Instead of waiting, dial.
-    Dial(Box<(Dialling, PeerPolicy)>),
+    Dial(Box<(Dialler, PeerPolicy)>),
     Dialled(u64, Result<Box<Established>, DialError>),
     /// Why dialling goes on without success, when that is news.
     Redialling(u64, String),

@@ -7,8 +7,8 @@ use super::config::{CodeSource, Config, UsageError};
 use super::event::Event;
 use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
-use super::whom::{Whom, WhomKind};
-use super::{code_entry, dial_peer, dialling, wait_for_peer};
+use super::whom::{VARIABLE, Whom, WhomKind};
+use super::{code_entry, dial_peer, dialler, wait_for_peer};
 use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
@@ -21,6 +21,7 @@ use crate::notice::{Input, Trust};
 use crate::session::AcceptRule;
 use crate::transfer::download::Target;
 use crate::ui::frontend::Purpose;
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,8 +94,8 @@ pub(super) fn read_invite(
                     let policy = PeerPolicy::dialling(peers_file, &whom, None);
                     let code =
                         if let WhomKind::Invite(invite) = &whom.kind { Some(Arc::new(invite.code())) } else { None };
-                    let dialling = dialling(identity, timeout, whom, code, &policy, false);
-                    let _ = events.send(Event::Dial(Box::new((dialling, policy))));
+                    let dialler = dialler(identity, timeout, whom, code, &policy);
+                    let _ = events.send(Event::Dial(Box::new((dialler, policy))));
                     return;
                 }
                 // The rest may follow.
@@ -151,11 +152,11 @@ fn config(meeting: Meeting, dir: PathBuf, fsync: bool, purpose: Purpose) -> anyh
 }
 
 fn meet(config: Config, whom: Option<&str>, waiting: Waiting) -> anyhow::Result<Exit> {
-    if let Some(whom) = whom {
+    if whom.is_some() || env::var_os(VARIABLE).is_some() {
         if waiting.listen.is_some() || !waiting.at.is_empty() || waiting.qr {
             return Err(UsageError("--listen, --at and --qr are for who waits, not for who dials".into()).into());
         }
-        let whom = Whom::find(Some(whom), None, &config.known).map_err(|error| UsageError(error.to_string()))?;
+        let whom = Whom::find(whom, None, &config.known).map_err(|error| UsageError(error.to_string()))?;
         if matches!(config.code, CodeSource::None) && !is_verified(&config, &whom) {
             return Err(NobodyKnown(whom.called).into());
         }

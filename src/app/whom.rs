@@ -14,7 +14,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// The environment variable that stands for the argument: so an invite is not in the list of processes.
-const VARIABLE: &str = "P2PCHAT_INVITE";
+pub(super) const VARIABLE: &str = "P2PCHAT_INVITE";
 /// Bytes of a line that is read: the longest invite, in the longest characters.
 const LINE: u64 = 4 * 1_024;
 

@@ -202,7 +202,9 @@ impl Session {
                 let (more, begun) = (download.more(), download.begun);
                 self.downloads.complete.insert(transfer, (download.offer.digest, download.dest.take()));
                 self.downloads.open.remove(&transfer);
-                self.incomplete &= failed > 0 || self.rules.accept != AcceptRule::One;
+                if self.rules.accept == AcceptRule::One && failed == 0 {
+                    self.incomplete = false;
+                }
                 let outcome = Outcome { path: local(&path), more, files, failed, bytes, begun };
                 self.finished(Direction::In, transfer, outcome);
                 self.queue(Control::Complete { transfer, files, failed });

@@ -56,7 +56,8 @@ struct Play<'a> {
 pub(crate) fn session(data: &[u8]) {
     let mut choices = Choices::new(data);
     let flags = choices.byte();
-    let accept = [AcceptRule::Ask, AcceptRule::Always, AcceptRule::Verified, AcceptRule::Never][usize::from(flags & 3)];
+    let accept = [AcceptRule::Ask, AcceptRule::Always, AcceptRule::Verified, AcceptRule::Never, AcceptRule::One]
+        [usize::from(flags % 5)];
     let rules = Rules {
         accept,
         on_clash: OnClash::Rename,

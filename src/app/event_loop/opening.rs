@@ -17,7 +17,7 @@ use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::keys::PublicKey;
 use crate::net::connection::DisconnectReason;
-use crate::net::dial::DialError;
+use crate::net::dial::{DialError, Dialler};
 use crate::net::listen::ListenEvent;
 use crate::net::opening::{ConnectError, Established};
 use crate::notice::Notice;
@@ -146,10 +146,11 @@ impl EventLoop {
     }
 
     /// Nobody has called yet, and the user knows now where the peer is.
-    pub(super) fn dial_instead(&mut self, (dialling, policy): (Dialling, PeerPolicy)) {
+    pub(super) fn dial_instead(&mut self, (dialler, policy): (Dialler, PeerPolicy)) {
         if self.occupancy() != Occupancy::Free {
             return;
         }
+        let dialling = Dialling { dialler, wake: Arc::default(), wait: false };
         if let Role::Listen { listening, .. } = std::mem::replace(&mut self.role, Role::Dial(dialling)) {
             listening.close();
         }

@@ -1,6 +1,6 @@
 //! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
 
-use super::{DownloadReport, OnClash, Settings, Target, output};
+use super::{DownloadReport, OnClash, Settings, Target};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{self, Origin, Part, Problem, Staging, destinations, local_name, staging_name};
@@ -39,10 +39,9 @@ pub(super) fn look(
 ) -> Result<(Wanted, DownloadReport), DownloadReport> {
     let manifest = Manifest::decode(list, offer)
         .map_err(|error| DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() })?;
-    if settings.target == Target::Output
-        && let Some(unfit) = output::unfit(&manifest)
-    {
-        return Err(unfit);
+    if settings.target == Target::Output && (manifest.file_count(), manifest.folder_count()) != (1, 0) {
+        let text = "only one file or stream can go to standard output".to_owned();
+        return Err(DownloadReport::Unacceptable { reason: Reason::Rule, text });
     }
     let name = staging_name(&settings.own_private, settings.peer, &offer.digest);
     let mut position = None;

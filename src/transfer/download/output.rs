@@ -26,13 +26,6 @@ pub(super) struct Output {
     ended: bool,
 }
 
-/// Why a list cannot go there, for this user and the peer.
-pub(super) fn unfit(manifest: &Manifest) -> Option<DownloadReport> {
-    let text = "only one file or stream can go to standard output";
-    let fits = manifest.file_count() == 1 && manifest.folder_count() == 0;
-    (!fits).then(|| DownloadReport::Unacceptable { reason: Reason::Rule, text: text.to_owned() })
-}
-
 impl Output {
     pub(super) fn new(manifest: Arc<Manifest>) -> Self {
         let position = manifest.data_start();
