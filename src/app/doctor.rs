@@ -1,4 +1,4 @@
-//! `p2pchat doctor`: why others may not reach this machine, found out by asking the machine itself, its router and its name server.
+//! `p2pchat doctor`: why others may not reach this machine, found out by asking the machine itself and its name server.
 //!
 //! A finding is a line: `ok` helps, `--` is to be known, `!!` keeps others from calling. Exit code 3 when there is one of those. Nothing
 //! here is sent beyond the name server.

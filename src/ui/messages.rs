@@ -209,7 +209,10 @@ impl Messages {
             Notice::Info(info) => self::info(info),
             Notice::Lost { reason, lines, transfers } => {
                 let waiting = waiting(*lines, *transfers);
-                let hint = if waiting.is_empty() { String::new() } else { format!("\n{waiting} for its return") };
+                let mut hint = if waiting.is_empty() { String::new() } else { format!("\n{waiting} for its return") };
+                if self.purpose != Purpose::Chat && !hint.is_empty() {
+                    hint.push_str("; or both press Ctrl-C and do the same again");
+                }
                 format!("connection lost{}{hint}", because(reason))
             }
             Notice::Reconnected { restarted: true, .. } => format!("{peer} is back (the program was restarted)"),

@@ -77,9 +77,9 @@ mod linux {
         let [destination, prefix, _, _, gateway, .., interface] = columns.as_slice() else { return None };
         let is_default = destination.bytes().all(|digit| digit == b'0') && *prefix == "00";
         let gateway = Ipv6Addr::from(u128::from_str_radix(gateway, 16).ok()?);
-        // The kernel's own entry that says there is no route has no gateway and stands on lo.
-        (is_default && *interface != "lo" && !gateway.is_unspecified())
-            .then(|| DefaultRoute { gateway: Some(gateway.into()), interface: (*interface).into() })
+        let gateway = (!gateway.is_unspecified()).then_some(IpAddr::V6(gateway));
+        // The kernel's own entry that says there is no route stands on lo.
+        (is_default && *interface != "lo").then(|| DefaultRoute { gateway, interface: (*interface).into() })
     }
 
     /// The program that listens on a port, as `NAME (PID)`; of another user's program nothing is known.
