@@ -182,6 +182,54 @@ fn on_a_terminal_progress_is_one_row_that_goes_before_anything_else_is_written()
     assert!(shown.trim_end().ends_with("-- [3] sent 1 file, 1000 B in 1.0 s, 1000 B/s: report.pdf"), "{shown}");
 }
 
+/// One terminal that shows both streams.
+#[derive(Clone, Default)]
+struct Both(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Both {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_live_row_stands_below_what_goes_to_standard_output() {
+    let columns = || Some(60);
+    for (purpose, notice, line) in [
+        (Purpose::Chat, message("hi"), "13:30 bob: hi"),
+        (Purpose::Receive, Notice::Published { transfer: 3, path: peer("in/report.pdf") }, "in/report.pdf"),
+    ] {
+        let options = PlainOptions { purpose, columns_out: columns, columns_err: columns, ..Verbosity::Normal.into() };
+        let both = Both::default();
+        let notices = posted([offer(Direction::Out), progress(500), notice]);
+        run(&notices, both.clone(), both.clone(), options, time, |_| {}).unwrap();
+        let mut terminal = vt100::Parser::new(10, 60, 0);
+        terminal.process(String::from_utf8(both.0.take()).unwrap().replace('\n', "\r\n").as_bytes());
+        let shown = terminal.screen().contents();
+        let rows: Vec<_> = shown.trim_end().lines().map(str::trim_end).collect();
+        let [.., said, live] = rows.as_slice() else { panic!("{shown}") };
+        assert!(*said == line && live.contains("50%"), "{shown}");
+    }
+}
+
+#[test]
+fn an_invite_is_one_unbroken_line_and_a_qr_code_needs_a_terminal() {
+    let invite = format!("p2pchat:{}", "abc7".repeat(30));
+    let options = PlainOptions { purpose: Purpose::Send, columns_err: || Some(40), ..Verbosity::Normal.into() };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let listening =
+        |qr| Notice::Listening { addrs: vec!["[::]:5050".into()], code: None, invite: Some(invite.clone()), qr };
+    run(&posted([listening(false)]), &mut out, &mut err, options, time, |_| {}).unwrap();
+    let said = String::from_utf8(err).unwrap();
+    assert!(said.contains(&format!("\np2pchat receive {invite}\n")), "{said}");
+    let (_, said) = written([listening(true)]);
+    assert!(said.ends_with("-- a QR code needs a terminal\n"), "{said}");
+}
+
 #[test]
 fn the_end_of_a_transfer_is_told_by_its_direction() {
     let done =
