@@ -65,11 +65,13 @@ impl Whom {
         };
         match (argument, variable, peer) {
             (Some("-"), ..) => Self::parse(&first_line()?, known),
+            // A shell takes the first line of a pasted invite for all of it; the others come next.
+            (Some(text), ..) if is_cut(text) && io::stdin().is_terminal() => ask(known, text),
             (Some(text), ..) => Self::parse(text, known),
             (None, Some(text), _) => Self::parse(&text, known).map_err(|error| WhomError(format!("{VARIABLE}: {error}"))),
             // That the name is known was seen to before.
             (None, None, Some(name)) => known.by_name(name).map(Self::peer).unwrap_or_else(|| Self::parse(name, known)),
-            (None, None, None) if io::stdin().is_terminal() => ask(known),
+            (None, None, None) if io::stdin().is_terminal() => ask(known, ""),
             (None, None, None) => Err(WhomError(
                 "whom to connect to? give an address, an invite or the name of a known peer\n- reads it from the first line of the input"
                     .into(),
@@ -130,17 +132,25 @@ fn first_line() -> io::Result<Zeroizing<String>> {
     Ok(line)
 }
 
-/// Asks the person at the terminal. An invite may come in several lines; it ends where its check is right, or with an empty line.
-fn ask(known: &KnownPeers) -> Result<Whom, WhomError> {
+/// Whether a text begins as an invite does, and does not end so.
+fn is_cut(text: &str) -> bool {
+    text.trim_start().get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+        && matches!(Invite::parse(text), Err(InviteError::Damaged(_)))
+}
+
+/// Asks the person at the terminal. An invite may come in several lines, of which `begun` is the first; it ends where its check is right, or
+/// with an empty line.
+fn ask(known: &KnownPeers, begun: &str) -> Result<Whom, WhomError> {
     let mut err = io::stderr();
-    writeln!(err, "paste the invite or type an address, then Enter:")?;
+    let words = if begun.is_empty() { "paste the invite or type an address" } else { "paste the rest of the invite" };
+    writeln!(err, "{words}, then Enter:")?;
     let mut text = Zeroizing::new(String::with_capacity(LONGEST));
+    text.push_str(begun);
     loop {
         let line = first_line()?;
         text.push_str(&line);
         let begun = !text.trim().is_empty();
-        let cut = text.trim_start().get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-            && matches!(Invite::parse(&text), Err(InviteError::Damaged(_)));
+        let cut = is_cut(&text);
         let ended = line.is_empty();
         match Whom::parse(&text, known) {
             _ if !begun && !ended => {}

@@ -293,17 +293,31 @@ fn shown_invite(pty: &Pty) -> String {
 }
 
 #[test]
-fn an_invite_pasted_in_pieces_into_a_side_that_waits_brings_the_file() {
+fn an_invite_pasted_in_pieces_brings_the_file() {
+    for as_argument in [false, true] {
+        pasted(as_argument);
+    }
+}
+
+fn pasted(as_argument: bool) {
     let (ana, ben) = (Home::new(), Home::new());
     ana.file("x", content("x", 3 << 20));
     let mut sender = Pty::sized(&ana, 24, 80, &[&["send", "x"][..], &HERE].concat());
     let invite = shown_invite(&sender);
-    let mut receiver = Pty::sized(&ben, 24, 80, &[&["receive"][..], &HERE].concat());
-    receiver.shows("or paste here the invite");
-    receiver.keys("no invite\r");
-    receiver.shows("this is no invite");
     let (head, tail) = invite.split_at(39);
-    receiver.keys(&format!("p2pchat receive {head}\r  {tail}\r"));
+    let mut receiver = if as_argument {
+        // What a shell makes of it.
+        let mut receiver = Pty::sized(&ben, 24, 80, &["receive", head]);
+        receiver.keys(&format!("  {tail}\r"));
+        receiver
+    } else {
+        let mut receiver = Pty::sized(&ben, 24, 80, &[&["receive"][..], &HERE].concat());
+        receiver.shows("or paste here the invite");
+        receiver.keys("no invite\r");
+        receiver.shows("this is no invite");
+        receiver.keys(&format!("p2pchat receive {head}\r  {tail}\r"));
+        receiver
+    };
     assert_eq!(receiver.exit_code(), 0);
     assert_eq!(sender.exit_code(), 0);
     assert_eq!(fs::read(ben.work().join("x")).unwrap(), content("x", 3 << 20));
@@ -318,7 +332,8 @@ fn an_invite_is_for_one_and_who_has_none_is_kept_out() {
     let mut sender = waits(&ana, &["send", "x"]);
     let invite = text(&sender.event("listening"), "invite").to_owned();
     turned_away(Home::new().connect("eve", sender.addr(), &[]), 4, "");
-    ben.start("ben", &["receive", &invite]).ends_with(0);
+    let received = ben.program(&["receive"]).env("P2PCHAT_INVITE", &invite).output().unwrap();
+    assert!(received.status.success(), "{received:?}");
     sender.ends_with(0);
     assert_eq!(fs::read(ben.work().join("x")).unwrap(), b"x");
     Home::new().start("eve", &["receive", &invite, "--timeout", "3"]).ends_with(3);
