@@ -96,7 +96,7 @@ fn set_limits() {}
 
 /// Descriptors that are asked for: those who wait at the listener, and as much again for files.
 #[cfg(unix)]
-const DESCRIPTORS: u64 = 1_024;
+const DESCRIPTORS: libc::rlim_t = 1_024;
 
 /// Standard output may be a pipe that its reader has closed: then all that it wanted is there.
 fn print(bytes: &[u8]) -> io::Result<()> {
