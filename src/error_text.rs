@@ -1,22 +1,40 @@
 //! What the system says went wrong, as the end of a sentence of ours.
 
-/// The system's words for an error: without its number, in lower case.
+/// The system's words for an error: without its number and full stop, in lower case.
 pub(crate) fn io_error_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
+    without_number(&error.to_string())
+}
+
+/// Windows ends its messages with a full stop, and has none for some numbers: then the number is all there is.
+fn without_number(text: &str) -> String {
+    let words = text.split(" (os error").next().unwrap_or_default().trim_end();
+    let words = words.strip_suffix('.').unwrap_or(words);
+    if words.starts_with("OS Error ") {
+        return words.replacen("OS Error", "system error", 1);
+    }
+    let mut chars = words.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::io_error_text;
+    use super::{io_error_text, without_number};
     use std::io::Error;
 
     #[cfg(unix)]
     #[test]
     fn a_system_error_has_no_number_and_no_capital() {
         assert_eq!(io_error_text(&Error::from_raw_os_error(libc::ECONNREFUSED)), "connection refused");
+    }
+
+    #[test]
+    fn the_messages_of_windows_lose_their_full_stop() {
+        assert_eq!(without_number("Access denied. (os error 5)"), "access denied");
+        assert_eq!(without_number("Access denied.\r\n (os error 5)"), "access denied");
+        assert_eq!(
+            without_number("OS Error 10061 (FormatMessageW() returned error 317) (os error 10061)"),
+            "system error 10061 (FormatMessageW() returned error 317)"
+        );
     }
 
     #[test]
