@@ -136,23 +136,21 @@ impl Drop for Restored {
 fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), TerminalError> {
     let queue = Arc::clone(queue);
     spawn("input", move || {
-        while let Ok(reported) = crossterm::event::read() {
-            if let Some(event) = keys::translate(reported) {
-                queue.event(or_newline(event));
+        let mut ahead = None;
+        while let Ok(reported) = ahead.take().map_or_else(crossterm::event::read, Ok) {
+            let Some(event) = keys::translate(reported) else { continue };
+            if cfg!(windows) && event == TerminalEvent::Key(Key::Enter) {
+                ahead = keys::next_with_meaning(reported_by_now);
             }
+            queue.event(if ahead.is_some() { TerminalEvent::Key(Key::Newline) } else { event });
         }
         queue.event(TerminalEvent::Ended);
     })
 }
 
-/// Where pastes come as key presses, Enter with more right behind it is a newline of the paste.
-fn or_newline(event: TerminalEvent) -> TerminalEvent {
-    let pastes_as_keys = cfg!(windows);
-    let more = || crossterm::event::poll(Duration::ZERO).unwrap_or(false);
-    if pastes_as_keys && event == TerminalEvent::Key(Key::Enter) && more() {
-        return TerminalEvent::Key(Key::Newline);
-    }
-    event
+/// The next event that is there already.
+fn reported_by_now() -> Option<crossterm::event::Event> {
+    if crossterm::event::poll(Duration::ZERO).unwrap_or(false) { crossterm::event::read().ok() } else { None }
 }
 
 fn spawn_notices(queue: &Arc<ScreenQueue>, notices: Receiver<Posted>) -> Result<(), TerminalError> {

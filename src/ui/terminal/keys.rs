@@ -66,6 +66,12 @@ pub(super) fn translate(reported: Reported) -> Option<TerminalEvent> {
     }
 }
 
+/// The next report that means something. Where pastes come as key presses, Enter with one right behind it is a newline of the paste;
+/// the release of Enter itself, which is reported with it, is none.
+pub(super) fn next_with_meaning(next: impl FnMut() -> Option<Reported>) -> Option<Reported> {
+    std::iter::from_fn(next).find(|reported| translate(reported.clone()).is_some())
+}
+
 fn translate_key(key: KeyEvent) -> Option<Key> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let alt = key.modifiers.contains(KeyModifiers::ALT);
@@ -170,6 +176,22 @@ mod tests {
         assert_eq!(press(KeyCode::Char('@'), both), Some(Key::Insert('@')));
         let release = KeyEvent::new_with_kind(KeyCode::Enter, KeyModifiers::NONE, KeyEventKind::Release);
         assert_eq!(translate(Reported::Key(release)), None);
+    }
+
+    #[test]
+    fn only_what_means_something_follows_an_enter() {
+        let key = |code, kind| Reported::Key(KeyEvent::new_with_kind(code, KeyModifiers::NONE, kind));
+        let released = key(KeyCode::Enter, KeyEventKind::Release);
+        let pressed = key(KeyCode::Char('b'), KeyEventKind::Press);
+        for (reported, follows) in [
+            (vec![], None),
+            (vec![released.clone()], None),
+            (vec![released.clone(), pressed.clone()], Some(pressed.clone())),
+            (vec![pressed.clone(), released], Some(pressed)),
+        ] {
+            let mut reported = reported.into_iter();
+            assert_eq!(next_with_meaning(|| reported.next()), follows);
+        }
     }
 
     #[test]
