@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::channel::KeyVerdict;
+use crate::net::address::ListenAddress;
 use crate::net::opening::{DialCredentials, initiate};
 use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -65,7 +66,11 @@ fn next(told: &Receiver<ListenEvent>) -> ListenEvent {
 }
 
 /// A whole honest opening on a connected socket; the event loop is played by `told`.
+#[cfg(target_os = "linux")]
 fn greet(stream: TcpStream, addr: SocketAddr) {
+    use crate::net::opening::{DialCredentials, initiate};
+    use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
+
     let credentials = DialCredentials {
         identity: Arc::new(Identity::generate().unwrap()),
         code: None,
@@ -167,7 +172,7 @@ fn closing_ends_openings_under_way_and_waits_for_none() {
 #[test]
 fn a_listener_whose_socket_is_dead_says_so_and_ends() {
     let (listener, _, told) = listener();
-    SockRef::from(&*listener.sockets[0]).shutdown(Shutdown::Both).unwrap();
+    socket2::SockRef::from(&*listener.sockets[0]).shutdown(Shutdown::Both).unwrap();
     assert!(matches!(next(&told), ListenEvent::Failed { ended: true, .. }));
     drop(listener);
     assert!(told.recv_timeout(PATIENT).is_err());
