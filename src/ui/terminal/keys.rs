@@ -49,6 +49,7 @@ pub(super) enum TerminalEvent {
     Focus(bool),
     Resized,
     /// The process goes on after a stop.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix stops and continues a program"))]
     Continued,
     /// No more events will come.
     Ended,
