@@ -393,9 +393,9 @@ impl Staging {
     /// Removes the folder and all in it.
     pub(crate) fn remove(self) -> Result<(), Problem> {
         let path = self.path();
-        // Under another name nobody finds half of it.
-        let name = self.claim.hide(&self.dest).map_err(Problem::at(&path))?;
-        remove_folder(&self.dest, &name).map_err(Problem::at(path))
+        let Self { dest, claim, results, tree, levels, .. } = self;
+        drop((tree, levels));
+        claim.remove(&dest, results).map_err(Problem::at(path))
     }
 
     /// Ends this run's work on it; gives the path of what stays for a later run.

@@ -1,6 +1,6 @@
 //! The folder itself: its name, its lock, and whether it may be trusted.
 
-use super::fs::{create_folder, is_private, is_same, open_file, open_folder};
+use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder, remove_folder};
 use super::remove_any;
 use super::results::Results;
 use crate::keys::{PublicKey, base32};
@@ -87,8 +87,8 @@ impl Claim {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Its last user may have removed it between the two calls above.
-        let is_current = is_same(&dest.symlink_metadata(name), &dir.dir_metadata())
-            && results.metadata().is_ok_and(|opened| is_still(&dir, &opened));
+        let is_current = file_id_at(dest, name)? == file_id(&dir.try_clone()?.into_std_file())?
+            && file_id_at(&dir, RESULTS)? == file_id(&results)?;
         if is_current {
             Ok(Some((Self { dir, name: name.to_owned() }, Results::new(results))))
         } else {
@@ -135,24 +135,16 @@ impl Claim {
         Ok(())
     }
 
-    /// Gives it a random name, and says which.
-    pub(super) fn hide(&self, dest: &Dir) -> io::Result<String> {
+    /// Removes the folder and all in it, and then lets go of `lock`. On Windows nothing else below it may be open.
+    pub(super) fn remove(self, dest: &Dir, lock: Results) -> io::Result<()> {
+        let Self { dir, name } = self;
+        // There nothing is moved in which something is open.
+        let held = (!cfg!(windows)).then_some((dir, lock));
+        // Under another name nobody finds half of it.
         let hidden = random_name()?;
-        dest.rename(&self.name, dest, &hidden)?;
-        Ok(hidden)
-    }
-}
-
-fn is_still(dir: &Dir, opened: &std::fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use cap_std::fs::MetadataExt as _;
-        use std::os::unix::fs::MetadataExt as _;
-        dir.symlink_metadata(RESULTS).is_ok_and(|there| (there.dev(), there.ino()) == (opened.dev(), opened.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = opened;
-        dir.exists(RESULTS)
+        dest.rename(&name, dest, &hidden)?;
+        remove_folder(dest, &hidden)?;
+        drop(held);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::local_name::refuses_name;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::Reason;
 use crate::transfer::manifest::Meta;
-use cap_std::fs::{Dir, DirBuilder, Metadata, OpenOptions};
+use cap_std::fs::{Dir, DirBuilder, OpenOptions};
 use std::fs::{File, FileTimes};
 use std::io;
 use std::path::PathBuf;
@@ -50,20 +50,30 @@ impl Problem {
 
 /// Opens a real folder, never a link to one.
 pub(super) fn open_folder(above: &Dir, name: &str) -> io::Result<Dir> {
+    let mut options = OpenOptions::new();
+    options.read(true);
     #[cfg(unix)]
+    no_follow(&mut options, libc::O_DIRECTORY);
+    #[cfg(windows)]
     {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        no_follow(&mut options, libc::O_DIRECTORY);
-        Ok(Dir::from_std_file(above.open_with(name, &options)?.into_std()))
+        use cap_std::fs::OpenOptionsExt;
+        // The default way to share lets others rename it meanwhile, which `Dir::open_dir` does not.
+        options.access_mode(windows::READ_AND_SET_TIMES).custom_flags(windows::FOLDER_OR_LINK);
     }
-    #[cfg(not(unix))]
-    {
-        if !above.symlink_metadata(name)?.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        above.open_dir(name)
+    let file = above.open_with(name, &options)?.into_std();
+    if cfg!(windows) && !file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
     }
+    Ok(Dir::from_std_file(file))
+}
+
+/// Constants of Windows' `CreateFile`.
+#[cfg(windows)]
+mod windows {
+    /// GENERIC_READ and FILE_WRITE_ATTRIBUTES.
+    pub(super) const READ_AND_SET_TIMES: u32 = 0x8000_0000 | 0x0100;
+    /// FILE_FLAG_BACKUP_SEMANTICS opens folders, FILE_FLAG_OPEN_REPARSE_POINT a link itself.
+    pub(super) const FOLDER_OR_LINK: u32 = 0x0200_0000 | 0x0020_0000;
 }
 
 /// Makes a folder. The owner may fill it, whatever mode it gets in the end.
@@ -153,16 +163,35 @@ pub(super) fn is_private(dir: &Dir, fresh: bool) -> bool {
     }
 }
 
-/// Whether both are the same file.
-pub(super) fn is_same(a: &io::Result<Metadata>, b: &io::Result<Metadata>) -> bool {
+/// What tells a file or folder from all others, whatever its name.
+#[cfg(unix)]
+pub(super) type FileId = (u64, u64);
+#[cfg(windows)]
+pub(super) type FileId = same_file::Handle;
+
+pub(super) fn file_id(file: &File) -> io::Result<FileId> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        file.metadata().map(|found| (found.dev(), found.ino()))
+    }
+    #[cfg(windows)]
+    same_file::Handle::from_file(file.try_clone()?)
+}
+
+/// The same of what has that name now.
+pub(super) fn file_id_at(dir: &Dir, name: &str) -> io::Result<FileId> {
     #[cfg(unix)]
     {
         use cap_std::fs::MetadataExt;
-        matches!((a, b), (Ok(a), Ok(b)) if a.dev() == b.dev() && a.ino() == b.ino())
+        dir.symlink_metadata(name).map(|found| (found.dev(), found.ino()))
     }
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     {
-        a.is_ok() && b.is_ok()
+        use cap_std::fs::OpenOptionsExt;
+        let mut options = OpenOptions::new();
+        options.access_mode(0).custom_flags(windows::FOLDER_OR_LINK);
+        same_file::Handle::from_file(dir.open_with(name, &options)?.into_std())
     }
 }
 
@@ -223,7 +252,9 @@ fn by_link(from_dir: &Dir, from: &str, to_dir: &Dir, to: &str) -> io::Result<()>
         Ok(()) => from_dir.remove_file(from),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // A run that ended between link and unlink.
-            if is_same(&from_dir.symlink_metadata(from), &to_dir.symlink_metadata(to)) {
+            if let (Ok(one), Ok(other)) = (file_id_at(from_dir, from), file_id_at(to_dir, to))
+                && one == other
+            {
                 return from_dir.remove_file(from);
             }
             Err(error)
@@ -327,7 +358,6 @@ mod tests {
         assert!(dir.exists("b/in"));
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_link_left_by_a_run_that_ended_between_link_and_unlink_counts_as_moved() {
         let temp = tempfile::tempdir().unwrap();

@@ -194,14 +194,13 @@ fn claim(partial: &Partial) -> Result<(Claim, Results), PartialsError> {
 /// Removes one.
 pub(crate) fn remove(data_dir: &Path, id: &str) -> Result<Partial, PartialsError> {
     let partial = find(data_dir, id)?;
-    let (claim, _results) = claim(&partial)?;
+    let (claim, results) = claim(&partial)?;
     let failed = |error: io::Error| PartialsError::Failed {
         path: partial.dest.join(&partial.name),
         text: io_error_text(&error),
     };
     let dir = Dir::open_ambient_dir(&partial.dest, ambient_authority()).map_err(failed)?;
-    let hidden = claim.hide(&dir).map_err(failed)?;
-    super::fs::remove_folder(&dir, &hidden).map_err(failed)?;
+    claim.remove(&dir, results).map_err(failed)?;
     Ok(partial)
 }
 

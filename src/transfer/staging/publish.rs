@@ -76,6 +76,8 @@ impl Staging {
             Stage::Publishing(on_clash) => on_clash,
             Stage::Done => OnClash::Rename,
         };
+        // Windows moves no folder in which another is open.
+        self.levels.clear();
         let mut pass = Pass {
             on_clash,
             places: Vec::new(),
@@ -116,7 +118,6 @@ impl Staging {
         if self.is_received() {
             self.reach_end()?;
         }
-        self.levels.clear();
         self.results.add(&Line::Publishing(on_clash));
         self.results.flush(self.fsync).map_err(Problem::at(path))?;
         self.stage = Stage::Publishing(on_clash);
