@@ -15,6 +15,7 @@ use crate::notice::Input;
 use crate::session::Rules;
 use crate::text::SafeText;
 use crate::transfer::download::Target;
+use crate::transfer::staging::destinations;
 use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -143,7 +144,7 @@ impl Config {
 /// The folder that received files go to, absolute.
 fn receiving_dir(dir: &Path) -> Result<PathBuf, UsageError> {
     let text = |why: &str| format!("cannot receive into {}: {why}\n--dir names an existing folder", dir.display());
-    let absolute = dir.canonicalize().map_err(|error| UsageError(text(&io_error_text(&error))))?;
+    let absolute = destinations::full_path(dir).map_err(|error| UsageError(text(&io_error_text(&error))))?;
     if absolute.is_dir() { Ok(absolute) } else { Err(UsageError(text("it is no folder"))) }
 }
 

@@ -84,9 +84,9 @@ pub(super) fn open(
     cancelled: &AtomicBool,
 ) -> Result<Opened, DownloadReport> {
     let dest = dest.or_else(|| wanted.recorded_dest.clone()).unwrap_or_else(|| settings.dir.clone());
-    let metadata = dest.metadata().map_err(Problem::at(&dest));
-    let metadata = metadata.map_err(|problem| DownloadReport::NoSuchFolder { text: problem.to_string() })?;
-    if !metadata.is_dir() {
+    let full = destinations::full_path(&dest).map_err(Problem::at(&dest));
+    let dest = full.map_err(|problem| DownloadReport::NoSuchFolder { text: problem.to_string() })?;
+    if !dest.is_dir() {
         return Err(DownloadReport::NoSuchFolder { text: format!("{}: not a folder", dest.display()) });
     }
     let manifest = &wanted.manifest;

@@ -30,11 +30,22 @@ pub(crate) fn all(data_dir: &Path) -> Vec<PathBuf> {
     found.split_off(spare)
 }
 
-/// Adds a folder. A path that cannot stand in a line is not recorded, and what is in it is found only by who offers it again.
+/// The full path of a folder, in the form that people know: on Windows without `\\?\`, where that is not needed.
+///
+/// # Errors
+/// When it is not there; on Windows, when it is on another machine, where `cap-std` does not find the way back from an open folder.
+pub(crate) fn full_path(folder: &Path) -> io::Result<PathBuf> {
+    let path = dunce::canonicalize(folder)?;
+    if cfg!(windows) && path.as_os_str().as_encoded_bytes().starts_with(br"\\?\UNC\") {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is on another machine, and must be on this one"));
+    }
+    Ok(path)
+}
+
+/// Adds a folder, by its full path. A path that cannot stand in a line is not recorded, and what is in it is found only by who offers it again.
 pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
-    let dest = dest.canonicalize()?;
-    let Some(mut line) = to_bytes(&dest).filter(|bytes| !bytes.contains(&b'\n')) else { return Ok(()) };
-    if all(data_dir).contains(&dest) {
+    let Some(mut line) = to_bytes(dest).filter(|bytes| !bytes.contains(&b'\n')) else { return Ok(()) };
+    if all(data_dir).iter().any(|there| there == dest) {
         return Ok(());
     }
     line.push(b'\n');
