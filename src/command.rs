@@ -6,6 +6,7 @@
 mod paths;
 mod source;
 
+pub(crate) use paths::expand;
 pub use paths::{SendArgs, SplitError};
 pub use source::{SendSource, StreamReader};
 

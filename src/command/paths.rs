@@ -85,7 +85,7 @@ impl Word {
 }
 
 /// `~` and `~/x`; `~user` is taken as it stands.
-fn expand(text: &str, home: Option<&Path>) -> PathBuf {
+pub(crate) fn expand(text: &str, home: Option<&Path>) -> PathBuf {
     let Some((rest, home)) = text.strip_prefix('~').zip(home) else { return PathBuf::from(text) };
     match rest.strip_prefix(std::path::is_separator) {
         Some(below) => home.join(below.trim_start_matches(std::path::is_separator)),

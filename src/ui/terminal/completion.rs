@@ -132,7 +132,8 @@ fn path(start: usize, typed: &str, quote: Option<Quote>, known: &CompletionConte
         Some(Quote::None) => escaped(&whole),
         Some(Quote::Single) if !whole.contains('\'') => format!("'{whole}{}", if is_whole { "'" } else { "" }),
         Some(Quote::Single | Quote::Double) => {
-            let inner = whole.replace('\\', "\\\\").replace('"', "\\\"");
+            // On Windows a backslash separates folders, and no name has a quote.
+            let inner = if cfg!(windows) { whole } else { whole.replace('\\', "\\\\").replace('"', "\\\"") };
             format!("\"{inner}{}", if is_whole { "\"" } else { "" })
         }
     };
@@ -145,20 +146,13 @@ fn path(start: usize, typed: &str, quote: Option<Quote>, known: &CompletionConte
 
 /// The names in the folder of `typed` that begin with its last part; folders end in a separator.
 fn entries(typed: &str, known: &CompletionContext) -> Vec<String> {
-    let (folder, prefix) = typed.rsplit_once(is_separator).map_or((None, typed), |(folder, name)| (Some(folder), name));
-    if folder.is_none() && typed == "~" {
+    if typed == "~" {
         return vec![format!("~{MAIN_SEPARATOR}")];
     }
-    let folder = match (folder, &known.home) {
-        (None, _) => PathBuf::from("."),
-        (Some(""), _) => PathBuf::from(MAIN_SEPARATOR.to_string()),
-        (Some("~"), Some(home)) => home.clone(),
-        (Some(folder), Some(home)) => match folder.strip_prefix("~/") {
-            Some(inside) => home.join(inside),
-            None => folder.into(),
-        },
-        (Some(folder), None) => folder.into(),
-    };
+    // With its separator, for `C:` is another folder than `C:\`.
+    let (folder, prefix) = typed.split_at(typed.rfind(is_separator).map_or(0, |at| at + 1));
+    let folder = if folder.is_empty() { "." } else { folder };
+    let folder = command::expand(folder, known.home.as_deref());
     let Ok(listing) = std::fs::read_dir(&folder) else { return Vec::new() };
     let mut names: Vec<String> = listing
         .take(ENTRIES)
