@@ -31,6 +31,9 @@ use writer::Writer;
 
 /// After this long without a byte from the peer it is asked for a sign of life.
 const IDLE: Duration = Duration::from_secs(5);
+/// The longest single wait of a read. On Windows shutting a socket down does not end a read of another thread, which then finds it
+/// shut down after this.
+const READ_STEP: Duration = if cfg!(windows) { Duration::from_secs(1) } else { IDLE };
 /// After this long it is taken for lost: two pings may go unanswered.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Bytes the kernel may hold that are not on the wire yet; a line of chat waits behind them. At 10 Mbit/s 64 KiB are 52 ms; on a
@@ -160,7 +163,7 @@ impl Connection {
 /// Options of a socket that carries a session: no delay, deadlines, and little held back in the kernel.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_read_timeout(Some(READ_STEP))?;
     stream.set_write_timeout(Some(SILENCE))?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     // Where it cannot be set, lines wait longer behind bulk; that is all.

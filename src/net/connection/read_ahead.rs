@@ -29,6 +29,7 @@ pub(super) struct Source {
     /// Whether the last record was bulk.
     bulk: bool,
     heard: Instant,
+    pinged: Instant,
     /// The same by the wall clock, which goes on while the machine sleeps.
     heard_by_the_wall: SystemTime,
     /// When the first byte of the current record was there.
@@ -44,6 +45,7 @@ impl Source {
             ahead: 0..0,
             bulk: false,
             heard: Instant::now(),
+            pinged: Instant::now(),
             heard_by_the_wall: SystemTime::now(),
             record_begun: None,
         }
@@ -112,7 +114,10 @@ impl Source {
                         return Err(DisconnectReason::Silent(SILENCE));
                     }
                     self.notice_sleep();
-                    self.send_queue.ping(0);
+                    if self.heard.elapsed().min(self.pinged.elapsed()) >= IDLE {
+                        self.pinged = Instant::now();
+                        self.send_queue.ping(0);
+                    }
                 }
                 Err(error) => return Err(DisconnectReason::Network(error)),
             }
