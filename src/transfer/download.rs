@@ -29,9 +29,9 @@ use crate::keys::PublicKey;
 use crate::protocol::frame::{Digest, Offer, Position, Reason, TransferId};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use worker::{Order, Worker};
@@ -160,7 +160,6 @@ impl Downloads {
     /// # Errors
     /// When no thread can be made.
     pub fn start(settings: Settings, flow: Arc<FlowControl>, report: Report<DownloadReport>) -> io::Result<Self> {
-        ignore_size_signal()?;
         recover_once(&settings)?;
         let (orders, incoming) = mpsc::channel();
         let settings = Arc::new(settings);
@@ -238,16 +237,6 @@ fn recover_once(settings: &Settings) -> io::Result<()> {
     if !DONE.swap(true, Ordering::Relaxed) {
         let data_dir = settings.data_dir.clone();
         thread::Builder::new().name("download recover".into()).spawn(move || recover(&data_dir))?;
-    }
-    Ok(())
-}
-
-/// A file over the limit of this process (`ulimit -f`) must fail alone, not end the program by SIGXFSZ.
-fn ignore_size_signal() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        static SEEN: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-        signal_hook::flag::register(libc::SIGXFSZ, Arc::clone(SEEN.get_or_init(Arc::default)))?;
     }
     Ok(())
 }

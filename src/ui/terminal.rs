@@ -189,9 +189,12 @@ fn spawn_signals(queue: &Arc<ScreenQueue>) -> Result<Signals, TerminalError> {
 }
 
 #[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps, reason = "the same shape as where there are signals")]
-fn spawn_signals(_inbox: &Arc<ScreenQueue>) -> Result<(), TerminalError> {
-    Ok(())
+fn spawn_signals(_queue: &Arc<ScreenQueue>) -> Result<Signals, TerminalError> {
+    Ok(Signals)
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), TerminalError> {

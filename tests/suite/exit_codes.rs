@@ -3,9 +3,6 @@
 use crate::support::peer::Stream;
 use crate::support::{Home, meet, nobody, text};
 use std::net::TcpListener;
-use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
 
 #[test]
 fn quit_on_either_side_ends_both_politely() {
@@ -73,6 +70,9 @@ fn quit_before_anybody_came_ends_at_once() {
 mod signals {
     use super::*;
     use nix::sys::signal::Signal;
+    use std::process::Stdio;
+    use std::thread;
+    use std::time::Duration;
 
     #[test]
     fn a_signal_says_goodbye_first() {

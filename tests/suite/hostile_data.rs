@@ -3,9 +3,7 @@
 
 use crate::support::files::{List, content};
 use crate::support::hostile::Upload;
-#[cfg(unix)]
-use crate::support::is;
-use crate::support::{Attacker, Receiver};
+use crate::support::{Attacker, Receiver, is};
 use p2pchat::protocol::frame::{CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, Reason};
 use std::fs;
 use std::io::Write;

@@ -3,7 +3,7 @@
 use crate::support::files::{content, tree};
 use crate::support::peer::Stream;
 use crate::support::{Home, Peer, Relay, is, meet, text};
-use std::fs::{self, File};
+use std::fs;
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
@@ -274,7 +274,7 @@ fn modes_and_times_are_kept_and_links_are_left_out() {
     fs::write(&script, "#!/bin/sh\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o4755)).unwrap();
     let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    File::options().write(true).open(&script).unwrap().set_modified(long_ago).unwrap();
+    fs::File::options().write(true).open(&script).unwrap().set_modified(long_ago).unwrap();
     symlink("/etc/hostname", folder.join("link")).unwrap();
     ben.send("/send folder");
     for peer in [&ana, &ben] {
@@ -418,7 +418,7 @@ fn memory_does_not_grow_with_the_file() {
     const BOUND_KIB: u64 = 64 << 10;
     let (ana, ben) = meet(&["--accept", "always"], &[]);
     // Sparse here, so that the test writes it once only.
-    File::create(ben.home().work().join("huge")).unwrap().set_len(SIZE).unwrap();
+    fs::File::create(ben.home().work().join("huge")).unwrap().set_len(SIZE).unwrap();
     ben.send("/send huge");
     ben.event("done");
     ana.event("done");
