@@ -158,7 +158,15 @@ impl KnownPeersFile {
         let mut file = private().create_new(true).open(&new).map_err(failed("create", &new))?;
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &new))?;
         drop(file);
-        fs::rename(&new, &path).map_err(failed("replace", &path))?;
+        let begun = Instant::now();
+        while let Err(error) = fs::rename(&new, &path) {
+            // Windows does not always replace a file that another program reads, a virus scanner say.
+            let is_read = cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied;
+            if !is_read || begun.elapsed() >= LOCK_TIME {
+                return Err(failed("replace", &path)(error));
+            }
+            thread::sleep(LOCK_PAUSE);
+        }
         if cfg!(unix) {
             // The rename itself is only durable with its folder.
             File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", &self.dir))?;

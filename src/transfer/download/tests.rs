@@ -340,7 +340,7 @@ fn a_folder_that_is_not_there_lets_another_be_named() {
     fixture.offer(1);
     fixture.downloads.accept(1, Some(fixture.dest().join("nowhere")), OnClash::Rename);
     let DownloadReport::NoSuchFolder { text } = fixture.report() else { panic!() };
-    assert!(text.ends_with("dest/nowhere: no such file or directory"), "{text}");
+    assert!(text.contains("nowhere: "), "{text}");
     let (begin, _) = fixture.accept(1);
     fixture.flow.begin(1, begin).unwrap();
     fixture.send(1, begin, 1);

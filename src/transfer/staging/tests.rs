@@ -85,7 +85,7 @@ impl Fixture {
         let totals = staging.publish(on_clash, &mut |published| match published {
             Published::File { path, digest, .. } => {
                 assert_eq!(*blake3::hash(&std_fs::read(&path).unwrap()).as_bytes(), digest);
-                said.push(path.strip_prefix(self.dest()).unwrap().display().to_string());
+                said.push(path.strip_prefix(self.dest()).unwrap().display().to_string().replace('\\', "/"));
             }
             Published::Top(_) => {}
             Published::Failed { offered, text, .. } => said.push(format!("{offered} failed: {text}")),
@@ -177,8 +177,7 @@ fn a_part_goes_on_and_one_that_is_too_long_does_not() {
         let fixture = Fixture::new(tree());
         let mut staging = fixture.open();
         fixture.put(&mut staging, 3);
-        let mut part = staging.make_part().unwrap();
-        io::Write::write_all(&mut part, left.as_bytes()).unwrap();
+        io::Write::write_all(&mut staging.make_part().unwrap(), left.as_bytes()).unwrap();
         staging.flush().unwrap();
         drop(staging);
         let mut staging = fixture.open();
@@ -321,7 +320,7 @@ fn overwrite_merges_file_by_file_and_what_differs_in_type_fails() {
     drop(staging);
     let mut staging = fixture.open();
     let (totals, said) = fixture.publish(&mut staging, OnClash::Rename);
-    assert_eq!((totals.files, totals.failed), (4, 1));
+    assert_eq!((totals.files, totals.failed), (4, 1), "{said:?}");
     assert!(said[0].starts_with("t/a failed: "), "{said:?}");
     assert_eq!(said[1..], ["t/in/b", "t/in/c", "t/d", "top"]);
     staging.remove().unwrap();
