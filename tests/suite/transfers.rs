@@ -238,7 +238,11 @@ mod names {
     #[test]
     fn spaces_and_letters_of_every_script_are_kept() {
         let (ana, ben) = meet(&["--accept", "always"], &[]);
-        for (n, name) in ["my holiday photo.jpg", "отчёт 日本.txt", "quote's \"name\""].iter().enumerate() {
+        for (n, name) in
+            ["my holiday photo.jpg", "отчёт 日本.txt", if cfg!(windows) { "quote's" } else { "quote's \"name\"" }]
+                .iter()
+                .enumerate()
+        {
             ben.home().file(name, name);
             ben.send(&format!("/send {name}"));
             ana.event_nth(n + 1, "done");

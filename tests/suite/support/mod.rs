@@ -68,13 +68,14 @@ pub(crate) fn serve(behave: impl Fn(TcpStream) -> io::Result<()> + Clone + Send 
     addr
 }
 
-/// An address that nobody listens at, and nobody else can take while the socket lives; a listener still can.
-pub(crate) fn nobody() -> (Socket, SocketAddr) {
+/// An address that nobody listens at, and nobody else can take while the socket lives; a listener still can. On Windows it could not,
+/// so there the address is free, and kept from others only by its being the last that the system gave away.
+pub(crate) fn nobody() -> (Option<Socket>, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    (socket, addr)
+    ((!cfg!(windows)).then_some(socket), addr)
 }
 
 /// Whether the event has this name.

@@ -25,6 +25,9 @@ pub(crate) enum Side {
     Down,
 }
 
+/// How long a thread may be stuck before it looks whether its connection was cut.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// How a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
@@ -300,8 +303,12 @@ impl Hub {
         let wire = Wire { dialler, listener, state: Mutex::default(), changed: Condvar::new() };
         for stream in [&wire.dialler, &wire.listener] {
             let _ = stream.set_nodelay(true);
-            // A thread that is stuck in a write sees that the connection was cut.
-            let _ = stream.set_write_timeout(Some(Duration::from_millis(50)));
+            // A thread that is stuck sees that the connection was cut.
+            let _ = stream.set_write_timeout(Some(LOOK));
+            // On Windows shutting a socket down does not end a read.
+            if cfg!(windows) {
+                let _ = stream.set_read_timeout(Some(LOOK));
+            }
         }
         let wire = Arc::new(wire);
         state.wires.push(Arc::downgrade(&wire));

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Systems sleep in steps of up to this.
+const SLEEP_STEP: Duration = Duration::from_millis(20);
+
 /// One direction of a connection.
 pub(super) struct Pump {
     hub: Arc<Hub>,
@@ -32,6 +35,7 @@ impl Pump {
         let mut buffer = vec![0; if matches!(self.way.pace, Pace::Rate(_)) { 1_460 } else { 64 * 1_024 }];
         loop {
             let read = match self.from().read(&mut buffer) {
+                Err(error) if waits(&error) && self.wire.is_cut() != Some(Cut::Reset) => continue,
                 Ok(0) | Err(_) => break,
                 Ok(read) => &buffer[..read],
             };
@@ -156,7 +160,9 @@ impl Pump {
                 self.write(bytes)
             }
             Pace::Rate(rate) => {
-                self.due = self.due.max(Instant::now()) + Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
+                // What a sleep was too long is made up for.
+                let due = Instant::now().checked_sub(SLEEP_STEP).map_or(self.due, |before| self.due.max(before));
+                self.due = due + Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
                 thread::sleep(self.due.saturating_duration_since(Instant::now()));
                 self.write(bytes)
             }
@@ -169,12 +175,16 @@ impl Pump {
                 _ if self.wire.is_cut().is_some() => return None,
                 Ok(0) => return None,
                 Ok(written) => bytes = &bytes[written..],
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) if waits(&error) => {}
                 Err(_) => return None,
             }
         }
         Some(())
     }
+}
+
+fn waits(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// The lowest bit that is set: without it a number is smaller.
