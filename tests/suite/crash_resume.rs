@@ -11,12 +11,11 @@ use crate::support::files::content;
 use crate::support::home::names;
 use crate::support::{Home, Peer, Rng};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata};
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// How many kills; documented above.
 const KILLS: &str = "P2PCHAT_KILLS";
@@ -32,7 +31,7 @@ struct Tree {
 #[derive(PartialEq, Eq)]
 struct Entry {
     mode: u32,
-    modified: i64,
+    modified: u64,
     /// None for a folder.
     digest: Option<blake3::Hash>,
 }
@@ -49,10 +48,10 @@ impl Tree {
             let size = if number % 10 == 0 { 0 } else { rng.within(1..16_384) };
             let path = root.join(sub).join(format!("small-{number}"));
             fs::write(&path, content(&number.to_string(), size as usize)).unwrap();
-            fs::set_permissions(path, Permissions::from_mode(rng.pick(&[0o644, 0o755, 0o600, 0o400]))).unwrap();
+            set_mode(&path, rng.pick(&[0o644, 0o755, 0o600, 0o400]));
         }
         fs::write(root.join("large"), content("large", LARGE)).unwrap();
-        fs::set_permissions(root.join("hollow"), Permissions::from_mode(0o555)).unwrap();
+        set_mode(&root.join("hollow"), 0o555);
         let mut tree = Self { entries: BTreeMap::new() };
         read(&root, "", &mut |path, full| tree.entries.extend([(path, Entry::of(full))]));
         tree.entries.insert(String::new(), Entry::of(&root));
@@ -64,7 +63,7 @@ impl Tree {
         read(inbox, "", &mut |path, full| {
             // A survivor still works on its partials.
             let Ok(metadata) = full.symlink_metadata() else { return };
-            if metadata.is_dir() || is_partial(&path) || !known.insert((path.clone(), metadata.ino())) {
+            if metadata.is_dir() || is_partial(&path) || !known.insert((path.clone(), mode_and_inode(&metadata).1)) {
                 return;
             }
             let within = path.split_once('/').map_or("", |(_, within)| within);
@@ -89,7 +88,29 @@ impl Entry {
     fn of(path: &Path) -> Self {
         let metadata = path.symlink_metadata().unwrap();
         let digest = if metadata.is_dir() { None } else { digest(path) };
-        Self { mode: metadata.mode(), modified: metadata.mtime(), digest }
+        let modified = metadata.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        Self { mode: mode_and_inode(&metadata).0, modified, digest }
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+}
+
+/// Windows has the one not at all, the other not here.
+fn mode_and_inode(metadata: &Metadata) -> (u32, u64) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.mode(), metadata.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        (0, 0)
     }
 }
 

@@ -6,19 +6,19 @@
 
 mod support;
 
+// What is not for Windows has its reason beside it: Wine has no terminal emulation, and some things are of Unix alone.
 mod chat;
 mod codes;
-#[cfg(unix)]
+#[cfg(unix)] // descriptors by number, ptys
 mod command_line;
-#[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")] // all of 127.0.0.0/8 is its own, /proc
 mod connection_flood;
-#[cfg(unix)]
 mod crash_resume;
-#[cfg(unix)]
+#[cfg(unix)] // ulimit, pipes, mounts
 mod disk;
-#[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")] // /proc
 mod doctor;
-#[cfg(unix)]
+#[cfg(unix)] // ptys
 mod escape_sequences;
 mod exit_codes;
 mod fuzz;
@@ -27,18 +27,18 @@ mod hostile_data;
 mod hostile_offers;
 mod known_peers;
 mod man_in_the_middle;
-#[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")] // /proc
 mod memory_limits;
 #[cfg(target_os = "linux")]
 mod one_shot;
 mod partials;
 mod races;
 mod reconnect;
-#[cfg(unix)]
+#[cfg(unix)] // descriptors by number, ptys, modes
 mod secrets;
 mod take_over;
 mod tampering;
-#[cfg(unix)]
+#[cfg(unix)] // ptys
 mod terminal;
 mod transfer_faults;
 mod transfers;

@@ -3,9 +3,7 @@
 use super::*;
 use crate::channel::KeyVerdict;
 use crate::net::address::ListenAddress;
-use crate::net::opening::{DialCredentials, initiate};
-use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::sync::mpsc::{self, Receiver};
 
