@@ -28,12 +28,10 @@ const RECONNECT: u32 = 300;
     max_term_width = 100,
     disable_help_subcommand = true,
     after_help = "\
-Examples:
-  p2pchat listen                   wait for a peer; prints an invite to send it
-  p2pchat connect                  asks for the invite; /help in there tells more
-  p2pchat connect 192.168.1.5      or by address
-  p2pchat send photos/             prints what the other one types to get them
-All options: p2pchat COMMAND --help"
+Examples (all options: p2pchat COMMAND --help):
+  p2pchat listen            wait for a peer; prints an invite to send it
+  p2pchat connect           asks for the invite or an address; /help tells more
+  p2pchat send photos/      prints what the other one types to get them"
 )]
 pub struct Cli {
     /// What to do.
