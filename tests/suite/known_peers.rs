@@ -250,7 +250,10 @@ fn processes_that_change_the_file_at_once_lose_nothing() {
     for mut rename in renames {
         assert!(rename.wait().unwrap().success());
     }
-    let expected: String = (0..PEERS).map(|n| line(n).replacen('p', "q", 1)).collect();
+    // A name that the user gave is marked as one.
+    let renamed =
+        |n: usize| line(n).replacen('p', "q", 1).replacen(&format!(" host:{n}\n"), &format!(" named host:{n}\n"), 1);
+    let expected: String = (0..PEERS).map(renamed).collect();
     assert_eq!(known_peers(&home), expected);
 }
 
