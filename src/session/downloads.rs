@@ -38,7 +38,10 @@ pub(super) struct Download {
     opening: Option<Opening>,
     /// The folder that the user named, or that an earlier run used.
     pub(super) dest: Option<PathBuf>,
+    /// When this state's work began: the look, or the data.
     begun: Duration,
+    /// Bytes that it takes from the disk, as the look said.
+    needed: u64,
 }
 
 impl Download {
@@ -124,7 +127,7 @@ impl Session {
         let second = std::mem::replace(&mut self.downloads.offered, true) && self.rules.accept == AcceptRule::One;
         let too_many = self.downloads.open.len() >= OPEN_TRANSFERS;
         let state = InState::Listing;
-        let download = Download { state, offer, manifest: None, opening: None, dest: None, begun: self.now };
+        let download = Download { state, offer, manifest: None, opening: None, dest: None, begun: self.now, needed: 0 };
         self.downloads.open.insert(transfer, download);
         if self.is_leaving() {
             self.decline_download(transfer, Reason::Leaving, "");
@@ -150,6 +153,7 @@ impl Session {
             && download.state == InState::Listing
         {
             download.state = InState::Looking;
+            download.begun = self.now;
             self.actions.push(Action::StartDownload(transfer, download.offer.clone(), list));
         }
         self.advance();
@@ -164,6 +168,7 @@ impl Session {
                 download.state = InState::Asking;
                 download.manifest = Some(manifest);
                 download.dest = recorded_dest;
+                download.needed = needed;
                 self.looked(transfer, clashes, free, needed);
             }
             (_, DownloadReport::Unacceptable { reason, text }) => self.decline_download(transfer, reason, &text),
@@ -248,6 +253,12 @@ impl Session {
     }
 
     fn looked(&mut self, transfer: TransferId, clashes: u32, free: Option<u64>, needed: u64) {
+        // The look knew of those whose data was coming when it began.
+        let looked = self.downloads.open.get(&transfer).map(|download| download.begun);
+        let unseen = |download: &&Download| download.is_wanted() && Some(download.begun) >= looked;
+        let promised = self.downloads.open.values().filter(unseen).map(|download| download.needed);
+        let promised = promised.fold(0, u64::saturating_add);
+        let free = free.map(|free| free.saturating_sub(promised));
         let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
         let place = self.carried.iter().position(|(digest, _)| *digest == download.offer.digest);
         let carried = place.map(|place| self.carried.remove(place).1);
@@ -309,6 +320,7 @@ impl Session {
             && download.state == InState::Asking
         {
             download.state = InState::Preparing;
+            download.begun = self.now;
             download.dest = dest.or(download.dest.take());
             self.actions.push(Action::AcceptDownload(transfer, download.dest.clone(), self.rules.on_clash));
         }

@@ -69,6 +69,19 @@ fn offers_go_out_in_the_order_of_their_numbers() {
 }
 
 #[test]
+fn offers_that_are_looked_at_together_are_not_promised_the_same_room() {
+    let mut side = offered(accepting(AcceptRule::Always), looked_with(600, None));
+    for transfer in [3, 5] {
+        side.session.control(2 + u64::from(transfer == 5), Control::Offer { transfer, offer: an_offer() }).unwrap();
+        side.session.listed(transfer, Vec::new());
+    }
+    side.session.download(3, looked_with(600, None));
+    side.session.download(5, looked_with(400, None));
+    side.perform();
+    assert_eq!(side.ends(), [(3, "declined")]);
+}
+
+#[test]
 fn a_send_that_comes_to_nothing_uses_up_no_number() {
     let mut side = Side::responder(rules(300));
     for gone in [[2, 4], [4, 2]] {
