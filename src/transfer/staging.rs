@@ -14,6 +14,7 @@ mod claim;
 pub(crate) mod destinations;
 mod fs;
 pub(crate) mod local_name;
+mod part;
 pub(crate) mod partials;
 mod publish;
 mod results;
@@ -25,29 +26,27 @@ mod tests;
 pub(crate) use claim::staging_name;
 pub(crate) use fs::Problem;
 pub(crate) use local_name::local_name;
+pub(super) use part::{Part, prefix_digest};
 pub(crate) use publish::{Published, Totals};
 pub(super) use tree::write_with_holes;
 
 use super::manifest::{Manifest, Step, Walk};
 use crate::keys::PublicKey;
-use crate::protocol::frame::{Digest, NO_DIGEST, Position};
+use crate::protocol::frame::Position;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use claim::Claim;
 use fs::{create_folder, open_file, open_folder, remove_folder, system_time};
+use part::part_name;
 use results::{Line, Results};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const OFFER: &str = "offer";
 const TREE: &str = "tree";
-/// Bytes read at a time to hash a part.
-const HASH_READ: usize = 256 * 1024;
 /// Some file systems keep times in steps of two seconds.
 const TIME_STEP: Duration = Duration::from_secs(2);
 
@@ -63,25 +62,11 @@ pub enum OnClash {
     Refuse,
 }
 
-/// What an earlier run left of the file that comes next, open and at its end.
-pub(super) struct Part {
-    pub(super) file: File,
-    pub(super) hasher: blake3::Hasher,
-    pub(super) len: u64,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Receiving,
     Publishing(OnClash),
     Done,
-}
-
-/// A folder on the way down from `tree/`.
-#[derive(Debug)]
-struct Level {
-    /// None when it could not be made.
-    dir: Option<Dir>,
 }
 
 /// See the module.
@@ -93,7 +78,8 @@ pub(crate) struct Staging {
     results: Results,
     manifest: Arc<Manifest>,
     tree: Dir,
-    levels: Vec<Level>,
+    /// Folders on the way down from `tree/`; none for one that could not be made.
+    levels: Vec<Option<Dir>>,
     /// Stands before the file that comes next, or before the folders around it.
     walk: Walk,
     stage: Stage,
@@ -250,11 +236,11 @@ impl Staging {
                     self.folder_names.remove(&index);
                     return false;
                 }
-                self.levels.push(Level { dir });
+                self.levels.push(dir);
             }
             Line::NoFolder { index } if step == Some(Step::Enter(index)) => {
                 self.failed_folders.insert(index);
-                self.levels.push(Level { dir: None });
+                self.levels.push(None);
             }
             Line::File { index, name, .. } if step == Some(Step::File(index)) => {
                 name.map(|name| self.file_names.insert(index, name.to_owned()));
@@ -291,35 +277,17 @@ impl Staging {
     /// Removes what a run made and wrote no line for. That can only be in folders that are open where the lines end.
     fn remove_unknown(&mut self) -> io::Result<()> {
         let part = part_name(self.walk.next_file());
-        for entry in self.claim.dir().entries()? {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            if ![OFFER, TREE, claim::RESULTS, part.as_str()].contains(&&*name) {
-                remove_any(self.claim.dir(), &name)?;
-            }
-        }
-        let open: Vec<Option<usize>> =
-            std::iter::once(None).chain(self.walk.open().iter().copied().map(Some)).collect();
-        let mut known: BTreeMap<Option<usize>, HashSet<String>> = open.iter().map(|f| (*f, HashSet::new())).collect();
-        for file in self.manifest.files().take(self.walk.next_file()) {
-            if let Some(names) = known.get_mut(&file.folder) {
-                names.insert(self.file_name(file.index));
-            }
-        }
-        for folder in (0..self.walk.next_folder()).filter_map(|index| self.manifest.folder(index)) {
-            if let Some(names) = known.get_mut(&folder.parent) {
-                names.insert(self.folder_name(folder.index));
-            }
-        }
-        let dirs = std::iter::once(Some(&self.tree)).chain(self.levels.iter().map(|level| level.dir.as_ref()));
-        for (folder, dir) in open.iter().zip(dirs) {
-            let (Some(dir), Some(names)) = (dir, known.get(folder)) else { continue };
-            for entry in dir.entries()? {
-                let name = entry?.file_name();
-                let name = name.to_string_lossy();
-                if !names.contains(&*name) {
-                    remove_any(dir, &name)?;
-                }
+        remove_all_but(self.claim.dir(), |name| [OFFER, TREE, claim::RESULTS, part.as_str()].contains(&name))?;
+        let open: Vec<_> = std::iter::once(None).chain(self.walk.open().iter().copied().map(Some)).collect();
+        let files = self.manifest.files().take(self.walk.next_file());
+        let files = files.map(|file| (file.folder, self.file_name(file.index)));
+        let folders = (0..self.walk.next_folder()).filter_map(|index| self.manifest.folder(index));
+        let folders = folders.map(|folder| (folder.parent, self.folder_name(folder.index)));
+        let known: HashSet<_> = files.chain(folders).filter(|(above, _)| open.contains(above)).collect();
+        let dirs = std::iter::once(Some(&self.tree)).chain(self.levels.iter().map(Option::as_ref));
+        for (above, dir) in open.iter().zip(dirs) {
+            if let Some(dir) = dir {
+                remove_all_but(dir, |name| known.contains(&(*above, name.to_owned())))?;
             }
         }
         Ok(())
@@ -327,7 +295,7 @@ impl Staging {
 
     /// The folder that is open.
     fn dir(&self) -> Option<&Dir> {
-        self.levels.last().map_or(Some(&self.tree), |level| level.dir.as_ref())
+        self.levels.last().map_or(Some(&self.tree), Option::as_ref)
     }
 
     fn file_name(&self, index: usize) -> String {
@@ -377,19 +345,6 @@ impl Staging {
         self.walk.next_file() > self.failed.len() || part.is_ok_and(|part| part.len() > 0)
     }
 
-    /// Hashes what an earlier run left of the next file; it goes when it is of no use.
-    pub(super) fn take_part(&self, cancelled: &AtomicBool) -> io::Result<Option<Part>> {
-        let name = part_name(self.walk.next_file());
-        let Some(file) = self.manifest.file(self.walk.next_file()) else { return Ok(None) };
-        let part = open_file(self.claim.dir(), &name, false).and_then(|part| hash(part, file.size, cancelled));
-        match part {
-            Ok(Some(part)) if part.len > 0 => Ok(Some(part)),
-            _ if cancelled.load(Ordering::Acquire) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            _ => remove_any(self.claim.dir(), &name).map(|()| None),
-        }
-    }
-
     /// Removes the folder and all in it.
     pub(crate) fn remove(self) -> Result<(), Problem> {
         let path = self.path();
@@ -416,18 +371,23 @@ pub(crate) fn look(dest: &Path, name: &str, manifest: &Manifest) -> Option<Posit
     let dir = Dir::open_ambient_dir(dest, ambient_authority()).ok()?;
     let folder = open_folder(&dir, name).ok().filter(|folder| fs::is_private(folder, false))?;
     let results = Results::new(open_file(&folder, claim::RESULTS, false).ok()?);
-    let mut next = 0;
-    results
-        .read(|line| {
-            if let Line::File { index, .. } | Line::Failed { index, .. } = line {
-                next = index + 1;
-            }
-            true
-        })
-        .ok()?;
-    let start = manifest.file(next).map_or(manifest.end(), |file| file.start);
+    standing(&folder, &results, manifest).ok().map(|(position, _)| position)
+}
+
+/// Where of a list a folder stands, and whether all of it was received.
+fn standing(folder: &Dir, results: &Results, manifest: &Manifest) -> io::Result<(Position, bool)> {
+    let (mut next, mut received) = (0, false);
+    results.read(|line| {
+        match line {
+            Line::File { index, .. } | Line::Failed { index, .. } => next = index + 1,
+            Line::Publishing(_) => received = true,
+            _ => {}
+        }
+        true
+    })?;
+    let (start, size) = manifest.file(next).map_or((manifest.end(), 0), |file| (file.start, file.size));
     let part = folder.symlink_metadata(part_name(next)).map_or(0, |part| part.len());
-    Some(start + part.min(manifest.file(next).map_or(0, |file| file.size)))
+    Ok((start + part.min(size), received))
 }
 
 /// Bytes free where `path` is, and all bytes of that file system.
@@ -435,39 +395,19 @@ pub(crate) fn space(path: &Path) -> Option<(u64, u64)> {
     Some((fs4::available_space(path).ok()?, fs4::total_space(path).ok()?))
 }
 
-fn part_name(index: usize) -> String {
-    format!("{index}.part")
+/// Removes what is not known.
+fn remove_all_but(dir: &Dir, is_known: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in dir.entries()? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if !is_known(&name) {
+            remove_any(dir, &name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes whatever stands there, without following a link.
 fn remove_any(dir: &Dir, name: &str) -> io::Result<()> {
     if dir.symlink_metadata(name)?.is_dir() { remove_folder(dir, name) } else { dir.remove_file(name) }
-}
-
-/// Hashes all of a file and leaves it at its end; none when it is longer than `most`.
-fn hash(mut file: File, most: u64, cancelled: &AtomicBool) -> io::Result<Option<Part>> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; HASH_READ];
-    let mut len = 0;
-    loop {
-        if cancelled.load(Ordering::Acquire) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let read = match file.read(&mut buffer) {
-            Ok(0) => return Ok(Some(Part { file, hasher, len })),
-            Ok(read) => buffer.get(..read).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        hasher.update(read);
-        len += u64::try_from(read.len()).unwrap_or(u64::MAX);
-        if len > most {
-            return Ok(None);
-        }
-    }
-}
-
-/// The digest of what was hashed so far, as ACCEPT and RESTART say it.
-pub(super) fn prefix_digest(hasher: &blake3::Hasher, len: u64) -> Digest {
-    if len == 0 { NO_DIGEST } else { *hasher.finalize().as_bytes() }
 }

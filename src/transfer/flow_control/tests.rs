@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::channel::TAG;
+use crate::protocol::frame::CHUNK_DATA;
 use crate::protocol::frame::Frame;
 use crate::transfer::file_name::Name;
 use crate::transfer::manifest::{Builder, Meta};

@@ -1,7 +1,7 @@
 //! The folder itself: its name, its lock, and whether it may be trusted.
 
 use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder, remove_folder};
-use super::remove_any;
+use super::remove_all_but;
 use super::results::Results;
 use crate::keys::{PublicKey, base32};
 use crate::protocol::frame::Digest;
@@ -125,14 +125,7 @@ impl Claim {
 
     /// Removes everything but `results`.
     pub(super) fn clear(&self) -> io::Result<()> {
-        for entry in self.dir.entries()? {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            if name != RESULTS {
-                remove_any(&self.dir, &name)?;
-            }
-        }
-        Ok(())
+        remove_all_but(&self.dir, |name| name == RESULTS)
     }
 
     /// Removes the folder and all in it, and then lets go of `lock`. On Windows nothing else below it may be open.

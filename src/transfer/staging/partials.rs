@@ -2,8 +2,8 @@
 
 use super::claim::Claim;
 use super::fs::{is_private, open_folder};
-use super::results::{Line, Results};
-use super::{OFFER, Staging, destinations};
+use super::results::Results;
+use super::{OFFER, Staging, destinations, standing};
 use crate::error_text::io_error_text;
 use crate::keys::PublicKey;
 use crate::protocol::frame::LIST_BYTES;
@@ -145,24 +145,10 @@ fn read_offer(claim: &Claim) -> Option<(PublicKey, String, Manifest)> {
 }
 
 fn progress(claim: &Claim, results: &Results, manifest: &Manifest) -> Progress {
-    let (mut next, mut bytes, mut received) = (0, 0, false);
-    let read = results.read(|line| {
-        match line {
-            Line::File { index, .. } => {
-                next = index + 1;
-                bytes += manifest.file(index).map_or(0, |file| file.size);
-            }
-            Line::Failed { index, .. } => next = index + 1,
-            Line::Publishing(_) => received = true,
-            _ => {}
-        }
-        true
-    });
-    let part = claim.dir().symlink_metadata(super::part_name(next)).map_or(0, |part| part.len());
-    match read {
+    match standing(claim.dir(), results, manifest) {
         Err(_) => Progress::Unknown,
-        Ok(_) if received => Progress::Received,
-        Ok(_) => Progress::Unfinished { bytes: bytes + part, of: manifest.bytes() },
+        Ok((_, true)) => Progress::Received,
+        Ok((position, false)) => Progress::Unfinished { bytes: manifest.progress(position).0, of: manifest.bytes() },
     }
 }
 

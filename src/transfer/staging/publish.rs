@@ -287,56 +287,38 @@ impl Staging {
         if tree.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(Ok(self.announced.get(&(folder, index)).cloned().unwrap_or_else(|| name.to_owned())));
         }
-        let failed = |error: &io::Error| {
+        let moved = match on_clash {
+            OnClash::Refuse => move_exclusive(tree, name, dest, name, folder).map(|()| name.to_owned()),
+            OnClash::Overwrite if !folder => replace_file(tree, dest, name).map(|()| name.to_owned()),
+            // For a folder nothing was there a moment ago.
+            OnClash::Rename | OnClash::Overwrite => {
+                let (path, mut lost, results) = (self.path(), None, &mut self.results);
+                let make = |to: &str| {
+                    if to != name {
+                        results.add(&Line::Top { folder, index, name: to });
+                        results.flush(false).inspect_err(|error| lost = Some(error.kind()))?;
+                    }
+                    move_exclusive(tree, name, dest, to, folder)
+                };
+                let moved = make_under(name, folder, make, |name| dest.symlink_metadata(name).is_ok());
+                if let Some(kind) = lost {
+                    return Err(Problem::at(path)(kind.into()));
+                }
+                moved.map(|((), moved)| moved)
+            }
+        };
+        if let Ok(moved) = &moved
+            && moved != name
+        {
+            self.announced.insert((folder, index), moved.clone());
+        }
+        Ok(moved.map_err(|error| {
             let text = match error.kind() {
                 io::ErrorKind::AlreadyExists => "exists already".to_owned(),
-                _ => io_error_text(error),
+                _ => io_error_text(&error),
             };
-            Ok(Err(format!("{}: {text}", self.dest_path.join(name).display())))
-        };
-        match on_clash {
-            OnClash::Rename => {}
-            OnClash::Refuse => {
-                return match move_exclusive(tree, name, dest, name, folder) {
-                    Ok(()) => Ok(Ok(name.to_owned())),
-                    Err(error) => failed(&error),
-                };
-            }
-            OnClash::Overwrite if !folder => {
-                return match replace_file(tree, dest, name) {
-                    Ok(()) => Ok(Ok(name.to_owned())),
-                    Err(error) => failed(&error),
-                };
-            }
-            // Nothing was there a moment ago.
-            OnClash::Overwrite => {}
-        }
-        let path = self.path();
-        let mut lost = None;
-        let results = &mut self.results;
-        let make = |to: &str| {
-            if to != name {
-                results.add(&Line::Top { folder, index, name: to });
-                results.flush(false).inspect_err(|error| lost = Some(error.kind()))?;
-            }
-            move_exclusive(tree, name, dest, to, folder)
-        };
-        let moved = make_under(name, folder, make, |name| dest.symlink_metadata(name).is_ok());
-        if let Some(kind) = lost {
-            return Err(Problem::at(path)(kind.into()));
-        }
-        match moved {
-            Ok(((), moved)) => {
-                if moved != name {
-                    self.announced.insert((folder, index), moved.clone());
-                }
-                Ok(Ok(moved))
-            }
-            Err(error) => {
-                let text = format!("{}: {}", self.dest_path.join(name).display(), io_error_text(&error));
-                Ok(Err(text))
-            }
-        }
+            format!("{}: {text}", self.dest_path.join(name).display())
+        }))
     }
 
     /// Gives the folders below `index`, whose handle is `top`, their modes and times, the innermost first.

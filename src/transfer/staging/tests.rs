@@ -6,6 +6,7 @@ use super::*;
 use crate::transfer::Name;
 use crate::transfer::manifest::{Builder, Meta};
 use std::fs as std_fs;
+use std::sync::atomic::AtomicBool;
 
 const META: Meta = Meta { mode: 0o640, seconds: 1_000_000_000, nanos: 0 };
 const PEER: PublicKey = PublicKey([7; 32]);

@@ -3,9 +3,10 @@
 use super::fs::{Problem, create_file, create_folder, move_exclusive, open_folder, set_meta};
 use super::local_name::{local_name, make_under};
 use super::results::Line;
-use super::{Level, Staging, part_name, remove_any};
+use super::{Staging, part_name, remove_any};
 use crate::protocol::frame::Digest;
-use crate::transfer::manifest::{self, Step};
+use crate::transfer::manifest::{Meta, Step};
+use cap_std::fs::Dir;
 use std::fs::File;
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ impl Staging {
                 Err(problem) if problem.is_of_one_file() => {
                     self.failed_folders.insert(index);
                     self.results.add(&Line::NoFolder { index });
-                    self.levels.push(Level { dir: None });
+                    self.levels.push(None);
                 }
                 Err(problem) => return Err(problem),
             }
@@ -62,7 +63,7 @@ impl Staging {
         let renamed = Some(name).filter(|name| *name != default);
         self.results.add(&Line::Folder { index, name: renamed.as_deref() });
         renamed.map(|name| self.folder_names.insert(index, name));
-        self.levels.push(Level { dir: Some(dir) });
+        self.levels.push(Some(dir));
         Ok(())
     }
 
@@ -84,27 +85,31 @@ impl Staging {
         Ok(self.walk.next_file())
     }
 
+    /// Makes the next file under its local name, or a free one like it; gives what was made, and its name.
+    fn make_next<T>(&self, make: impl Fn(&Dir, &str) -> io::Result<T>) -> Result<(T, String), Problem> {
+        let path = self.path_of(self.walk.next_file());
+        let Some(dir) = self.dir() else { return Err(no_folder(path)) };
+        let name = self.file_name(self.walk.next_file());
+        let made = make_under(&name, false, |name| make(dir, name), |name| dir.symlink_metadata(name).is_ok());
+        made.map_err(Problem::at(path))
+    }
+
     /// Puts a whole file into the tree, its digest checked before.
     pub(in crate::transfer) fn put(&mut self, data: &[&[u8]], digest: &Digest) -> Result<(), Problem> {
         let index = self.next()?;
-        let (path, Some(file)) = (self.path_of(index), self.manifest.file(index)) else { return Ok(()) };
-        let default = local_name(file.name, file.folder.is_none());
-        let Some(dir) = self.dir() else { return Err(no_folder(path)) };
-        let make = |name: &str| create_file(dir, name, file.meta.mode);
-        let made = make_under(&default, false, make, |name| dir.symlink_metadata(name).is_ok());
-        let (made, name) = made.map_err(Problem::at(&path))?;
+        let meta = self.meta(index);
+        let (made, name) = self.make_next(|dir, name| create_file(dir, name, meta.mode))?;
         let written = write_with_holes(&made, data).and_then(|()| {
             if data.last().is_some_and(|last| is_hole(last)) {
                 made.set_len(data.iter().map(|data| len_of(data)).sum())?;
             }
-            self.finish_file(&made, file.meta)
+            self.finish_file(&made, meta)
         });
         if let Err(error) = written {
-            let _ = dir.remove_file(&name);
-            return Err(Problem::at(path)(error));
+            let _ = self.dir().map(|dir| dir.remove_file(&name));
+            return Err(Problem::at(self.path_of(index))(error));
         }
-        let renamed = Some(name).filter(|name| *name != default);
-        self.finished(index, digest, renamed);
+        self.finished(index, digest, name);
         Ok(())
     }
 
@@ -115,32 +120,30 @@ impl Staging {
         if self.dir().is_none() {
             return Err(no_folder(path));
         }
-        let mode = self.manifest.file(index).map_or(LENT, |file| file.meta.mode);
-        create_file(self.claim.dir(), &part_name(index), mode).map_err(Problem::at(path))
+        create_file(self.claim.dir(), &part_name(index), self.meta(index).mode).map_err(Problem::at(path))
     }
 
     /// Moves the part of the next file into the tree; it has all its bytes, and the right digest.
     pub(in crate::transfer) fn adopt(&mut self, part: &File, digest: &Digest) -> Result<(), Problem> {
         let index = self.next()?;
-        let (path, Some(file)) = (self.path_of(index), self.manifest.file(index)) else { return Ok(()) };
-        let default = local_name(file.name, file.folder.is_none());
-        let Some(dir) = self.dir() else { return Err(no_folder(path)) };
-        self.finish_file(part, file.meta).map_err(Problem::at(&path))?;
+        self.finish_file(part, self.meta(index)).map_err(Problem::at(self.path_of(index)))?;
         let (from, staging) = (part_name(index), self.claim.dir());
-        let make = |name: &str| move_exclusive(staging, &from, dir, name, false);
-        let moved = make_under(&default, false, make, |name| dir.symlink_metadata(name).is_ok());
-        let ((), name) = moved.map_err(Problem::at(path))?;
-        let renamed = Some(name).filter(|name| *name != default);
-        self.finished(index, digest, renamed);
+        let ((), name) = self.make_next(|dir, name| move_exclusive(staging, &from, dir, name, false))?;
+        self.finished(index, digest, name);
         Ok(())
     }
 
-    fn finish_file(&self, file: &File, meta: manifest::Meta) -> io::Result<()> {
+    fn meta(&self, index: usize) -> Meta {
+        self.manifest.file(index).map(|file| file.meta).unwrap_or_default()
+    }
+
+    fn finish_file(&self, file: &File, meta: Meta) -> io::Result<()> {
         set_meta(file, meta, LENT);
         if self.fsync { file.sync_all() } else { Ok(()) }
     }
 
-    fn finished(&mut self, index: usize, digest: &Digest, renamed: Option<String>) {
+    fn finished(&mut self, index: usize, digest: &Digest, name: String) {
+        let renamed = Some(name).filter(|name| *name != self.file_name(index));
         self.results.add(&Line::File { index, digest: *digest, name: renamed.as_deref() });
         renamed.map(|name| self.file_names.insert(index, name));
         self.walk.next(&self.manifest);
