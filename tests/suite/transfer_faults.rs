@@ -40,6 +40,27 @@ fn a_file_survives_cuts_of_its_connection() {
     assert!(fs::read(ben.home().inbox().join("back")).unwrap() == content("back", 3 * MIB), "it differs");
 }
 
+#[test]
+fn a_stream_survives_cuts_of_its_connection() {
+    let mut ana = Home::new().listen("ana", &["--accept", "always", "--code=right"]);
+    let relay = Relay::planned(ana.addr(), |n| {
+        let cut_after = (n < 4).then_some((3_000_000 + n as u64 * 777_777, Cut::Reset));
+        Plan { up: Way { cut_after, ..Way::default() }, down: Way::default() }
+    });
+    let home = Home::new();
+    let to = relay.addr().to_string();
+    let mut ben = home.start("ben", &["send", "-", "--as", "story", "--to", &to, "--code=right"]);
+    let data = content("story", 24 * MIB + 5);
+    ben.pour(std::iter::once(data.clone()));
+    ben.close_input();
+    ben.ends_with(0);
+    let done = ana.event("done");
+    assert_eq!(done["bytes"], data.len());
+    assert_eq!(relay.struck(), 4);
+    assert!(fs::read(ana.home().inbox().join("story")).unwrap() == data, "it differs");
+    ana.ends_with(0);
+}
+
 /// `cargo test --release --test suite transfer_faults:: -- --ignored`
 #[test]
 #[ignore = "a long run: a hundred cuts while two files of 256 MiB cross"]
