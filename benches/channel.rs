@@ -20,7 +20,7 @@ fn main() {
     divan::main();
 }
 
-const HEADER: ChunkHeader = ChunkHeader { transfer: 1, position: 0 };
+const HEADER: ChunkHeader = ChunkHeader { compressed: false, transfer: 1, position: 0 };
 
 /// A full chunk on its way out, sealed where it lies.
 #[divan::bench]

@@ -190,6 +190,9 @@ pub enum Notice {
         more: u32,
         files: u32,
         bytes: u64,
+        /// Bytes of the files as they went over the wire in this run: fewer where they were compressed or there already, more where a
+        /// loss had some sent twice. None when the session ended before the worker said it.
+        wire_bytes: Option<u64>,
         seconds: f64,
     },
     /// A transfer, or one file of it (`path`), failed.

@@ -9,6 +9,7 @@
 //!                                             ◄── CREDIT, RECEIVED, RESTART ──────┘
 //! ```
 
+pub mod compression;
 pub mod download;
 mod file_name;
 pub mod flow_control;

@@ -12,7 +12,7 @@ use crate::net::connection::ConnectionEvent;
 use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, Posted, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Greeting, Intent, TransferId};
+use crate::protocol::frame::{FEATURE_ZCHUNK, Greeting, Intent, TransferId};
 use crate::session::{Action, PeerContext, Rules, RunNumbers, Session, SessionEnd, names_page};
 use crate::transfer::flow_control::FlowControl;
 use crate::transfer::manifest::Manifest;
@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// How often progress is reported while transfers run: four times a second, as the JSON events promise.
 pub(super) const PROGRESS: Duration = Duration::from_millis(250);
+/// What this program can do beyond the least of the protocol.
+const FEATURES: u32 = FEATURE_ZCHUNK;
 
 /// The workers of a conversation. No call waits.
 pub trait Workers {
@@ -63,6 +65,8 @@ pub struct Conversation {
     session: Session,
     /// The session's id on the wire.
     id: [u8; 16],
+    /// What both sides of the session can do.
+    features: u32,
     peer: Option<PeerInfo>,
     flow: Arc<FlowControl>,
     queue: Option<Arc<SendQueue>>,
@@ -83,6 +87,7 @@ impl Conversation {
             number,
             session,
             id: [0; 16],
+            features: 0,
             peer: None,
             flow: Arc::new(FlowControl::new()),
             queue: None,
@@ -131,7 +136,7 @@ impl Conversation {
             intent,
             session,
             received: if intent == Intent::Resume { self.session.received() } else { 0 },
-            features: 0,
+            features: FEATURES,
             next_transfer: self.session.next_transfer(),
             reconnect_timeout: rules.reconnect_timeout,
             name: name.to_owned(),
@@ -152,6 +157,7 @@ impl Conversation {
             initiator,
         };
         self.id = greeting.session;
+        self.features = greeting.features & FEATURES;
         self.peer = Some(peer);
         self.attach(queue);
         self.flow.connected(Arc::clone(queue));
@@ -169,6 +175,9 @@ impl Conversation {
 
     fn attach(&mut self, queue: &Arc<SendQueue>) {
         self.queue = Some(Arc::clone(queue));
+        if self.features & FEATURE_ZCHUNK != 0 {
+            queue.allow_zchunks();
+        }
         if let Some(workers) = &mut self.workers {
             workers.connected(queue);
         }

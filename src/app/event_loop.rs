@@ -26,7 +26,7 @@ use crate::notice::{Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
 use crate::session::{Rules, SessionEnd};
 use crate::text::SafeText;
-use crate::transfer::download::Target;
+use crate::transfer::download::{DownloadReport, Target};
 use crate::ui::InputBackpressure;
 use std::collections::VecDeque;
 use std::io;
@@ -175,6 +175,9 @@ impl EventLoop {
             }
             Some(Event::Upload(of, transfer, report)) if of == number => {
                 self.conversation.session().upload(transfer, report);
+            }
+            Some(Event::Download(of, _, DownloadReport::Fault(fault))) if of == number => {
+                self.lose(DisconnectReason::ProtocolError(fault));
             }
             Some(Event::Download(of, transfer, report)) if of == number => {
                 self.conversation.session().download(transfer, report);

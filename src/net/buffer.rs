@@ -58,6 +58,8 @@ pub struct Bulk {
     /// Where each record ends in `bytes`.
     ends: Vec<usize>,
     weight: u64,
+    /// Bytes of files in it, as they go over the wire.
+    data: u64,
     begin: Option<Position>,
     reached: Position,
 }
@@ -65,7 +67,7 @@ pub struct Bulk {
 impl Bulk {
     fn new(transfer: TransferId) -> Self {
         let bytes = Aligned::new(CHUNK_LEAD, BULK_BYTES);
-        Self { transfer, bytes, ends: Vec::new(), weight: 0, begin: None, reached: 0 }
+        Self { transfer, bytes, ends: Vec::new(), weight: 0, data: 0, begin: None, reached: 0 }
     }
 
     pub fn transfer(&self) -> TransferId {
@@ -75,6 +77,11 @@ impl Bulk {
     /// What all of it weighs against the credit of the connection.
     pub fn weight(&self) -> u64 {
         self.weight
+    }
+
+    /// Bytes of files in it, as they go over the wire.
+    pub fn data(&self) -> u64 {
+        self.data
     }
 
     /// The position of the BEGIN in it.
@@ -109,13 +116,32 @@ impl Bulk {
     /// The first `data` bytes of the room become a chunk of a file at `position`.
     pub fn chunk(&mut self, position: Position, data: usize) {
         self.list_chunk(position, data);
-        self.weight += length(data);
+        self.count(data, length(data));
+    }
+
+    /// A chunk of a file, which is in the room up to `content` bytes, goes compressed instead: as `frame`, which is shorter.
+    pub fn zchunk(&mut self, position: Position, frame: &[u8], content: usize) {
+        if let Some(room) = self.room().get_mut(..frame.len()) {
+            room.copy_from_slice(frame);
+        }
+        self.add_chunk(true, position, frame.len());
+        self.count(frame.len(), zchunk_weight(frame.len()));
+        self.reached = position + length(content);
+    }
+
+    fn count(&mut self, data: usize, weight: u64) {
+        self.data += length(data);
+        self.weight += weight;
     }
 
     /// The same for a chunk of a list, which weighs nothing.
     pub fn list_chunk(&mut self, position: Position, data: usize) {
+        self.add_chunk(false, position, data);
+    }
+
+    fn add_chunk(&mut self, compressed: bool, position: Position, data: usize) {
         let start = self.end();
-        let header = ChunkHeader { transfer: self.transfer, position }.encode();
+        let header = ChunkHeader { compressed, transfer: self.transfer, position }.encode();
         if let Some(head) = self.bytes.bytes_mut().get_mut(start + LENGTH..start + CHUNK_LEAD) {
             head.copy_from_slice(&header);
         }
@@ -165,6 +191,11 @@ impl Bulk {
     pub fn sealed(&self) -> &[u8] {
         self.bytes.bytes().get(..self.end()).unwrap_or_default()
     }
+}
+
+/// What a compressed chunk weighs whose frame has so many bytes.
+pub(crate) fn zchunk_weight(frame: usize) -> u64 {
+    length(frame).max(END_WEIGHT)
 }
 
 #[expect(clippy::as_conversions, reason = "a usize has at most 64 bits, and a constant needs it")]
@@ -236,7 +267,7 @@ impl Pool<Bulk> {
         let Some(mut bulk) = self.take_any() else { return Bulk::new(transfer) };
         bulk.transfer = transfer;
         bulk.ends.clear();
-        (bulk.weight, bulk.begin, bulk.reached) = (0, None, 0);
+        (bulk.weight, bulk.data, bulk.begin, bulk.reached) = (0, 0, None, 0);
         bulk
     }
 }

@@ -15,7 +15,7 @@ use crate::error_text::io_error_text;
 use crate::net::buffer::Record;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::{FrameError, ProtocolError};
-use crate::protocol::frame::{ChunkHeader, Control, Digest, Frame, KIND_CHUNK, Position, TransferId};
+use crate::protocol::frame::{ChunkHeader, Control, Digest, Frame, KIND_CHUNK, KIND_ZCHUNK, Position, TransferId};
 use crate::transfer::flow_control::{Admission, FlowControl};
 use read_ahead::Source;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -222,7 +222,7 @@ pub(crate) fn received(
     flow: &FlowControl,
     tell: &dyn Fn(ConnectionEvent),
 ) -> Result<(), ProtocolError> {
-    if record.frame().first() == Some(&KIND_CHUNK) {
+    if matches!(record.frame().first(), Some(&(KIND_CHUNK | KIND_ZCHUNK))) {
         let (header, _) = ChunkHeader::decode(record.frame())?;
         if let Some(list) = flow.chunk(header, record)? {
             tell(ConnectionEvent::Listed(header.transfer, list));
@@ -251,7 +251,8 @@ pub(crate) fn received(
         Frame::Received { transfer, position } => tell(ConnectionEvent::Received(transfer, position)),
         Frame::Begin { transfer, position } => flow.begin(transfer, position)?,
         Frame::FileEnd { transfer, position, status, digest } => flow.file_end(transfer, position, status, digest)?,
-        Frame::Chunk { .. } => return Err(FrameError::UnknownKind(KIND_CHUNK).into()),
+        // Taken above.
+        Frame::Chunk { .. } | Frame::Zchunk { .. } => return Err(FrameError::UnknownKind(KIND_CHUNK).into()),
         Frame::Commit(_) | Frame::Nonce(_) | Frame::Reveal(_) => return Err(ProtocolError::Unexpected("verification")),
         Frame::KemKey(_) | Frame::KemCt(_) => return Err(ProtocolError::Unexpected("key exchange")),
         Frame::Greeting(_) | Frame::Refusal(_) => return Err(ProtocolError::Unexpected("greeting")),

@@ -44,6 +44,15 @@ pub struct Batch {
     pub bulk: Vec<Bulk>,
 }
 
+/// What the writer and the peer want of the upload worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand {
+    /// The writer has sent all bulk that it was given, and waits for more.
+    pub writer_waits: bool,
+    /// The peer's CREDIT.
+    pub limit: u64,
+}
+
 /// How far this connection brought a transfer that goes out.
 #[derive(Debug, Default)]
 struct Sending {
@@ -52,6 +61,8 @@ struct Sending {
     /// Up to here the writer took it.
     reached: Position,
     received: Position,
+    /// Bytes of files that the writer took, as they go over the wire.
+    data: u64,
 }
 
 #[derive(Debug)]
@@ -81,6 +92,8 @@ struct State {
     /// The peer's limit, and the weight that was taken.
     limit: u64,
     weight: u64,
+    /// Both sides have the feature of compressed chunks.
+    zchunks: bool,
     finishing: bool,
     closed: bool,
     /// The writer sleeps: to wake it costs a system call, which is spared while it is awake.
@@ -133,6 +146,20 @@ impl SendQueue {
             self.work.notify_one();
         }
         changed
+    }
+
+    /// Both sides have the feature of compressed chunks; said before anything is queued.
+    pub fn allow_zchunks(&self) {
+        self.lock().zchunks = true;
+    }
+
+    pub(crate) fn allows_zchunks(&self) -> bool {
+        self.lock().zchunks
+    }
+
+    pub(crate) fn demand(&self) -> Demand {
+        let state = self.lock();
+        Demand { writer_waits: state.writer_sleeps && state.bulk.is_empty(), limit: state.limit }
     }
 
     /// Queues a control frame. The session bounds how many are unacknowledged, and so how many are here. Bulk of a transfer that
@@ -238,6 +265,11 @@ impl SendQueue {
     pub fn sent(&self, transfer: TransferId) -> Option<(Position, Position)> {
         let state = self.lock();
         state.sending.get(&transfer).and_then(|sending| Some((sending.begin?, sending.reached)))
+    }
+
+    /// Bytes of a transfer's files that the writer took, as they go over the wire.
+    pub fn wire_bytes(&self, transfer: TransferId) -> u64 {
+        self.lock().sending.get(&transfer).map_or(0, |sending| sending.data)
     }
 
     /// Calls `wake` whenever there is room again after [`SendQueue::room`] said that there is none.
@@ -408,6 +440,7 @@ impl State {
         let sending = self.sending.entry(piece.transfer()).or_default();
         sending.begin = sending.begin.or(piece.begin());
         sending.reached = piece.reached();
+        sending.data += piece.data();
         Some(piece)
     }
 }

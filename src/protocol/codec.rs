@@ -6,8 +6,8 @@
 use super::error::FrameError;
 use super::frame::{
     ByeReason, CHUNK_DATA, CHUNK_HEADER, ChunkHeader, Control, FileStatus, Frame, Greeting, Intent, KIND_CHUNK,
-    LINE_TEXT, LIST_BYTES, NAME, NO_DIGEST, Offer, POSITIONS, Position, REASON_TEXT, Reason, Refusal, STREAM_BYTES,
-    TransferId, at_most,
+    KIND_ZCHUNK, LINE_TEXT, LIST_BYTES, NAME, NO_DIGEST, Offer, POSITIONS, Position, REASON_TEXT, Reason, Refusal,
+    STREAM_BYTES, TransferId, at_most,
 };
 use byteorder::{BigEndian, ReadBytesExt, WriteBytesExt};
 
@@ -63,19 +63,25 @@ impl ChunkHeader {
         let mut bytes = [0; CHUNK_HEADER];
         let (kind, rest) = bytes.split_at_mut(1);
         let (transfer, position) = rest.split_at_mut(4);
-        kind.copy_from_slice(&[KIND_CHUNK]);
+        kind.copy_from_slice(&[if self.compressed { KIND_ZCHUNK } else { KIND_CHUNK }]);
         transfer.copy_from_slice(&self.transfer.to_be_bytes());
         position.copy_from_slice(&self.position.to_be_bytes());
         bytes
     }
 
-    /// Takes a frame of kind [`KIND_CHUNK`] apart: header and data.
+    /// Takes a frame of kind [`KIND_CHUNK`] or [`KIND_ZCHUNK`] apart: header and data.
     ///
     /// # Errors
-    /// When the header is cut, or the data is empty or over [`CHUNK_DATA`].
+    /// When it is of another kind, the header is cut, or the data is empty or over [`CHUNK_DATA`].
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), FrameError> {
-        let mut body = Body::of("CHUNK", frame.get(1..).ok_or(FrameError::Empty)?);
-        let header = Self { transfer: body.number()?, position: body.position()? };
+        let (name, compressed, body) = match frame.split_first() {
+            Some((&KIND_CHUNK, body)) => ("CHUNK", false, body),
+            Some((&KIND_ZCHUNK, body)) => ("ZCHUNK", true, body),
+            Some((&kind, _)) => return Err(FrameError::UnknownKind(kind)),
+            None => return Err(FrameError::Empty),
+        };
+        let mut body = Body::of(name, body);
+        let header = Self { compressed, transfer: body.number()?, position: body.position()? };
         Ok((header, body.rest(1, CHUNK_DATA)?))
     }
 }
@@ -116,6 +122,9 @@ impl Frame {
             Self::Control { seq, control } => control.encode(*seq, out),
             Self::Chunk { transfer, position, data } => {
                 put(out, KIND_CHUNK, &[&transfer.to_be_bytes(), &position.to_be_bytes(), data]);
+            }
+            Self::Zchunk { transfer, position, frame } => {
+                put(out, KIND_ZCHUNK, &[&transfer.to_be_bytes(), &position.to_be_bytes(), frame]);
             }
             Self::FileEnd { transfer, position, status, digest } => put(
                 out,
@@ -162,6 +171,11 @@ impl Frame {
                 transfer: body.number()?,
                 position: body.position()?,
                 data: body.rest(1, CHUNK_DATA)?.to_vec(),
+            },
+            KIND_ZCHUNK => Self::Zchunk {
+                transfer: body.number()?,
+                position: body.position()?,
+                frame: body.rest(1, CHUNK_DATA)?.to_vec(),
             },
             KIND_FILE_END => {
                 let (transfer, position) = (body.number()?, body.position()?);
@@ -295,6 +309,7 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         KIND_CHUNK => "CHUNK",
         KIND_FILE_END => "FILE_END",
         KIND_BEGIN => "BEGIN",
+        KIND_ZCHUNK => "ZCHUNK",
         _ => return None,
     })
 }

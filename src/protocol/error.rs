@@ -68,6 +68,9 @@ pub enum ProtocolError {
     Order(TransferId),
     #[error("the peer sent a chunk of the wrong size for transfer {0}")]
     Size(TransferId),
+    /// With what is wrong with it.
+    #[error("the peer sent a compressed chunk for transfer {0} that {1}")]
+    Compressed(TransferId, &'static str),
     #[error("the peer sent more data than it may")]
     OverCredit,
     #[error("the peer took credit back")]

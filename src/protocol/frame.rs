@@ -6,8 +6,11 @@
 pub const CHUNK_DATA: usize = 61_440;
 /// Bytes of a chunk before its data: kind, transfer, position.
 pub const CHUNK_HEADER: usize = 1 + 4 + 8;
-/// The kind byte of a chunk, which the reader looks for before it decodes anything else.
+/// The kind bytes of chunks, plain and compressed, which the reader looks for before it decodes anything else.
 pub const KIND_CHUNK: u8 = 0x30;
+pub const KIND_ZCHUNK: u8 = 0x33;
+/// The bit of `features` in GREETING of who opens ZCHUNK.
+pub const FEATURE_ZCHUNK: u32 = 1 << 1;
 /// The longest text of a line, in bytes of UTF-8.
 pub const LINE_TEXT: usize = 64_000;
 /// The longest name that a user gives itself, in bytes.
@@ -22,8 +25,8 @@ pub const UNACKNOWLEDGED_FRAMES: usize = 1_024;
 pub const UNACKNOWLEDGED_BYTES: usize = 4 << 20;
 /// The longest list of files in one transfer, in bytes: it is held in memory by both sides.
 pub const LIST_BYTES: u32 = 8 << 20;
-/// What FILE_END and BEGIN weigh, so that credit bounds the number of files on their way as well; and the positions that
-/// the end of a file takes.
+/// What FILE_END and BEGIN weigh, and a ZCHUNK at least, so that credit bounds the number of files and chunks on their way as
+/// well; and the positions that the end of a file takes.
 pub const END_WEIGHT: u64 = 1_024;
 /// All positions, and the limit of CREDIT, are below this, so that adding a chunk or a weight cannot overflow.
 pub const POSITIONS: Position = 1 << 63;
@@ -234,6 +237,13 @@ pub enum Frame {
         /// 1 to [`CHUNK_DATA`] bytes.
         data: Vec<u8>,
     },
+    /// File data, compressed.
+    Zchunk {
+        transfer: TransferId,
+        position: Position,
+        /// A zstd frame of 1 to [`CHUNK_DATA`] bytes; see [`crate::transfer::compression`].
+        frame: Vec<u8>,
+    },
     /// The end of one file.
     FileEnd {
         transfer: TransferId,
@@ -246,9 +256,10 @@ pub enum Frame {
     Begin { transfer: TransferId, position: Position },
 }
 
-/// The head of a chunk, apart from its data.
+/// The head of a chunk, plain or compressed, apart from its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkHeader {
+    pub compressed: bool,
     pub transfer: TransferId,
     pub position: Position,
 }

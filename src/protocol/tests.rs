@@ -96,6 +96,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         (1..u64::MAX, control()).prop_map(|(seq, control)| Frame::Control { seq, control }),
         (number(), position(), prop::collection::vec(any::<u8>(), 1..2_000))
             .prop_map(|(transfer, position, data)| Frame::Chunk { transfer, position, data }),
+        (number(), position(), prop::collection::vec(any::<u8>(), 1..2_000))
+            .prop_map(|(transfer, position, frame)| Frame::Zchunk { transfer, position, frame }),
         (number(), position(), any::<Digest>()).prop_map(|(transfer, position, digest)| Frame::FileEnd {
             transfer,
             position,
@@ -138,9 +140,9 @@ proptest! {
         let cut = &bytes[..at.index(bytes.len())];
         if let Ok(other) = Frame::decode(cut) {
             // Only what ends with "the rest" has shorter forms.
-            let ends_with_the_rest =
-                matches!(other, Frame::Chunk { .. } | Frame::Control { control: Control::Line { .. }, .. });
-            prop_assert!(ends_with_the_rest);
+            let line = matches!(other, Frame::Control { control: Control::Line { .. }, .. });
+            let chunk = matches!(other, Frame::Chunk { .. } | Frame::Zchunk { .. });
+            prop_assert!(line || chunk);
         }
     }
 
@@ -151,9 +153,12 @@ proptest! {
     }
 
     #[test]
-    fn a_chunk_header_is_the_head_of_a_chunk(transfer in number(), position in position(), data in prop::collection::vec(any::<u8>(), 1..99)) {
-        let bytes = encoded(&Frame::Chunk { transfer, position, data: data.clone() });
-        let header = ChunkHeader { transfer, position };
+    fn a_chunk_header_is_the_head_of_a_chunk(compressed in any::<bool>(), transfer in number(), position in position(), data in prop::collection::vec(any::<u8>(), 1..99)) {
+        let bytes = encoded(&match compressed {
+            false => Frame::Chunk { transfer, position, data: data.clone() },
+            true => Frame::Zchunk { transfer, position, frame: data.clone() },
+        });
+        let header = ChunkHeader { compressed, transfer, position };
         prop_assert_eq!(&bytes[..CHUNK_HEADER], &header.encode()[..]);
         prop_assert_eq!(ChunkHeader::decode(&bytes), Ok((header, &data[..])));
     }
@@ -246,12 +251,15 @@ fn each_rule_has_its_error() {
     assert_eq!(broken(&end, |bytes| bytes[5] = 0x80), Err(FrameError::Value("FILE_END", 1 << 63)));
     let bye = Frame::Control { seq: 1, control: Control::Bye { reason: ByeReason::Quit } };
     assert_eq!(broken(&bye, |bytes| bytes[9] = 4), Err(FrameError::Value("BYE", 4)));
-    let chunk = Frame::Chunk { transfer: 1, position: 0, data: vec![0; CHUNK_DATA] };
-    assert_eq!(broken(&chunk, |bytes| bytes.push(0)), Err(FrameError::Length("CHUNK", CHUNK_DATA + 1, 1, CHUNK_DATA)));
-    assert_eq!(
-        broken(&chunk, |bytes| bytes.truncate(CHUNK_HEADER)),
-        Err(FrameError::Length("CHUNK", 0, 1, CHUNK_DATA))
-    );
+    let data = vec![0; CHUNK_DATA];
+    for (name, chunk) in [
+        ("CHUNK", Frame::Chunk { transfer: 1, position: 0, data: data.clone() }),
+        ("ZCHUNK", Frame::Zchunk { transfer: 1, position: 0, frame: data }),
+    ] {
+        let wrong = |len| Err(FrameError::Length(name, len, 1, CHUNK_DATA));
+        assert_eq!(broken(&chunk, |bytes| bytes.push(0)), wrong(CHUNK_DATA + 1));
+        assert_eq!(broken(&chunk, |bytes| bytes.truncate(CHUNK_HEADER)), wrong(0));
+    }
 }
 
 #[test]

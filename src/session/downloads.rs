@@ -203,14 +203,14 @@ impl Session {
                 let path = Some(PeerText::new(offered));
                 self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None, cut: false });
             }
-            (InState::Running, DownloadReport::Finished { path, files, failed, bytes }) => {
+            (InState::Running, DownloadReport::Finished { path, files, failed, bytes, wire_bytes }) => {
                 let (more, begun) = (download.more(), download.begun);
                 self.downloads.complete.insert(transfer, (download.offer.digest, download.dest.take()));
                 self.downloads.open.remove(&transfer);
                 if self.rules.accept == AcceptRule::One && failed == 0 {
                     self.incomplete = false;
                 }
-                let outcome = Outcome { path: local(&path), more, files, failed, bytes, begun };
+                let outcome = Outcome { path: local(&path), more, files, failed, bytes, wire_bytes: Some(wire_bytes), begun };
                 self.finished(Direction::In, transfer, outcome);
                 self.queue(Control::Complete { transfer, files, failed });
                 self.actions.push(Action::DownloadComplete(transfer));
@@ -232,6 +232,8 @@ impl Session {
             (_, DownloadReport::Looked { .. })
             | (_, DownloadReport::NoSuchFolder { .. })
             | (_, DownloadReport::Ready { .. })
+            // The event loop's.
+            | (_, DownloadReport::Fault(_))
             | (_, DownloadReport::Finished { .. }) => {}
         }
         self.advance();

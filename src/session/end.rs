@@ -34,14 +34,19 @@ pub enum SessionEnd {
 impl Session {
     /// The connection ended, for whatever reason.
     pub fn lost(&mut self, reason: DisconnectReason) {
-        if !self.is_up() || self.is_over() {
+        if self.is_over() {
             return;
         }
-        self.link = Link::LostSince(self.now);
+        // Also when the connection that brought it is gone: a worker may see it late.
         if let DisconnectReason::ProtocolError(error) = &reason {
+            self.link = Link::LostSince(self.now);
             self.error("protocol", error.to_string());
             return self.end(SessionEnd::ProtocolError);
         }
+        if !self.is_up() {
+            return;
+        }
+        self.link = Link::LostSince(self.now);
         if let Phase::Closing(closing) = self.phase
             && (closing.peer_bye || self.only_bye_is_open())
         {

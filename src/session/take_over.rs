@@ -77,7 +77,7 @@ impl Session {
             match upload.state {
                 OutState::Completing { .. } => {
                     self.actions.push(Action::DropUpload(transfer));
-                    self.completed(transfer, upload);
+                    self.completed(transfer, upload, None);
                 }
                 _ if stream => {
                     self.actions.push(Action::DropUpload(transfer));

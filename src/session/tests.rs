@@ -128,7 +128,7 @@ fn ready(position: Position) -> DownloadReport {
 }
 
 fn finished() -> DownloadReport {
-    DownloadReport::Finished { path: "file".into(), files: 1, failed: 0, bytes: 0 }
+    DownloadReport::Finished { path: "file".into(), files: 1, failed: 0, bytes: 0, wire_bytes: 0 }
 }
 
 impl Side {
@@ -283,7 +283,7 @@ impl Side {
                 Some(false) => self.work.push(Work::Data(transfer)),
                 None => {}
             },
-            Work::LastReports(transfer) => self.session.upload(transfer, UploadReport::Finished),
+            Work::LastReports(transfer) => self.session.upload(transfer, UploadReport::Finished { wire_bytes: 0 }),
         }
         self.perform();
     }

@@ -20,15 +20,16 @@ pub(super) struct Outcome {
     pub(super) files: u32,
     pub(super) failed: u32,
     pub(super) bytes: u64,
+    pub(super) wire_bytes: Option<u64>,
     pub(super) begun: Duration,
 }
 
 impl Session {
     pub(super) fn finished(&mut self, direction: Direction, transfer: TransferId, outcome: Outcome) {
-        let Outcome { path, more, files, failed, bytes, begun } = outcome;
+        let Outcome { path, more, files, failed, bytes, wire_bytes, begun } = outcome;
         if failed == 0 {
             let seconds = self.now.saturating_sub(begun).as_secs_f64();
-            return self.notice(Notice::Done { transfer, path, more, files, bytes, seconds });
+            return self.notice(Notice::Done { transfer, path, more, files, bytes, wire_bytes, seconds });
         }
         self.incomplete = true;
         let reason = if files == 0 {

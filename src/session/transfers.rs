@@ -120,7 +120,7 @@ impl Session {
         for (transfer, upload) in std::mem::take(&mut self.uploads.open) {
             self.actions.push(Action::DropUpload(transfer));
             if let OutState::Completing { .. } = upload.state {
-                self.completed(transfer, upload);
+                self.completed(transfer, upload, None);
             } else {
                 self.incomplete = true;
                 self.cut(transfer, why);

@@ -116,12 +116,12 @@ impl Session {
                 let path = Some(local(&path));
                 self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None, cut: false });
             }
-            UploadReport::Finished => {
+            UploadReport::Finished { wire_bytes } => {
                 if let OutState::Completing { .. } = upload.state
                     && let Some(upload) = self.uploads.open.remove(&transfer)
                 {
                     self.actions.push(Action::DropUpload(transfer));
-                    self.completed(transfer, upload);
+                    self.completed(transfer, upload, Some(wire_bytes));
                 }
             }
         }
@@ -291,11 +291,11 @@ impl Session {
     }
 
     /// Says how an upload ended that the peer has completed.
-    pub(super) fn completed(&mut self, transfer: TransferId, upload: Upload) {
+    pub(super) fn completed(&mut self, transfer: TransferId, upload: Upload, wire_bytes: Option<u64>) {
         let OutState::Completing { files, failed } = upload.state else { return };
         let Upload { name: path, more, begun, offer, sent, .. } = upload;
         let bytes = offer.as_ref().and_then(known_bytes).unwrap_or(sent);
-        self.finished(Direction::Out, transfer, Outcome { path, more, files, failed, bytes, begun });
+        self.finished(Direction::Out, transfer, Outcome { path, more, files, failed, bytes, wire_bytes, begun });
     }
 
     /// Answers the receiver's end of a transfer: nothing more is sent for it.

@@ -26,6 +26,7 @@ use super::flow_control::{FlowControl, Opening};
 use super::manifest::Manifest;
 use super::staging::partials::recover;
 use crate::keys::PublicKey;
+use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Digest, Offer, Position, Reason, TransferId};
 use std::io;
 use std::path::PathBuf;
@@ -123,6 +124,8 @@ pub enum DownloadReport {
     Warning {
         text: String,
     },
+    /// The peer broke a rule that only the worker can see: the session ends. Nothing is written any more.
+    Fault(ProtocolError),
     /// All is published that can be: COMPLETE. The staging folder stays until [`Downloads::acknowledged`].
     Finished {
         /// The local path of the first published top-level entry.
@@ -131,6 +134,8 @@ pub enum DownloadReport {
         files: u32,
         failed: u32,
         bytes: u64,
+        /// Bytes of files that came for it in this run, as they went over the wire.
+        wire_bytes: u64,
     },
     /// The transfer cannot go on: CANCEL (DECLINE when it comes before [`DownloadReport::Ready`]). The download has ended.
     Broken {

@@ -20,8 +20,9 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+use super::compression::{BAD_HEADER, content_len};
 use super::manifest::Manifest;
-use crate::net::buffer::{Pool, Record};
+use crate::net::buffer::{Pool, Record, zchunk_weight};
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{
@@ -83,6 +84,8 @@ pub(crate) enum Piece {
     Chunk {
         transfer: TransferId,
         record: Record,
+        /// Bytes of its file that it opens to, when it is compressed.
+        content: Option<usize>,
     },
     End {
         transfer: TransferId,
@@ -97,7 +100,7 @@ pub(crate) enum Piece {
 impl Piece {
     pub(crate) fn weight(&self) -> u64 {
         match self {
-            Self::Chunk { record, .. } => bytes(record.chunk_data().len()),
+            Self::Chunk { record, content, .. } => chunk_weight(record.chunk_data().len(), *content),
             Self::Begin { .. } | Self::End { .. } => END_WEIGHT,
             Self::Resumed(_) => 0,
         }
@@ -210,15 +213,23 @@ impl FlowControl {
     /// # Errors
     /// When the peer may not send it.
     pub fn chunk(&self, header: ChunkHeader, record: Record) -> Result<Option<Vec<u8>>, ProtocolError> {
-        let ChunkHeader { transfer, position } = header;
-        let len = record.chunk_data().len();
+        let ChunkHeader { compressed, transfer, position } = header;
+        let data = record.chunk_data();
         let mut state = self.lock();
+        let content = match compressed {
+            false => None,
+            true if !state.zchunks() => return Err(ProtocolError::Unexpected("ZCHUNK")),
+            true => Some(content_len(data).ok_or(ProtocolError::Compressed(transfer, BAD_HEADER))?),
+        };
+        let weight = chunk_weight(data.len(), content);
         match state.route(transfer)? {
             Some(Route::Running(running)) => {
-                running.chunk(transfer, position, len)?;
-                state.credit.came(bytes(len))?;
-                self.push(state, Piece::Chunk { transfer, record });
+                running.chunk(transfer, position, content.unwrap_or(data.len()))?;
+                running.wire_bytes += bytes(data.len());
+                state.credit.came(weight)?;
+                self.push(state, Piece::Chunk { transfer, record, content });
             }
+            Some(Route::Listing { .. }) if compressed => return Err(ProtocolError::NotAccepted(transfer)),
             Some(route @ Route::Listing { .. }) => {
                 let complete = route.list_chunk(transfer, position, record.chunk_data())?;
                 drop(state);
@@ -228,7 +239,7 @@ impl FlowControl {
             Some(Route::Waiting { .. }) => return Err(ProtocolError::NotAccepted(transfer)),
             Some(Route::Ended { list, .. }) if position < u64::from(*list) => self.records.give_record(record),
             Some(Route::Ended { .. }) | None => {
-                state.dropped(bytes(len))?;
+                state.dropped(weight)?;
                 self.records.give_record(record);
             }
         }
@@ -374,6 +385,14 @@ impl FlowControl {
         }
     }
 
+    /// Bytes of files that came for a transfer in this run, as they went over the wire.
+    pub(crate) fn wire_bytes(&self, transfer: TransferId) -> u64 {
+        match self.lock().routes.get(&transfer) {
+            Some(Route::Running(running)) => running.wire_bytes,
+            _ => 0,
+        }
+    }
+
     /// Bytes that accepted transfers still need.
     pub(crate) fn needed(&self) -> u64 {
         let state = self.lock();
@@ -403,8 +422,8 @@ impl FlowControl {
             && batch.len() < BATCH_PIECES
             && let Some(piece) = state.queue.pop_front()
         {
-            if let Piece::Chunk { record, .. } = &piece {
-                data += record.chunk_data().len();
+            if let Piece::Chunk { record, content, .. } = &piece {
+                data += content.unwrap_or(record.chunk_data().len());
             }
             batch.push(piece);
         }
@@ -461,6 +480,11 @@ impl FlowControl {
 }
 
 impl State {
+    /// Whether the peer may compress.
+    fn zchunks(&self) -> bool {
+        self.send_queue.as_ref().is_some_and(|queue| queue.allows_zchunks())
+    }
+
     /// The route of a transfer; none when it ended long ago or stood in a gap.
     fn route(&mut self, transfer: TransferId) -> Result<Option<&mut Route>, ProtocolError> {
         if transfer > self.offered {
@@ -493,6 +517,11 @@ impl State {
             oldest.map(|oldest| self.routes.remove(&oldest));
         }
     }
+}
+
+/// What a chunk weighs whose data, or frame when it is compressed, has so many bytes.
+fn chunk_weight(len: usize, content: Option<usize>) -> u64 {
+    if content.is_some() { zchunk_weight(len) } else { bytes(len) }
 }
 
 fn bytes(len: usize) -> u64 {

@@ -67,7 +67,10 @@ pub enum UploadReport {
         text: String,
     },
     /// After [`Uploads::complete`]: everything was reported; the transfer is gone.
-    Finished,
+    Finished {
+        /// Bytes of files that were sent for it, as they went over the wire.
+        wire_bytes: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +112,8 @@ struct Transfer {
     told: Option<Position>,
     /// The furthest that was sent or that the receiver named, on whatever connection.
     reached: Position,
+    /// Bytes of files that earlier connections carried.
+    wire_bytes: u64,
     /// Where data goes on upon this connection; 0 before that.
     start: Position,
     received: Position,
@@ -354,6 +359,7 @@ impl Uploads {
             let Some(queue) = state.queue.take() else { return };
             state.connection += 1;
             for (transfer, upload) in &mut state.transfers {
+                upload.wire_bytes += queue.wire_bytes(*transfer);
                 if let Some((begun, reached)) = queue.sent(*transfer) {
                     upload.floor = upload.told.map_or(begun, |told| told.max(begun));
                     upload.reached = upload.reached.max(reached);

@@ -173,11 +173,12 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
             .with("bytes", *bytes)
             .with("blake3", blake3.as_str())
             .with_some("offered", offered.as_ref().map(PeerText::raw)),
-        Notice::Done { transfer, path, more: _, files, bytes, seconds } => JsonEvent::new("done")
+        Notice::Done { transfer, path, more: _, files, bytes, wire_bytes, seconds } => JsonEvent::new("done")
             .with("transfer", *transfer)
             .with("path", path.raw())
             .with("files", *files)
             .with("bytes", *bytes)
+            .with_some("wire_bytes", *wire_bytes)
             .with("seconds", *seconds),
         Notice::Failed { transfer, path, reason, part, cut: _ } => JsonEvent::new("failed")
             .with("transfer", *transfer)

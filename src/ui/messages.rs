@@ -177,7 +177,7 @@ impl Messages {
             Notice::File { transfer, path, bytes, blake3, .. } => {
                 format!("[{transfer}] {}, {}\nblake3 {}", path.safe(), size(*bytes), clean(blake3))
             }
-            Notice::Done { transfer, path, more, files, bytes, seconds: took } => {
+            Notice::Done { transfer, path, more, files, bytes, wire_bytes, seconds: took } => {
                 let how = match self.transfers.remove(transfer).map(|named| named.direction) {
                     Some(Direction::In) => "received",
                     Some(Direction::Out) => "sent",
@@ -187,7 +187,9 @@ impl Messages {
                 // What took no time has no rate worth reading.
                 let rate =
                     rate(*bytes, time).filter(|_| *took >= 1.0).map(|rate| format!(", {rate}")).unwrap_or_default();
-                let what = format!("{}, {} in {}{rate}", count(*files, "file"), size(*bytes), duration(time));
+                let less = wire_bytes.filter(|wire| *wire < bytes / 20 * 19);
+                let wire = less.map(|wire| format!(", {} on the wire", size(wire))).unwrap_or_default();
+                let what = format!("{}, {} in {}{rate}{wire}", count(*files, "file"), size(*bytes), duration(time));
                 format!("[{transfer}] {how} {what}: {}{}", path.safe(), and_more(*more))
             }
             Notice::Failed { transfer, path: Some(path), reason, .. } => {

@@ -8,8 +8,9 @@ use p2pchat::known_peers::KnownPeers;
 use p2pchat::net::address::{Candidate, ListenAddress};
 use p2pchat::net::invite::Invite;
 use p2pchat::notice::Input;
-use p2pchat::protocol::frame::{ChunkHeader, Frame, KIND_CHUNK, LINE_TEXT, POSITIONS};
+use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Frame, KIND_CHUNK, KIND_ZCHUNK, LINE_TEXT, POSITIONS};
 use p2pchat::text::{PeerText, SafeText};
+use p2pchat::transfer::compression::{Compressor, Decompressor, content_len};
 use p2pchat::transfer::manifest::{self, Builder, Manifest, Meta, Place};
 use p2pchat::transfer::{Name, local_name};
 use p2pchat::ui::line_reader::read_lines;
@@ -30,10 +31,12 @@ pub(crate) fn frame(data: &[u8]) {
             assert_eq!(control.encoded_len(), data.len(), "what counts against the window is what was sent");
         }
     }
-    if data.first() == Some(&KIND_CHUNK) {
-        let chunk = ChunkHeader::decode(data).map(|(header, data)| (header.transfer, header.position, data.to_vec()));
+    if matches!(data.first(), Some(&(KIND_CHUNK | KIND_ZCHUNK))) {
+        let chunk = ChunkHeader::decode(data)
+            .map(|(header, data)| (header.compressed, header.transfer, header.position, data.to_vec()));
         let long = decoded.map(|frame| match frame {
-            Frame::Chunk { transfer, position, data } => (transfer, position, data),
+            Frame::Chunk { transfer, position, data } => (false, transfer, position, data),
+            Frame::Zchunk { transfer, position, frame } => (true, transfer, position, frame),
             other => panic!("a chunk became {other:?}"),
         });
         assert_eq!(chunk, long);
@@ -71,6 +74,42 @@ pub(crate) fn hello(data: &[u8]) {
 pub(crate) fn hello_seeds() -> Vec<Vec<u8>> {
     let hellos = [Mode::Open, Mode::Code].map(|mode| Hello::new(mode).unwrap().encode().to_vec());
     hellos.into_iter().chain([PublicKey([5; 32]).to_text().into_bytes()]).collect()
+}
+
+/// A frame opens to exactly as many bytes as its header says, each time the same, or not at all, and nothing beyond them is touched; and
+/// what is compressed opens to itself.
+pub(crate) fn zchunk(data: &[u8]) {
+    if let Some(len) = content_len(data) {
+        assert!((1..=CHUNK_DATA).contains(&len));
+        let open = |fill| {
+            let mut room = vec![fill; len + 64];
+            let opened = Decompressor::default().open(data, &mut room[..len]);
+            assert!(room[len..].iter().all(|byte| *byte == fill), "written beyond the end");
+            opened.map(|()| room[..len].to_vec())
+        };
+        let opened = open(0x55);
+        assert_eq!(opened, open(0xaa));
+        if opened.is_ok() {
+            assert!(
+                Decompressor::default().open(&[data, &[0]].concat(), &mut vec![0; len]).is_err(),
+                "bytes after its end"
+            );
+        }
+    }
+    let chunk = &data[..data.len().min(CHUNK_DATA)];
+    let mut compressor = Compressor::default();
+    if let Some(frame) = compressor.compress(chunk) {
+        let mut opened = vec![0; content_len(frame).unwrap()];
+        assert!(frame.len() < chunk.len());
+        assert_eq!(Decompressor::default().open(frame, &mut opened), Ok(()));
+        assert_eq!(opened, chunk);
+    }
+}
+
+pub(crate) fn zchunk_seeds() -> Vec<Vec<u8>> {
+    let source = include_bytes!("parsers.rs");
+    let contents = [&source[..], &source[..200], &[0; CHUNK_DATA], &b"0123456789abcdef".repeat(100)];
+    contents.map(|content| Compressor::default().compress(content).unwrap().to_vec()).to_vec()
 }
 
 /// A list that is accepted encodes to the same bytes, and every file has its place below 2^63 and a name that is one.

@@ -27,9 +27,10 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>)
     Target { name, run, seeds, slow: false }
 }
 
-pub(crate) const TARGETS: [Target; 16] = [
+pub(crate) const TARGETS: [Target; 17] = [
     target("frame", parsers::frame, parsers::frame_seeds),
     target("hello", parsers::hello, parsers::hello_seeds),
+    target("zchunk", parsers::zchunk, parsers::zchunk_seeds),
     target("list", parsers::list, parsers::list_seeds),
     target("known-peers", parsers::known_peers, parsers::known_peers_seeds),
     target("command", parsers::command, parsers::command_seeds),

@@ -29,6 +29,7 @@ macro_rules! short {
 short! {
     frames => "frame",
     hellos => "hello",
+    zchunks => "zchunk",
     lists => "list",
     known_peers => "known-peers",
     commands => "command",

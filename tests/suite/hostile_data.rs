@@ -75,6 +75,85 @@ fn data_that_was_not_agreed_on_is_a_fault() {
     receiver.serves_the_next();
 }
 
+/// A zstd frame of its own making: a descriptor and what follows it.
+fn zstd(descriptor: u8, rest: &[u8]) -> Vec<u8> {
+    [&[0x28, 0xb5, 0x2f, 0xfd, descriptor][..], rest].concat()
+}
+
+/// A block that says `size` times 0.
+fn zeros(size: usize, last: bool) -> [u8; 4] {
+    let [low, middle, high, _] = ((size as u32) << 3 | 2 | u32::from(last)).to_le_bytes();
+    [low, middle, high, 0]
+}
+
+#[test]
+fn compressed_data_that_is_not_exactly_its_chunk_is_a_fault() {
+    /// The size of a full chunk as a frame has it.
+    const FULL: [u8; 2] = (CHUNK_DATA as u16 - 256).to_le_bytes();
+    let good = zstd(0x60, &[&FULL[..], &zeros(CHUNK_DATA, true)].concat());
+    let with = |descriptor, rest: &[&[u8]]| zstd(descriptor, &rest.concat());
+    let last = zeros(CHUNK_DATA, true);
+    // Half of a full chunk, and so often that it would be 1 GiB: in blocks of 4 bytes that fill the largest frame.
+    let bomb: Vec<u8> = [zeros(CHUNK_DATA, false); 15_350].concat();
+    let gibibyte = (1_u32 << 30).to_le_bytes();
+    let cases: [(&str, Vec<u8>); 18] = [
+        ("no zstd frame", b"this is not a frame".to_vec()),
+        ("the magic number alone", good[..4].to_vec()),
+        ("cut in its block", good[..good.len() - 1].to_vec()),
+        ("cut after its header", good[..7].to_vec()),
+        ("a byte after it", [&good[..], b"x"].concat()),
+        ("a second frame after it", [&good[..], &good].concat()),
+        ("an empty frame after it", [&good[..], &zstd(0x20, &[0, 1, 0, 0])].concat()),
+        ("a skippable frame after it", [&good[..], b"\x50\x2a\x4d\x18\0\0\0\0"].concat()),
+        ("a skippable frame before it", [b"\x50\x2a\x4d\x18\x01\0\0\0x", &good[..]].concat()),
+        ("a dictionary", with(0x61, &[&[7], &FULL, &last])),
+        ("a checksum", with(0x64, &[&FULL, &last, &[0; 4]])),
+        ("a window of 1 GiB", with(0x40, &[&[0xa0], &FULL, &last])),
+        ("1 GiB by its size", with(0xa0, &[&gibibyte, &bomb])),
+        ("1 GiB of blocks in it", with(0x60, &[&FULL, &bomb[..61_400], &last])),
+        ("less in it than it says", with(0x60, &[&FULL, &zeros(CHUNK_DATA - 1, true)])),
+        ("more in it than it says", with(0x60, &[&FULL, &zeros(CHUNK_DATA, false), &zeros(1, true)])),
+        ("another size than its chunk", with(0x60, &[&[0, 0], &zeros(256, true)])),
+        ("a block of an unknown type", with(0x60, &[&FULL, &[7, 0, 0]])),
+    ];
+    let list = List::default().file("data", LARGE);
+    let mut receiver = Receiver::new();
+    for (what, frame) in cases {
+        let mut eve = receiver.eve();
+        let Upload { transfer, position } = eve.begin(&list);
+        let _ = eve.send(&Frame::Zchunk { transfer, position, frame });
+        receiver.ends_as_a_fault(eve, what);
+    }
+    // A good one where none may stand: in a list, without the feature, beyond the end of its file.
+    let mut eve = receiver.eve();
+    let transfer = eve.next_transfer();
+    let long = (0..7_000).fold(List::default(), |list, n| list.file(&n.to_string(), 1));
+    eve.control(Control::Offer { transfer, offer: long.offer() }).unwrap();
+    let _ = eve.send(&Frame::Zchunk { transfer, position: 0, frame: good.clone() });
+    receiver.ends_as_a_fault(eve, "in a list");
+    let mut eve = receiver.eve();
+    let Upload { transfer, position } = eve.begin(&List::default().file("data", CHUNK - 1));
+    let _ = eve.send(&Frame::Zchunk { transfer, position, frame: good.clone() });
+    receiver.ends_as_a_fault(eve, "beyond the end of its file");
+    let mut eve = receiver.eve_with(0);
+    let Upload { transfer, position } = eve.begin(&list);
+    let _ = eve.send(&Frame::Zchunk { transfer, position, frame: good.clone() });
+    receiver.ends_as_a_fault(eve, "without the feature");
+    receiver.has_only(&[]);
+    // And one where it may.
+    let mut eve = receiver.eve();
+    let mut upload = eve.begin(&List::default().file("zeros", CHUNK + 8));
+    for (frame, content) in [(good, CHUNK), (zstd(0x20, &[&[8][..], &zeros(8, true)].concat()), 8)] {
+        eve.send(&Frame::Zchunk { transfer: upload.transfer, position: upload.position, frame }).unwrap();
+        upload.position += content;
+    }
+    eve.file_end(&mut upload, FileStatus::Whole, *blake3::hash(&[0; CHUNK_DATA + 8]).as_bytes());
+    assert_eq!(eve.read_complete(), Some((1, 0)));
+    receiver.without(eve);
+    receiver.has_only(&["zeros"]);
+    receiver.serves_the_next();
+}
+
 #[test]
 fn a_beginning_that_differs_from_the_file_is_sent_again_from_its_start() {
     let mut receiver = Receiver::with(&[]);

@@ -6,6 +6,7 @@ use p2pchat::protocol::error::FrameError;
 use p2pchat::protocol::frame::{
     ByeReason, Control, FileStatus, Frame, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,
 };
+use p2pchat::transfer::compression::{Decompressor, content_len};
 use serde_json::Value;
 use std::path::Path;
 
@@ -21,6 +22,17 @@ fn text<'a>(case: &'a Value, field: &str) -> &'a str {
 fn bytes(case: &Value, field: &str) -> Vec<u8> {
     let digits = text(case, field);
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+/// A zstd frame by hand: the header that PROTOCOL.md section 8 asks for, one block that says "eight times 0x00" and that it is the last.
+const EIGHT_ZEROS: [u8; 10] = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 8, 0x43, 0, 0, 0];
+
+#[test]
+fn the_frame_of_the_compressed_chunk_opens() {
+    let mut content = [1; 8];
+    assert_eq!(content_len(&EIGHT_ZEROS), Some(content.len()));
+    assert_eq!(Decompressor::default().open(&EIGHT_ZEROS, &mut content), Ok(()));
+    assert_eq!(content, [0; 8]);
 }
 
 /// What `frames.json` says, in its order.
@@ -62,6 +74,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("CHUNK", Frame::Chunk { transfer: 1, position: 77, data: vec![0x00, 0xff, 0x10] }),
         ("FILE_END", Frame::FileEnd { transfer: 1, position: 80, status: FileStatus::Whole, digest: [0xd1; 32] }),
         ("BEGIN", Frame::Begin { transfer: 1, position: 77 }),
+        ("ZCHUNK", Frame::Zchunk { transfer: 1, position: 77, frame: EIGHT_ZEROS.to_vec() }),
     ]
 }
 

@@ -220,6 +220,7 @@ KINDS = {
     "CHUNK": (0x30, "transfer:I position:Q data:h"),
     "FILE_END": (0x31, "transfer:I position:Q status:B digest:h"),
     "BEGIN": (0x32, "transfer:I position:Q"),
+    "ZCHUNK": (0x33, "transfer:I position:Q frame:h"),
 }
 
 

@@ -41,8 +41,8 @@ impl Output {
         (self.position, if nothing { NO_DIGEST } else { prefix_digest(&self.hasher, self.len) })
     }
 
-    /// Writes pieces, in order; the reports are those of the end.
-    pub(super) fn write(&mut self, pieces: &[Piece]) -> Result<Vec<DownloadReport>, Broken> {
+    /// Writes pieces, in order; the reports are those of the end, when so many bytes of it have come over the wire.
+    pub(super) fn write(&mut self, pieces: &[Piece], wire_bytes: u64) -> Result<Vec<DownloadReport>, Broken> {
         let mut reports = Vec::new();
         for piece in pieces {
             match piece {
@@ -62,7 +62,7 @@ impl Output {
                     self.ended = true;
                     let next = self.manifest.file(0).filter(|_| !self.manifest.is_stream()).map(|file| file.next());
                     self.position = next.unwrap_or(position + END_WEIGHT);
-                    reports = self.end(*status, digest);
+                    reports = self.end(*status, digest, wire_bytes);
                 }
             }
         }
@@ -70,7 +70,7 @@ impl Output {
         Ok(reports)
     }
 
-    fn end(&self, status: FileStatus, digest: &Digest) -> Vec<DownloadReport> {
+    fn end(&self, status: FileStatus, digest: &Digest, wire_bytes: u64) -> Vec<DownloadReport> {
         let (path, offered) = (PathBuf::from(PLACE), self.manifest.path(0));
         let failed = match status {
             FileStatus::Whole if self.hasher.finalize() == blake3::Hash::from(*digest) => None,
@@ -79,7 +79,7 @@ impl Output {
             FileStatus::Unreadable => Some("the peer could not read it"),
         };
         let (files, failures, bytes) = if failed.is_none() { (1, 0, self.len) } else { (0, 1, 0) };
-        let finished = DownloadReport::Finished { path: path.clone(), files, failed: failures, bytes };
+        let finished = DownloadReport::Finished { path: path.clone(), files, failed: failures, bytes, wire_bytes };
         let file = match failed {
             None => DownloadReport::File { path, bytes, digest: *digest, offered: None },
             Some(text) => DownloadReport::FileFailed { path, offered, text: text.to_owned() },

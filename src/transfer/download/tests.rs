@@ -103,7 +103,7 @@ impl Fixture {
     }
 
     fn chunk(&self, transfer: TransferId, position: Position, data: &[u8]) -> Option<Vec<u8>> {
-        let header = ChunkHeader { transfer, position };
+        let header = ChunkHeader { compressed: false, transfer, position };
         let frame = [&header.encode()[..], data].concat();
         let mut record = Record::with_len(frame.len() + TAG);
         record.bytes_mut()[..frame.len()].copy_from_slice(&frame);

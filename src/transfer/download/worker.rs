@@ -1,16 +1,20 @@
 //! The one thread that writes what all transfers receive.
 //!
 //! 1. Orders come before pieces: a cancelled transfer's data is dropped, not written.
-//! 2. Pieces are taken in batches. Those of one transfer that follow each other go to its writer in one go.
+//! 2. Pieces are taken in batches. What came compressed is opened, into records of the same pool; what does not open ends the session,
+//!    and nothing is written any more. Pieces of one transfer that follow each other go to its writer in one go.
 //! 3. After each batch its weight is released, and the flow control hears how far each transfer is.
 
 use super::open::{self, Opened, Wanted};
 use super::output::Output;
 use super::writer::{Broken, Writer};
 use super::{DownloadReport, OnClash, Settings, Target};
+use crate::channel::TAG;
 use crate::error_text::io_error_text;
-use crate::protocol::frame::{Reason, TransferId};
+use crate::protocol::error::ProtocolError;
+use crate::protocol::frame::{CHUNK_HEADER, Reason, TransferId};
 use crate::transfer::Report;
+use crate::transfer::compression::Decompressor;
 use crate::transfer::flow_control::{FlowControl, Opening, Piece};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{Published, Staging};
@@ -90,6 +94,9 @@ pub(super) struct Worker {
     slots: BTreeMap<TransferId, Slot>,
     /// Threads that remove folders.
     removing: Vec<JoinHandle<()>>,
+    /// There once a compressed chunk came.
+    decompressor: Option<Decompressor>,
+    faulted: bool,
 }
 
 impl Worker {
@@ -100,7 +107,8 @@ impl Worker {
         orders: Sender<Order>,
         incoming: Receiver<Order>,
     ) -> Self {
-        Self { settings, flow, report, orders, incoming, slots: BTreeMap::new(), removing: Vec::new() }
+        let (slots, removing) = (BTreeMap::new(), Vec::new());
+        Self { settings, flow, report, orders, incoming, slots, removing, decompressor: None, faulted: false }
     }
 
     pub(super) fn run(mut self) {
@@ -249,8 +257,31 @@ impl Worker {
         self.removing.extend(thread::Builder::new().name("download remove".into()).spawn(remove));
     }
 
+    /// Opens what is compressed in a batch.
+    fn open_chunks(&mut self, batch: &mut [Piece]) -> Result<(), (TransferId, ProtocolError)> {
+        for piece in batch {
+            let Piece::Chunk { transfer, record, content: Some(len) } = piece else { continue };
+            let mut opened = self.flow.records().take(CHUNK_HEADER + *len + TAG);
+            let room = opened.bytes_mut().get_mut(CHUNK_HEADER..CHUNK_HEADER + *len).unwrap_or_default();
+            let done = self.decompressor.get_or_insert_default().open(record.chunk_data(), room);
+            done.map_err(|wrong| (*transfer, ProtocolError::Compressed(*transfer, wrong)))?;
+            let record = std::mem::replace(record, opened);
+            self.flow.records().give_record(record);
+        }
+        Ok(())
+    }
+
     fn write(&mut self, batch: &mut Vec<Piece>) {
         let weight = batch.iter().map(Piece::weight).sum();
+        if !self.faulted
+            && let Err((transfer, fault)) = self.open_chunks(batch)
+        {
+            self.faulted = true;
+            self.report(transfer, DownloadReport::Fault(fault));
+        }
+        if self.faulted {
+            return batch.clear();
+        }
         let mut reached = Vec::new();
         for run in batch.chunk_by(|a, b| transfer_of(a).is_some() && transfer_of(a) == transfer_of(b)) {
             match run {
@@ -277,7 +308,7 @@ impl Worker {
                     let writer = match self.slots.get_mut(&transfer) {
                         Some(Slot::Running { writer, .. }) => writer,
                         Some(Slot::Output(output)) => {
-                            let written = output.write(pieces);
+                            let written = output.write(pieces, self.flow.wire_bytes(transfer));
                             reached.push((transfer, output.position()));
                             match written {
                                 Ok(reports) => reports.into_iter().for_each(|said| report(transfer, said)),
@@ -339,7 +370,8 @@ impl Worker {
         match totals {
             Ok(totals) => {
                 let (path, files, failed, bytes) = (totals.path, totals.files, totals.failed, totals.bytes);
-                self.report(transfer, DownloadReport::Finished { path, files, failed, bytes });
+                let wire_bytes = self.flow.wire_bytes(transfer);
+                self.report(transfer, DownloadReport::Finished { path, files, failed, bytes, wire_bytes });
                 self.slots.insert(transfer, Slot::Published(Box::new(staging)));
             }
             Err(problem) => {

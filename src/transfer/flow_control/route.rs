@@ -89,6 +89,8 @@ pub(super) struct Running {
     data_end: Position,
     /// A stream that had a short chunk, after which only its end may come.
     last_chunk: bool,
+    /// Bytes of files that came, as they went over the wire.
+    pub(super) wire_bytes: u64,
     /// The end of the transfer; that of a stream is known when its FILE_END came.
     end: Position,
     written: Position,
@@ -109,6 +111,7 @@ impl Running {
             file: 0,
             data_end: position,
             last_chunk: false,
+            wire_bytes: 0,
             written: position,
             told: position,
             told_at: Instant::now(),

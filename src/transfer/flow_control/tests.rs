@@ -36,7 +36,7 @@ impl Peer {
     }
 
     fn chunk(&self, transfer: TransferId, position: Position, data: &[u8]) -> Result<Option<Vec<u8>>, ProtocolError> {
-        let header = ChunkHeader { transfer, position };
+        let header = ChunkHeader { compressed: false, transfer, position };
         let frame = [&header.encode()[..], data].concat();
         let mut record = Record::with_len(frame.len() + TAG);
         record.bytes_mut()[..frame.len()].copy_from_slice(&frame);

@@ -135,7 +135,7 @@ fn a_transfer_goes_from_its_list_to_the_last_report() {
     assert_eq!(sizes, [("a", BIG as u64), ("b", 0), ("c", 5)]);
     assert_eq!(files[0].digest, digest(&[1; BIG]));
     fixture.uploads.complete(1).unwrap();
-    assert!(matches!(fixture.report(1), UploadReport::Finished));
+    assert!(matches!(fixture.report(1), UploadReport::Finished { .. }));
     assert!(fixture.uploads.manifest(1).is_none());
 }
 
@@ -302,7 +302,7 @@ fn nothing_is_sent_when_the_receiver_has_it_all() {
     let end = fixture.uploads.manifest(1).unwrap().end();
     fixture.uploads.accepted(1, end, NO_DIGEST).unwrap();
     fixture.uploads.complete(1).unwrap();
-    assert!(matches!(fixture.report(1), UploadReport::Finished));
+    assert!(matches!(fixture.report(1), UploadReport::Finished { .. }));
     fixture.queue.ping(1);
     assert!(fixture.queue.take(16).unwrap().bulk.is_empty());
 }

@@ -8,12 +8,15 @@ use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
 use crate::transfer::Report;
+use crate::transfer::compression::Compressor;
+use crate::transfer::compression::policy::{Attempts, Policy};
 use crate::transfer::manifest::{File, Place};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Instant;
 
 /// Pieces of one turn: enough that the queue is locked seldom, few enough that other transfers get theirs soon.
 const TURN: usize = 8;
@@ -38,6 +41,7 @@ pub(super) struct Work {
     /// Why the rest of the present file cannot be sent.
     failing: Option<Failed>,
     marks: Marks,
+    attempts: Attempts,
     /// Files that were sent whole, in order, until the receiver has them.
     sent: VecDeque<Sent>,
     /// Files whose failure is reported: after a restart the same file may fail once more.
@@ -67,11 +71,15 @@ pub(super) struct Worker {
     report: Report<UploadReport>,
     /// Whose turn it was.
     last: TransferId,
+    /// There once a chunk was compressed.
+    compressor: Option<Compressor>,
+    /// With the number of the connection that it is about.
+    policy: (u64, Policy),
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, report: Report<UploadReport>) -> Self {
-        Self { shared, report, last: 0 }
+        Self { shared, report, last: 0, compressor: None, policy: Default::default() }
     }
 
     pub(super) fn run(mut self) {
@@ -135,7 +143,11 @@ impl Worker {
         // The next in turn after the last.
         let after = state.transfers.range((Bound::Excluded(self.last), Bound::Unbounded));
         let mut turns = after.chain(state.transfers.range(..=self.last));
-        let transfer = *turns.find(|(_, upload)| upload.can_send())?.0;
+        let sending = turns.find(|(_, upload)| upload.can_send());
+        let Some((&transfer, _)) = sending else {
+            self.policy.1.idle();
+            return None;
+        };
         let room = queue.room().ok().filter(|room| *room > 0)?;
         self.last = transfer;
         Some(Job::Send { transfer, queue, room })
@@ -170,22 +182,32 @@ impl Worker {
     }
 
     /// One turn of a transfer.
-    fn send(&self, transfer: TransferId, queue: &SendQueue, room: usize) {
+    fn send(&mut self, transfer: TransferId, queue: &SendQueue, room: usize) {
         let mut state = self.shared.lock();
         let connection = state.connection;
         let Some(upload) = state.transfers.get_mut(&transfer) else { return };
         let (Some(files), Some(mut work)) = (upload.files.clone(), upload.work.take()) else { return };
         drop(state);
+        if self.policy.0 != connection {
+            self.policy = (connection, Policy::default());
+        }
+        let policy = &mut self.policy.1;
+        let compresses = policy.begin_turn(queue.demand().limit, Instant::now()) && queue.allows_zchunks();
+        let mut compressor = compresses.then(|| self.compressor.get_or_insert_default());
+        let begun = work.position;
         let mut pieces = Vec::new();
         let mut failures = Vec::new();
         while pieces.len() < room.min(TURN) && work.has_next(&files) {
             let mut piece = queue.pool().take(transfer);
+            let compressor = compressor.as_deref_mut();
             match &files.stream {
-                Some(stream) => work.fill_from_stream(&files, stream, &mut piece, &mut failures),
-                None => work.fill(&files, &mut piece, &mut failures),
+                Some(stream) => work.fill_from_stream(&files, stream, &mut piece, compressor, &mut failures),
+                None => work.fill(&files, &mut piece, compressor, &mut failures),
             }
             pieces.push(piece);
         }
+        let weight = pieces.iter().map(Bulk::weight).sum();
+        policy.end_turn(queue.demand(), work.position - begun, weight, Instant::now());
         // When the connection ended the next one's RESTART says where to go on.
         let _ = queue.push_bulk(&mut pieces);
         for failure in failures {
@@ -219,10 +241,11 @@ impl Worker {
     }
 
     fn finish(&self, transfer: TransferId) {
-        let gone = self.shared.lock().transfers.remove(&transfer);
-        if gone.is_some() {
-            (self.report)(transfer, UploadReport::Finished);
-        }
+        let mut state = self.shared.lock();
+        let Some(gone) = state.transfers.remove(&transfer) else { return };
+        let now = state.queue.as_ref().map_or(0, |queue| queue.wire_bytes(transfer));
+        drop(state);
+        (self.report)(transfer, UploadReport::Finished { wire_bytes: gone.wire_bytes + now });
     }
 }
 
@@ -244,6 +267,21 @@ impl Transfer {
     fn can_send(&self) -> bool {
         let (Some(files), Some(work)) = (&self.files, &self.work) else { return false };
         matches!(self.course, Course::Send) && !self.complete && work.has_next(files)
+    }
+}
+
+/// The first `len` bytes of the room become a chunk, compressed where that helps.
+fn push_chunk(
+    piece: &mut Bulk,
+    position: Position,
+    len: usize,
+    compressor: Option<&mut Compressor>,
+    attempts: &mut Attempts,
+) {
+    let data = piece.room().get(..len).unwrap_or_default();
+    match compressor.and_then(|compressor| compressor.try_compress(data, attempts)) {
+        Some(frame) => piece.zchunk(position, frame, len),
+        None => piece.chunk(position, len),
     }
 }
 
@@ -271,12 +309,19 @@ impl Work {
     }
 
     /// Fills a piece with the next chunk of a stream, or its end.
-    fn fill_from_stream(&mut self, files: &Files, stream: &Stream, piece: &mut Bulk, failures: &mut Vec<UploadReport>) {
+    fn fill_from_stream(
+        &mut self,
+        files: &Files,
+        stream: &Stream,
+        piece: &mut Bulk,
+        compressor: Option<&mut Compressor>,
+        failures: &mut Vec<UploadReport>,
+    ) {
         self.begin(piece);
         let offset = self.position - files.list.data_start();
         match stream.next(offset, piece.room()) {
             Some(Next::Chunk(len)) => {
-                piece.chunk(self.position, len);
+                push_chunk(piece, self.position, len, compressor, &mut self.attempts);
                 self.position += u64::try_from(len).unwrap_or_default();
             }
             Some(Next::End(outcome)) => {
@@ -294,7 +339,13 @@ impl Work {
     }
 
     /// Fills a piece with what comes next.
-    fn fill(&mut self, files: &Files, piece: &mut Bulk, failures: &mut Vec<UploadReport>) {
+    fn fill(
+        &mut self,
+        files: &Files,
+        piece: &mut Bulk,
+        mut compressor: Option<&mut Compressor>,
+        failures: &mut Vec<UploadReport>,
+    ) {
         self.begin(piece);
         while let Place::File { index, .. } = files.list.place(self.position)
             && let Some(file) = files.list.file(index)
@@ -309,11 +360,14 @@ impl Work {
             let fits = match (&self.failing, &mut self.source) {
                 (None, Some(source)) if left > 0 => {
                     let len = chunk_len(left);
-                    let fits = u64::try_from(len).is_ok_and(|weight| piece.fits(weight)) && piece.room().len() >= len;
+                    // Compressed, a small one may weigh more.
+                    let fits = u64::try_from(len).is_ok_and(|weight| piece.fits(weight.max(END_WEIGHT)))
+                        && piece.room().len() >= len;
                     if fits {
                         match source.read(piece.room().get_mut(..len).unwrap_or_default()) {
                             Ok(()) => {
-                                piece.chunk(self.position, len);
+                                let compressor = compressor.as_deref_mut();
+                                push_chunk(piece, self.position, len, compressor, &mut self.attempts);
                                 self.position += u64::try_from(len).unwrap_or_default();
                                 source.mark(&file, &mut self.marks);
                             }
@@ -340,6 +394,7 @@ impl Work {
         // Also from the middle, when the receiver has the beginning.
         source.pass(file, self.position - file.start, &mut self.marks, &AtomicBool::new(false))?;
         self.source = Some(source);
+        self.attempts = Attempts::default();
         Ok(())
     }
 

@@ -146,8 +146,16 @@ fn transfers() {
         r#"{"event":"file","transfer":7,"path":"a.pdf","bytes":3,"blake3":"af"}"#
     );
     assert_eq!(
-        line(Notice::Done { transfer: 7, path: peer("a.pdf"), more: 1, files: 2, bytes: 3, seconds: 0.5 }),
-        r#"{"event":"done","transfer":7,"path":"a.pdf","files":2,"bytes":3,"seconds":0.5}"#
+        line(Notice::Done {
+            transfer: 7,
+            path: peer("a.pdf"),
+            more: 1,
+            files: 2,
+            bytes: 3,
+            wire_bytes: Some(2),
+            seconds: 0.5
+        }),
+        r#"{"event":"done","transfer":7,"path":"a.pdf","files":2,"bytes":3,"wire_bytes":2,"seconds":0.5}"#
     );
     assert_eq!(
         line(Notice::Failed { transfer: 7, path: None, reason: "r".into(), part: None, cut: false }),

@@ -168,7 +168,15 @@ fn progress_is_told_in_steps_of_ten_percent() {
 fn on_a_terminal_progress_is_one_row_that_goes_before_anything_else_is_written() {
     let options = PlainOptions { columns_err: || Some(60), ..Verbosity::Normal.into() };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let done = Notice::Done { transfer: 3, path: peer("report.pdf"), more: 0, files: 1, bytes: 1_000, seconds: 1.0 };
+    let done = Notice::Done {
+        transfer: 3,
+        path: peer("report.pdf"),
+        more: 0,
+        files: 1,
+        bytes: 1_000,
+        wire_bytes: None,
+        seconds: 1.0,
+    };
     let notices = [offer(Direction::Out), progress(100), progress(500)];
     run(&posted(notices), &mut out, &mut err, options, time, |_| {}).unwrap();
     let live = String::from_utf8(err.clone()).unwrap();
@@ -232,10 +240,17 @@ fn an_invite_is_one_unbroken_line_and_a_qr_code_needs_a_terminal() {
 
 #[test]
 fn the_end_of_a_transfer_is_told_by_its_direction() {
-    let done =
-        || Notice::Done { transfer: 3, path: peer("in/report.pdf"), more: 2, files: 3, bytes: 3 << 20, seconds: 2.0 };
+    let done = || Notice::Done {
+        transfer: 3,
+        path: peer("in/report.pdf"),
+        more: 2,
+        files: 3,
+        bytes: 3 << 20,
+        wire_bytes: Some(1 << 20),
+        seconds: 2.0,
+    };
     let received = said([offer(Direction::In), done()]);
-    let end = "3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s: in/report.pdf and 2 more\n";
+    let end = "3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s, 1.0 MiB on the wire: in/report.pdf and 2 more\n";
     assert!(received.ends_with(&format!("-- [3] received {end}")), "{received}");
     let sent = said([offer(Direction::Out), done()]);
     assert!(sent.ends_with(&format!("-- [3] sent {end}")), "{sent}");
@@ -429,7 +444,7 @@ proptest! {
         let name = || PeerText::new(name.clone());
         let notices = [
             Notice::Trust { peer: name(), trust: Trust::Known },
-            Notice::Done { transfer: 1, path: name(), more: 0, files: 1, bytes: 1, seconds: 1.0 },
+            Notice::Done { transfer: 1, path: name(), more: 0, files: 1, bytes: 1, wire_bytes: None, seconds: 1.0 },
             Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into(), part: None, cut: false },
         ];
         let text = said(notices);

@@ -5,7 +5,9 @@ use p2pchat::channel::{
     write_frame,
 };
 use p2pchat::identity::Identity;
-use p2pchat::protocol::frame::{ChunkHeader, Control, END_WEIGHT, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal};
+use p2pchat::protocol::frame::{
+    Control, END_WEIGHT, FEATURE_ZCHUNK, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use tempfile::TempDir;
@@ -16,6 +18,7 @@ pub(crate) struct Attacker {
     pub(crate) channel: Channel,
     seq: u64,
     initiator: bool,
+    features: u32,
     /// The number of the next own transfer.
     pub(super) transfers: u32,
     /// The peer's latest CREDIT, and the weight that was sent.
@@ -69,12 +72,18 @@ impl Attacker {
         let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
         let initiator = matches!(role, Role::Initiator);
         let transfers = if initiator { 1 } else { 2 };
-        Ok(Self { stream, channel, seq: 0, initiator, transfers, credit: 0, weight: 0 })
+        Ok(Self { stream, channel, seq: 0, initiator, features: FEATURE_ZCHUNK, transfers, credit: 0, weight: 0 })
     }
 
     /// Dials as a stranger and begins a session.
     pub(crate) fn meet(addr: SocketAddr, name: &str) -> Self {
+        Self::meet_with(addr, name, FEATURE_ZCHUNK)
+    }
+
+    /// The same with these features.
+    pub(crate) fn meet_with(addr: SocketAddr, name: &str, features: u32) -> Self {
         let mut attacker = Self::dial(addr, &identity(), None).unwrap();
+        attacker.features = features;
         let answer = attacker.greet(Intent::New, [7; 16], name);
         assert!(matches!(answer, Some(Frame::Greeting(_))), "{answer:?}");
         attacker
@@ -82,7 +91,8 @@ impl Attacker {
 
     /// Sends a greeting, and gives the answer.
     pub(crate) fn greet(&mut self, intent: Intent, session: [u8; 16], name: &str) -> Option<Frame> {
-        self.send(&greeting(intent, session, name)).unwrap();
+        let Frame::Greeting(greeting) = greeting(intent, session, name) else { unreachable!() };
+        self.send(&Frame::Greeting(Greeting { features: self.features, ..greeting })).unwrap();
         let answer = self.read();
         if let Some(Frame::Greeting(theirs)) = &answer {
             // The initiator's numbers are odd.
@@ -100,6 +110,7 @@ impl Attacker {
         self.weight += match frame {
             Frame::Begin { .. } | Frame::FileEnd { .. } => END_WEIGHT,
             Frame::Chunk { data, .. } => data.len() as u64,
+            Frame::Zchunk { frame, .. } => (frame.len() as u64).max(END_WEIGHT),
             _ => 0,
         };
         write_frame(&mut self.stream, &mut self.channel.sealer, frame).map_err(words)
@@ -138,11 +149,6 @@ impl Attacker {
         self.stream.read_exact(&mut body).ok()?;
         self.channel.opener.open(&mut body).expect("the program seals well");
         body.truncate(body.len() - 16);
-        if let Ok((ChunkHeader { transfer, position }, data)) = ChunkHeader::decode(&body)
-            && body[0] == p2pchat::protocol::frame::KIND_CHUNK
-        {
-            return Some(Frame::Chunk { transfer, position, data: data.to_vec() });
-        }
         let frame = Frame::decode(&body).expect("the program sends good frames");
         if let Frame::Credit { limit } = frame {
             self.credit = limit;
@@ -190,7 +196,7 @@ pub(crate) fn greeting(intent: Intent, session: [u8; 16], name: &str) -> Frame {
         intent,
         session,
         received: 0,
-        features: 0,
+        features: FEATURE_ZCHUNK,
         next_transfer: 1,
         reconnect_timeout: RECONNECT_FOREVER,
         name: name.into(),

@@ -2,7 +2,9 @@
 
 use super::files::{List, tree};
 use super::{Attacker, Home, Peer};
-use p2pchat::protocol::frame::{CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, Offer, Reason, TransferId};
+use p2pchat::protocol::frame::{
+    CHUNK_DATA, Control, END_WEIGHT, FEATURE_ZCHUNK, FileStatus, Frame, Offer, Reason, TransferId,
+};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -162,7 +164,12 @@ impl Receiver {
 
     /// The next attacker.
     pub(crate) fn eve(&mut self) -> Attacker {
-        let eve = Attacker::meet(self.ana.addr(), "eve");
+        self.eve_with(FEATURE_ZCHUNK)
+    }
+
+    /// One with these features.
+    pub(crate) fn eve_with(&mut self, features: u32) -> Attacker {
+        let eve = Attacker::meet_with(self.ana.addr(), "eve", features);
         self.met += 1;
         self.ana.event_nth(self.met, "connected");
         eve

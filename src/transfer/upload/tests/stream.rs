@@ -97,7 +97,7 @@ fn a_stream_goes_from_its_offer_to_the_last_report() {
         assert_eq!(files, [SentFile { path: "-".into(), bytes: len, digest: digest_of(len) }]);
         assert_eq!(fixture.uploads.progress(1), (len, 1));
         fixture.uploads.complete(1).unwrap();
-        assert!(matches!(fixture.report(1), UploadReport::Finished));
+        assert!(matches!(fixture.report(1), UploadReport::Finished { .. }));
     }
 }
 
