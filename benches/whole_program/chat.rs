@@ -1,6 +1,7 @@
 //! How long a line of chat takes from the input of one process to the output of the other, with and without a file on its way.
 
 use crate::bench::empty_folder;
+use crate::data;
 use crate::program::{Event, Program, name};
 use crate::relay::{self, Link};
 use crate::table::percentile;
@@ -21,15 +22,16 @@ const LAST: Duration = Duration::from_secs(60);
 /// Times `lines` in each situation and prints the table.
 pub(crate) fn run(place: &Path, file: &Path, lines: usize) -> Result<()> {
     println!("a line of chat from one process to the other, {lines} lines, one each {} ms", PACE.as_millis());
+    let text = data::text(place, 64 << 20)?;
     println!("  {:<34} {:>10} {:>10} {:>10}", "link", "50 % ms", "99 % ms", "longest");
-    let megabits = SLOW.rate / 1_000_000;
     for (what, file, slow) in [
-        ("loopback, nothing else".to_owned(), None, false),
-        ("loopback, a file fills it".to_owned(), Some(file), false),
-        (format!("{megabits} Mbit/s, nothing else"), None, true),
-        (format!("{megabits} Mbit/s, a file fills it"), Some(file), true),
+        ("loopback, nothing else", None, false),
+        ("loopback, a file fills it", Some(file), false),
+        ("10 Mbit/s, nothing else", None, true),
+        ("10 Mbit/s, a file fills it", Some(file), true),
+        ("10 Mbit/s, text fills it", Some(&text), true),
     ] {
-        let mut times = situation(place, file, slow, lines).with_context(|| what.clone())?;
+        let mut times = situation(place, file, slow, lines).context(what)?;
         times.sort();
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
         println!(

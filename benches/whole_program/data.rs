@@ -2,11 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes made at a time.
 const BLOCK: usize = 1 << 20;
+/// Bytes that may be missing of what is gathered.
+const SMALL_REST: u64 = 64 << 10;
 /// Small files in one folder.
 const A_FOLDER: u64 = 100;
 
@@ -16,7 +18,7 @@ pub(crate) fn large(place: &Path, mib: u64) -> Result<PathBuf> {
     let path = place.join(format!("large-{mib}.bin"));
     if fs::metadata(&path).is_ok_and(|found| found.len() == mib << 20) {
         // Once through, so that the first run does not read from the disk what the others find in memory.
-        std::io::copy(&mut File::open(&path)?, &mut std::io::sink())?;
+        io::copy(&mut File::open(&path)?, &mut io::sink())?;
         return Ok(path);
     }
     let mut noise = Noise(1);
@@ -57,6 +59,87 @@ pub(crate) fn small(place: &Path, files: u64) -> Result<(PathBuf, u64)> {
     }
     File::create(complete)?;
     Ok((root, bytes))
+}
+
+/// A source tree: what cargo unpacked to build this, as much of it.
+pub(crate) fn sources(place: &Path, bytes: u64) -> Result<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home =
+        home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).context("no CARGO_HOME")?;
+    gather(place, "sources", &home.join("registry/src"), bytes, &|path| {
+        path.extension().is_some_and(|extension| ["rs", "toml", "md"].iter().any(|text| extension == *text))
+    })
+}
+
+/// Shared libraries of this system, as many of them.
+pub(crate) fn libraries(place: &Path, bytes: u64) -> Result<PathBuf> {
+    gather(place, "libraries", Path::new("/usr/lib"), bytes, &|path| path.to_string_lossy().contains(".so"))
+}
+
+/// One file of text.
+pub(crate) fn text(place: &Path, bytes: u64) -> Result<PathBuf> {
+    let path = place.join(format!("text-{bytes}"));
+    if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+        io::copy(&mut File::open(&path)?, &mut io::sink())?;
+        return Ok(path);
+    }
+    let mut all = Vec::new();
+    join(&sources(place, 64 << 20)?, &mut all)?;
+    let mut file = BufWriter::new(File::create(&path)?);
+    let mut left = usize::try_from(bytes)?;
+    while left > 0 {
+        let piece = all.get(..left).unwrap_or(&all);
+        file.write_all(piece)?;
+        left -= piece.len();
+    }
+    file.flush()?;
+    Ok(path)
+}
+
+fn join(path: &Path, all: &mut Vec<u8>) -> Result<()> {
+    if path.is_file() {
+        all.extend(fs::read(path)?);
+        return Ok(());
+    }
+    entries(path)?.iter().try_for_each(|entry| join(entry, all))
+}
+
+/// Copies files of a folder that are `wanted` until they are so many bytes, in a fixed order.
+fn gather(place: &Path, name: &str, from: &Path, bytes: u64, wanted: &dyn Fn(&Path) -> bool) -> Result<PathBuf> {
+    let into = place.join(format!("{name}-{bytes}"));
+    if into.exists() {
+        fs::remove_dir_all(&into)?;
+    }
+    fs::create_dir_all(&into)?;
+    let mut left = bytes;
+    copy_some(from, &into, &mut left, wanted)?;
+    ensure!(left == 0, "{} has too little of it", from.display());
+    Ok(into)
+}
+
+fn copy_some(from: &Path, into: &Path, left: &mut u64, wanted: &dyn Fn(&Path) -> bool) -> Result<()> {
+    for path in entries(from)? {
+        let found = fs::symlink_metadata(&path)?;
+        let target = into.join(path.file_name().context("no name")?);
+        if *left == 0 {
+            break;
+        } else if found.is_dir() {
+            copy_some(&path, &target, left, wanted)?;
+        } else if found.is_file() && found.len() > 0 && found.len() <= *left && wanted(&path) {
+            fs::create_dir_all(into)?;
+            fs::copy(&path, &target)?;
+            // What is left at the end is less than most files.
+            *left = if *left - found.len() < SMALL_REST { 0 } else { *left - found.len() };
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut entries = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    Ok(entries)
 }
 
 /// Whether as many bytes in as many files are in `into` as in `from`.

@@ -28,6 +28,8 @@
 //! | `BENCH_FAR` | 1024 | size in MiB of a file through a link of 1 Gbit/s with a round trip of 150 ms |
 //! | `BENCH_REPEAT` | 5 | runs of each way |
 //! | `BENCH_SIZES` | 0 | 1 adds a table of one file of 1, 100 and 4,096 MiB, and of 10 and 10,000 files |
+//! | `BENCH_COMPRESSION` | 0 | 1 adds a table of a source tree, shared libraries and random data over 10 and 100 Mbit/s, and of 1 GiB of random data and of text over loopback |
+//! | `BENCH_BASE` | | another build of p2pchat, to stand beside this one in that table |
 //! | `BENCH_DIR` | `target/tmp` | where files are read and written; four times the large file has to fit there |
 //!
 //! Where the disk is slower than all ways (a large file does not fit into the cache of writes), they differ little; a folder
@@ -38,6 +40,8 @@
 
 #[cfg(unix)]
 mod chat;
+#[cfg(unix)]
+mod compression;
 #[cfg(unix)]
 mod cost;
 #[cfg(unix)]
@@ -67,7 +71,7 @@ fn main() {
 mod bench {
     use crate::cost::Cost;
     use crate::relay::Link;
-    use crate::{chat, data, others, program, sizes, table};
+    use crate::{chat, compression, data, others, program, sizes, table};
     use anyhow::{Context, Result};
     use std::path::{Path, PathBuf};
     use std::process::Command;
@@ -123,6 +127,9 @@ mod bench {
         }
         if number("BENCH_SIZES", 0)? > 0 {
             sizes::run(&place, repeat)?;
+        }
+        if number("BENCH_COMPRESSION", 0)? > 0 {
+            compression::run(&place, repeat, env::var_os("BENCH_BASE").map(PathBuf::from))?;
         }
         if lines > 0 {
             chat::run(&place, &large()?, usize::try_from(lines)?)?;

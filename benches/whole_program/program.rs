@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Nothing that is waited for takes longer.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// This program.
+pub(crate) const OWN: &str = env!("CARGO_BIN_EXE_p2pchat");
+
 /// An event and when it was read.
 pub(crate) type Event = (Instant, Value);
 
@@ -28,7 +31,11 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it with a data directory of its own.
     pub(crate) fn start(place: &Path, who: &str, arguments: &[&str]) -> Result<Self> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_p2pchat"))
+        Self::start_of(Path::new(OWN), place, who, arguments)
+    }
+
+    fn start_of(binary: &Path, place: &Path, who: &str, arguments: &[&str]) -> Result<Self> {
+        let mut child = Command::new(binary)
             .args(arguments)
             .args(["--json", "--name", who])
             .env("P2PCHAT_DATA", place.join("data").join(who))
@@ -54,9 +61,13 @@ impl Program {
 
     /// A listener that takes what it is sent, and the address it is at.
     pub(crate) fn listen(place: &Path, into: &Path) -> Result<(Self, String)> {
+        Self::listen_of(Path::new(OWN), place, into)
+    }
+
+    fn listen_of(binary: &Path, place: &Path, into: &Path) -> Result<(Self, String)> {
         let into = into.to_str().context("not a path of text")?;
         let arguments = ["listen", "127.0.0.1:0", "--accept", "always", "--on-clash", "overwrite", "--dir", into];
-        let program = Self::start(place, "receiver", &arguments)?;
+        let program = Self::start_of(binary, place, "receiver", &arguments)?;
         let listening = program.wait_for("listening")?;
         let addr = listening.1.pointer("/addrs/0").and_then(Value::as_str).context("no address")?;
         Ok((program, addr.to_owned()))
@@ -108,6 +119,23 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends from one to another, both of this binary, directly or over a link; gives the `done` of the sender.
+pub(crate) fn send_by(binary: &Path, link: Option<Link>, place: &Path, path: &Path, into: &Path) -> Result<Value> {
+    let (receiver, mut addr) = Program::listen_of(binary, place, into)?;
+    if let Some(link) = link {
+        addr = relay::start(addr.parse()?, link)?.to_string();
+    }
+    let mut sender = Program::start_of(binary, place, "sender", &["connect", &addr])?;
+    sender.say(&format!("/send {}", path.display()))?;
+    let (_, done) = sender.wait_for("done")?;
+    sender.say("/quit")?;
+    for program in [sender, receiver] {
+        let code = program.end()?;
+        ensure!(code == Some(0), "p2pchat ended with {code:?}");
+    }
+    Ok(done)
 }
 
 /// The name of an event.

@@ -1,7 +1,7 @@
 //! What goes wrong with files on their way: cuts, tampering, a crash, a source that changes. Nothing wrong gets a name.
 
-use crate::support::files::content;
-use crate::support::{Cut, Fault, Home, Place, Plan, Relay, Trick, Way, is};
+use crate::support::files::{content, mixed};
+use crate::support::{Cut, Fault, Home, Pace, Place, Plan, Relay, Trick, Way, is};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,10 @@ const MIB: usize = 1 << 20;
 fn a_file_survives_cuts_of_its_connection() {
     let ana = Home::new().listen("ana", &["--accept", "always"]);
     let relay = Relay::planned(ana.addr(), |n| {
+        // A link that is slow enough to be compressed for.
         let cut = |after| Way {
             cut_after: Some((after, if n % 2 == 0 { Cut::Reset } else { Cut::Close })),
+            pace: Pace::Rate(24 << 20),
             ..Way::default()
         };
         match n {
@@ -23,13 +25,18 @@ fn a_file_survives_cuts_of_its_connection() {
     });
     let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always"]));
     ben.event("connected");
-    let data = content("survivor", 24 * MIB);
+    let data = mixed("survivor", 24 * MIB);
     ben.home().file("survivor", &data);
     ben.send("/send survivor");
     ana.home().file("back", content("back", 3 * MIB));
     ana.send("/send back");
     ana.event_nth(2, "done");
     ben.event_nth(2, "done");
+    for peer in [&ana, &ben] {
+        let done = peer.wait_for(|event| is(event, "done") && event["bytes"] == data.len());
+        let wire = done["wire_bytes"].as_u64().unwrap();
+        assert!(wire < data.len() as u64 * 9 / 10, "{wire} bytes went");
+    }
     ben.send("/quit");
     ben.ends_with(0);
     ana.ends_with(0);
@@ -70,7 +77,7 @@ fn two_large_files_survive_a_hundred_cuts() {
     let cuts: Vec<_> = (0..100)
         .map(|_| {
             let how = rng.pick(&[Cut::Close, Cut::Reset]);
-            let struck = Way { cut_after: Some((rng.within(500..size as u64 / 60), how)), ..Way::default() };
+            let struck = Way { cut_after: Some((rng.within(500..size as u64 / 120), how)), ..Way::default() };
             let spared = Way::default();
             if rng.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
         })
@@ -78,8 +85,8 @@ fn two_large_files_survive_a_hundred_cuts() {
     let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
     let relay = Relay::planned(ana.addr(), move |n| cuts.get(n).copied().unwrap_or_default());
     let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always", "--stay"]));
-    ana.home().file("ana", content("ana", size));
-    ben.home().file("ben", content("ben", size));
+    ana.home().file("ana", mixed("ana", size));
+    ben.home().file("ben", mixed("ben", size));
     ana.send("/send ana");
     ben.send("/send ben");
     let reconnect_timeout = Instant::now() + Duration::from_secs(600);
@@ -90,7 +97,7 @@ fn two_large_files_survive_a_hundred_cuts() {
     ben.ends_with(0);
     ana.ends_with(0);
     for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
-        assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == content(theirs, size), "it differs");
+        assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == mixed(theirs, size), "it differs");
     }
     assert!(relay.struck() >= 90, "{} cuts struck", relay.struck());
     drop(rng);

@@ -8,6 +8,7 @@
 //!   (At 100 Mbit/s the link takes 12.5 MB/s, and a compressor at 400 MB/s makes 80 to 170 of them.)
 //! - Where the writer waits for half of a span, the compressor may be what limits: the next span goes without. Of the two ways the one that
 //!   brought more bytes of files a second goes on, and the other is tried again after [`AGAIN`].
+//!   The best of the latest [`SPANS`] of a way counts: a slice of a busy processor that went to somebody else is not the link's.
 //! - At [`FAST`] and above nothing is compressed, and nothing tried: one thread compresses 250 to 500 MB/s, so there is little to gain.
 //!
 //! And for a file: a chunk that does not become smaller lets the next 1, 3, 7, then always 15 of the file go as they are ([`Attempts`]).
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// The shortest span: what it costs when the wrong way is tried, and long enough for a scheduler's slices.
 const SPAN: Duration = Duration::from_millis(10);
+/// Spans whose best rate counts.
+const SPANS: usize = 4;
 /// Until the slower way is tried again: a span of it costs a part in two hundred at most.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Bytes of files a second, without compressing: 2 Gbit/s.
@@ -29,9 +32,9 @@ const SKIPPED: u32 = 15;
 #[derive(Debug)]
 pub(crate) struct Policy {
     compressing: bool,
-    /// Bytes of files a second in the last span of each way.
-    compressed: Option<u64>,
-    plain: Option<u64>,
+    /// Bytes of files a second in the latest spans of each way.
+    compressed: [u64; SPANS],
+    plain: [u64; SPANS],
     /// Before that the slower way is not tried again.
     settled_until: Option<Instant>,
     span: Option<Span>,
@@ -56,7 +59,7 @@ impl Span {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { compressing: true, compressed: None, plain: None, settled_until: None, span: None }
+        Self { compressing: true, compressed: [0; SPANS], plain: [0; SPANS], settled_until: None, span: None }
     }
 }
 
@@ -94,15 +97,16 @@ impl Policy {
 
     /// A span of the present way ended.
     fn judge(&mut self, rate: u64, is_dry: bool, now: Instant) {
-        let (own, other) =
-            if self.compressing { (&mut self.compressed, self.plain) } else { (&mut self.plain, self.compressed) };
-        *own = Some(rate);
+        let own = if self.compressing { &mut self.compressed } else { &mut self.plain };
+        own.rotate_right(1);
+        let [latest, ..] = own;
+        *latest = rate;
+        let best = |rates: &[u64]| rates.iter().copied().max().unwrap_or(0);
+        let (compressed, plain) = (best(&self.compressed), best(&self.plain));
         let settled = self.settled_until.is_some_and(|until| now < until);
-        let stays = match (self.compressing, other) {
-            (true, _) if !is_dry && rate < FAST => true,
-            (false, _) if rate >= FAST => true,
-            (_, Some(other)) => settled && rate >= other,
-            (_, None) => false,
+        let stays = match self.compressing {
+            true => (!is_dry && rate < FAST) || (settled && compressed >= plain),
+            false => plain >= FAST || (settled && plain >= compressed),
         };
         if !stays {
             self.compressing = !self.compressing;

@@ -36,7 +36,14 @@ impl Peer {
     }
 
     fn chunk(&self, transfer: TransferId, position: Position, data: &[u8]) -> Result<Option<Vec<u8>>, ProtocolError> {
-        let header = ChunkHeader { compressed: false, transfer, position };
+        self.any_chunk(ChunkHeader { compressed: false, transfer, position }, data)
+    }
+
+    fn zchunk(&self, position: Position, frame: &[u8]) -> Result<(), ProtocolError> {
+        self.any_chunk(ChunkHeader { compressed: true, transfer: 1, position }, frame).map(drop)
+    }
+
+    fn any_chunk(&self, header: ChunkHeader, data: &[u8]) -> Result<Option<Vec<u8>>, ProtocolError> {
         let frame = [&header.encode()[..], data].concat();
         let mut record = Record::with_len(frame.len() + TAG);
         record.bytes_mut()[..frame.len()].copy_from_slice(&frame);
@@ -129,6 +136,28 @@ fn nothing_comes_for_what_was_not_offered_or_not_accepted() {
     peer.chunk(3, 0, &list).unwrap().unwrap();
     assert_eq!(peer.flow.begin(3, peer.manifest.data_start()), Err(ProtocolError::NotAccepted(3)));
     assert_eq!(peer.end(3, peer.manifest.end()), Err(ProtocolError::NotAccepted(3)));
+}
+
+#[test]
+fn a_compressed_chunk_stands_for_its_content_and_weighs_its_frame_but_1024_at_least() {
+    // "A full chunk of zeros", once with as much behind it as makes it weigh 2,000: only the worker sees that.
+    let zeros = b"\x28\xb5\x2f\xfd\x60\x00\xef\x03\x80\x07\x00";
+    let padded = [&zeros[..], &[0; 2_000 - 11]].concat();
+    let peer = Peer::new(&[4 * WINDOW * FULL]);
+    let at = peer.run(1, 0);
+    peer.flow.begin(1, at).unwrap();
+    assert_eq!(peer.zchunk(at, zeros), Err(ProtocolError::Unexpected("ZCHUNK")));
+    peer.queue.allow_zchunks();
+    assert_eq!(peer.zchunk(at, &zeros[1..]), Err(ProtocolError::Compressed(1, BAD_HEADER)));
+    assert_eq!(peer.zchunk(at, b"\x28\xb5\x2f\xfd\x20\x07"), Err(ProtocolError::Size(1)));
+    peer.zchunk(at, &padded).unwrap();
+    // BEGIN, what was padded, and so many small ones.
+    let fit = (WINDOW - END_WEIGHT - 2_000) / END_WEIGHT;
+    (1..=fit).try_for_each(|n| peer.zchunk(at + n * FULL, zeros)).unwrap();
+    assert_eq!(peer.zchunk(at + (fit + 1) * FULL, zeros), Err(ProtocolError::OverCredit));
+    // The worker takes no more than it may hold once opened.
+    let taken = peer.pieces().len();
+    assert!((16..=18).contains(&taken), "{taken}");
 }
 
 #[test]

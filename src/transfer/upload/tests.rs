@@ -7,6 +7,7 @@ mod stream;
 use super::*;
 use crate::command::{self, Command, Entry};
 use crate::protocol::frame::{CHUNK_DATA, Control, Frame};
+use crate::transfer::compression::{Decompressor, content_len};
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
@@ -20,6 +21,8 @@ struct Fixture {
     reports: Receiver<(TransferId, UploadReport)>,
     queue: Arc<SendQueue>,
     seq: u64,
+    /// The peer opens compressed chunks.
+    zchunks: bool,
 }
 
 impl Fixture {
@@ -33,8 +36,15 @@ impl Fixture {
         let (tell, reports) = mpsc::channel();
         let uploads =
             Uploads::start(dir.path().join("data"), Arc::new(move |id, report| drop(tell.send((id, report)))));
-        let mut fixture =
-            Self { _dir: dir, root, uploads: uploads.unwrap(), reports, queue: Arc::new(SendQueue::new()), seq: 0 };
+        let mut fixture = Self {
+            _dir: dir,
+            root,
+            uploads: uploads.unwrap(),
+            reports,
+            queue: Arc::new(SendQueue::new()),
+            seq: 0,
+            zchunks: false,
+        };
         fixture.connect();
         fixture
     }
@@ -43,6 +53,9 @@ impl Fixture {
         self.queue.close();
         self.uploads.disconnected();
         self.queue = Arc::new(SendQueue::new());
+        if self.zchunks {
+            self.queue.allow_zchunks();
+        }
         self.uploads.connected(Arc::clone(&self.queue));
         self.queue.peer_credit(1 << 40).unwrap();
     }
@@ -87,7 +100,7 @@ impl Fixture {
     fn data(&self, transfer: TransferId) -> (Position, Vec<u8>) {
         let end = self.uploads.manifest(transfer).unwrap().files().last().unwrap().end();
         let last = |frame: &Frame| matches!(frame, Frame::FileEnd { position, .. } if *position == end);
-        let (mut begin, mut next, mut bytes) = (None, 0, Vec::new());
+        let (mut begin, mut next, mut bytes, mut compressed) = (None, 0, Vec::new(), false);
         for frame in self.frames(last) {
             match frame {
                 Frame::Begin { position, .. } => (begin, next) = (Some(position), position),
@@ -96,6 +109,14 @@ impl Fixture {
                     next += u64::try_from(data.len()).unwrap();
                     bytes.extend(data);
                 }
+                Frame::Zchunk { position, frame, .. } => {
+                    assert!(self.zchunks && position == next);
+                    let start = bytes.len();
+                    bytes.resize(start + content_len(&frame).unwrap(), 0);
+                    Decompressor::default().open(&frame, &mut bytes[start..]).unwrap();
+                    next += u64::try_from(bytes.len() - start).unwrap();
+                    compressed = true;
+                }
                 Frame::FileEnd { position, .. } => {
                     assert_eq!(position, next);
                     next += 1_024;
@@ -103,6 +124,7 @@ impl Fixture {
                 other => panic!("{other:?}"),
             }
         }
+        assert_eq!(compressed, self.zchunks && bytes.len() > CHUNK_DATA, "{} bytes", bytes.len());
         (begin.unwrap(), bytes)
     }
 
@@ -141,7 +163,15 @@ fn a_transfer_goes_from_its_list_to_the_last_report() {
 
 #[test]
 fn a_restart_goes_on_where_the_receiver_stands_or_at_the_start_of_a_file_that_differs() {
+    for zchunks in [false, true] {
+        restarts(zchunks);
+    }
+}
+
+fn restarts(zchunks: bool) {
     let mut fixture = Fixture::new();
+    fixture.zchunks = zchunks;
+    fixture.connect();
     fixture.offer(1);
     let start = fixture.start(1);
     fixture.uploads.accepted(1, start, NO_DIGEST).unwrap();

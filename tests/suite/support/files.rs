@@ -14,6 +14,22 @@ pub(crate) fn content(seed: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// The same, but every other 100,000 bytes are text or zeros, which a compressor makes small.
+pub(crate) fn mixed(seed: &str, length: usize) -> Vec<u8> {
+    let mut bytes = content(seed, length);
+    for (number, block) in bytes.chunks_mut(100_000).enumerate() {
+        match number % 4 {
+            1 => block.fill(0),
+            3 => block.chunks_mut(20).enumerate().for_each(|(line, row)| {
+                let text = format!("line {line:07} of {number:04}\n");
+                row.copy_from_slice(&text.as_bytes()[..row.len()]);
+            }),
+            _ => {}
+        }
+    }
+    bytes
+}
+
 /// Everything below a folder: path with `/`, and the content of what is a file; links are not followed. A file that the program
 /// removes meanwhile is left out.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {

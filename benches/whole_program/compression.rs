@@ -1,0 +1,73 @@
+//! What compression gains on slow links, and costs where there is nothing to gain; beside another build, when one is named.
+
+use crate::bench::empty_folder;
+use crate::data;
+use crate::program::{OWN, send_by};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// What is sent over a link takes so many seconds uncompressed.
+const SECONDS: u64 = 4;
+/// Bits a second.
+const LINKS: [u64; 2] = [10_000_000, 100_000_000];
+/// Over loopback.
+const LARGE_MIB: u64 = 1_024;
+
+/// Sends everything `repeat` times with each build in turn, and prints the table.
+pub(crate) fn run(place: &Path, repeat: u64, base: Option<PathBuf>) -> Result<()> {
+    println!("from consent to end, the middle of {repeat} runs that took turns; the wire is a part of the bytes");
+    println!("  {:<38} {:>10} {:>8} {:>10} {:>8}", "what", "s", "wire", "base s", "x base");
+    for rate in LINKS {
+        let bytes = rate / 8 * SECONDS;
+        let link = format!("{} Mbit/s", rate / 1_000_000);
+        row(
+            &format!("{link}, a source tree"),
+            Some(rate),
+            place,
+            &data::sources(place, bytes)?,
+            repeat,
+            base.as_deref(),
+        )?;
+        row(
+            &format!("{link}, libraries"),
+            Some(rate),
+            place,
+            &data::libraries(place, bytes)?,
+            repeat,
+            base.as_deref(),
+        )?;
+        let noise = data::large(place, bytes >> 20)?;
+        row(&format!("{link}, random data"), Some(rate), place, &noise, repeat, base.as_deref())?;
+    }
+    for (what, path) in [("random data", data::large(place, LARGE_MIB)?), ("text", data::text(place, LARGE_MIB << 20)?)]
+    {
+        row(&format!("loopback, {LARGE_MIB} MiB of {what}"), None, place, &path, repeat, base.as_deref())?;
+        std::fs::remove_file(path)?;
+    }
+    println!();
+    Ok(())
+}
+
+fn row(what: &str, link: Option<u64>, place: &Path, path: &Path, repeat: u64, base: Option<&Path>) -> Result<()> {
+    let (mut own, mut others, mut wire) = (Vec::new(), Vec::new(), f64::NAN);
+    for _ in 0..repeat {
+        for (binary, times) in [(Some(Path::new(OWN)), &mut own), (base, &mut others)] {
+            let Some(binary) = binary else { continue };
+            let into = empty_folder(place, "received")?;
+            let done = send_by(binary, link, place, path, &into)?;
+            data::check(path, &into)?;
+            let number = |member| done.get(member).and_then(Value::as_f64);
+            times.push(number("seconds").context("no seconds")?);
+            wire = number("wire_bytes").zip(number("bytes")).map_or(wire, |(wire, bytes)| wire / bytes);
+        }
+    }
+    empty_folder(place, "received")?;
+    let middle = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let (own, base) = (middle(&mut own), middle(&mut others));
+    println!("  {what:<38} {own:>10.3} {wire:>8.3} {base:>10.3} {:>8.3}", own / base);
+    Ok(())
+}
