@@ -15,10 +15,10 @@ const LINKS: [u64; 2] = [10_000_000, 100_000_000];
 const LARGE_MIB: u64 = 1_024;
 
 /// Sends everything `repeat` times with each build in turn, and prints the table.
-pub(crate) fn run(place: &Path, repeat: u64, base: Option<PathBuf>) -> Result<()> {
+pub(crate) fn run(place: &Path, repeat: u64, links: bool, base: Option<PathBuf>) -> Result<()> {
     println!("from consent to end, the middle of {repeat} runs that took turns; the wire is a part of the bytes");
     println!("  {:<38} {:>10} {:>8} {:>10} {:>8}", "what", "s", "wire", "base s", "x base");
-    for rate in LINKS {
+    for rate in LINKS.into_iter().filter(|_| links) {
         let bytes = rate / 8 * SECONDS;
         let link = format!("{} Mbit/s", rate / 1_000_000);
         row(
@@ -51,8 +51,13 @@ pub(crate) fn run(place: &Path, repeat: u64, base: Option<PathBuf>) -> Result<()
 
 fn row(what: &str, link: Option<u64>, place: &Path, path: &Path, repeat: u64, base: Option<&Path>) -> Result<()> {
     let (mut own, mut others, mut wire) = (Vec::new(), Vec::new(), f64::NAN);
-    for _ in 0..repeat {
-        for (binary, times) in [(Some(Path::new(OWN)), &mut own), (base, &mut others)] {
+    for turn in 0..repeat {
+        let mut both = [(Some(Path::new(OWN)), &mut own), (base, &mut others)];
+        // Who is second finds memory and disk as the first left them.
+        if turn % 2 == 1 {
+            both.reverse();
+        }
+        for (binary, times) in both {
             let Some(binary) = binary else { continue };
             let into = empty_folder(place, "received")?;
             let done = send_by(binary, link, place, path, &into)?;

@@ -28,7 +28,7 @@
 //! | `BENCH_FAR` | 1024 | size in MiB of a file through a link of 1 Gbit/s with a round trip of 150 ms |
 //! | `BENCH_REPEAT` | 5 | runs of each way |
 //! | `BENCH_SIZES` | 0 | 1 adds a table of one file of 1, 100 and 4,096 MiB, and of 10 and 10,000 files |
-//! | `BENCH_COMPRESSION` | 0 | 1 adds a table of a source tree, shared libraries and random data over 10 and 100 Mbit/s, and of 1 GiB of random data and of text over loopback |
+//! | `BENCH_COMPRESSION` | 0 | 1 adds a table of a source tree, shared libraries and random data over 10 and 100 Mbit/s, and of 1 GiB of random data and of text over loopback; 2 only the latter |
 //! | `BENCH_BASE` | | another build of p2pchat, to stand beside this one in that table |
 //! | `BENCH_DIR` | `target/tmp` | where files are read and written; four times the large file has to fit there |
 //!
@@ -128,8 +128,9 @@ mod bench {
         if number("BENCH_SIZES", 0)? > 0 {
             sizes::run(&place, repeat)?;
         }
-        if number("BENCH_COMPRESSION", 0)? > 0 {
-            compression::run(&place, repeat, env::var_os("BENCH_BASE").map(PathBuf::from))?;
+        let compression = number("BENCH_COMPRESSION", 0)?;
+        if compression > 0 {
+            compression::run(&place, repeat, compression == 1, env::var_os("BENCH_BASE").map(PathBuf::from))?;
         }
         if lines > 0 {
             chat::run(&place, &large()?, usize::try_from(lines)?)?;

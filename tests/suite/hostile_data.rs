@@ -122,7 +122,10 @@ fn compressed_data_that_is_not_exactly_its_chunk_is_a_fault() {
         let mut eve = receiver.eve();
         let Upload { transfer, position } = eve.begin(&list);
         let _ = eve.send(&Frame::Zchunk { transfer, position, frame });
-        receiver.ends_as_a_fault(eve, what);
+        let error = receiver.ends_as_a_fault(eve, what);
+        let named =
+            error["text"].as_str().is_some_and(|text| text.contains("compressed chunk") || text.contains("wrong size"));
+        assert!(named, "{what}: {error}");
     }
     // A good one where none may stand: in a list, without the feature, beyond the end of its file.
     let mut eve = receiver.eve();

@@ -2,6 +2,7 @@
 //! What it can make the program hold has a bound, and the program goes on.
 
 use crate::support::files::{List, content, tree};
+use crate::support::hostile::Upload;
 use crate::support::peer::Watch;
 use crate::support::{Attacker, Home, Peer, is};
 use p2pchat::protocol::frame::{
@@ -194,6 +195,28 @@ fn ends_of_files_without_number_are_bounded_by_credit() {
     }
     assert_eq!(eve.read_complete(), Some((0, FILES)));
     assert!(ana.home().received().iter().all(|name| name.starts_with(".p2pchat-")));
+    leave(&ana, eve);
+    bounded(ana, SMALL_KIB);
+}
+
+#[test]
+fn compressed_chunks_that_open_to_six_thousand_times_their_size_are_bounded_by_credit() {
+    const CHUNKS: u64 = 20_000;
+    let ana = listener(&["progress"]);
+    let mut eve = attacker(&ana);
+    let mut upload = eve.begin(&List::default().file("zeros", CHUNKS * CHUNK_DATA as u64));
+    // 61,440 zeros, in a frame by hand (PROTOCOL.md section 8).
+    let frame = b"\x28\xb5\x2f\xfd\x60\x00\xef\x03\x80\x07\x00";
+    for _ in 0..CHUNKS {
+        while eve.credit_left() < END_WEIGHT {
+            eve.wait_for_credit();
+        }
+        let Upload { transfer, position } = upload;
+        eve.send(&Frame::Zchunk { transfer, position, frame: frame.to_vec() }).unwrap();
+        upload.position += CHUNK_DATA as u64;
+    }
+    eve.file_end(&mut upload, FileStatus::Unreadable, [0; 32]);
+    assert_eq!(eve.read_complete(), Some((0, 1)));
     leave(&ana, eve);
     bounded(ana, SMALL_KIB);
 }

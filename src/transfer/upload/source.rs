@@ -10,8 +10,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How far back a restart finds a state of the hasher: over the receiver's window, what may have been lost on the way.
-const BACK: u64 = 32 << 20;
+/// How far back a restart finds a state of the hasher: what may have been lost on the way, which is the receiver's window of 24 MiB
+/// with chunks in it that were compressed to a sixth.
+const BACK: u64 = 144 << 20;
 /// Bytes between two such states; so much is read again at most.
 const BETWEEN: u64 = 16 * 61_440;
 

@@ -5,6 +5,7 @@ use super::{Attacker, Home, Peer};
 use p2pchat::protocol::frame::{
     CHUNK_DATA, Control, END_WEIGHT, FEATURE_ZCHUNK, FileStatus, Frame, Offer, Reason, TransferId,
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -184,11 +185,12 @@ impl Receiver {
 
     /// The session is over by the peer's fault; `what` names the case.
     #[track_caller]
-    pub(crate) fn ends_as_a_fault(&mut self, mut eve: Attacker, what: &str) {
+    pub(crate) fn ends_as_a_fault(&mut self, mut eve: Attacker, what: &str) -> Value {
         eve.read_to_end();
         self.faults += 1;
         let error = self.ana.event_nth(self.faults, "error");
         assert_eq!(error["code"], "protocol", "{what}: {error}");
+        error
     }
 
     /// Nothing changed outside the receiving folder, nor in it but for what is named and partials.
