@@ -3,14 +3,15 @@
 use crate::bench::empty_folder;
 use crate::data;
 use crate::program::{OWN, send_by};
+use crate::relay::Link;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What is sent over a link takes so many seconds uncompressed.
 const SECONDS: u64 = 4;
-/// Bits a second.
-const LINKS: [u64; 2] = [10_000_000, 100_000_000];
+const LINKS: [Link; 2] = [Link::new(10, Duration::ZERO), Link::new(100, Duration::ZERO)];
 /// Over loopback.
 const LARGE_MIB: u64 = 1_024;
 
@@ -18,12 +19,12 @@ const LARGE_MIB: u64 = 1_024;
 pub(crate) fn run(place: &Path, repeat: u64, links: bool, base: Option<PathBuf>) -> Result<()> {
     println!("from consent to end, the middle of {repeat} runs that took turns; the wire is a part of the bytes");
     println!("  {:<38} {:>10} {:>8} {:>10} {:>8}", "what", "s", "wire", "base s", "x base");
-    for rate in LINKS.into_iter().filter(|_| links) {
-        let bytes = rate / 8 * SECONDS;
-        let link = format!("{} Mbit/s", rate / 1_000_000);
+    for slow in LINKS.into_iter().filter(|_| links) {
+        let bytes = slow.rate / 8 * SECONDS;
+        let link = format!("{} Mbit/s", slow.rate / 1_000_000);
         row(
             &format!("{link}, a source tree"),
-            Some(rate),
+            Some(slow),
             place,
             &data::sources(place, bytes)?,
             repeat,
@@ -31,14 +32,14 @@ pub(crate) fn run(place: &Path, repeat: u64, links: bool, base: Option<PathBuf>)
         )?;
         row(
             &format!("{link}, libraries"),
-            Some(rate),
+            Some(slow),
             place,
             &data::libraries(place, bytes)?,
             repeat,
             base.as_deref(),
         )?;
         let noise = data::large(place, bytes >> 20)?;
-        row(&format!("{link}, random data"), Some(rate), place, &noise, repeat, base.as_deref())?;
+        row(&format!("{link}, random data"), Some(slow), place, &noise, repeat, base.as_deref())?;
     }
     for (what, path) in [("random data", data::large(place, LARGE_MIB)?), ("text", data::text(place, LARGE_MIB << 20)?)]
     {
@@ -49,7 +50,7 @@ pub(crate) fn run(place: &Path, repeat: u64, links: bool, base: Option<PathBuf>)
     Ok(())
 }
 
-fn row(what: &str, link: Option<u64>, place: &Path, path: &Path, repeat: u64, base: Option<&Path>) -> Result<()> {
+fn row(what: &str, link: Option<Link>, place: &Path, path: &Path, repeat: u64, base: Option<&Path>) -> Result<()> {
     let (mut own, mut others, mut wire) = (Vec::new(), Vec::new(), f64::NAN);
     for turn in 0..repeat {
         let mut both = [(Some(Path::new(OWN)), &mut own), (base, &mut others)];
