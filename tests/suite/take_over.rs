@@ -1,5 +1,6 @@
 //! A restart of a program is a loss like any other: a new session takes over what the old one left, for the same key alone.
 
+use crate::support::files::content;
 use crate::support::{Cut, Home, Peer, Relay, Side, is, meet_with, quit, text};
 use std::fs;
 
@@ -141,7 +142,7 @@ fn what_was_left_for_one_key_goes_to_nobody_else() {
 #[test]
 fn an_own_offer_goes_on_by_itself_when_the_receiver_was_restarted() {
     let (ana_home, ben_home) = (Home::new(), Home::new());
-    let content: Vec<u8> = (0..LARGE).map(|byte| ((byte * 31) >> 7) as u8).collect();
+    let content = content("large", LARGE);
     let file = ben_home.file("large", &content);
     let mut old = ana_home.listen("ana", &["--accept", "always"]);
     let relay = Relay::slow(old.addr(), RATE);
@@ -164,7 +165,7 @@ fn an_own_offer_goes_on_by_itself_when_the_receiver_was_restarted() {
 #[test]
 fn the_same_files_again_after_the_senders_restart_need_no_second_consent() {
     let (ana_home, ben_home) = (Home::new(), Home::new());
-    let content: Vec<u8> = (0..LARGE).map(|byte| ((byte * 17) >> 5) as u8).collect();
+    let content = content("large", LARGE);
     let file = ben_home.file("large", &content);
     let mut ana = ana_home.listen("ana", &[]);
     let relay = Relay::slow(ana.addr(), RATE);
