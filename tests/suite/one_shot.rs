@@ -214,7 +214,7 @@ fn a_reader_that_has_enough_ends_both_and_the_sender_hears_why() {
         ben.start_by("ben", "\"$@\" | head -n 1", &["receive", &sender.addr().to_string(), "--stdout", CODE]);
     receiver.ends_with(0);
     assert_eq!(receiver.lines(Stream::Out), ["a line of a long story"]);
-    assert!(receiver.lines(Stream::Err).iter().any(|line| line.contains("standard output was closed")));
+    receiver.line(Stream::Err, |line| line.contains("standard output was closed"));
     sender.ends_with(6);
     assert_eq!(text(&sender.event("cancelled"), "reason"), "the receiver's standard output was closed");
 }
