@@ -150,16 +150,14 @@ fn start_lines(
     let shown = events.clone();
     spawn_output(events, move || {
         let shown = move |seq| drop(shown.send(Event::Shown(seq)));
+        // Data that goes to standard output is written and flushed elsewhere, and so is its failure seen there.
+        let out: Box<dyn io::Write> =
+            if purpose == Purpose::Pipe { Box::new(io::sink()) } else { Box::new(io::stdout()) };
         let result = match kind {
             Kind::Json => json::run(&notices, io::stdout(), shown),
-            Kind::Terminal | Kind::Plain => plain::run(
-                &notices,
-                io::stdout(),
-                io::stderr(),
-                plain_options(verbosity, purpose),
-                plain::local_time,
-                shown,
-            ),
+            Kind::Terminal | Kind::Plain => {
+                plain::run(&notices, out, io::stderr(), plain_options(verbosity, purpose), plain::local_time, shown)
+            }
         };
         result.map_err(|error| match error {
             // Who reads the output has all it wants; nothing is wrong.
