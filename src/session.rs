@@ -393,7 +393,7 @@ impl Session {
     }
 
     /// Something that was asked for here is not done; a second line of the text is a hint.
-    fn error(&mut self, code: &'static str, text: impl AsRef<str>) {
+    pub fn error(&mut self, code: &'static str, text: impl AsRef<str>) {
         self.incomplete = true;
         self.notice(Notice::Error { code, text: SafeText::with_hint(text.as_ref()) });
     }

@@ -147,7 +147,10 @@ impl EventLoop {
             Role::Listen { listening, .. } => listening.close(),
         }
         // Threads that still want to report something find the channel closed, and end.
-        self.failure.map_or(Ok(exit), Err)
+        match self.failure {
+            Some(words) if self.signal.is_none() => Err(words),
+            _ => Ok(exit),
+        }
     }
 
     /// The next event; none when it is time to do something.
@@ -189,9 +192,7 @@ impl EventLoop {
             Some(Event::Met(of, met)) if of == number => self.begin(*met),
             Some(Event::Verified(of, result)) if of == number => match result {
                 Ok(()) => self.conversation.verified(),
-                Err(error) => {
-                    self.post(Notice::Error { code: "peers-file", text: SafeText::with_hint(&error.to_string()) });
-                }
+                Err(error) => self.conversation.session().error("peers-file", error.to_string()),
             },
             // Of an earlier conversation or connection.
             Some(
@@ -276,10 +277,10 @@ impl EventLoop {
     fn over(&mut self, end: &SessionEnd) {
         let exit = Exit::of_ending(end, self.signal);
         let session = self.conversation.session();
-        let (own_wish, undelivered) = (session.is_own_wish(), session.undelivered());
+        let (own_wish, incomplete) = (session.is_own_wish(), session.is_incomplete());
         match &mut self.role {
             Role::Listen { listening, keep: true } if !own_wish => {
-                self.incomplete |= exit == Exit::Incomplete || undelivered > 0;
+                self.incomplete |= incomplete;
                 let announced = listening.announce();
                 self.close_connection();
                 self.conversation = self.conversation.successor();

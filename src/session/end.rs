@@ -127,9 +127,10 @@ impl Session {
         }
     }
 
-    /// Lines that the session ended without delivering.
-    pub fn undelivered(&self) -> usize {
-        self.undelivered
+    /// Whether something that was asked for on this side was not done whole. (A person at a terminal has seen what failed; lines that
+    /// did not arrive count for all.)
+    pub fn is_incomplete(&self) -> bool {
+        self.undelivered > 0 || (self.incomplete && !self.rules.interactive)
     }
 
     /// Ends every transfer, says what is lost with the session, and is over.
@@ -164,8 +165,7 @@ impl Session {
             // A signal comes first, whatever else goes wrong after it.
             _ if self.wish == Wish::Signal => SessionEnd::Signal,
             SessionEnd::Polite { by_peer, .. } => {
-                let incomplete = self.undelivered > 0 || (self.incomplete && !self.rules.interactive);
-                SessionEnd::Polite { by_peer, incomplete }
+                SessionEnd::Polite { by_peer, incomplete: self.is_incomplete() }
             }
             other => other,
         };

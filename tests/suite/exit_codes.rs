@@ -146,6 +146,59 @@ mod signals {
     }
 }
 
+/// The end of a transfer that the receiver took, by the sender; the receiver has no input.
+#[test]
+fn a_file_that_was_taken_and_did_not_arrive_is_6() {
+    for how in ["cancels", "leaves", "vanishes", "loses the file"] {
+        let mut ana = Home::new().listen("ana", &["--accept", "always", "--stay", "--reconnect", "1"]);
+        ana.close_input();
+        let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+        let tree = ben.home().work().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        // So large that it cannot be on its way whole, and takes no place on the disk.
+        let big = std::fs::File::create(tree.join("big")).unwrap();
+        big.set_len(8 << 30).unwrap();
+        ben.send(&format!("/send {}", tree.display()));
+        ana.event("progress");
+        match how {
+            "cancels" => {
+                ben.send("/cancel");
+                ben.event("cancelled");
+                ben.send("/quit");
+            }
+            "leaves" => {
+                ben.send("/quit");
+                ben.send("/quit");
+            }
+            "vanishes" => ben.kill(),
+            _ => {
+                big.set_len(1).unwrap();
+                ben.send("/quit");
+            }
+        }
+        ana.ends_with(if how == "vanishes" { 5 } else { 6 });
+        if how != "vanishes" {
+            ben.ends_with(6);
+        }
+    }
+}
+
+#[test]
+fn what_went_wrong_with_an_earlier_peer_is_the_exit_code_of_a_listener_that_goes_on() {
+    let mut ana = Home::new().listen("ana", &["--keep", "--accept", "always", "--reconnect", "0"]);
+    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+    let big = ben.home().work().join("big");
+    std::fs::File::create(&big).unwrap().set_len(8 << 30).unwrap();
+    ben.send(&format!("/send {}", big.display()));
+    ana.event("progress");
+    ben.kill();
+    ana.event("failed");
+    let _cleo = Home::new().connect("cleo", ana.addr(), &[]);
+    ana.event_nth(2, "connected");
+    ana.send("/quit");
+    ana.ends_with(6);
+}
+
 #[test]
 fn a_peer_that_vanishes_is_a_loss_and_never_a_goodbye() {
     let (mut ana, mut ben) = meet(&["--reconnect", "0"], &[]);
@@ -171,6 +224,30 @@ fn patience_runs_out() {
     ana.event("lost");
     ana.ends_with(5);
     assert_eq!(ana.event("error")["code"], "not-regained");
+}
+
+/// What a script's input asks for and is not done is 6, whatever else it did.
+#[test]
+fn an_input_that_was_not_done_whole_is_6() {
+    let inputs: [&[u8]; 6] =
+        [b"a\xffb\n", b"/sned x\n", b"/accept\n", b"/cancel 7\n", b"/send no-such-file\n", b"/quit now\n"];
+    for input in inputs {
+        // Before a peer is there, and with one.
+        for waits in [true, false] {
+            let mut ben = Home::new().listen("ben", &[]);
+            let connect = || Home::new().connect("ana", ben.addr(), &["--stay"]);
+            let early = (!waits).then(connect);
+            if early.is_some() {
+                ben.event("connected");
+            }
+            ben.pour([input.to_vec(), b"done\n".to_vec()].into_iter());
+            let mut ana = early.unwrap_or_else(connect);
+            ana.message("done");
+            ben.close_input();
+            ben.ends_with(6);
+            ana.ends_with(0);
+        }
+    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_peer_s_bye_at_the_moment_of_a_quit_or_a_signal_is_no_second_wish() {
             assert!(side.hung_up && side.on_the_way.iter().any(|wire| matches!(wire, Wire::Ack(1))));
             side.session.lost(DisconnectReason::Closed);
             side.perform();
-            assert_eq!(side.session.undelivered(), 0);
+            assert_eq!(side.session.undelivered, 0);
             let by_peer = !(signal && first);
             let polite = SessionEnd::Polite { by_peer, incomplete: false };
             assert_eq!(side.ended, Some(if signal { SessionEnd::Signal } else { polite }));

@@ -152,7 +152,7 @@ proptest! {
         play.pair.cut();
         for side in 0..2 {
             each_offer_ended_once(&play.pair.sides[side]);
-            prop_assert_eq!(play.pair.sides[side].session.undelivered(), 0);
+            prop_assert_eq!(play.pair.sides[side].session.undelivered, 0);
             prop_assert_eq!(play.pair.sides[1 - side].posted.len(), play.said[side].len());
         }
         let ends = [leaver, 1 - leaver].map(|side| play.pair.sides[side].ended);
