@@ -2,6 +2,10 @@
 //!
 //! Every option's name, default and range are here (stable: scripts rely on them). `app/config.rs` checks what they mean together.
 
+mod hints;
+
+pub use hints::parse;
+
 use crate::net::address::{Candidate, DEFAULT_PORT, ListenAddress};
 use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
@@ -26,7 +30,6 @@ const RECONNECT: u32 = 300;
     name = "p2pchat",
     version,
     max_term_width = 100,
-    disable_help_subcommand = true,
     after_help = "\
 Examples (all options: p2pchat COMMAND --help):
   p2pchat listen            wait for a peer; prints an invite to send it
@@ -87,10 +90,10 @@ pub struct Listen {
     #[arg(long, conflicts_with_all = ["code", "code_fd"])]
     pub invite: bool,
     /// Take the next peer when one leaves
-    #[arg(long, overrides_with = "once")]
+    #[arg(long, conflicts_with = "once")]
     pub keep: bool,
     /// End with the first session (the default)
-    #[arg(long, overrides_with = "keep")]
+    #[arg(long)]
     pub once: bool,
     /// What both have
     #[command(flatten)]
@@ -212,7 +215,7 @@ pub struct Meeting {
     #[arg(long, value_name = "SECONDS", value_parser = reconnect_timeout)]
     pub reconnect: Option<u32>,
     /// For connecting and the handshake together
-    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MOST))]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = timeout)]
     pub timeout: u64,
     /// Say more
     #[arg(short, long, action = ArgAction::Count)]
@@ -389,6 +392,11 @@ fn own_name(text: &str) -> Result<String, String> {
 /// What a stream is called at the peer: a name as the wire has it.
 fn offered_name(text: &str) -> Result<String, String> {
     Name::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
+}
+
+fn timeout(text: &str) -> Result<u64, String> {
+    let seconds = u64::from_str(text).ok().filter(|seconds| (1..=TIMEOUT_MOST).contains(seconds));
+    seconds.ok_or_else(|| format!("a number of seconds from 1 to {TIMEOUT_MOST}"))
 }
 
 fn reconnect_timeout(text: &str) -> Result<u32, String> {

@@ -1,9 +1,9 @@
 //! Parse, run, say what went wrong, exit.
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use p2pchat::app;
-use p2pchat::cli::{Cli, Command, PartialsCommand, PeersCommand};
+use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         std::process::exit(i32::from(Exit::Failure.number()));
     }));
     set_limits();
-    let arguments = match Cli::try_parse() {
+    let arguments = match cli::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();

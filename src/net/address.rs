@@ -38,12 +38,20 @@ pub enum AddressError {
     /// The part behind the colon.
     #[error("{0:?} is no port: a number from 0 to 65535")]
     Port(String),
-    /// A bracket that is not closed, or something behind it that is no port.
-    #[error("{0:?} is no address: write [IPV6]:PORT")]
-    Bracket(String),
-    /// An IPv6 address with a port but no brackets is ambiguous.
-    #[error("{0:?} is ambiguous: write [IPV6]:PORT")]
-    Ambiguous(String),
+    /// Too many colons, a bracket that is not closed, or something behind it that is no port.
+    #[error("{0:?} is no address: write HOST:PORT or [IPV6]:PORT")]
+    Malformed(String),
+    /// An IPv6 address without brackets that may end in a port.
+    #[error("write [{host}]:{port} for the port {port}, or [{host}:{port}] for an address without a port")]
+    Ambiguous {
+        /// What would be the address.
+        host: String,
+        /// What would be the port.
+        port: String,
+    },
+    /// A link-local address means nothing without the interface.
+    #[error("it needs the interface that it is reached by: write [{0}%eth0]:PORT")]
+    NoInterface(String),
 }
 
 impl Candidate {
@@ -142,11 +150,12 @@ fn split(text: &str) -> Result<(String, u16), AddressError> {
         return Err(AddressError::Empty);
     }
     if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(|| AddressError::Bracket(text.into()))?;
+        let (host, rest) = rest.split_once(']').ok_or_else(|| AddressError::Malformed(text.into()))?;
+        no_interface(host)?;
         return match rest.strip_prefix(':') {
             Some(text) => Ok((host.into(), port(text)?)),
             None if rest.is_empty() => Ok((host.into(), DEFAULT_PORT)),
-            None => Err(AddressError::Bracket(text.into())),
+            None => Err(AddressError::Malformed(text.into())),
         };
     }
     match text.matches(':').count() {
@@ -155,11 +164,31 @@ fn split(text: &str) -> Result<(String, u16), AddressError> {
             let (host, text) = text.split_once(':').unwrap_or((text, ""));
             Ok((host.into(), port(text)?))
         }
-        _ if text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) => {
+        _ => {
+            let (host, end) = text.rsplit_once(':').unwrap_or((text, ""));
+            let may_be_port = end.len() >= 4 && port(end).is_ok();
+            if may_be_port && is_ipv6(host) {
+                return Err(AddressError::Ambiguous { host: host.into(), port: end.into() });
+            }
+            if !is_ipv6(text) {
+                return Err(AddressError::Malformed(text.into()));
+            }
+            no_interface(text)?;
             Ok((text.into(), DEFAULT_PORT))
         }
-        _ => Err(AddressError::Ambiguous(text.into())),
     }
+}
+
+/// An IPv6 address, with or without its interface.
+fn is_ipv6(text: &str) -> bool {
+    text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+fn no_interface(host: &str) -> Result<(), AddressError> {
+    if host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_unicast_link_local()) {
+        return Err(AddressError::NoInterface(host.into()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -202,10 +231,9 @@ mod tests {
         for text in ["host:", "host:65536", "host:+1", "host:http", "[::1]:x"] {
             assert!(matches!(dial(text), Err(AddressError::Port(_))), "{text}");
         }
-        for text in ["[::1", "[::1]5000"] {
-            assert!(matches!(dial(text), Err(AddressError::Bracket(_))), "{text}");
+        for text in ["[::1", "[::1]5000", "a:b:c", "http://host:5000"] {
+            assert_eq!(dial(text), Err(AddressError::Malformed(text.into())));
         }
-        assert_eq!(dial("a:b:c"), Err(AddressError::Ambiguous("a:b:c".into())));
         assert!(matches!("70000".parse::<ListenAddress>(), Err(AddressError::Port(_))));
     }
 

@@ -1,5 +1,6 @@
 //! What is wrong on the command line or in the environment is found before the program starts anything.
 
+use crate::support::peer::Stream;
 use crate::support::{Home, Pty};
 use std::ffi::OsStr;
 use std::io::Write;
@@ -60,5 +61,38 @@ fn a_code_in_the_environment_that_is_none_is_a_usage_error_and_never_no_code() {
             assert_eq!(ended.status.code(), Some(2), "{code:?} {role:?} {ended:?}");
             assert!(String::from_utf8_lossy(&ended.stderr).contains("P2PCHAT_CODE"), "{ended:?}");
         }
+    }
+}
+
+/// What is nearly right, with the right form in the error.
+#[test]
+fn a_command_line_that_is_nearly_right_is_answered_with_the_right_form() {
+    let home = Home::new();
+    for (line, code, hint) in [
+        ("connect 127.0.0.1 5000", 2, "127.0.0.1:5000"),
+        ("connect ::1 5000", 2, "[::1]:5000"),
+        ("listen 127.0.0.1 5000", 2, "127.0.0.1:5000"),
+        ("connect ::1:5000", 2, "[::1]:5000"),
+        ("connect [fe80::1]:5000", 2, "[fe80::1%eth0]:PORT"),
+        ("connect http://host:5000", 2, "HOST:PORT"),
+        ("listen abc", 3, "PORT, HOST:PORT or [IPV6]:PORT"),
+        ("listen --timeout abc", 2, "a number of seconds from 1 to 3600"),
+        ("listen --reconnect abc", 2, "a number of seconds, or forever"),
+        ("--timeout 5 listen", 2, "p2pchat listen --timeout"),
+        ("-n ana listen", 2, "p2pchat listen -n"),
+        ("listen --keep --once", 2, "cannot be used with"),
+        ("listen --code 42-otter-plum", 2, "--code=42-otter-plum"),
+        ("connect --code 42-otter-plum 127.0.0.1:1", 2, "--code=42-otter-plum"),
+        ("connect 127.0.0.1:1 --code mine", 2, "--code=mine"),
+        ("5000", 2, "p2pchat listen 5000"),
+        ("127.0.0.1:5000", 2, "p2pchat connect 127.0.0.1:5000"),
+        ("listn", 2, "'listen'"),
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let mut program = home.start(line, &arguments);
+        program.ends_with(code);
+        assert!(program.lines(Stream::Out).is_empty());
+        let said = program.lines(Stream::Err).join("\n");
+        assert!(said.contains(hint), "{line}: {said}");
     }
 }

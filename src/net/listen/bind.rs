@@ -15,7 +15,7 @@ const SOCKETS: usize = 16;
 /// Why this side cannot listen.
 #[derive(Debug, Error)]
 pub enum BindError {
-    #[error("cannot find {0}: {cause}", cause = io_error_text(.1))]
+    #[error("cannot find {0}: {cause}\nlisten takes PORT, HOST:PORT or [IPV6]:PORT, of this machine", cause = io_error_text(.1))]
     Resolve(ListenAddress, #[source] io::Error),
     #[error("cannot listen on {address}: {}{}", io_error_text(source), hint(source))]
     Bind { address: ListenAddress, source: io::Error },
