@@ -306,26 +306,9 @@ fn closest(word: &str) -> Option<&'static Spec> {
     if let Some(spec) = SPECS.iter().find(|spec| spec.word.starts_with(word)) {
         return Some(spec);
     }
-    let near = SPECS.iter().map(|spec| (slips(word, spec.word), spec)).min_by_key(|(slips, _)| *slips);
+    let near = SPECS.iter().map(|spec| (strsim::levenshtein(word, spec.word), spec)).min_by_key(|(slips, _)| *slips);
     // More slips than letters that are right is no likeness.
     near.filter(|&(slips, spec)| slips <= SLIPS && slips * 2 <= spec.word.len()).map(|(_, spec)| spec)
-}
-
-/// Insertions, deletions and replacements that make one word from the other, a swap of neighbours being two.
-fn slips(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
-    for (line, a) in left.chars().enumerate() {
-        let mut corner = line;
-        let mut before = line + 1;
-        let mut next = vec![before];
-        for (b, &above) in right.chars().zip(row.iter().skip(1)) {
-            before = (corner + usize::from(a != b)).min(above + 1).min(before + 1);
-            corner = above;
-            next.push(before);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -91,7 +91,9 @@ impl Exit {
 
     fn of_opening(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Hello(HelloError::TheyUseACode | HelloError::WeUseACode) => Self::Refused,
+            ConnectError::Hello(HelloError::TheyUseACode | HelloError::WeUseACode) | ConnectError::WrongCode { .. } => {
+                Self::Refused
+            }
             ConnectError::Handshake(error) => Self::of_handshake(error),
             ConnectError::Tampered => Self::Failure,
             ConnectError::Refused(Refusal::Busy | Refusal::NoSuchSession)

@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 const NUMBERS: u64 = 100;
 /// Words to choose from.
 const WORDS: u64 = 7_776;
+/// Characters of a typed word that are compared with the list, whose longest has 9.
+const LONGEST_TYPED: usize = 16;
 /// Different codes that [`Code::generate`] makes: over 2^32.
 const CODES: u64 = NUMBERS * WORDS * WORDS;
 
@@ -65,7 +67,7 @@ impl Code {
         self.guessable
     }
 
-    /// A new code like `42-otter-plum`: one of 6,046,617,600, drawn evenly. (The EFF's list has `yo-yo` beside `yoyo`, which
+    /// A new code like `42-otter-plaza`: one of 6,046,617,600, drawn evenly. (The EFF's list has `yo-yo` beside `yoyo`, which
     /// are the same when spoken: of all the words, that one is twice as likely.)
     ///
     /// # Errors
@@ -91,6 +93,19 @@ impl Code {
         words
     }
 
+    /// For a text in the form of a made code (`NUMBER-WORD-WORD`) with words that are not on the list: the same with the nearest ones.
+    pub fn corrected(text: &str) -> Option<String> {
+        let typed = Zeroizing::new(text.to_ascii_lowercase());
+        let parts: Vec<&str> =
+            typed.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).collect();
+        let [number, first, second] = parts.as_slice() else { return None };
+        if !number.parse::<u64>().is_ok_and(|number| number < NUMBERS) {
+            return None;
+        }
+        let corrected = format!("{number}-{}-{}", nearest(first), nearest(second));
+        (corrected != parts.join("-")).then_some(corrected)
+    }
+
     /// The form to tell the peer: as it was typed, or with dashes when it was made.
     pub fn display(&self) -> &str {
         &self.shown
@@ -109,6 +124,13 @@ impl Code {
         let text = format!("{}-{}-{}", index / WORDS / WORDS, word(index / WORDS), word(index));
         Self::new(&Zeroizing::new(text))
     }
+}
+
+/// The word of the list that takes the fewest slips to get from, as [`Code::words`] gives it.
+fn nearest(typed: &str) -> String {
+    // Longer words are no slips; this also bounds the work.
+    let typed = typed.get(..typed.len().min(LONGEST_TYPED)).unwrap_or(typed);
+    Code::words("").into_iter().min_by_key(|word| strsim::damerau_levenshtein(word, typed)).unwrap_or_default()
 }
 
 impl fmt::Debug for Code {
@@ -138,6 +160,23 @@ mod tests {
         assert_eq!(Code::new("пароль1").unwrap_err(), CodeError::NotAscii('п'));
         assert_eq!(Code::new("1-süß").unwrap_err(), CodeError::NotAscii('ü'));
         assert_eq!(Code::new("٣-a").unwrap_err(), CodeError::NotAscii('٣'));
+    }
+
+    #[test]
+    fn a_word_that_is_not_on_the_list_becomes_the_nearest_one() {
+        for (typed, corrected) in [
+            ("42-ottter-plaza", Some("42-otter-plaza")),
+            ("42 Otter PLAZZA", Some("42-otter-plaza")),
+            ("7-ottre-tshrit", Some("7-otter-tshirt")),
+            ("42-otter-plaza", None),
+            ("1-tshirt-yoyo", None),
+            // Not the form of a made code.
+            ("420-ottter-plaza", None),
+            ("ottter-plaza", None),
+            ("my own long code", None),
+        ] {
+            assert_eq!(Code::corrected(typed).as_deref(), corrected, "{typed}");
+        }
     }
 
     #[test]

@@ -273,8 +273,10 @@ impl Shared {
         let established = establish(&mut stream, &own, &theirs, &terms);
         if let Some(code) = code.filter(|_| reserved.load(Ordering::Relaxed)) {
             let wrong = matches!(established, Err(HandshakeError::WrongCode));
-            if self.tries.finish(code, wrong) {
-                self.tell(ListenEvent::CodeExhausted);
+            match self.tries.finish(code, wrong) {
+                Some(0) if wrong => self.tell(ListenEvent::CodeExhausted),
+                Some(left) if wrong => return Err(ConnectError::WrongCode { left }),
+                _ => {}
             }
         }
         let mut channel = established?;

@@ -52,6 +52,9 @@ pub enum ConnectError {
     /// The handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The listener's code is another than the caller's.
+    #[error("wrong code, {left} {} left", if *left == 1 { "try" } else { "tries" })]
+    WrongCode { left: u32 },
     /// The greeting was changed on its way.
     #[error(
         "tampering noticed: the peer's greeting does not open\nthe network may have damaged it, or somebody changes what passes"

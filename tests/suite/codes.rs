@@ -38,7 +38,8 @@ fn a_wrong_code_ends_the_dialler_and_leaves_the_listener() {
         ben.ends_with(4);
         let error = ben.event("error");
         assert!(text(&error, "text").contains("wrong code"), "{error}");
-        assert!(text(&ana.event_nth(wrong, "warning"), "text").contains("wrong code"));
+        let left = ["2 tries", "1 try"][wrong - 1];
+        assert!(text(&ana.event_nth(wrong, "warning"), "text").ends_with(&format!("wrong code, {left} left")));
     }
     let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
     talk(&mut ana, &mut ben);
@@ -96,4 +97,21 @@ fn a_dialler_without_the_code_is_told_so_and_uses_up_no_try() {
     ana.event("warning");
     let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
     talk(&mut ana, &mut ben);
+}
+
+/// At the prompt a mistyped word costs no try.
+#[cfg(unix)]
+#[test]
+fn a_word_that_is_not_on_the_list_is_not_tried() {
+    let mut ana = Home::new().listen("ana", &["--code=42-otter-plaza"]);
+    let home = Home::new();
+    let mut ben = crate::support::Pty::start(&home, &["connect", &ana.addr().to_string(), "-n", "ben", "--code"]);
+    ben.shows("code:");
+    ben.keys("42-otter-plazza\r");
+    ben.shows("Tab: 42-otter-plaza");
+    ben.keys("\t\r");
+    assert_eq!(ana.event("connected")["trust"], "verified");
+    assert!(ana.all("warning").is_empty());
+    ana.send("/quit");
+    ana.ends_with(0);
 }

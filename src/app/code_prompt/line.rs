@@ -19,6 +19,8 @@ const LAST_PART: usize = 2;
 pub(super) struct Prompt {
     text: Zeroizing<String>,
     hint: String,
+    /// What Tab puts in its place.
+    proposed: Option<String>,
 }
 
 /// What comes of a key.
@@ -36,23 +38,27 @@ impl Prompt {
     pub(super) fn new() -> Self {
         let hint = "Tab completes a word".to_owned();
         // All the room at once: a string that grows leaves unwiped copies behind.
-        Self { text: Zeroizing::new(String::with_capacity(LONGEST)), hint }
+        Self { text: Zeroizing::new(String::with_capacity(LONGEST)), hint, proposed: None }
     }
 
     pub(super) fn key(&mut self, key: KeyEvent) -> Step {
         self.hint.clear();
+        let proposed = self.proposed.take();
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c' | 'd') if control => return Step::Leave,
             KeyCode::Char('u') if control => self.text.clear(),
             KeyCode::Char('w') if control => self.drop_part(),
             KeyCode::Char('h') if control => drop(self.text.pop()),
-            KeyCode::Char('j' | 'm') if control => return self.enter(),
+            KeyCode::Char('j' | 'm') if control => return self.enter(proposed.is_some()),
             KeyCode::Char(_) if control => {}
             KeyCode::Char(c) => self.add(c),
             KeyCode::Backspace => drop(self.text.pop()),
-            KeyCode::Tab => self.complete(),
-            KeyCode::Enter => return self.enter(),
+            KeyCode::Tab => match proposed {
+                Some(proposed) => self.replace(&proposed),
+                None => self.complete(),
+            },
+            KeyCode::Enter => return self.enter(proposed.is_some()),
             _ => {}
         }
         Step::Show
@@ -70,7 +76,14 @@ impl Prompt {
         Zeroizing::new(format!("\r\x1b[J{LABEL}{seen}\r\n{hint}\x1b[A\r\x1b[{column}C"))
     }
 
-    fn enter(&mut self) -> Step {
+    /// A code that no listener can have made is not tried at once, since every wrong one costs the listener a try; `told` when the
+    /// person knows that. (A code that was chosen by hand may look like this.)
+    fn enter(&mut self, told: bool) -> Step {
+        if let Some(corrected) = Code::corrected(&self.text).filter(|_| !told) {
+            self.hint = format!("not in the word list. Tab: {corrected}; Enter again: as it is");
+            self.proposed = Some(corrected);
+            return Step::Show;
+        }
         match Code::new(&self.text) {
             Ok(code) => Step::Done(code),
             Err(error) => {
@@ -78,6 +91,11 @@ impl Prompt {
                 Step::Show
             }
         }
+    }
+
+    fn replace(&mut self, text: &str) {
+        self.text.clear();
+        self.text.push_str(text);
     }
 
     fn add(&mut self, c: char) {
@@ -202,12 +220,26 @@ mod tests {
 
     #[test]
     fn enter_takes_a_code_and_refuses_nothing_at_all() {
-        let mut prompt = typed("42-Otter-plum");
+        let mut prompt = typed("42-Otter-plaza");
         let Step::Done(code) = key(&mut prompt, KeyCode::Enter, KeyModifiers::NONE) else { panic!("it was refused") };
-        assert_eq!(code.display(), "42-Otter-plum");
+        assert_eq!(code.display(), "42-Otter-plaza");
         let mut prompt = typed("--");
         assert!(matches!(key(&mut prompt, KeyCode::Enter, KeyModifiers::NONE), Step::Show));
         assert!(prompt.hint.contains("letter or digit"), "{}", prompt.hint);
+    }
+
+    #[test]
+    fn a_word_that_is_not_on_the_list_is_not_tried_at_once_and_tab_takes_the_nearest() {
+        for (tab, code) in [(true, "42-otter-plaza"), (false, "42-ottter-plaza")] {
+            let mut prompt = typed("42-ottter-plaza");
+            assert!(matches!(key(&mut prompt, KeyCode::Enter, KeyModifiers::NONE), Step::Show));
+            assert!(prompt.hint.contains("42-otter-plaza"), "{}", prompt.hint);
+            if tab {
+                key(&mut prompt, KeyCode::Tab, KeyModifiers::NONE);
+            }
+            let Step::Done(taken) = key(&mut prompt, KeyCode::Enter, KeyModifiers::NONE) else { panic!("refused") };
+            assert_eq!(taken.display(), code);
+        }
     }
 
     #[test]

@@ -61,17 +61,18 @@ impl Tries {
         true
     }
 
-    /// A try that was taken is over; one that was not wrong is given back. True when the code has no tries left.
-    pub(super) fn finish(&self, code: &Arc<Code>, wrong: bool) -> bool {
+    /// A try that was taken is over; one that was not wrong is given back. Says how many are left, those included that another
+    /// caller has taken; nothing of a code whose tries do not count.
+    pub(super) fn finish(&self, code: &Arc<Code>, wrong: bool) -> Option<u32> {
         let mut state = self.lock();
         if !code.is_guessable() || !state.is_present(code) {
-            return false;
+            return None;
         }
         state.in_flight = state.in_flight.saturating_sub(1);
         if !wrong {
             state.left = (state.left + 1).min(TRIES);
         }
-        wrong && state.left == 0 && state.in_flight == 0
+        Some(state.left + state.in_flight)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
