@@ -30,6 +30,7 @@ pub use one_shot::{NobodyKnown, receive, send};
 
 use crate::channel::{Code, KeyCheck};
 use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand};
+use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::identity::{self, Identity};
 use crate::known_peers::KnownPeersFile;
@@ -40,7 +41,7 @@ use crate::net::opening::DialCredentials;
 use crate::notice::{Info, Notice, Posted};
 use crate::session::AcceptRule;
 use crate::text::SafeText;
-use anyhow::Context;
+use anyhow::anyhow;
 use code_prompt::{PromptOutcome, prompt_for_code};
 use config::{CodeSource, Config};
 use event::Event;
@@ -49,7 +50,7 @@ use frontend::Frontend;
 use listening::{Entry, ListenTerms, Listening};
 use peer_policy::PeerPolicy;
 use redial::Dialling;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -77,7 +78,7 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let open = matches!(entry, Entry::Open) && common.meeting.peer.is_none();
     if open && common.accept.rule() == AcceptRule::Always {
         let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
-        config.warnings.push(text.into());
+        config.notices.push(Notice::Warning(text.into()));
     }
     wait_for_peer(config, &[addr], at, entry, keep)
 }
@@ -99,7 +100,7 @@ fn code_entry(config: &Config) -> anyhow::Result<Entry> {
     Ok(match &config.code {
         CodeSource::None => Entry::Open,
         CodeSource::Given(code) => Entry::Code(Arc::clone(code)),
-        CodeSource::Wanted => Entry::Code(Arc::new(Code::generate().context("cannot make a code")?)),
+        CodeSource::Wanted => Entry::Code(Arc::new(Code::generate()?)),
     })
 }
 
@@ -213,8 +214,9 @@ struct Running {
 impl Running {
     fn start(config: Config, peer_policy: PeerPolicy) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::sync_channel(EVENTS);
-        let pending_signal = signals::watch(sender.clone())?;
-        let (frontend, notices) = Frontend::start(config.frontend, sender.clone())?;
+        let failed = |error: io::Error| anyhow!("cannot start: {}", io_error_text(&error));
+        let pending_signal = signals::watch(sender.clone()).map_err(failed)?;
+        let (frontend, notices) = Frontend::start(config.frontend, config.log, sender.clone()).map_err(failed)?;
         let setup = Setup {
             own_name: config.own_name,
             rules: config.rules,
@@ -233,8 +235,8 @@ impl Running {
             setup.events.send(Event::Input(input))?;
         }
         let running = Self { setup, events, frontend };
-        for warning in config.warnings {
-            running.post(Notice::Warning(warning));
+        for notice in config.notices {
+            running.post(notice);
         }
         Ok(running)
     }
@@ -254,7 +256,7 @@ impl Running {
     fn converse(self, role: Role) -> anyhow::Result<Exit> {
         let Self { setup, events, frontend } = self;
         let ended = EventLoop::new(setup, role, events).run();
-        frontend.finish(matches!(ended, Ok(Exit::Interrupt | Exit::Terminate | Exit::Hangup)));
-        ended.map_err(anyhow::Error::msg)
+        let logged = frontend.finish(matches!(ended, Ok(Exit::Interrupt | Exit::Terminate | Exit::Hangup)));
+        ended.map(|exit| if logged { exit } else { exit.or_incomplete() }).map_err(anyhow::Error::msg)
     }
 }

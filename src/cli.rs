@@ -11,7 +11,7 @@ use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
 use crate::transfer::Name;
 use crate::transfer::download::{OnClash, Target};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -144,9 +144,9 @@ pub struct Receive {
     /// Dial instead of waiting: an invite, the name of a verified peer, or HOST:PORT with --code; - reads it from the input
     #[arg(value_name = "WHOM")]
     pub whom: Option<String>,
-    /// Where it goes
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub dir: PathBuf,
+    /// Where it goes; made when only its last folder is missing [default: the current folder]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
     /// Write it to standard output: one file, or what `send -` reads
     #[arg(long, conflicts_with = "json")]
     pub stdout: bool,
@@ -231,9 +231,9 @@ pub struct Common {
     /// What all sessions share
     #[command(flatten)]
     pub meeting: Meeting,
-    /// Where received files go
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub dir: PathBuf,
+    /// Where received files go; made when only its last folder is missing [default: the current folder]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
     /// Which offered files to take: ask, always, verified (only from verified peers) or never
     #[arg(long, value_enum, default_value_t = Accept::Ask, value_name = "WHICH", hide_possible_values = true)]
     pub accept: Accept,
@@ -252,6 +252,9 @@ pub struct Common {
     /// Wait for the disk itself before a file counts as received
     #[arg(long)]
     pub fsync: bool,
+    /// Append what both say, and how transfers end, to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log: Option<PathBuf>,
     /// Keep the typed lines of all sessions in the data directory
     #[arg(long)]
     pub history: bool,

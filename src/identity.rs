@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 
 /// The environment variable that names the data directory.
 const DATA_VARIABLE: &str = "P2PCHAT_DATA";
+/// For errors about the data directory and what is in it.
+pub(crate) const DATA_HINT: &str = "P2PCHAT_DATA names another data directory";
 /// The directory's name where no variable gives it.
 const DATA_NAME: &str = "p2pchat";
 const FILE: &str = "identity";
@@ -37,13 +39,13 @@ pub struct Identity {
 /// Why there is no own key; this machine or its user is at fault.
 #[derive(Debug, Error)]
 pub enum IdentityError {
-    #[error("there is no home directory\nname a data directory in {DATA_VARIABLE}")]
+    #[error("there is no home directory\n{DATA_HINT}")]
     NoHome,
-    #[error("cannot make the data directory {}: {}", path.display(), io_error_text(source))]
+    #[error("cannot make the data directory {}: {}\n{DATA_HINT}", path.display(), io_error_text(source))]
     Directory { path: PathBuf, source: io::Error },
-    #[error("cannot read the own key {}: {}", path.display(), io_error_text(source))]
+    #[error("cannot read the own key {}: {}\n{DATA_HINT}", path.display(), io_error_text(source))]
     Read { path: PathBuf, source: io::Error },
-    #[error("cannot keep the own key {}: {}", path.display(), io_error_text(source))]
+    #[error("cannot keep the own key {}: {}\n{DATA_HINT}", path.display(), io_error_text(source))]
     Write { path: PathBuf, source: io::Error },
     /// A link, a directory, a pipe.
     #[error("the own key {} is no ordinary file\nput the file itself there, not a link to it", path.display())]
@@ -51,7 +53,7 @@ pub enum IdentityError {
     /// Others may read or change it.
     #[error("others can read the own key {}\nchmod 600 {}", path.display(), path.display())]
     Exposed { path: PathBuf },
-    #[error("the own key {} belongs to another user\nname a data directory of your own in {DATA_VARIABLE}", path.display())]
+    #[error("the own key {} belongs to another user\n{DATA_HINT}", path.display())]
     Foreign { path: PathBuf },
     #[error("the own key {} is damaged\nput a good copy in its place, or move it away to get a new key", path.display())]
     Malformed { path: PathBuf },

@@ -5,7 +5,8 @@ use clap::CommandFactory;
 use p2pchat::app;
 use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
-use std::io::{self, ErrorKind, Write};
+use p2pchat::ui::frontend::FrontendError;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             p2pchat::ui::terminal::restore();
-            let _ = writeln!(io::stderr(), "p2pchat: {error:#}");
+            // Texts of errors name their causes.
+            let _ = writeln!(io::stderr(), "p2pchat: {error}");
             exit_of(&error).into()
         }
     }
@@ -99,9 +101,9 @@ fn set_limits() {}
 const DESCRIPTORS: libc::rlim_t = 1_024;
 
 /// Standard output may be a pipe that its reader has closed: then all that it wanted is there.
-fn print(bytes: &[u8]) -> io::Result<()> {
-    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+fn print(bytes: &[u8]) -> Result<(), FrontendError> {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()).map_err(FrontendError::from) {
+        Err(FrontendError::Closed) => Ok(()),
         other => other,
     }
 }

@@ -10,6 +10,7 @@ pub mod format;
 pub mod frontend;
 pub mod json;
 pub mod line_reader;
+pub mod log;
 mod messages;
 pub mod plain;
 mod progress_bars;

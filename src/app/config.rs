@@ -11,14 +11,14 @@ use crate::error_text::io_error_text;
 use crate::identity::{self, Identity};
 use crate::keys::PublicKey;
 use crate::known_peers::{KnownPeers, KnownPeersFile, PeersError};
-use crate::notice::Input;
+use crate::notice::{Info, Input, Notice};
 use crate::session::Rules;
-use crate::text::SafeText;
 use crate::transfer::download::Target;
 use crate::transfer::staging::destinations;
+use crate::ui::log::Log;
 use std::env;
-use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::fs::{self, File};
+use std::io::{self, BufRead, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,8 +81,10 @@ pub(crate) struct Config {
     pub(super) inputs: Vec<Input>,
     /// While it waits, a person may paste the peer's invite instead.
     pub(super) pasted: bool,
+    /// `--log`.
+    pub(super) log: Option<Log>,
     /// To be shown first.
-    pub(super) warnings: Vec<SafeText>,
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Config {
@@ -91,12 +93,13 @@ impl Config {
     /// # Errors
     /// [`UsageError`] when the command line or the environment is at fault; else what this machine does not give.
     pub(super) fn load(common: &Common) -> anyhow::Result<Self> {
-        let dir = receiving_dir(&common.dir)?;
+        let (dir, dir_is_missing) = receiving_dir(common.dir.as_deref())?;
         let environment = code_variable()?;
         let data_dir = identity::data_dir()?;
         let peers_file = KnownPeersFile::new(&data_dir);
         let known = peers_file.read()?;
-        let mut warnings = peer_policy::problems(&peers_file, &known);
+        let mut notices: Vec<Notice> =
+            peer_policy::problems(&peers_file, &known).into_iter().map(Notice::Warning).collect();
         let expect = |name: &String| {
             let missing = || UsageError(PeersError::NoSuchPeer { name: name.clone() }.to_string());
             known.by_name(name).map(|peer| (name.clone(), peer.key)).ok_or_else(missing)
@@ -116,9 +119,14 @@ impl Config {
         // What is read from a descriptor is gone from it, so this comes after all else that the user can get wrong.
         let code = code(common, environment)?;
         let identity = Arc::new(Identity::load_or_create(&data_dir)?);
+        if dir_is_missing {
+            fs::create_dir(&dir).map_err(|error| no_receiving(&dir, &io_error_text(&error)))?;
+            notices.push(Notice::Info(Info::Text(format!("made the folder {}", dir.display()).into())));
+        }
+        let log = common.log.as_deref().map(Log::open).transpose().map_err(|error| UsageError(error.to_string()))?;
         // A script has no use for what a person may clean up.
         if !common.meeting.json {
-            warnings.extend(partials::reminder(&data_dir).map(SafeText::from));
+            notices.extend(partials::reminder(&data_dir).map(|text| Notice::Warning(text.into())));
         }
         Ok(Self {
             own_name,
@@ -136,16 +144,40 @@ impl Config {
             frontend,
             inputs: Vec::new(),
             pasted: false,
-            warnings,
+            log,
+            notices,
         })
     }
 }
 
-/// The folder that received files go to, absolute.
-fn receiving_dir(dir: &Path) -> Result<PathBuf, UsageError> {
-    let text = |why: &str| format!("cannot receive into {}: {why}\n--dir names an existing folder", dir.display());
-    let absolute = destinations::full_path(dir).map_err(|error| UsageError(text(&io_error_text(&error))))?;
-    if absolute.is_dir() { Ok(absolute) } else { Err(UsageError(text("it is no folder"))) }
+/// The folder that received files go to, absolute, and whether it has to be made.
+fn receiving_dir(named: Option<&Path>) -> Result<(PathBuf, bool), UsageError> {
+    let dir = named.unwrap_or(Path::new("."));
+    let failed = |error: io::Error| no_receiving(dir, &io_error_text(&error));
+    let (absolute, missing) = match (destinations::full_path(dir), dir.parent(), dir.file_name()) {
+        (Err(error), Some(parent), Some(name)) if error.kind() == ErrorKind::NotFound && !dir.is_symlink() => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            (destinations::full_path(parent).map_err(failed)?.join(name), true)
+        }
+        (found, ..) => (found.map_err(failed)?, false),
+    };
+    if !missing && !absolute.is_dir() {
+        return Err(no_receiving(dir, "it is no folder"));
+    }
+    // Who only wants to talk may do so in any folder.
+    #[cfg(unix)]
+    if named.is_some() && !missing {
+        use rustix::fs::{Access, access};
+        access(&absolute, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| failed(error.into()))?;
+    }
+    Ok((absolute, missing))
+}
+
+fn no_receiving(dir: &Path, why: &str) -> UsageError {
+    UsageError(format!(
+        "cannot receive into {}: {why}\n--dir names a folder that files may be put into; only its last part is made",
+        dir.display()
+    ))
 }
 
 /// The code in the environment; one that is empty or no text is never taken for none.
@@ -187,7 +219,7 @@ fn code_from_descriptor(number: u32) -> Result<Code, DescriptorError> {
     };
     read.map_err(|error| DescriptorError::Unreadable(number, error))?;
     let text = str::from_utf8(&line)
-        .map_err(|error| DescriptorError::Unreadable(number, io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        .map_err(|error| DescriptorError::Unreadable(number, io::Error::new(ErrorKind::InvalidData, error)))?;
     Code::new(text).map_err(|error| DescriptorError::NoCode(number, error))
 }
 

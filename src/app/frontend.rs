@@ -6,6 +6,7 @@ use super::event::Event;
 use crate::cli::Common;
 use crate::notice::{Input, Posted};
 use crate::ui::frontend::{FrontendError, Purpose, Verbosity};
+use crate::ui::log::Log;
 use crate::ui::terminal::{self, Terminal, wants_colour};
 use crate::ui::{InputBackpressure, InputSender, json, line_reader, plain};
 use std::io::{self, IsTerminal};
@@ -72,13 +73,19 @@ impl FrontendConfig {
 /// The running frontend.
 pub(super) struct Frontend {
     output: Option<JoinHandle<()>>,
+    /// Gives whether the log is complete.
+    log: Option<JoinHandle<bool>>,
     backpressure: Arc<InputBackpressure>,
 }
 
 impl Frontend {
     /// Starts output and input. The output ends once the sender is dropped.
-    pub(super) fn start(config: FrontendConfig, events: SyncSender<Event>) -> io::Result<(Self, Sender<Posted>)> {
-        let (notices, posted) = mpsc::channel();
+    pub(super) fn start(
+        config: FrontendConfig,
+        log: Option<Log>,
+        events: SyncSender<Event>,
+    ) -> io::Result<(Self, Sender<Posted>)> {
+        let (mut notices, posted) = mpsc::channel();
         let backpressure = Arc::new(InputBackpressure::default());
         let inputs = events.clone();
         let input =
@@ -87,7 +94,14 @@ impl Frontend {
             Kind::Terminal => start_terminal(config.terminal, posted, input, events)?,
             kind => start_lines(kind, config.verbosity, config.purpose, posted, input, events)?,
         };
-        Ok((Self { output: Some(output), backpressure }, notices))
+        let mut frontend = Self { output: Some(output), log: None, backpressure };
+        if let Some(log) = log {
+            let (logged, passing) = mpsc::channel();
+            let shown = std::mem::replace(&mut notices, logged);
+            let run = move || log.run(&passing, &shown);
+            frontend.log = Some(thread::Builder::new().name("log".into()).spawn(run)?);
+        }
+        Ok((frontend, notices))
     }
 
     /// Holds input back while the session can take none.
@@ -96,9 +110,11 @@ impl Frontend {
     }
 
     /// Waits until everything is shown. An output that takes nothing is waited for, since a slow reader must get all; after a
-    /// `signal` not for long.
-    pub(super) fn finish(mut self, signal: bool) {
+    /// `signal` not for long. False when the log is not complete.
+    pub(super) fn finish(mut self, signal: bool) -> bool {
         self.end(signal);
+        let log = self.log.take().filter(|log| !signal || log.is_finished());
+        log.is_none_or(|log| log.join().unwrap_or(false))
     }
 
     fn end(&mut self, signal: bool) {

@@ -44,7 +44,7 @@ pub fn send(arguments: Send) -> anyhow::Result<Exit> {
     let Send { paths, to, stream_name, waiting, meeting } = arguments;
     let source = source(paths, stream_name)?;
     let is_stream = matches!(source, SendSource::Stream { .. });
-    let mut config = config(meeting, PathBuf::from("."), false, Purpose::Send)?;
+    let mut config = config(meeting, None, false, Purpose::Send)?;
     config.pasted &= !is_stream;
     config.rules.accept = AcceptRule::Never;
     config.inputs = vec![Input::Send(source), Input::Ended];
@@ -130,7 +130,7 @@ fn source(paths: Vec<PathBuf>, stream_name: Option<String>) -> Result<SendSource
     Ok(SendSource::Paths(paths))
 }
 
-fn config(meeting: Meeting, dir: PathBuf, fsync: bool, purpose: Purpose) -> anyhow::Result<Config> {
+fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose) -> anyhow::Result<Config> {
     let common = Common {
         meeting,
         dir,
@@ -140,6 +140,7 @@ fn config(meeting: Meeting, dir: PathBuf, fsync: bool, purpose: Purpose) -> anyh
         no_color: true,
         stay: false,
         fsync,
+        log: None,
         history: false,
     };
     let mut config = Config::load(&common)?;

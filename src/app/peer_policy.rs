@@ -93,7 +93,7 @@ impl PeerPolicy {
         };
         let mut warnings: Vec<_> = established.channel.verdict.warning.iter().cloned().collect();
         let recorded = self.file.record(&encounter).or_else(|error| {
-            warnings.push(format!("this encounter is not remembered: {error}").into());
+            warnings.push(SafeText::with_hint(&format!("this encounter is not remembered: {error}")));
             // What was known before still counts.
             self.file.read().map(|mut known| known.record(&encounter))
         });

@@ -86,7 +86,8 @@ fn is_option(word: &str) -> bool {
 }
 
 fn unexpected(word: &str, words: &[String]) -> Error {
-    let command = words.get(1).and_then(|name| Cli::command().find_subcommand(name).cloned()).unwrap_or_else(Cli::command);
+    let command =
+        words.get(1).and_then(|name| Cli::command().find_subcommand(name).cloned()).unwrap_or_else(Cli::command);
     let mut error = Error::new(ErrorKind::UnknownArgument).with_cmd(&command);
     error.insert(ContextKind::InvalidArg, ContextValue::String(word.to_owned()));
     add(&mut error, code_hint(word));

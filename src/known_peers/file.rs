@@ -2,6 +2,7 @@
 
 use super::{Encounter, KnownPeer, KnownPeers, RecordedPeer, local_name};
 use crate::error_text::io_error_text;
+use crate::identity::DATA_HINT;
 use crate::keys::PublicKey;
 use crate::notice::Trust;
 use crate::text::SafeText;
@@ -28,7 +29,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Why the file could not be used.
 #[derive(Debug, Error)]
 pub enum PeersError {
-    #[error("could not {action} {}: {}", path.display(), io_error_text(source))]
+    #[error("could not {action} {}: {}\n{DATA_HINT}", path.display(), io_error_text(source))]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("another program has held {} for {} seconds", path.display(), LOCK_TIME.as_secs())]
     Locked { path: PathBuf },

@@ -164,9 +164,7 @@ impl Session {
         let end = match end {
             // A signal comes first, whatever else goes wrong after it.
             _ if self.wish == Wish::Signal => SessionEnd::Signal,
-            SessionEnd::Polite { by_peer, .. } => {
-                SessionEnd::Polite { by_peer, incomplete: self.is_incomplete() }
-            }
+            SessionEnd::Polite { by_peer, .. } => SessionEnd::Polite { by_peer, incomplete: self.is_incomplete() },
             other => other,
         };
         self.link = Link::None;

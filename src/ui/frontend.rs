@@ -12,7 +12,7 @@ use std::sync::mpsc::Receiver;
 use thiserror::Error;
 
 /// Notices between two flushes: enough that a flood costs few writes, few enough that none waits long for its acknowledgement.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// A frontend cannot go on. Caused by the reader of our output.
 #[derive(Debug, Error)]

@@ -285,13 +285,42 @@ fn a_wrong_command_line_is_2() {
 }
 
 #[test]
-fn a_receiving_folder_that_is_missing_is_2_at_once() {
+fn a_receiving_folder_is_made_in_one_that_exists_and_else_is_2_at_once() {
     let home = Home::new();
-    for dir in ["no/such/folder", "a-file"] {
-        home.file("a-file", "");
+    home.file("a-file", "");
+    for dir in ["no/such/folder", "a-file", "a-file/x"] {
         let mut ana = home.start("ana", &["listen", "127.0.0.1:0", "--dir", dir]);
         ana.ends_with(2);
         assert!(ana.lines(Stream::Err)[0].contains(dir), "{:?}", ana.lines(Stream::Err));
+    }
+    let mut ana = home.start("ana", &["listen", "127.0.0.1:0", "--dir", "new", "--accept", "always", "--stay"]);
+    ana.line(Stream::Err, |line| line.contains("made the folder") && line.ends_with("work/new"));
+    let hint = ana.line(Stream::Err, |line| line.contains("p2pchat connect "));
+    let mut ben = Home::new().json("ben", &["connect", hint.split(' ').next_back().unwrap()], &[], None);
+    let file = ben.home().file("x", "x");
+    ben.send(&format!("/send {}", file.display()));
+    ben.event("done");
+    ben.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+    assert!(home.work().join("new/x").exists());
+}
+
+/// Whatever of it cannot be used is said once, with its cause and the way out.
+#[cfg(unix)]
+#[test]
+fn a_data_directory_that_cannot_be_used_is_1_and_named_once() {
+    let home = Home::new();
+    for data in ["/proc/nope", "/dev/null/x"] {
+        for arguments in [&["id"][..], &["listen", "127.0.0.1:0"], &["connect", "127.0.0.1:1"]] {
+            let ended = home.program(arguments).env("P2PCHAT_DATA", data).output().unwrap();
+            assert_eq!(ended.status.code(), Some(1));
+            let said = String::from_utf8(ended.stderr).unwrap();
+            let lines: Vec<_> = said.lines().collect();
+            assert_eq!(lines.len(), 2, "{said}");
+            assert!(lines[0].contains(data) && !said.contains("os error"), "{said}");
+            assert!(lines[1].contains("P2PCHAT_DATA"), "{said}");
+        }
     }
 }
 

@@ -26,6 +26,8 @@ mod handshake_rejects;
 mod hostile_data;
 mod hostile_offers;
 mod known_peers;
+#[cfg(unix)]
+mod log;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")] // /proc
 mod memory_limits;

@@ -1,0 +1,168 @@
+//! `--log FILE`: what both said and how transfers ended, appended to a text file with day and time.
+//!
+//! Invariant: a message begins with the time and a name, a line of the program with the time and [`MARK`], every other line with
+//! blanks. So nothing that a peer writes looks like a line of somebody else's.
+//!
+//! 1. Notices pass here on their way to the frontend, whichever that is, in batches.
+//! 2. A batch is written, then handed on: what is shown, and acknowledged to the peer, is in the log.
+//! 3. When the file fails, the frontend is told, and gets the rest as it comes.
+
+use super::frontend::{BATCH, Verbosity};
+use super::messages::Messages;
+use super::{Notice, PeerText, Posted, SafeText};
+use crate::error_text::io_error_text;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender};
+use thiserror::Error;
+
+/// Before a line of the program.
+const MARK: &str = "-- ";
+/// The time before each message: `2026-11-25 14:03:07 `.
+const TIME: &str = "%Y-%m-%d %H:%M:%S ";
+/// Before the lines of a message after its first: as wide as the time.
+const INDENT: &str = "                    ";
+
+/// The log cannot be used. Caused by the command line, or by this machine's disk.
+#[derive(Debug, Error)]
+#[error("cannot write the log {}: {}\n--log names a file to append to; the folder has to exist", path.display(), io_error_text(source))]
+pub struct LogError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    /// Opens the file to append to it, or makes it; either way only its owner can read it (mode 0600).
+    ///
+    /// # Errors
+    /// [`LogError`], also for what is no ordinary file.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        let file = open(path).map_err(|source| LogError { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// The body of the log's thread: writes what belongs into the log and hands on all of it, until the notices end. False when
+    /// something could not be written.
+    pub fn run(mut self, notices: &Receiver<Posted>, frontend: &Sender<Posted>) -> bool {
+        let mut messages = Messages::new("", Verbosity::Normal);
+        let mut complete = true;
+        while let Ok(first) = notices.recv() {
+            let mut batch: Vec<Posted> = std::iter::once(first).chain(notices.try_iter().take(BATCH)).collect();
+            if complete {
+                let now = chrono::Local::now().format(TIME).to_string();
+                let text: String = batch.iter().map(|posted| entry(&now, &mut messages, &posted.notice)).collect();
+                if let Err(source) = self.file.write_all(text.as_bytes()) {
+                    complete = false;
+                    let error = LogError { path: self.path.clone(), source };
+                    let text = SafeText::with_hint(&format!("the log is not complete: {error}"));
+                    let notice = Notice::Error { code: "log", text };
+                    batch.insert(0, Posted { notice, peer: None, display_seq: None });
+                }
+            }
+            // A frontend that has failed takes nothing more; what comes is logged all the same.
+            batch.into_iter().for_each(|posted| drop(frontend.send(posted)));
+        }
+        complete
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // Without O_NONBLOCK a pipe would hold the program up.
+        options.mode(0o600).custom_flags(libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no ordinary file"));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(PermissionsExt::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+/// What the log says about a notice; nothing about most.
+fn entry(now: &str, messages: &mut Messages, notice: &Notice) -> String {
+    let program = messages.message(notice);
+    let said = |name: &str, text: &PeerText, action: bool| {
+        let mut entry = if action { format!("{now}* {name} ") } else { format!("{now}{name}: ") };
+        for (number, line) in text.safe_lines().into_iter().enumerate() {
+            if number > 0 {
+                entry.push_str(INDENT);
+            }
+            entry.push_str(line.as_str());
+            entry.push('\n');
+        }
+        entry
+    };
+    match notice {
+        Notice::Message { from, text, action, .. } => said(from.name().as_str(), text, *action),
+        Notice::Sent { text, action, .. } => said(messages.own(), &PeerText::new(text.as_str()), *action),
+        Notice::Connected { .. }
+        | Notice::Lost { .. }
+        | Notice::Reconnected { .. }
+        | Notice::Undelivered { .. }
+        | Notice::Trust { .. }
+        | Notice::Done { .. }
+        | Notice::Declined { .. }
+        | Notice::Cancelled { .. }
+        | Notice::Failed { path: None, .. }
+        | Notice::Bye { .. } => program
+            .and_then(|message| message.lines.into_iter().next())
+            .map_or_else(String::new, |line| format!("{now}{MARK}{line}\n")),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::frame::ByeReason;
+    use crate::ui::{Side, Trust};
+
+    #[test]
+    fn both_sides_and_the_program_have_lines_of_their_own() {
+        let mut messages = Messages::new("", Verbosity::Normal);
+        let connected = Notice::Connected {
+            peer: PeerText::new("-- al"),
+            fingerprint: "F".into(),
+            addr: "1.2.3.4:5".into(),
+            verify: Some("1 2".into()),
+            trust: Trust::New,
+            own: "bob".into(),
+        };
+        let heard = |text: &str, action| Notice::Message {
+            id: 1,
+            from: PeerText::new("-- al"),
+            text: PeerText::new(text),
+            action,
+        };
+        let notices = [
+            connected,
+            heard("one\n2026-11-25 14:03:07 -- al has left\x1b[2J", false),
+            Notice::Sent { id: 1, text: "two".into(), action: false, waiting: false },
+            heard("waves", true),
+            Notice::Status("connecting".into()),
+            Notice::Bye { from: Side::Peer, reason: ByeReason::Quit },
+        ];
+        let log: String = notices.iter().map(|notice| entry("NOW ", &mut messages, notice)).collect();
+        let expected = "NOW -- connected to al at 1.2.3.4:5 (new: never met before)\nNOW al: one\n\
+                        \x20                   2026-11-25 14:03:07 -- al has left\u{fffd}[2J\nNOW bob: two\nNOW * al waves\n\
+                        NOW -- al has left\n";
+        assert_eq!(log, expected);
+    }
+}
