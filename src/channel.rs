@@ -114,12 +114,9 @@ pub enum HandshakeStep {
 impl fmt::Display for HandshakeStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Code => "at the exchange of the code",
-            Self::Message1 => "at message 1 of the handshake",
-            Self::Message2 => "at message 2 of the handshake",
-            Self::Message3 => "at message 3 of the handshake",
-            Self::HybridKeys => "at the exchange of the post-quantum keys",
-            Self::Verification => "at the exchange of the verification number",
+            Self::Code => "while the code was compared",
+            Self::Message1 | Self::Message2 | Self::Message3 | Self::HybridKeys => "during the handshake",
+            Self::Verification => "while the verification number was made",
         })
     }
 }

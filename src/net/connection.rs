@@ -48,19 +48,19 @@ pub enum DisconnectReason {
     #[error("the connection was closed without a goodbye")]
     Closed,
     /// The stream ended inside a record.
-    #[error("the connection was cut in the middle of a record")]
+    #[error("the connection broke off")]
     Truncated,
     #[error("nothing was heard from the peer for {} seconds", .0.as_secs())]
     Silent(Duration),
     /// A record was not complete in time, though bytes came.
-    #[error("a record from the peer was not complete after {} seconds", .0.as_secs())]
+    #[error("what the peer sends got stuck for {} seconds", .0.as_secs())]
     Slow(Duration),
     #[error("nothing could be sent to the peer for {} seconds", .0.as_secs())]
     Stalled(Duration),
     #[error("the connection broke: {}", io_error_text(.0))]
     Network(io::Error),
     /// A record did not open: it was changed, doubled, dropped or put out of order on its way.
-    #[error("a record from the peer did not open: it was changed on its way")]
+    #[error("what the peer sent was changed on its way")]
     Tampered,
     #[error("{0}")]
     ProtocolError(#[from] ProtocolError),

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Offers that may be open in the widest sense: those included that this side ended and the offerer has not confirmed.
 const UNCONFIRMED: usize = 1_024;
+/// For both people, of an offer under [`AcceptRule::Ask`].
+const NOBODY_TO_ASK: &str = "nobody is there to answer (--accept always takes files without asking)";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InState {
@@ -298,7 +300,7 @@ impl Session {
             let text = match self.rules.accept {
                 AcceptRule::Never => "files are not taken here: --accept never",
                 AcceptRule::Verified => "files are only taken from verified peers here: --accept verified",
-                AcceptRule::Ask | AcceptRule::Always | AcceptRule::One => "nobody is there to answer: --accept ask",
+                AcceptRule::Ask | AcceptRule::Always | AcceptRule::One => NOBODY_TO_ASK,
             };
             self.decline_download(transfer, Reason::Rule, text);
         }
@@ -364,7 +366,7 @@ impl Session {
     /// Nobody can answer any more: what waits for an answer is declined.
     pub(super) fn decline_unanswerable(&mut self) {
         if self.rules.accept == AcceptRule::Ask {
-            self.decline_all(Reason::Rule, "nobody is there to answer: --accept ask");
+            self.decline_all(Reason::Rule, NOBODY_TO_ASK);
         }
     }
 

@@ -55,7 +55,7 @@ impl Session {
         let tampered = matches!(reason, DisconnectReason::Tampered);
         if tampered {
             self.tampered += 1;
-            let text = "a record did not open: the network damaged it, or someone between you and the peer changes it";
+            let text = "what came in was changed on its way: the network damaged it, or somebody between you and the peer changes it";
             self.notice(Notice::Warning(text.into()));
         }
         let over = self.reconnect_timeout().is_some_and(|timeout| timeout.is_zero())

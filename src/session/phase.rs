@@ -162,7 +162,8 @@ impl Session {
         self.close_questions(|question| matches!(question, Question::Leave { .. }));
         self.phase = Phase::Leaving(reason);
         let (transfers, lost) = (self.wanted_transfers(), !self.is_up());
-        if transfers > 0 || lost {
+        // A script that waits for its transfers needs no word for that.
+        if lost || (transfers > 0 && (self.rules.interactive || reason == ByeReason::Quit)) {
             let lines = self.outgoing.undelivered().filter(|(frame, _)| frame.line.is_some()).count();
             self.notice(Notice::Leaving { transfers, lines, lost });
         }

@@ -184,12 +184,12 @@ impl Messages {
                     None => "done:",
                 };
                 let time = seconds(*took);
-                // What took no time has no rate worth reading.
-                let rate =
-                    rate(*bytes, time).filter(|_| *took >= 1.0).map(|rate| format!(", {rate}")).unwrap_or_default();
+                // A time that nobody had to wait is not worth reading, nor its rate.
+                let rate = rate(*bytes, time).filter(|_| *took >= 1.0);
+                let rate = rate.map(|rate| format!(" in {}, {rate}", duration(time))).unwrap_or_default();
                 let less = wire_bytes.filter(|wire| *wire < bytes / 20 * 19);
                 let wire = less.map(|wire| format!(", {} on the wire", size(wire))).unwrap_or_default();
-                let what = format!("{}, {} in {}{rate}{wire}", count(*files, "file"), size(*bytes), duration(time));
+                let what = format!("{}, {}{rate}{wire}", count(*files, "file"), size(*bytes));
                 format!("[{transfer}] {how} {what}: {}{}", path.safe(), and_more(*more))
             }
             Notice::Failed { transfer, path: Some(path), reason, .. } => {
@@ -339,11 +339,12 @@ impl Messages {
     fn ended(&mut self, transfer: u32, by: Side, how: &str, reason: Reason, detail: &SafeText) -> String {
         let named = self.transfers.remove(&transfer);
         let name = named.map(|named| format!(" {}", named.name)).unwrap_or_default();
-        let who = match by {
-            Side::Own => "you",
-            Side::Peer => &self.peer,
+        let who = match (by, reason) {
+            (Side::Own, Reason::User) => "you ",
+            (Side::Own, _) => "",
+            (Side::Peer, _) => &format!("{} ", self.peer),
         };
-        format!("[{transfer}] {who} {how}{name}{}", because(&reason_text(reason, detail)))
+        format!("[{transfer}] {who}{how}{name}{}", because(&reason_text(reason, detail)))
     }
 
     /// `what` happened to a transfer, with its name where that is known.
@@ -393,7 +394,7 @@ pub(super) fn reason_text(reason: Reason, detail: &SafeText) -> SafeText {
     }
     SafeText::from(match reason {
         Reason::Confirmed | Reason::User => "",
-        Reason::Rule => "nobody is there to ask (--accept always takes offers)",
+        Reason::Rule => "--accept does not take it",
         Reason::TooMuch => "too many transfers at once, or too many names",
         Reason::Names => "names that cannot be received",
         Reason::Space => "not enough space",
@@ -408,7 +409,7 @@ pub(super) fn bye_text(reason: ByeReason) -> &'static str {
     match reason {
         ByeReason::Quit => "",
         ByeReason::InputEnded => "its input ended",
-        ByeReason::Signal => "interrupted or stopped by a signal",
+        ByeReason::Signal => "interrupted",
         ByeReason::Failure => "an error there",
     }
 }

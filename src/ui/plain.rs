@@ -173,7 +173,10 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
         let Some(err) = &mut self.err else { return Ok(()) };
         let marks = std::iter::once(MARK).chain(std::iter::repeat(HINT));
         let columns = (self.options.columns_err)();
-        let mut written = marks.zip(lines).map(|(mark, line)| write_wrapped(err, mark, line, CONTINUED, columns));
+        let mut written = marks.zip(lines).map(|(mark, line)| {
+            let mark = if line.is_empty() { mark.trim_end() } else { mark };
+            write_wrapped(err, mark, line, CONTINUED, columns)
+        });
         if written.any(|written| written.is_err()) {
             self.err = None;
         }

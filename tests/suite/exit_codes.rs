@@ -81,7 +81,7 @@ mod signals {
             ben.signal(signal);
             ben.ends_with(code);
             ana.ends_with(0);
-            assert!(text(&ana.event("bye"), "reason").contains("signal"), "{}", ana.event("bye"));
+            assert!(text(&ana.event("bye"), "reason").contains("interrupted"), "{}", ana.event("bye"));
         }
     }
 

@@ -262,7 +262,7 @@ fn the_end_of_a_transfer_is_told_by_its_direction() {
         text.lines().last().unwrap().to_owned()
     };
     assert_eq!(declined(Side::Peer, "no space"), "-- [3] the peer declined report.pdf and 2 more: no space");
-    assert!(declined(Side::Own, "").ends_with("nobody is there to ask (--accept always takes offers)"));
+    assert!(declined(Side::Own, "").ends_with("declined report.pdf and 2 more: --accept does not take it"));
     let cancelled = Notice::Cancelled { transfer: 3, by: Side::Own, reason: Reason::User, detail: "".into() };
     assert_eq!(said([cancelled]), "-- [3] you cancelled\n");
     let failed = |path: Option<&str>, part: Option<&str>| Notice::Failed {
@@ -326,7 +326,7 @@ fn loss_and_end_are_told() {
 #[test]
 fn answers_are_marked_line_by_line() {
     let help = said([Notice::Info(Info::Help)]);
-    assert!(help.lines().count() > 10 && help.lines().all(|line| line.starts_with(MARK)), "{help}");
+    assert!(help.lines().count() > 10 && help.lines().all(|line| line.starts_with(MARK.trim_end())), "{help}");
     assert_eq!(said([Notice::Info(Info::Transfers(Vec::new()))]), "-- no transfers\n");
     let row = |state| {
         let row = TransferInfo {
