@@ -7,7 +7,7 @@ use super::config::{CodeSource, Config, UsageError};
 use super::event::Event;
 use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
-use super::whom::{VARIABLE, Whom, WhomKind};
+use super::whom::{VARIABLE, Whom, WhomKind, from_invite};
 use super::{code_entry, dial_peer, dialler, wait_for_peer};
 use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
@@ -87,7 +87,7 @@ pub(super) fn read_invite(
             if line.contains(PREFIX) || text.len() > LONGEST {
                 text.clear();
             }
-            text.push_str(line.find(PREFIX).and_then(|start| line.get(start..)).unwrap_or(&line));
+            text.push_str(from_invite(&line));
             match Invite::parse(&text) {
                 Ok(invite) => {
                     let whom = Whom::invite(invite, &peers_file.read().unwrap_or_default());

@@ -134,8 +134,12 @@ fn first_line() -> io::Result<Zeroizing<String>> {
 
 /// Whether a text begins as an invite does, and does not end so.
 fn is_cut(text: &str) -> bool {
-    text.trim_start().get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-        && matches!(Invite::parse(text), Err(InviteError::Damaged(_)))
+    matches!(Invite::parse(text), Err(InviteError::Damaged(_)))
+}
+
+/// A line without what stands before an invite in it, such as the command that it was shown with.
+pub(super) fn from_invite(line: &str) -> &str {
+    line.find(PREFIX).and_then(|start| line.get(start..)).unwrap_or(line)
 }
 
 /// Asks the person at the terminal. An invite may come in several lines, of which `begun` is the first; it ends where its check is right, or
@@ -148,7 +152,7 @@ fn ask(known: &KnownPeers, begun: &str) -> Result<Whom, WhomError> {
     text.push_str(begun);
     loop {
         let line = first_line()?;
-        text.push_str(&line);
+        text.push_str(from_invite(&line));
         let begun = !text.trim().is_empty();
         let cut = is_cut(&text);
         let ended = line.is_empty();

@@ -299,6 +299,19 @@ fn an_invite_pasted_in_pieces_brings_the_file() {
     }
 }
 
+#[test]
+fn connect_takes_an_invite_as_the_chat_screen_shows_it() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let listening = ana.json("ana", &["listen", "127.0.0.1:0"], &["--invite"], None);
+    let invite = text(&listening.event("listening"), "invite").to_owned();
+    let (head, tail) = invite.split_at(39);
+    let mut pty = Pty::sized(&ben, 24, 80, &["connect", "-n", "ben"]);
+    pty.shows("paste the invite");
+    pty.keys(&format!("12:00 ¦ p2pchat connect {head}\r      ¦   {tail}\r"));
+    assert_eq!(listening.event("connected")["trust"], "verified");
+    pty.shows("] ana, connected");
+}
+
 fn pasted(as_argument: bool) {
     let (ana, ben) = (Home::new(), Home::new());
     ana.file("x", content("x", 3 << 20));
@@ -308,7 +321,7 @@ fn pasted(as_argument: bool) {
     let mut receiver = if as_argument {
         // What a shell makes of it.
         let mut receiver = Pty::sized(&ben, 24, 80, &["receive", head]);
-        receiver.keys(&format!("  {tail}\r"));
+        receiver.keys(&format!("      ¦   {tail}\r"));
         receiver
     } else {
         let mut receiver = Pty::sized(&ben, 24, 80, &[&["receive"][..], &HERE].concat());
