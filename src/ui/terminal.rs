@@ -138,11 +138,12 @@ fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), TerminalError> {
     spawn("input", move || {
         let mut ahead = None;
         while let Ok(reported) = ahead.take().map_or_else(crossterm::event::read, Ok) {
-            let Some(event) = keys::translate(reported) else { continue };
+            let Some(mut event) = keys::translate(reported) else { continue };
             if cfg!(windows) && event == TerminalEvent::Key(Key::Enter) {
-                ahead = keys::next_with_meaning(reported_by_now);
+                let (key, behind) = keys::enter_before(reported_by_now);
+                (event, ahead) = (TerminalEvent::Key(key), behind);
             }
-            queue.event(if ahead.is_some() { TerminalEvent::Key(Key::Newline) } else { event });
+            queue.event(event);
         }
         queue.event(TerminalEvent::Ended);
     })

@@ -67,10 +67,11 @@ pub(super) fn translate(reported: Reported) -> Option<TerminalEvent> {
     }
 }
 
-/// The next report that means something. Where pastes come as key presses, Enter with one right behind it is a newline of the paste;
-/// the release of Enter itself, which is reported with it, is none.
-pub(super) fn next_with_meaning(next: impl FnMut() -> Option<Reported>) -> Option<Reported> {
-    std::iter::from_fn(next).find(|reported| translate(reported.clone()).is_some())
+/// What a press of Enter means where pastes come as key presses: with another right behind it, it is a newline of a paste. Also gives the
+/// next report that means something; the release of Enter itself, which comes with it, is none.
+pub(super) fn enter_before(next: impl FnMut() -> Option<Reported>) -> (Key, Option<Reported>) {
+    let behind = std::iter::from_fn(next).find(|reported| translate(reported.clone()).is_some());
+    (if matches!(behind, Some(Reported::Key(_))) { Key::Newline } else { Key::Enter }, behind)
 }
 
 fn translate_key(key: KeyEvent) -> Option<Key> {
@@ -180,18 +181,20 @@ mod tests {
     }
 
     #[test]
-    fn only_what_means_something_follows_an_enter() {
+    fn enter_is_a_newline_only_right_before_another_key() {
         let key = |code, kind| Reported::Key(KeyEvent::new_with_kind(code, KeyModifiers::NONE, kind));
         let released = key(KeyCode::Enter, KeyEventKind::Release);
         let pressed = key(KeyCode::Char('b'), KeyEventKind::Press);
-        for (reported, follows) in [
-            (vec![], None),
-            (vec![released.clone()], None),
-            (vec![released.clone(), pressed.clone()], Some(pressed.clone())),
-            (vec![pressed.clone(), released], Some(pressed)),
+        let resized = Reported::Resize(80, 24);
+        for (reported, means) in [
+            (vec![], (Key::Enter, None)),
+            (vec![released.clone()], (Key::Enter, None)),
+            (vec![released.clone(), pressed.clone()], (Key::Newline, Some(pressed.clone()))),
+            (vec![pressed.clone(), released.clone()], (Key::Newline, Some(pressed))),
+            (vec![released, resized.clone()], (Key::Enter, Some(resized))),
         ] {
             let mut reported = reported.into_iter();
-            assert_eq!(next_with_meaning(|| reported.next()), follows);
+            assert_eq!(enter_before(|| reported.next()), means);
         }
     }
 
