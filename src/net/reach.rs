@@ -243,6 +243,8 @@ mod tests {
             index: Some(2),
             oper_status: IfOperStatus::Up,
             is_p2p: false,
+            #[cfg(windows)]
+            adapter_name: String::new(),
         }])
     }
 

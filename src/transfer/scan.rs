@@ -22,8 +22,11 @@ use thiserror::Error;
 /// Numbers of reasons on the wire (PROTOCOL.md section 8).
 const UNREADABLE: u8 = 0;
 const SYMBOLIC_LINK: u8 = 1;
+#[cfg(unix)]
 const PIPE: u8 = 2;
+#[cfg(unix)]
 const SOCKET: u8 = 3;
+#[cfg(unix)]
 const DEVICE: u8 = 4;
 const OTHER: u8 = 5;
 const DEEP: u8 = 6;
