@@ -89,7 +89,7 @@ impl Conversation {
             id: [0; 16],
             features: 0,
             peer: None,
-            flow: Arc::new(FlowControl::new()),
+            flow: Arc::default(),
             queue: None,
             workers: None,
             reported: HashMap::new(),

@@ -16,7 +16,7 @@ use crate::net::buffer::Record;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::{FrameError, ProtocolError};
 use crate::protocol::frame::{ChunkHeader, Control, Digest, Frame, KIND_CHUNK, KIND_ZCHUNK, Position, TransferId};
-use crate::transfer::flow_control::{Admission, FlowControl};
+use crate::transfer::flow_control::FlowControl;
 use read_ahead::Source;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
@@ -234,12 +234,12 @@ pub(crate) fn received(
     match frame {
         Frame::Control { seq, control } => {
             // The flow control must know of an offer before its list comes, and the event loop may be slower than the peer.
-            let admission = match &control {
-                Control::Offer { transfer, offer } => Some((*transfer, flow.offered(*transfer, offer)?)),
+            let too_much = match &control {
+                Control::Offer { transfer, offer } => (!flow.offered(*transfer, offer)?).then_some(*transfer),
                 _ => None,
             };
             tell(ConnectionEvent::Control(seq, control));
-            if let Some((transfer, Admission::TooMuch)) = admission {
+            if let Some(transfer) = too_much {
                 tell(ConnectionEvent::TooMuch(transfer));
             }
         }

@@ -15,6 +15,7 @@
 
 mod credit;
 mod pace;
+mod pieces;
 mod route;
 
 #[cfg(test)]
@@ -26,14 +27,15 @@ use crate::net::buffer::{Pool, Record, zchunk_weight};
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{
-    CHUNK_DATA, ChunkHeader, Digest, END_WEIGHT, FileStatus, NO_DIGEST, OPEN_TRANSFERS, Offer, Position, TransferId,
+    ChunkHeader, Digest, END_WEIGHT, FileStatus, NO_DIGEST, OPEN_TRANSFERS, Offer, Position, TransferId,
 };
 use credit::Credit;
+pub(crate) use pieces::Piece;
+use pieces::Pieces;
 use route::{Route, Running};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Weight that may be on its way or waiting for the disk: what 1 Gbit/s carries at a round trip of 200 ms.
 pub const WINDOW: u64 = 24 << 20;
@@ -48,25 +50,6 @@ const UNCONFIRMED: usize = 1_024;
 const ROUTES: usize = 2 * UNCONFIRMED;
 /// Records kept for use again: 4 MiB, what a batch of the reader and one of the worker take.
 const RECORDS: usize = 64;
-/// Data that the worker takes at once: large enough that the calls cost nothing, small enough for the cache.
-pub(crate) const BATCH: usize = 16 * CHUNK_DATA;
-/// Pieces that the worker takes at once, where files are so small that their data does not count.
-const BATCH_PIECES: usize = 256;
-/// How long a worker that was busy a moment ago lets pieces gather before it waits on the condition: to wake it costs the reader a
-/// system call for every chunk.
-const NAP: Duration = Duration::from_micros(250);
-
-/// What came of an offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Its list is awaited.
-    Listing,
-    /// It was offered before (sent again after a resume).
-    Again,
-    /// Too much is open: the session must decline it with [`crate::protocol::frame::Reason::TooMuch`]; its data is dropped already.
-    TooMuch,
-}
-
 /// For [`FlowControl::open`], once ACCEPT is queued.
 #[derive(Debug)]
 pub struct Opening {
@@ -74,48 +57,11 @@ pub struct Opening {
     pub(crate) position: Position,
 }
 
-/// What the worker gets, in order and checked.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    Begin {
-        transfer: TransferId,
-        position: Position,
-    },
-    Chunk {
-        transfer: TransferId,
-        record: Record,
-        /// Bytes of its file that it opens to, when it is compressed.
-        content: Option<usize>,
-    },
-    End {
-        transfer: TransferId,
-        position: Position,
-        status: FileStatus,
-        digest: Digest,
-    },
-    /// All of earlier connections was before this: [`FlowControl::restarted`] is awaited, with this number.
-    Resumed(u64),
-}
-
-impl Piece {
-    pub(crate) fn weight(&self) -> u64 {
-        match self {
-            Self::Chunk { record, content, .. } => chunk_weight(record.chunk_data().len(), *content),
-            Self::Begin { .. } | Self::End { .. } => END_WEIGHT,
-            Self::Resumed(_) => 0,
-        }
-    }
-}
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     routes: BTreeMap<TransferId, Route>,
     /// The highest number that was offered; its parity is that of all offers of the peer.
     offered: TransferId,
-    queue: VecDeque<Piece>,
-    worker_sleeps: bool,
-    /// The worker has something to do that is not in the queue.
-    kicked: bool,
     send_queue: Option<Arc<SendQueue>>,
     credit: Credit,
     /// What was open when the connection was lost and not offered again since: for these the peer awaits RESTART.
@@ -130,7 +76,7 @@ struct State {
 #[derive(Debug)]
 pub struct FlowControl {
     state: Mutex<State>,
-    work: Condvar,
+    pieces: Pieces,
     records: Arc<Pool<Record>>,
 }
 
@@ -141,10 +87,6 @@ impl Default for FlowControl {
 }
 
 impl FlowControl {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Grants the whole window at once, so that a test can say what that is.
     #[cfg(test)]
     pub(crate) fn unpaced() -> Self {
@@ -152,19 +94,8 @@ impl FlowControl {
     }
 
     fn with_credit(credit: Credit) -> Self {
-        let state = State {
-            routes: BTreeMap::new(),
-            offered: 0,
-            queue: VecDeque::new(),
-            worker_sleeps: false,
-            kicked: false,
-            send_queue: None,
-            credit,
-            interrupted: BTreeSet::new(),
-            connection: 0,
-            restarting: false,
-        };
-        Self { state: Mutex::new(state), work: Condvar::new(), records: Arc::new(Pool::new(RECORDS)) }
+        let state = State { credit, ..State::default() };
+        Self { state: Mutex::new(state), pieces: Pieces::default(), records: Arc::new(Pool::new(RECORDS)) }
     }
 
     /// Records to read into; the worker gives them back.
@@ -176,11 +107,12 @@ impl FlowControl {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reader's: an OFFER came in. Must be called by the reader thread itself, before any later frame, for the list follows at once.
+    /// The reader's: an OFFER came in. False when too much is open: the session must decline it with
+    /// [`crate::protocol::frame::Reason::TooMuch`], and its data is dropped already. Must be called by the reader thread itself, before any later frame, for the list follows at once.
     ///
     /// # Errors
     /// When the peer never confirms what this side ended.
-    pub fn offered(&self, transfer: TransferId, offer: &Offer) -> Result<Admission, ProtocolError> {
+    pub fn offered(&self, transfer: TransferId, offer: &Offer) -> Result<bool, ProtocolError> {
         let mut state = self.lock();
         if transfer <= state.offered {
             // Sent again after a resume, for the session has not seen it: its list begins anew, too.
@@ -188,7 +120,7 @@ impl FlowControl {
                 *route = Route::Listing { bytes: Vec::new(), list: route.list() };
             }
             state.interrupted.remove(&transfer);
-            return Ok(Admission::Again);
+            return Ok(true);
         }
         let unconfirmed = state.routes.values().filter(|route| route.is_open()).count();
         if unconfirmed >= UNCONFIRMED {
@@ -205,7 +137,7 @@ impl FlowControl {
             Route::Ended { list: offer.list, confirmed: false }
         };
         state.routes.insert(transfer, route);
-        Ok(if fits { Admission::Listing } else { Admission::TooMuch })
+        Ok(fits)
     }
 
     /// The reader's: a chunk came in, opened. Gives the bytes of a list with its last chunk.
@@ -227,7 +159,7 @@ impl FlowControl {
                 running.chunk(transfer, position, content.unwrap_or(data.len()))?;
                 running.wire_bytes += bytes(data.len());
                 state.credit.came(weight)?;
-                self.push(state, Piece::Chunk { transfer, record, content });
+                self.pieces.push(Piece::Chunk { transfer, record, content });
             }
             Some(Route::Listing { .. }) if compressed => return Err(ProtocolError::NotAccepted(transfer)),
             Some(route @ Route::Listing { .. }) => {
@@ -251,17 +183,7 @@ impl FlowControl {
     /// # Errors
     /// When the peer may not send it.
     pub fn begin(&self, transfer: TransferId, position: Position) -> Result<(), ProtocolError> {
-        let mut state = self.lock();
-        match state.route(transfer)? {
-            Some(Route::Running(running)) => {
-                running.begin(transfer, position)?;
-                state.credit.came(END_WEIGHT)?;
-                self.push(state, Piece::Begin { transfer, position });
-                Ok(())
-            }
-            Some(Route::Listing { .. } | Route::Waiting { .. }) => Err(ProtocolError::NotAccepted(transfer)),
-            Some(Route::Ended { .. }) | None => state.dropped(END_WEIGHT),
-        }
+        self.mark(transfer, |running| running.begin(transfer, position), Piece::Begin { transfer, position })
     }
 
     /// The reader's: a FILE_END came in.
@@ -275,27 +197,27 @@ impl FlowControl {
         status: FileStatus,
         digest: Digest,
     ) -> Result<(), ProtocolError> {
+        let piece = Piece::End { transfer, position, status, digest };
+        self.mark(transfer, |running| running.end(transfer, position, status), piece)
+    }
+
+    /// BEGIN or FILE_END, if the transfer takes it.
+    fn mark(
+        &self,
+        transfer: TransferId,
+        take: impl FnOnce(&mut Running) -> Result<(), ProtocolError>,
+        piece: Piece,
+    ) -> Result<(), ProtocolError> {
         let mut state = self.lock();
         match state.route(transfer)? {
             Some(Route::Running(running)) => {
-                running.end(transfer, position, status)?;
+                take(running)?;
                 state.credit.came(END_WEIGHT)?;
-                self.push(state, Piece::End { transfer, position, status, digest });
+                self.pieces.push(piece);
                 Ok(())
             }
             Some(Route::Listing { .. } | Route::Waiting { .. }) => Err(ProtocolError::NotAccepted(transfer)),
             Some(Route::Ended { .. }) | None => state.dropped(END_WEIGHT),
-        }
-    }
-
-    fn push(&self, mut state: MutexGuard<'_, State>, piece: Piece) {
-        state.queue.push_back(piece);
-        self.wake(&mut state);
-    }
-
-    fn wake(&self, state: &mut State) {
-        if std::mem::take(&mut state.worker_sleeps) {
-            self.work.notify_one();
         }
     }
 
@@ -307,8 +229,7 @@ impl FlowControl {
         state.credit.restart(Instant::now());
         if state.restarting {
             state.interrupted.clear();
-            let marker = Piece::Resumed(state.connection);
-            return self.push(state, marker);
+            return self.pieces.push(Piece::Resumed(state.connection));
         }
         state.tell_credit();
     }
@@ -345,8 +266,7 @@ impl FlowControl {
         });
         state.send_queue = Some(send_queue);
         state.restarting = true;
-        let marker = Piece::Resumed(state.connection);
-        self.push(state, marker);
+        self.pieces.push(Piece::Resumed(state.connection));
     }
 
     /// The event loop's, right after it queued ACCEPT: data may come. Does nothing when the transfer was ended meanwhile.
@@ -403,37 +323,14 @@ impl FlowControl {
         running.fold(0, u64::saturating_add)
     }
 
-    /// The worker's: waits for pieces, up to [`BATCH`] of data, or for [`FlowControl::kick`]. `batch` is empty before.
+    /// The worker's: waits for pieces, or for [`FlowControl::kick`]. `batch` is empty before.
     pub(crate) fn take(&self, batch: &mut Vec<Piece>) {
-        let mut state = self.lock();
-        if state.queue.is_empty() && !state.kicked {
-            drop(state);
-            thread::sleep(NAP);
-            state = self.lock();
-        }
-        while state.queue.is_empty() && !state.kicked {
-            state.worker_sleeps = true;
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.worker_sleeps = false;
-        state.kicked = false;
-        let mut data = 0;
-        while data < BATCH
-            && batch.len() < BATCH_PIECES
-            && let Some(piece) = state.queue.pop_front()
-        {
-            if let Piece::Chunk { record, content, .. } = &piece {
-                data += content.unwrap_or(record.chunk_data().len());
-            }
-            batch.push(piece);
-        }
+        self.pieces.take(batch);
     }
 
     /// Makes [`FlowControl::take`] return.
     pub(crate) fn kick(&self) {
-        let mut state = self.lock();
-        state.kicked = true;
-        self.wake(&mut state);
+        self.pieces.kick();
     }
 
     /// The worker's: pieces of this weight are done with, written or dropped; and so far each of these transfers is with the file system.

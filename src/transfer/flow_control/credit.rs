@@ -10,7 +10,7 @@ const LEAST: u64 = 62_464;
 /// CREDIT is sent when it grew by this part of what is granted: the sender never runs dry, and CREDIT stays rare.
 const STEPS: u64 = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Credit {
     came: u64,
     released: u64,

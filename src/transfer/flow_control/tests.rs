@@ -56,7 +56,7 @@ impl Peer {
 
     /// Up to the worker's being ready for data; gives where that begins.
     fn run(&self, transfer: TransferId, offset: u64) -> Position {
-        assert_eq!(self.flow.offered(transfer, &self.offer()), Ok(Admission::Listing));
+        assert_eq!(self.flow.offered(transfer, &self.offer()), Ok(true));
         let list = self.manifest.encode();
         assert_eq!(self.chunk(transfer, 0, &list).unwrap().unwrap(), list);
         let position = self.manifest.data_start() + offset;
@@ -128,7 +128,7 @@ fn begin_stands_where_accept_said_or_at_the_start_of_that_file() {
 fn nothing_comes_for_what_was_not_offered_or_not_accepted() {
     let peer = Peer::new(&[5]);
     assert_eq!(peer.flow.begin(1, 0), Err(ProtocolError::UnknownTransfer(1)));
-    assert_eq!(peer.flow.offered(3, &peer.offer()), Ok(Admission::Listing));
+    assert_eq!(peer.flow.offered(3, &peer.offer()), Ok(true));
     assert_eq!(peer.flow.begin(2, 0), Err(ProtocolError::WrongSide(2)));
     assert_eq!(peer.chunk(3, 1, &[0]), Err(ProtocolError::Order(3)));
     assert_eq!(peer.chunk(3, 0, &[0]), Err(ProtocolError::Size(3)));
@@ -189,12 +189,12 @@ fn more_than_the_credit_is_the_peers_fault_and_what_is_written_or_dropped_is_cre
 fn lists_are_bounded_in_count_and_bytes() {
     let peer = Peer::new(&[5]);
     let large = Offer { list: 8 << 20, ..peer.offer() };
-    assert_eq!(peer.flow.offered(1, &large), Ok(Admission::Listing));
-    assert_eq!(peer.flow.offered(3, &large), Ok(Admission::Listing));
-    assert_eq!(peer.flow.offered(5, &large), Ok(Admission::TooMuch));
+    assert_eq!(peer.flow.offered(1, &large), Ok(true));
+    assert_eq!(peer.flow.offered(3, &large), Ok(true));
+    assert_eq!(peer.flow.offered(5, &large), Ok(false));
     peer.flow.closed(1);
-    assert_eq!(peer.flow.offered(7, &large), Ok(Admission::Listing));
-    assert_eq!(peer.flow.offered(7, &large), Ok(Admission::Again));
+    assert_eq!(peer.flow.offered(7, &large), Ok(true));
+    assert_eq!(peer.flow.offered(7, &large), Ok(true));
     let mut transfer = 9;
     let refused = loop {
         match peer.flow.offered(transfer, &peer.offer()) {
