@@ -54,6 +54,8 @@ pub struct Encounter<'a> {
     pub key: &'a PublicKey,
     /// What the peer calls itself; hostile.
     pub claimed: &'a str,
+    /// What this side calls itself: no new peer is called the same.
+    pub own: &'a str,
     /// `HOST:PORT` as dialled, else where the call came from.
     pub address: &'a str,
     /// This side dialled, so the address says who is to be expected there.
@@ -168,7 +170,7 @@ impl KnownPeers {
     fn record_new(&mut self, encounter: &Encounter) -> RecordedPeer {
         let name = local_name(encounter.claimed);
         let namesake = self.iter().find(|peer| same_name(&peer.name, &name)).map(|peer| peer.name.clone());
-        let label = self.free_name(name);
+        let label = self.free_name(name, encounter.own);
         self.add(KnownPeer {
             name: label.clone(),
             key: *encounter.key,
@@ -185,8 +187,8 @@ impl KnownPeers {
         RecordedPeer { label, trust, first_seen: encounter.now, last_seen: None, namesake }
     }
 
-    fn free_name(&self, name: String) -> String {
-        let is_free = |name: &String| !self.iter().any(|peer| same_name(&peer.name, name));
+    fn free_name(&self, name: String, own: &str) -> String {
+        let is_free = |name: &String| !same_name(name, own) && !self.iter().any(|peer| same_name(&peer.name, name));
         if is_free(&name) {
             return name;
         }

@@ -244,6 +244,11 @@ pub enum Notice {
     },
     /// `/stay`: this side does not leave any more.
     Staying,
+    /// The peer has left, or is lost for good. A person at a terminal now leaves, or goes on by `/again`.
+    PeerGone {
+        /// What that does: listen, or dial.
+        listens: bool,
+    },
     /// Something to know.
     Warning(SafeText),
     /// A command or action failed; the session goes on.
@@ -276,12 +281,14 @@ pub enum Question {
     },
     /// Send what the session before the restart did not deliver.
     Resend { lines: usize },
-    /// Leave when the transfers are done. Asked by `/quit`; a second `/quit` leaves at once.
+    /// Leave when the transfers are done, or, while the connection is lost, now. Asked by `/quit`; a second `/quit` leaves at once.
     Leave {
         /// Own transfers and accepted ones that are waited for.
-        transfers: usize,
-        /// Offers that wait for an answer, and are declined by leaving.
-        offers: usize,
+        transfers: Vec<TransferId>,
+        /// Offers that wait for an answer, and are declined by leaving, with their first names.
+        offers: Vec<(TransferId, PeerText)>,
+        /// While the connection is lost: own lines that wait for its return, and are lost by leaving.
+        lost: Option<usize>,
     },
 }
 
@@ -371,6 +378,8 @@ pub enum Input {
     Line(String),
     /// Files, folders or a stream to send, as `/send` does.
     Send(SendSource),
+    /// The same, begun while this peer, known by its fingerprint, was on the screen: it is for nobody else.
+    LineTo { peer: String, line: String },
     /// The answer to [`Notice::Question`].
     Answer { id: u64, yes: bool },
     /// A line that cannot be one (no UTF-8, far too long). It is reported, and counts as not sent.

@@ -24,7 +24,7 @@ pub use end::SessionEnd;
 pub use numbers::RunNumbers;
 pub use transfer_notices::names_page;
 
-use crate::notice::{Notice, Posted, Trust};
+use crate::notice::{Notice, Posted, Question, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, RECONNECT_FOREVER, TransferId};
 use crate::text::{PeerText, SafeText};
@@ -223,6 +223,7 @@ impl Session {
     /// When `received` cannot be; the caller then calls [`Session::lost`] with the error.
     pub fn resumed(&mut self, received: u64) -> Result<(), ProtocolError> {
         self.link = Link::Up;
+        self.close_questions(|question| matches!(question, Question::Leave { .. }));
         let again = self.outgoing.again(received)?;
         self.expect_restarts(&again);
         self.notice(Notice::Reconnected { resent: again.len(), restarted: false });

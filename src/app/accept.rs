@@ -43,7 +43,7 @@ impl RejectionLog {
 pub(super) enum Occupancy {
     /// Nobody is here.
     Free,
-    /// A peer was let in, and is being recorded.
+    /// A peer was let in, and is being recorded; or the last one left, and nobody is let in.
     Taken,
     Connected,
     /// The connection is lost; the session waits for its peer.

@@ -51,6 +51,8 @@ pub enum Effect {
     PauseInput(bool),
     /// Record that the user compared the numbers.
     Verify,
+    /// `/again`.
+    Again,
     /// The peer broke a rule: the connection is lost.
     Fault(ProtocolError),
     /// End the connection now.
@@ -278,6 +280,7 @@ impl Conversation {
             Action::Notice(posted) => effects.push(Effect::Notice(posted)),
             Action::PauseInput(pause) => effects.push(Effect::PauseInput(pause)),
             Action::MarkVerified => effects.push(Effect::Verify),
+            Action::Again => effects.push(Effect::Again),
             Action::Drop => effects.push(Effect::Disconnect),
             Action::Over(end) => effects.push(Effect::Over(end)),
             // The terminal clears itself.

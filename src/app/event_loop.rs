@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::identity::Identity;
 use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
 use crate::net::opening::Established;
-use crate::notice::{Notice, Posted};
+use crate::notice::{Input, Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
 use crate::session::{Rules, SessionEnd};
 use crate::text::SafeText;
@@ -93,6 +93,12 @@ pub(super) struct EventLoop {
     signal: Option<Exit>,
     /// Something was not done whole in an earlier conversation.
     incomplete: bool,
+    /// This run has met a peer.
+    met: bool,
+    /// The exit code of the conversation that ended last, while a person decides between leaving and `/again`; nobody is let in then.
+    parted: Option<Exit>,
+    /// The exit code of the session that is being ended, where the reason is not the session's.
+    failing: Option<Exit>,
     exit: Option<Exit>,
     /// Why the frontend failed.
     failure: Option<String>,
@@ -117,6 +123,9 @@ impl EventLoop {
             rejections: RejectionLog::default(),
             signal: None,
             incomplete: false,
+            met: false,
+            parted: None,
+            failing: None,
             exit: None,
             failure: None,
         }
@@ -212,7 +221,7 @@ impl EventLoop {
                 if let Role::Dial(dialling) = &self.role {
                     dialling.wake.now();
                 }
-                self.conversation.session().input(input);
+                self.input(input);
             }
             Some(Event::Shown(display_seq)) => self.conversation.session().shown(display_seq),
             Some(Event::Listen(event)) => self.listen_event(event),
@@ -247,6 +256,7 @@ impl EventLoop {
                     Effect::Notice(posted) => self.outbox.push(posted),
                     Effect::PauseInput(pause) => self.setup.backpressure.set_paused(pause),
                     Effect::Verify => self.verify(),
+                    Effect::Again => self.again(),
                     Effect::Fault(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
                     Effect::Disconnect => self.close_connection(),
                     Effect::Over(end) => self.over(&end),
@@ -266,34 +276,90 @@ impl EventLoop {
         self.conversation.session().post(notice);
     }
 
-    /// Ends the program with words.
+    /// Input for the conversation. A line that was begun with another peer on the screen than the present one goes to nobody.
+    fn input(&mut self, input: Input) {
+        let present = self.conversation.peer().map(|peer| peer.key.fingerprint());
+        if matches!(&input, Input::LineTo { peer, .. } if present.as_ref() != Some(peer)) {
+            let text = "whom it was meant for has just left: not sent\nUp brings it back";
+            return self.post(Notice::Error { code: "no-peer", text: SafeText::with_hint(text) });
+        }
+        self.conversation.session().input(input);
+    }
+
+    /// Ends the conversation with words.
     fn fail(&mut self, code: &'static str, text: &str, exit: Exit) {
         self.post(Notice::Error { code, text: SafeText::with_hint(text) });
+        if self.conversation.session().is_lost() {
+            self.failing = Some(exit);
+            self.conversation.session().give_up();
+            return self.settle();
+        }
         self.settle();
-        self.exit = Some(exit);
+        self.part(exit);
     }
 
     /// A session is over: the next one, or the end of the program.
     fn over(&mut self, end: &SessionEnd) {
-        let exit = Exit::of_ending(end, self.signal);
+        let failing = self.failing.take();
+        let exit = failing.unwrap_or_else(|| Exit::of_ending(end, self.signal));
         let session = self.conversation.session();
         let (own_wish, incomplete) = (session.is_own_wish(), session.is_incomplete());
-        match &mut self.role {
-            Role::Listen { listening, keep: true } if !own_wish => {
+        match &self.role {
+            Role::Listen { keep: true, .. } if !own_wish && failing.is_none() => {
                 self.incomplete |= incomplete;
-                let announced = listening.announce();
-                self.close_connection();
-                self.conversation = self.conversation.successor();
-                self.setup.backpressure.set_paused(false);
-                match announced {
-                    Ok(notice @ Notice::Listening { invite: Some(_), .. }) => self.post(notice),
-                    Ok(_) => self.post(Notice::Status("waiting for the next peer".into())),
-                    Err(error) => {
-                        self.fail("system", &format!("the system gives no randomness: {error}"), Exit::Failure)
-                    }
+                self.renew();
+                match self.announce() {
+                    Some(notice @ Notice::Listening { invite: Some(_), .. }) => self.post(notice),
+                    _ => self.post(Notice::Status("waiting for the next peer".into())),
                 }
             }
-            _ => self.exit = Some(if self.incomplete { exit.or_incomplete() } else { exit }),
+            _ => self.part(exit),
+        }
+    }
+
+    /// A conversation is over, and no other begins by itself: the program ends, unless a person at a terminal has to see that the
+    /// peer is gone. That person leaves by `/quit`, or goes on by `/again`.
+    fn part(&mut self, exit: Exit) {
+        let exit = if self.incomplete { exit.or_incomplete() } else { exit };
+        // Leaving after that: the code is that of the conversation, unless a signal ended it.
+        let exit = self.parted.take().filter(|_| self.signal.is_none() && exit != Exit::Interrupt).unwrap_or(exit);
+        if !self.setup.rules.interactive || !self.met || self.conversation.session().is_done_with_input() {
+            self.exit = Some(exit);
+            return;
+        }
+        self.parted = Some(exit);
+        self.renew();
+        self.post(Notice::PeerGone { listens: matches!(self.role, Role::Listen { .. }) });
+    }
+
+    /// Begins the conversation with the next peer.
+    fn renew(&mut self) {
+        self.close_connection();
+        self.conversation = self.conversation.successor();
+        self.setup.backpressure.set_paused(false);
+    }
+
+    /// `/again`.
+    fn again(&mut self) {
+        if self.parted.take().is_none() {
+            self.post(Notice::Error { code: "not-now", text: "/again is for when your peer has left".into() });
+        } else if let Some(listening) = self.announce() {
+            self.post(listening);
+        } else {
+            self.dial(Intent::New);
+        }
+    }
+
+    /// Makes a listener ready for the next peer.
+    fn announce(&mut self) -> Option<Notice> {
+        let Role::Listen { listening, .. } = &mut self.role else { return None };
+        match listening.announce() {
+            Ok(notice) => Some(notice),
+            Err(error) => {
+                self.exit = Some(Exit::Failure);
+                let text = format!("the system gives no randomness: {error}");
+                Some(Notice::Error { code: "system", text: text.into() })
+            }
         }
     }
 

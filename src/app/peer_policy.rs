@@ -78,13 +78,19 @@ impl PeerPolicy {
     }
 
     /// The peer proved its key: records that, and says who it is. Waits for the file, at most for seconds.
-    pub(super) fn record(&self, established: &Established, uninvited: bool) -> (PeerInfo, Vec<SafeText>) {
+    pub(super) fn record(
+        &self,
+        established: &Established,
+        uninvited: bool,
+        (own_name, own_key): (&str, &PublicKey),
+    ) -> (PeerInfo, Vec<SafeText>) {
         let key = established.channel.peer;
         let addr = established.addr.to_string();
         let claimed = &established.greeting.name;
         let encounter = Encounter {
             key: &key,
             claimed,
+            own: own_name,
             address: self.dialled.as_ref().unwrap_or(&addr),
             dialled: self.dialled.is_some(),
             invite: self.invite.as_ref(),
@@ -101,7 +107,8 @@ impl PeerPolicy {
         warnings.extend(recorded.warning());
         let info = PeerInfo {
             key,
-            trust: recorded.trust,
+            // Two programs of one user share their key and the file: who comes second finds it recorded.
+            trust: if recorded.trust == Trust::New && key == *own_key { Trust::Known } else { recorded.trust },
             label: recorded.label,
             claimed: claimed.clone(),
             addr,

@@ -17,7 +17,7 @@ fn at(minute: u32) -> DateTime<Utc> {
 }
 
 fn encounter<'a>(key: &'a PublicKey, claimed: &'a str) -> Encounter<'a> {
-    Encounter { key, claimed, address: HERE, dialled: true, invite: None, verified: false, now: at(0) }
+    Encounter { key, claimed, own: "zoe", address: HERE, dialled: true, invite: None, verified: false, now: at(0) }
 }
 
 fn peers() -> (tempfile::TempDir, KnownPeersFile) {

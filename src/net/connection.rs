@@ -67,9 +67,6 @@ pub enum DisconnectReason {
     /// The peer came back on another connection before this one was seen to end.
     #[error("the peer came back on another connection")]
     Replaced,
-    /// The peer's program does not know this session any more.
-    #[error("the peer's program was restarted, and with it the session was lost")]
-    Forgotten,
 }
 
 /// What the reader tells the event loop.

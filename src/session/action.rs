@@ -63,6 +63,8 @@ pub enum Action {
     },
     /// The user compared the numbers.
     MarkVerified,
+    /// `/again`.
+    Again,
     /// Clear the screen, where there is one.
     Clear,
     /// All is said: write it, close the sending direction, read to the end.

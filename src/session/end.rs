@@ -5,7 +5,7 @@
 use super::phase::{Link, Phase, Wish};
 use super::{Action, Session};
 use crate::net::connection::DisconnectReason;
-use crate::notice::{Notice, Side};
+use crate::notice::{Notice, Question, Side};
 use crate::protocol::frame::Control;
 use std::time::Duration;
 
@@ -66,13 +66,13 @@ impl Session {
             return self.end(if tampered { SessionEnd::Tampered } else { SessionEnd::Lost });
         }
         let lines = self.unsent_lines().len();
-        let transfers = self.wanted_transfers();
+        let transfers = self.wanted_transfers().len();
+        self.close_questions(|question| matches!(question, Question::Leave { .. }));
         self.notice(Notice::Lost { reason: reason.to_string().into(), lines, transfers });
     }
 
     /// The lost connection will not come back.
-    pub fn lost_for_good(&mut self, reason: &DisconnectReason) {
-        self.notice(Notice::Lost { reason: reason.to_string().into(), lines: 0, transfers: 0 });
+    pub fn give_up(&mut self) {
         self.end(SessionEnd::Lost);
     }
 
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Ids of the lines that the peer is not known to have.
-    fn unsent_lines(&self) -> Vec<u64> {
+    pub(super) fn unsent_lines(&self) -> Vec<u64> {
         let waiting = self.resend.iter().map(|line| line.id);
         waiting.chain(self.outgoing.undelivered().filter_map(|(frame, _)| frame.line)).collect()
     }

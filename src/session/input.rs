@@ -28,7 +28,7 @@ impl Session {
             return;
         }
         match input {
-            Input::Line(line) => match command::parse(&line, self.rules.home.as_deref()) {
+            Input::Line(line) | Input::LineTo { line, .. } => match command::parse(&line, self.rules.home.as_deref()) {
                 Ok(Entry::Nothing) => {}
                 Ok(entry) if self.peer.is_none() => self.without_peer(entry),
                 Ok(entry) => self.enter(entry),
@@ -113,7 +113,8 @@ impl Session {
     }
 
     fn say(&mut self, text: String, action: bool) {
-        if self.is_leaving() {
+        // A person may go on talking while a transfer is waited for.
+        if self.is_closing() || (self.is_leaving() && !self.rules.interactive) {
             return self.error("leaving", "this side is leaving; the line was not sent");
         }
         self.numbers.lines_out += 1;
@@ -131,7 +132,7 @@ impl Session {
             Command::Help => self.notice(Notice::Info(Info::Help)),
             Command::Quit => self.quit(),
             Command::Stay => self.stay(),
-            Command::Again => self.error("not-now", "/again is for when your peer has left"),
+            Command::Again => self.actions.push(Action::Again),
             Command::Send(source) => self.send_files(source),
             Command::Accept { transfer, dest } => match self.asking(transfer) {
                 Ok(transfer) => self.accept_download(transfer, dest),

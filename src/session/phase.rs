@@ -71,7 +71,12 @@ impl Session {
         self.wish != Wish::None
     }
 
-    /// Whether no new line or transfer begins any more.
+    /// Whether nobody types any more who could decide something.
+    pub fn is_done_with_input(&self) -> bool {
+        self.is_own_wish() || self.input_ended
+    }
+
+    /// Whether no new transfer begins any more.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Leaving(_) | Phase::Closing(_) | Phase::Over)
     }
@@ -102,10 +107,14 @@ impl Session {
     pub(super) fn quit(&mut self) {
         let again = self.wish >= Wish::Quit;
         let asked = self.questions.find(|question| matches!(question, Question::Leave { .. }));
-        let (transfers, offers) = (self.wanted_transfers(), self.downloads.asking().count());
-        let may_ask = self.is_up() && self.rules.interactive && matches!(self.phase, Phase::Talking);
-        if may_ask && asked.is_none() && transfers + offers > 0 {
-            return self.ask(Question::Leave { transfers, offers });
+        if self.rules.interactive && matches!(self.phase, Phase::Talking) && asked.is_none() {
+            let lost = (!self.is_up()).then(|| self.unsent_lines().len());
+            let name = |transfer| self.downloads.open.get(&transfer).map(|download| (transfer, download.name()));
+            let (transfers, offers) =
+                (self.wanted_transfers(), self.downloads.asking().filter_map(name).collect::<Vec<_>>());
+            if !transfers.is_empty() || !offers.is_empty() || lost.is_some_and(|lines| lines > 0) {
+                return self.ask(Question::Leave { transfers, offers, lost });
+            }
         }
         self.wishes(Wish::Quit);
         match self.phase {
@@ -124,8 +133,10 @@ impl Session {
     /// The answer to [`Question::Leave`] is yes.
     pub(super) fn leave_confirmed(&mut self) {
         self.wishes(Wish::Quit);
-        if let Phase::Talking = self.phase {
-            self.leave_when_done(ByeReason::Quit);
+        match self.phase {
+            Phase::Talking if self.is_up() => self.leave_when_done(ByeReason::Quit),
+            Phase::Talking => self.end(SessionEnd::Lost),
+            _ => {}
         }
     }
 
@@ -161,7 +172,7 @@ impl Session {
         self.decline_open_offers();
         self.close_questions(|question| matches!(question, Question::Leave { .. }));
         self.phase = Phase::Leaving(reason);
-        let (transfers, lost) = (self.wanted_transfers(), !self.is_up());
+        let (transfers, lost) = (self.wanted_transfers().len(), !self.is_up());
         // A script that waits for its transfers needs no word for that.
         if lost || (transfers > 0 && (self.rules.interactive || reason == ByeReason::Quit)) {
             let lines = self.outgoing.undelivered().filter(|(frame, _)| frame.line.is_some()).count();
@@ -224,7 +235,7 @@ impl Session {
         if let Phase::Leaving(reason) = self.phase
             && self.is_up()
             && self.outgoing.is_settled()
-            && self.wanted_transfers() == 0
+            && self.wanted_transfers().is_empty()
         {
             self.say_bye(Side::Own, reason, reason);
         }

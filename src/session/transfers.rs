@@ -13,9 +13,10 @@ use crate::protocol::frame::{Offer, Reason, TransferId};
 
 impl Session {
     /// Transfers that this side waits for before it leaves: own ones, and what it accepted.
-    pub(super) fn wanted_transfers(&self) -> usize {
-        let downloads = self.downloads.open.values().filter(|download| download.is_wanted());
-        self.uploads.open.len() + self.reoffers.len() + downloads.count()
+    pub(super) fn wanted_transfers(&self) -> Vec<TransferId> {
+        let downloads = self.downloads.open.iter().filter(|(_, download)| download.is_wanted());
+        let reoffers = self.reoffers.iter().map(|(transfer, _)| transfer);
+        self.uploads.open.keys().chain(reoffers).chain(downloads.map(|(transfer, _)| transfer)).copied().collect()
     }
 
     /// Whether data moves, so that its progress is worth showing.

@@ -58,7 +58,7 @@ impl Session {
     /// `/send`: have it scanned.
     pub(super) fn send_files(&mut self, source: SendSource) {
         if self.is_leaving() {
-            return self.error("leaving", "this side is leaving; nothing was sent");
+            return self.error("leaving", "this side is leaving; nothing was sent\n/stay takes that back");
         }
         if self.uploads.open.len() >= OPEN_TRANSFERS {
             let text = format!("{OPEN_TRANSFERS} transfers are open already\nwait for one to end, or /cancel one");

@@ -109,7 +109,8 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
         | Notice::Question { .. }
         | Notice::QuestionGone { .. }
         | Notice::Leaving { .. }
-        | Notice::Staying => return None,
+        | Notice::Staying
+        | Notice::PeerGone { .. } => return None,
         Notice::Listening { addrs, code, invite, qr: _ } => JsonEvent::new("listening")
             .with("addrs", addrs.clone())
             .with_some("code", code.clone())

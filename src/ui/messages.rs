@@ -7,7 +7,7 @@ use super::format::{count, duration, percent, rate, seconds, size, to_dial};
 use super::frontend::{Purpose, Verbosity};
 use super::{Direction, Info, Notice, PeerText, Question, SafeText, Side, TransferInfo, TransferState, Trust};
 use crate::command;
-use crate::protocol::frame::{ByeReason, Reason};
+use crate::protocol::frame::{ByeReason, Reason, TransferId};
 use std::collections::BTreeMap;
 use std::path::MAIN_SEPARATOR;
 
@@ -116,6 +116,7 @@ impl Messages {
             | Notice::Declined { by: Side::Peer, .. }
             | Notice::Cancelled { by: Side::Peer, .. }
             | Notice::Info(_)
+            | Notice::PeerGone { .. }
             | Notice::Warning(_)
             | Notice::Error { .. } => Verbosity::Quiet,
             _ => Verbosity::Normal,
@@ -225,6 +226,10 @@ impl Messages {
                 format!("leaving when all is done{until}; {what}\n/quit again leaves at once, /stay stays")
             }
             Notice::Staying => "staying".into(),
+            Notice::PeerGone { listens } => {
+                let again = if *listens { "listens" } else { "dials" };
+                format!("Enter on an empty line leaves, /again {again} again")
+            }
             Notice::Warning(text) => format!("warning: {text}"),
             Notice::Error { text, .. } => format!("error: {text}"),
             Notice::Bye { from, reason } => {
@@ -366,10 +371,21 @@ impl Messages {
             Question::Resend { lines } => {
                 format!("y or n? {} did not reach {}: send now", count(*lines, "line"), self.peer)
             }
-            Question::Leave { transfers, offers } => {
-                let offers =
-                    if *offers > 0 { format!(", {} declined", count(*offers, "offer")) } else { String::new() };
-                format!("y or n? leave when {} done{offers}", is(*transfers, "transfer"))
+            Question::Leave { transfers, offers, lost } => {
+                let waits = match (lost, transfers.len()) {
+                    (None, 0) => String::new(),
+                    (Some(0), 0) => " now".to_owned(),
+                    (Some(lines), transfers) => format!(" now; {}", waiting(*lines, transfers)),
+                    (None, transfers) => format!(" when {} done", is(transfers, "transfer")),
+                };
+                let numbers = |ids: &[TransferId]| ids.iter().map(|id| format!(" [{id}]")).collect::<String>();
+                let mut text = format!("y or n? leave{waits}{}", numbers(transfers));
+                if let Some((_, name)) = offers.first() {
+                    let ids: Vec<_> = offers.iter().map(|(id, _)| *id).collect();
+                    let more = and_more(u32::try_from(ids.len().saturating_sub(1)).unwrap_or(u32::MAX));
+                    text.push_str(&format!(", declining{}: {}{more}", numbers(&ids), name.safe()));
+                }
+                text
             }
         }
     }

@@ -46,7 +46,6 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 use thiserror::Error;
-pub use view::Ended;
 use view::{View, ViewOptions};
 
 /// Options of the terminal frontend.
@@ -90,8 +89,8 @@ pub fn wants_colour(no_color_option: bool) -> bool {
 }
 
 impl Terminal {
-    /// Shows the session until its channel is closed and, when the peer ended it, the person has left; then restores the terminal. `shown_up_to` is called with the sequence
-    /// number of each notice that has one, after the frame that shows it was written.
+    /// Shows the session until its channel is closed, then restores the terminal. `shown_up_to` is called with the sequence number of
+    /// each notice that has one, after the frame that shows it was written.
     ///
     /// # Errors
     /// When the terminal or the history cannot be used; the terminal is restored then, too.
@@ -100,7 +99,7 @@ impl Terminal {
         notices: Receiver<Posted>,
         input_sender: InputSender,
         shown_up_to: impl Fn(u64) + Send,
-    ) -> Result<Ended, TerminalError> {
+    ) -> Result<(), TerminalError> {
         let history = match &self.history {
             Some(path) => {
                 InputHistory::open(path).map_err(|error| TerminalError::History { path: path.clone(), error })?

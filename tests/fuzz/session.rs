@@ -107,7 +107,7 @@ impl Play<'_> {
             return match event {
                 1 | 2 => self.input(),
                 3 => self.pass(),
-                4 => self.session.lost_for_good(&DisconnectReason::Forgotten),
+                4 => self.session.give_up(),
                 _ => self.connect(),
             };
         }

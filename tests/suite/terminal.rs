@@ -2,6 +2,9 @@
 //!
 //! What a change of the size does is tested in tmux, which reflows: `tests/tmux/`.
 
+mod peers;
+mod questions;
+
 use crate::support::{Home, Peer, Pty};
 
 /// `alice` in a terminal, `bob` on pipes; connected.

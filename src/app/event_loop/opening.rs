@@ -41,8 +41,9 @@ impl EventLoop {
         let (number, events, policy) =
             (self.conversation.number(), self.setup.events.clone(), self.setup.peer_policy.clone());
         let uninvited = matches!(&self.role, Role::Listen { listening, .. } if listening.is_uninvited(&established));
+        let (own_name, own_key) = (self.setup.own_name.clone(), self.setup.identity.public());
         let recorded = thread::Builder::new().name("record".into()).spawn(move || {
-            let (peer, warnings) = policy.record(&established, uninvited);
+            let (peer, warnings) = policy.record(&established, uninvited, (&own_name, &own_key));
             let _ = events.send(Event::Met(number, Box::new(Met { established, peer, warnings })));
         });
         if let Err(error) = recorded {
@@ -53,6 +54,7 @@ impl EventLoop {
     /// A new session has its first connection.
     pub(super) fn begin(&mut self, met: Met) {
         self.recorded();
+        self.met = true;
         let Met { established, peer, warnings } = met;
         let greeting = established.greeting.clone();
         let notice = peer.connected(&self.setup.own_name);
@@ -204,9 +206,9 @@ impl EventLoop {
     }
 
     fn occupancy(&mut self) -> Occupancy {
-        let recording = self.recording;
+        let taken = self.recording || self.parted.is_some();
         let session = self.conversation.session();
-        match (recording, session.has_peer(), session.is_lost()) {
+        match (taken, session.has_peer(), session.is_lost()) {
             (true, ..) => Occupancy::Taken,
             (false, false, _) => Occupancy::Free,
             (false, true, true) => Occupancy::Lost,
@@ -281,7 +283,10 @@ impl EventLoop {
         accept::hang_up(&established);
         let error = ConnectError::Refused(refusal);
         let words = format!("a caller from {} was turned away: {error}", established.addr.ip());
-        if refused && let Some(words) = self.rejections.log(&words) {
+        if refused
+            && self.parted.is_none()
+            && let Some(words) = self.rejections.log(&words)
+        {
             self.post(Notice::Status(words));
         }
     }

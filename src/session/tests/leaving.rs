@@ -43,7 +43,7 @@ fn a_person_is_asked_before_leaving_transfers() {
     let asked = || {
         let mut side = uploading(person());
         side.enter("/quit");
-        assert!(matches!(side.questions[..], [(_, Question::Leave { transfers: 1, offers: 0 })]));
+        assert!(matches!(side.questions[..], [(_, Question::Leave { lost: None, .. })]));
         side
     };
     let mut side = asked();

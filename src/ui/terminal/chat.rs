@@ -74,11 +74,12 @@ impl Chat {
         match notice {
             Notice::Message { from, text, action, .. } => {
                 let from = from.name();
-                self.line(wall, Paint::of_peer(from.as_str()), from.as_str(), ' ', text, *action);
+                self.line(wall, Paint::of_peer(from.as_str()), from.as_str(), "  ", text, *action);
             }
-            Notice::Sent { text, action, .. } => {
+            Notice::Sent { text, action, waiting, .. } => {
                 let own = self.messages.own().to_owned();
-                self.line(wall, Paint::Own, &own, OWN_MARK, &PeerText::new(text.as_str()), *action);
+                let after = if *waiting { format!("{OWN_MARK} (waits) ") } else { format!("{OWN_MARK} ") };
+                self.line(wall, Paint::Own, &own, &after, &PeerText::new(text.as_str()), *action);
             }
             // Without the time, so that it fits the width of a small terminal.
             Notice::Info(Info::Help) => {
@@ -124,13 +125,13 @@ impl Chat {
     }
 
     /// A message of either side, as a block when it has several lines.
-    fn line(&mut self, wall: NaiveDateTime, paint: Paint, name: &str, after: char, text: &PeerText, action: bool) {
+    fn line(&mut self, wall: NaiveDateTime, paint: Paint, name: &str, after: &str, text: &PeerText, action: bool) {
         self.new_day(wall);
         let number = self.history.add(text.raw());
         let time = wall.format(if action { "%H:%M * " } else { "%H:%M " }).to_string();
         // The time, the name and some text fit into one row, so that a name never begins one.
-        let name = format!("{}{after}", cut(name, NAME.min(self.columns.saturating_sub(TEXT_INDENT + 4))));
-        let head = [(Paint::Dim, time.as_str()), (paint, &name), (Paint::Plain, " ")];
+        let name = cut(name, NAME.min(self.columns.saturating_sub(TEXT_INDENT + 2 + width(after))));
+        let head = [(Paint::Dim, time.as_str()), (paint, &name), (paint, after)];
         let indent = " ".repeat(if self.columns < NARROW { NARROW_INDENT } else { TEXT_INDENT });
         match text.safe_lines().as_slice() {
             [line] => self.rows(&head, Paint::Plain, line.as_str(), &indent),

@@ -4,7 +4,7 @@ use super::keys::TerminalEvent;
 use super::screen::{Screen, Size};
 use super::screen_queue::{ScreenQueue, WakeTimes};
 use super::tty;
-use super::view::{Ended, Now, View};
+use super::view::{Now, View};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl ScreenLoop {
         Self { queue, view, screen, painted: Instant::now(), pause: None, unreported: Vec::new() }
     }
 
-    pub(super) fn run(&mut self, shown_up_to: impl Fn(u64)) -> io::Result<Ended> {
+    pub(super) fn run(&mut self, shown_up_to: impl Fn(u64)) -> io::Result<()> {
         self.paint(&shown_up_to)?;
         loop {
             self.queue.wait(self.wake_times());
@@ -65,13 +65,11 @@ impl ScreenLoop {
             self.notice_size(now.at);
             if self.pause.is_none() {
                 self.take_notices(now);
-                // Before painting, which shows it: nothing but a key wakes this loop any more.
-                if self.queue.is_done() {
-                    self.view.session_ended();
-                }
+                // Before painting, which may be slow: what comes meanwhile is still to be shown.
+                let done = self.queue.is_done();
                 self.paint(&shown_up_to)?;
-                if let Some(ended) = self.view.ended() {
-                    return Ok(ended);
+                if done {
+                    return Ok(());
                 }
             }
         }
@@ -84,8 +82,6 @@ impl ScreenLoop {
                 WakeTimes { wake_at: Some(until.min(limit)), ..Default::default() }
             }
             Some(Pause::Stopped { until }) => WakeTimes { wake_at: Some(until), ..Default::default() },
-            // The closed channel has no more news, and must not wake.
-            None if self.view.is_over() => WakeTimes::default(),
             None => WakeTimes {
                 notices: Some(self.painted + CHAT_GAP),
                 progress: Some(self.painted + PROGRESS_GAP),

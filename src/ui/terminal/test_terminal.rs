@@ -133,9 +133,11 @@ impl TestTerminal {
         }
     }
 
-    /// What went to the session since the last call.
+    /// What went to the session since the last call, lines without whom they are for.
     pub(super) fn given(&self) -> Vec<Input> {
-        std::mem::take(&mut self.given.lock().unwrap())
+        let given = std::mem::take(&mut *self.given.lock().unwrap());
+        let bare = |input| if let Input::LineTo { line, .. } = input { Input::Line(line) } else { input };
+        given.into_iter().map(bare).collect()
     }
 
     /// The rows of the screen, without blank ones at its end.

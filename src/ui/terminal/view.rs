@@ -16,11 +16,13 @@ use super::input_history::{InputHistory, Search};
 use super::input_layout;
 use super::keys::{Key, TerminalEvent};
 use super::screen::{Above, Block, Size};
+use crate::ui::format;
 use crate::ui::frontend::Verbosity;
 use crate::ui::messages::Tone;
 use crate::ui::progress_bars::ProgressBars;
 use crate::ui::style::{Paint, Row, Style, cut};
-use crate::ui::{Input, InputSender, Notice, Question, SafeText, Side, Trust};
+use crate::ui::wrap::wrap;
+use crate::ui::{Input, InputSender, Notice, Question, SafeText, Trust};
 use chrono::NaiveDateTime;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -38,6 +40,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
 /// Rows of candidates and hints at most.
 const HINT_ROWS: usize = 4;
+/// Rows of a question at most.
+const QUESTION_ROWS: usize = 3;
 
 /// The time of an event, by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -81,15 +85,6 @@ struct Context {
     peer: Option<String>,
 }
 
-/// How the view ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The program is to end.
-    Leave,
-    /// `/again`: listen or dial again.
-    Again,
-}
-
 pub(super) struct View {
     style: Style,
     columns: usize,
@@ -104,7 +99,7 @@ pub(super) struct View {
     connection: ConnectionState,
     /// Own lines that the peer has not acknowledged, and when they were sent.
     undelivered: VecDeque<(u64, Instant)>,
-    /// Open questions, the oldest first; that one alone is shown and answered.
+    /// Open questions, that of leaving first, then the oldest; the first alone is shown and answered.
     questions: VecDeque<(u64, Question)>,
     /// What was there when the line in the editor was begun; None while it is empty.
     begun: Option<Context>,
@@ -112,13 +107,8 @@ pub(super) struct View {
     hints: Vec<String>,
     /// This side leaves when all is done.
     leaving: bool,
-    /// This run has met a peer.
-    met: bool,
-    /// The end was this side's wish.
-    own_wish: bool,
-    /// The session posts no more: the person reads on until Enter on an empty line.
-    over: bool,
-    ended: Option<Ended>,
+    /// The peer is gone, and the person decides what comes next ([`Notice::PeerGone`]).
+    parted: bool,
     interrupted: Option<Instant>,
     /// None while the terminal has not reported any.
     focused: Option<bool>,
@@ -151,10 +141,7 @@ impl View {
             begun: None,
             hints: Vec::new(),
             leaving: false,
-            met: false,
-            own_wish: false,
-            over: false,
-            ended: None,
+            parted: false,
             interrupted: None,
             focused: None,
             last_key: None,
@@ -190,11 +177,15 @@ impl View {
                 let label = peer.name().to_string();
                 self.peer = Some(PeerInfo { label, fingerprint: fingerprint.clone(), trust: *trust });
                 self.connection = ConnectionState::Connected;
-                self.met = true;
+                self.parted = false;
             }
             Notice::Sent { id, .. } => self.undelivered.push_back((*id, now.at)),
             Notice::Delivered { id } => self.undelivered.retain(|(sent, _)| sent != id),
             Notice::Undelivered { .. } => self.undelivered.clear(),
+            // It follows what was just typed, so it comes first.
+            Notice::Question { id, question: question @ Question::Leave { .. } } => {
+                self.questions.push_front((*id, question.clone()));
+            }
             Notice::Question { id, question } => self.questions.push_back((*id, question.clone())),
             Notice::QuestionGone { id } => self.questions.retain(|(open, _)| open != id),
             Notice::Trust { trust, .. } => {
@@ -206,9 +197,10 @@ impl View {
             Notice::Reconnected { .. } => self.connection = ConnectionState::Connected,
             Notice::Leaving { .. } => self.leaving = true,
             Notice::Staying => self.leaving = false,
-            Notice::Bye { from, .. } => {
-                self.own_wish |= *from == Side::Own;
-                self.no_peer("ended");
+            Notice::Bye { .. } => self.no_peer("ended"),
+            Notice::PeerGone { .. } => {
+                self.no_peer("nobody is here: Enter leaves, /again");
+                self.parted = true;
             }
             _ => {}
         }
@@ -220,27 +212,7 @@ impl View {
         self.undelivered.clear();
         self.questions.clear();
         self.leaving = false;
-    }
-
-    /// The session posts no more. When the peer, and not this side, ended it, the person is not thrown into the shell in the middle
-    /// of a line: the view goes on until Enter on an empty line.
-    pub(super) fn session_ended(&mut self) {
-        if !self.over {
-            self.over = true;
-            self.no_peer("ended: Enter on an empty line leaves");
-            if !self.met || self.own_wish {
-                self.ended = Some(Ended::Leave);
-            }
-        }
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// Whether, and how, the view has ended.
-    pub(super) fn ended(&self) -> Option<Ended> {
-        self.ended
+        self.parted = false;
     }
 
     /// Takes an event of the terminal.
@@ -262,11 +234,8 @@ impl View {
                 self.focused = Some(focused);
                 self.unseen = 0;
             }
-            TerminalEvent::Ended => {
-                self.own_wish = true;
-                self.ended = self.over.then_some(Ended::Leave);
-                self.input_sender.send_now(Input::Ended);
-            }
+            TerminalEvent::Ended if self.parted => self.quit(),
+            TerminalEvent::Ended => drop(self.input_sender.send_now(Input::Ended)),
             TerminalEvent::Resized | TerminalEvent::Continued => {}
         }
         if self.editor.is_empty() {
@@ -357,10 +326,13 @@ impl View {
                 row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s, reconnecting"), limit)
             }
         };
-        let slow = self.undelivered.iter().filter(|(_, sent)| now.at >= *sent + SLOW_DELIVERY).count();
+        let lost = matches!(self.connection, ConnectionState::LostSince(_));
+        let is_slow = |sent: &Instant| lost || now.at >= *sent + SLOW_DELIVERY;
+        let slow = self.undelivered.iter().filter(|(_, sent)| is_slow(sent)).count();
+        let (lines, verb) = (format::count(slow, "line"), if slow == 1 { "waits" } else { "wait" });
         let extra = [
             (self.leaving, "leaving when done".to_owned()),
-            (slow > 0, format!("{slow} not delivered")),
+            (slow > 0, if lost { format!("{lines} {verb}") } else { format!("{lines} not delivered yet") }),
             (self.unseen > 0, format!("{} unseen", self.unseen)),
         ];
         for (_, text) in extra.iter().filter(|(shown, _)| *shown) {
@@ -370,11 +342,13 @@ impl View {
     }
 
     fn hint_rows(&self, limit: usize, most: usize) -> Vec<Row> {
-        let question = self.questions.front().map(|(_, question)| (Paint::Bold, self.chat.question(question)));
+        let question = self.questions.front().map(|(_, question)| self.chat.question(question));
+        let question = question.as_deref().map(|question| wrap(question, limit, limit)).unwrap_or_default();
+        let question = question.into_iter().take(QUESTION_ROWS).map(|row| (Paint::Bold, row.to_owned()));
         let search = self.search.as_ref();
         let search = search.map(|search| (Paint::Dim, format!("search: {}  (Ctrl-R older, Esc edits)", search.wanted)));
         let hints = self.hints.iter().map(|hint| (Paint::Dim, hint.clone()));
-        let rows = question.into_iter().chain(search).chain(hints).take(most);
+        let rows = question.chain(search).chain(hints).take(most);
         rows.map(|(paint, text)| {
             let mut row = Row::default();
             row.push(self.style, paint, SafeText::clean(&text).as_str(), limit);

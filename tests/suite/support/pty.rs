@@ -166,6 +166,14 @@ impl Pty {
         self.keys.flush().unwrap();
     }
 
+    /// Does something while the terminal takes no output, beyond what its buffers hold; `act` gets what types keys.
+    pub(crate) fn while_stuck<T>(&mut self, act: impl FnOnce(&mut dyn FnMut(&str)) -> T) -> T {
+        let shown = Arc::clone(&self.shown);
+        // The thread that reads waits for this.
+        let _stuck = shown.0.lock().unwrap();
+        act(&mut |keys| self.keys(keys))
+    }
+
     /// Waits until what is shown fits, and gives something of it.
     #[track_caller]
     pub(crate) fn wait<T>(&self, fits: impl Fn(&Shown) -> Option<T>) -> T {

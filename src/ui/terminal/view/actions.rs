@@ -1,6 +1,6 @@
 //! What each key does, and the commands that the view handles itself.
 
-use super::{Context, Ended, Input, Key, Now, SafeText, Search, TWICE, Tone, View, completion};
+use super::{Context, Input, Key, Now, SafeText, Search, TWICE, Tone, View, completion};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::LINE_TEXT;
 use crate::ui::style::cut;
@@ -39,7 +39,7 @@ impl View {
             Key::Clear => self.clear = true,
             Key::Suspend => self.suspend = true,
             Key::Search => self.search = Some(Search::from(self.editor.text())),
-            Key::DeleteOrQuit if self.editor.is_empty() => self.quit("/quit"),
+            Key::DeleteOrQuit if self.editor.is_empty() => self.quit(),
             Key::Up | Key::Down => {
                 if !self.editor.key(key) {
                     self.walk_history(key);
@@ -57,10 +57,9 @@ impl View {
         self.clear_hints();
         if !self.editor.is_empty() {
             self.editor.take();
-        } else if self.over {
-            self.ended = Some(Ended::Leave);
+        } else if self.parted {
+            self.quit();
         } else if twice {
-            self.own_wish = true;
             self.input_sender.send_now(Input::Interrupt);
         } else {
             self.interrupted = Some(now.at);
@@ -72,22 +71,16 @@ impl View {
         }
     }
 
-    fn quit(&mut self, line: &str) {
-        if self.over {
-            self.ended = Some(Ended::Leave);
-        } else {
-            // Without a connection it takes effect at once, and no goodbye tells of it.
-            self.own_wish |= self.connection != super::ConnectionState::Connected;
-            self.input_sender.send_now(Input::Line(line.into()));
-        }
+    pub(super) fn quit(&mut self) {
+        self.input_sender.send_now(Input::Line("/quit".into()));
     }
 
     fn enter(&mut self, now: Now) {
         let line = self.editor.text().to_owned();
         if line.trim().is_empty() {
             self.editor.take();
-            if self.over {
-                self.ended = Some(Ended::Leave);
+            if self.parted {
+                self.quit();
             }
             return;
         }
@@ -135,7 +128,12 @@ impl View {
         if self.input_sender.is_full() && !line.trim_start().starts_with('/') {
             return LineAction::Stay("the peer has to catch up first: the line stays here, try again".into());
         }
-        LineAction::Send(Input::Line(line.into()))
+        LineAction::Send(self.line_to_peer(line))
+    }
+
+    fn line_to_peer(&self, line: &str) -> Input {
+        let peer = self.peer.as_ref().map_or_else(String::new, |peer| peer.fingerprint.clone());
+        Input::LineTo { peer, line: line.into() }
     }
 
     /// `y` and `n` answer the question on the screen, if it was there when the line was begun; without one they are chat.
@@ -155,7 +153,7 @@ impl View {
             None if begun.peer != here.peer => {
                 LineAction::Stay("somebody came while you typed: Enter again sends it".into())
             }
-            None => LineAction::Send(Input::Line(line.into())),
+            None => LineAction::Send(self.line_to_peer(line)),
         }
     }
 
@@ -180,12 +178,8 @@ impl View {
             "/copy" => self.copy(first, now),
             "/save" => self.save(first, rest, now),
             "/help" => self.chat.notice(&Notice::Info(Info::Help), now.wall),
-            "/quit" | "/exit" => self.quit(word),
-            "/again" if self.over => self.ended = Some(Ended::Again),
-            "/again" => self.chat.say(now.wall, Tone::Alarm, "/again is for when your peer has left"),
-            "/stay" if !self.over => {
-                self.input_sender.send_now(Input::Line("/stay".into()));
-            }
+            "/quit" | "/exit" => self.quit(),
+            "/again" | "/stay" => drop(self.input_sender.send_now(Input::Line(word.into()))),
             _ => return false,
         }
         true

@@ -31,9 +31,9 @@ fn undelivered_lines_are_counted_until_the_peer_has_them() {
     screen.notice(sent(2, "b"));
     assert_eq!(status(&screen), "-- [known] bob, connected");
     screen.pass(Duration::from_secs(2));
-    assert_eq!(status(&screen), "-- [known] bob, connected, 2 not delivered");
+    assert_eq!(status(&screen), "-- [known] bob, connected, 2 lines not delivered yet");
     screen.notice(Notice::Delivered { id: 1 });
-    assert_eq!(status(&screen), "-- [known] bob, connected, 1 not delivered");
+    assert_eq!(status(&screen), "-- [known] bob, connected, 1 line not delivered yet");
     screen.notice(Notice::Delivered { id: 2 });
     assert_eq!(status(&screen), "-- [known] bob, connected");
 }

@@ -1,0 +1,187 @@
+//! Whom a line is for, and what happens when the peer goes: nothing reaches anybody but whom the person saw when beginning it.
+
+use super::{ends_with, meet};
+use crate::support::{Cut, Home, Peer, Pty, Relay, is};
+use std::net::SocketAddr;
+
+/// Types a line where nobody is here, and sees it stay.
+fn stays(terminal: &mut Pty, line: &str) {
+    terminal.keys(&format!("{line}\r"));
+    terminal.shows("nobody is here");
+    terminal.shows(&format!("> {line}"));
+}
+
+#[test]
+fn a_command_for_nobody_is_kept_for_nobody() {
+    let home = Home::new();
+    let mut terminal = Pty::sized(&home, 24, 80, &["listen", "127.0.0.1:0", "-n", "alice"]);
+    let addr = terminal.addr();
+    stays(&mut terminal, "/verify");
+    let peer = Home::new().connect("bob", addr, &[]);
+    terminal.shows("-- [new] bob, connected");
+    terminal.keys("\r");
+    terminal.shows("bob came while you typed");
+    terminal.shows("> /verify");
+    assert!(peer.all("message").is_empty());
+    terminal.keys("\r");
+    terminal.shows("-- [verified] bob, connected");
+}
+
+#[test]
+fn nothing_left_for_one_key_goes_to_the_next_one() {
+    let home = Home::new();
+    let secret = home.file("secret.txt", "1234");
+    let mut terminal = Pty::sized(&home, 24, 80, &["listen", "127.0.0.1:0", "-n", "ana", "--keep"]);
+    let addr = terminal.addr();
+    let mut alice = Home::new().connect("alice", addr, &[]);
+    terminal.shows("-- [new] alice, connected");
+    terminal.keys("/verify\r");
+    terminal.shows("-- [verified] alice, connected");
+    terminal.keys("begun for alice");
+    terminal.shows("> begun for alice");
+    alice.send("/quit");
+    alice.ends_with(0);
+    terminal.shows("-- waiting for the next peer");
+    terminal.keys("\x15");
+    stays(&mut terminal, "alice, the PIN is 1234");
+    let mallory = Home::new().connect("mallory", addr, &[]);
+    terminal.shows("-- [new] mallory, connected");
+    terminal.keys("\r");
+    terminal.shows("mallory came while you typed");
+    terminal.keys(&format!("\x15/send {}", secret.display()));
+    terminal.keys("\x15hello mallory\r");
+    mallory.message("hello mallory");
+    assert_eq!(mallory.texts(), ["hello mallory"]);
+    assert!(mallory.all("offer").is_empty());
+}
+
+/// Dials until the listener is free again.
+fn dial_until_let_in(name: &str, addr: SocketAddr) -> Peer {
+    loop {
+        let peer = Home::new().connect(name, addr, &[]);
+        if is(&peer.wait_for(|event| is(event, "connected") || is(event, "error")), "connected") {
+            return peer;
+        }
+    }
+}
+
+/// The terminal takes no output, so the screen still shows alice when she has left and mallory is here.
+#[test]
+fn a_line_for_who_is_on_the_screen_does_not_reach_who_came_unseen() {
+    let home = Home::new();
+    let mut terminal = Pty::sized(&home, 24, 80, &["listen", "127.0.0.1:0", "-n", "ana", "--keep"]);
+    let addr = terminal.addr();
+    let mut alice = Home::new().connect("alice", addr, &[]);
+    terminal.shows("-- [new] alice, connected");
+    let mallory = terminal.while_stuck(|keys| {
+        (0..200).for_each(|_| alice.send(&"filling ".repeat(200)));
+        alice.send("/quit");
+        alice.send("/quit");
+        alice.exit_code();
+        let mallory = dial_until_let_in("mallory", addr);
+        keys("the PIN is 1234\r");
+        mallory
+    });
+    terminal.shows("whom it was meant for has just left: not sent");
+    terminal.shows("-- [new] mallory, connected");
+    terminal.keys("hello mallory\r");
+    mallory.message("hello mallory");
+    assert_eq!(mallory.texts(), ["hello mallory"]);
+}
+
+#[test]
+fn what_waits_for_a_lost_peer_is_on_the_screen() {
+    let bob = Home::new().listen("bob", &[]);
+    let relay = Relay::to(bob.addr());
+    let home = Home::new();
+    let mut terminal = Pty::sized(&home, 24, 80, &["connect", &relay.addr().to_string(), "-n", "alice"]);
+    terminal.shows("] bob, connected");
+    relay.refuse(true);
+    relay.cut(Cut::Reset);
+    terminal.shows("] bob, lost for");
+    terminal.keys("are you there?\r");
+    terminal.shows("alice▸ (waits) are you there?");
+    terminal.shows("reconnecting, 1 line waits");
+    relay.refuse(false);
+    bob.message("are you there?");
+    terminal.shows("] bob, connected");
+    terminal.wait(|shown| (!shown.has("line waits")).then_some(()));
+}
+
+#[test]
+fn when_the_peer_leaves_the_draft_stays_and_again_listens_again() {
+    let (_home, mut terminal, mut peer) = meet(&[]);
+    let addr = terminal.addr();
+    terminal.keys("the door will be lo");
+    terminal.shows("> the door will be lo");
+    peer.send("/quit");
+    peer.ends_with(0);
+    terminal.shows("bob has left");
+    terminal.shows("Enter on an empty line leaves, /again listens again");
+    terminal.keys("cked\r");
+    terminal.shows("> the door will be locked");
+    // Nobody is let in before that is asked for.
+    Home::new().connect("early", addr, &[]).ends_with(3);
+    terminal.keys("\x15/again\r");
+    terminal.wait(|shown| (shown.emulator.screen().contents().matches("listening at").count() == 2).then_some(()));
+    let second = Home::new().connect("carol", addr, &[]);
+    terminal.shows("] carol, connected");
+    terminal.keys("\x19\r");
+    second.message("the door will be locked");
+    terminal.keys("/quit\r");
+    ends_with(terminal, 0);
+}
+
+#[test]
+fn where_a_restarted_listener_is_lost_again_dials_again() {
+    let bob_home = Home::new();
+    let mut old = bob_home.listen("bob", &[]);
+    let relay = Relay::to(old.addr());
+    let home = Home::new();
+    let arguments = ["connect", &relay.addr().to_string(), "-n", "alice", "--reconnect", "1"];
+    let mut terminal = Pty::sized(&home, 24, 80, &arguments);
+    terminal.shows("] bob, connected");
+    terminal.keys("half a li");
+    relay.refuse(true);
+    old.kill();
+    terminal.shows("/again dials again");
+    terminal.shows("> half a li");
+    // Nobody answers: back to the same choice.
+    terminal.keys("\x15/again\r");
+    terminal
+        .wait(|shown| (shown.emulator.screen().contents().matches("/again dials again").count() == 2).then_some(()));
+    let mut new = bob_home.listen("bob", &[]);
+    relay.retarget(new.addr());
+    relay.refuse(false);
+    terminal.keys("/again\r");
+    terminal.shows("] bob, connected");
+    terminal.keys("\x19ne\r");
+    new.message("half a line");
+    relay.refuse(true);
+    new.kill();
+    terminal
+        .wait(|shown| (shown.emulator.screen().contents().matches("/again dials again").count() == 3).then_some(()));
+    terminal.keys("\r");
+    ends_with(terminal, 5);
+}
+
+#[test]
+fn two_of_one_name_are_told_apart_on_both_screens() {
+    let homes = (Home::new(), Home::new());
+    let ana = Pty::sized(&homes.0, 24, 80, &["listen", "127.0.0.1:0", "-n", "root"]);
+    let ben = Pty::sized(&homes.1, 24, 80, &["connect", &ana.addr().to_string(), "-n", "root"]);
+    for terminal in [&ana, &ben] {
+        terminal.shows("-- [new] root (2), connected");
+        terminal.shows("connected to root (2) at");
+    }
+}
+
+#[test]
+fn two_programs_of_one_user_have_one_trust_in_each_other() {
+    let home = Home::new();
+    let ana = Pty::sized(&home, 24, 80, &["listen", "127.0.0.1:0", "-n", "root"]);
+    let ben = Pty::sized(&home, 24, 80, &["connect", &ana.addr().to_string(), "-n", "root"]);
+    for terminal in [&ana, &ben] {
+        terminal.shows("-- [known] root (2), connected");
+    }
+}
