@@ -7,7 +7,7 @@ mod paths;
 mod source;
 
 pub(crate) use paths::expand;
-pub use paths::{SendArgs, SplitError};
+pub use paths::{SendArgs, SplitError, is_dropped};
 pub use source::{SendSource, StreamReader};
 
 use crate::protocol::frame::LINE_TEXT;

@@ -5,6 +5,8 @@
 use super::event::Event;
 use super::frontend::give_terminal_back;
 use crate::exit::Exit;
+#[cfg(unix)]
+use crate::ui::terminal::is_lent;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -50,7 +52,7 @@ pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
     let pending = PendingSignal::default();
     let mut handler = Handler { events, pending: pending.clone(), came: false };
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
+        for signal in signals.forever().filter(|signal| *signal != SIGINT || !is_lent()) {
             handler.handle(match signal {
                 SIGTERM => Exit::Terminate,
                 SIGHUP => Exit::Hangup,

@@ -1,9 +1,9 @@
 //! Paths as a person types them: with spaces and without quotes, or quoted, escaped, and several.
 //!
-//! Nothing here touches the disk. `/send a b` may mean one file or two; so both readings are kept until
-//! [`SendArgs::resolve`] is told what exists.
+//! `/send a b` may mean one file or two; so both readings are kept until [`SendArgs::resolve`] looks at what exists.
 
 use super::CommandError;
+use glob::{MatchOptions, Pattern};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -13,8 +13,28 @@ pub struct SendArgs {
     /// All of it as one path.
     pub whole: PathBuf,
     /// Split at spaces, with quotes and backslashes; one path or more.
-    pub split: Result<Vec<PathBuf>, SplitError>,
+    pub split: Result<Vec<Wanted>, SplitError>,
     usage: &'static str,
+}
+
+/// One path of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub path: PathBuf,
+    /// The same as a pattern, when it has a `*`, `?` or `[` that is neither quoted nor escaped.
+    pattern: Option<String>,
+}
+
+impl Wanted {
+    /// The path when that exists, else what its pattern fits, sorted; hidden names only where the pattern says the dot.
+    fn found(&self, exists: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+        if exists(&self.path) {
+            return vec![self.path.clone()];
+        }
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
+        let paths = self.pattern.as_ref().and_then(|pattern| glob::glob_with(pattern, options).ok());
+        paths.map(|paths| paths.filter_map(Result::ok).collect()).unwrap_or_default()
+    }
 }
 
 /// A quote or backslash that nothing follows.
@@ -32,7 +52,7 @@ impl SendArgs {
     /// `rest` is trimmed and not empty.
     pub(super) fn parse(rest: &str, usage: &'static str, home: Option<&Path>) -> Self {
         let whole = expand(rest, home);
-        let split = split(rest).map(|words| words.into_iter().map(|word| word.path(home)).collect());
+        let split = split(rest).map(|words| words.into_iter().map(|word| word.wanted(home)).collect());
         Self { whole, split, usage }
     }
 
@@ -53,12 +73,23 @@ impl SendArgs {
             Ok(paths) => paths,
             Err(error) => return Err(CommandError::BadArgument { what: error.to_string(), usage: self.usage }),
         };
-        let Some(missing) = paths.iter().find(|path| !exists(path)) else { return Ok(paths.clone()) };
+        let found: Vec<_> = paths.iter().map(|wanted| wanted.found(&exists)).collect();
+        let Some(missing) = found.iter().position(Vec::is_empty) else { return Ok(found.concat()) };
         // When no part exists, a single name with spaces was meant rather than several names.
-        let all_missing = paths.len() > 1 && paths.iter().all(|path| !exists(path));
-        let path = if all_missing { &self.whole } else { missing };
+        let all_missing = paths.len() > 1 && found.iter().all(Vec::is_empty);
+        let path = paths.get(missing).filter(|_| !all_missing).map_or(&self.whole, |wanted| &wanted.path);
         Err(CommandError::NoSuchFile { path: path.clone() })
     }
+}
+
+/// Whether a line is nothing but the path of something that exists, as terminals write it for what is dropped on them: absolute, plain,
+/// quoted, escaped or a URL.
+pub fn is_dropped(line: &str, home: Option<&Path>) -> bool {
+    let args = SendArgs::parse(line, "", home);
+    let split = args.split.unwrap_or_default();
+    let single = if let [only] = split.as_slice() { Some(&only.path) } else { None };
+    let exists = |path: &PathBuf| path.is_absolute() && path.file_name().is_some() && path.exists();
+    [Some(&args.whole), single].into_iter().flatten().any(|path| home != Some(path.as_path()) && exists(path))
 }
 
 /// One path, which need not exist: quotes and backslashes are taken off when that gives a single word.
@@ -74,6 +105,8 @@ pub(super) fn one(text: &str, home: Option<&Path>) -> PathBuf {
 #[derive(Debug, PartialEq, Eq)]
 struct Word {
     text: String,
+    /// The same, with all that was quoted or escaped as a pattern that fits nothing else.
+    pattern: String,
     /// The first character was neither quoted nor escaped, so that `~` means the home folder.
     expands: bool,
 }
@@ -82,10 +115,53 @@ impl Word {
     fn path(&self, home: Option<&Path>) -> PathBuf {
         if self.expands { expand(&self.text, home) } else { PathBuf::from(&self.text) }
     }
+
+    fn wanted(&self, home: Option<&Path>) -> Wanted {
+        let home_pattern = home.and_then(Path::to_str).map(Pattern::escape);
+        let pattern = match home_pattern.as_ref().filter(|_| self.expands) {
+            Some(home) => expand(&self.pattern, Some(Path::new(home))).to_str().map(str::to_owned),
+            None => Some(self.pattern.clone()),
+        };
+        let is_pattern = self.pattern != Pattern::escape(&self.text);
+        Wanted { path: self.path(home), pattern: pattern.filter(|_| is_pattern) }
+    }
+
+    fn push(&mut self, c: char, literal: bool) {
+        self.text.push(c);
+        if literal {
+            self.pattern.push_str(&Pattern::escape(c.encode_utf8(&mut [0; 4])));
+        } else {
+            self.pattern.push(c);
+        }
+    }
 }
 
-/// `~` and `~/x`; `~user` is taken as it stands.
+/// The path of a `file:` URL of this machine.
+fn url_path(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("file://")?;
+    let rest = rest.strip_prefix("localhost").unwrap_or(rest);
+    let mut bytes = Vec::new();
+    let mut left = rest.as_bytes();
+    while let [first, after @ ..] = left {
+        let coded = if let (b'%', [high, low, ..]) = (*first, after) { hex_byte(*high, *low) } else { None };
+        bytes.push(coded.unwrap_or(*first));
+        left = if coded.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    // A drive stands after the slash.
+    let path = String::from_utf8(bytes).ok()?;
+    Some(PathBuf::from(if cfg!(windows) { path.trim_start_matches('/') } else { &path }))
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// `~` and `~/x`, and `file:` URLs; `~user` is taken as it stands.
 pub(crate) fn expand(text: &str, home: Option<&Path>) -> PathBuf {
+    if let Some(path) = url_path(text) {
+        return path;
+    }
     let Some((rest, home)) = text.strip_prefix('~').zip(home) else { return PathBuf::from(text) };
     match rest.strip_prefix(std::path::is_separator) {
         Some(below) => home.join(below.trim_start_matches(std::path::is_separator)),
@@ -108,14 +184,14 @@ fn split(text: &str) -> Result<Vec<Word>, SplitError> {
             continue;
         }
         let plain = quote.is_none() && !matches!(c, '\'' | '"') && !(ESCAPES && c == '\\');
-        let word = word.get_or_insert(Word { text: String::new(), expands: plain });
+        let word = word.get_or_insert(Word { text: String::new(), pattern: String::new(), expands: plain });
         match (c, quote) {
             (_, Some(open)) if c == open => quote = None,
             ('\'' | '"', None) => quote = Some(c),
             // Between double quotes a backslash is one, unless it escapes what would end or escape.
-            ('\\', None) if ESCAPES => word.text.push(chars.next().ok_or(SplitError::LoneBackslash)?),
-            ('\\', Some('"')) if ESCAPES => word.text.push(chars.next_if(|&c| matches!(c, '"' | '\\')).unwrap_or(c)),
-            _ => word.text.push(c),
+            ('\\', None) if ESCAPES => word.push(chars.next().ok_or(SplitError::LoneBackslash)?, true),
+            ('\\', Some('"')) if ESCAPES => word.push(chars.next_if(|&c| matches!(c, '"' | '\\')).unwrap_or(c), true),
+            _ => word.push(c, quote.is_some()),
         }
     }
     if let Some(open) = quote {

@@ -2,8 +2,8 @@
 //!
 //! Owns stdin and stdout while it runs. Four threads; the caller's is the screen thread:
 //!
-//! 1. The input thread blocks in crossterm's `read`, and the signal thread in the wait for SIGCONT; both leave events in
-//!    the [`ScreenQueue`]. Neither can be stopped; they end with the process.
+//! 1. The input thread blocks in a read of the terminal, and the signal thread in the wait for SIGCONT and SIGWINCH; both leave
+//!    events in the [`ScreenQueue`]. Neither can be stopped; they end with the process.
 //! 2. The notices thread moves what the session posts into the same queue, progress as latest values. So the session
 //!    never waits for a terminal, and keys never wait behind notices.
 //! 3. The screen thread waits there, without a timer while nothing moves; hands keys and notices to the [`View`], which
@@ -17,8 +17,11 @@ mod chat;
 mod clipboard;
 mod completion;
 mod editor;
+mod external_editor;
 mod input_history;
 mod input_layout;
+#[cfg(unix)]
+mod key_bytes;
 mod keys;
 mod message_history;
 mod screen;
@@ -29,7 +32,7 @@ mod test_terminal;
 mod tty;
 mod view;
 
-pub use tty::restore;
+pub use tty::{is_lent, restore};
 
 use super::frontend::Verbosity;
 use super::style::Style;
@@ -47,6 +50,10 @@ use std::thread;
 use std::time::Duration;
 use thiserror::Error;
 use view::{View, ViewOptions};
+
+/// A sequence that has begun goes on within this time; Escape alone is a key.
+#[cfg(unix)]
+const KEY_GAP: Duration = Duration::from_millis(50);
 
 /// Options of the terminal frontend.
 #[derive(Debug, Clone, Default)]
@@ -132,25 +139,73 @@ impl Drop for Restored {
     }
 }
 
+/// The input thread, the only one that reads the terminal.
 fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), TerminalError> {
     let queue = Arc::clone(queue);
     spawn("input", move || {
-        let mut ahead = None;
-        while let Ok(reported) = ahead.take().map_or_else(crossterm::event::read, Ok) {
-            let Some(mut event) = keys::translate(reported) else { continue };
-            if cfg!(windows) && event == TerminalEvent::Key(Key::Enter) {
-                let (key, behind) = keys::enter_before(reported_by_now);
-                (event, ahead) = (TerminalEvent::Key(key), behind);
+        let mut after_prefix = false;
+        read_terminal(|reported| {
+            let Some(event) = keys::translate(reported) else { return };
+            let prefix = std::mem::replace(&mut after_prefix, event == TerminalEvent::Key(Key::Prefix));
+            match event {
+                TerminalEvent::Key(Key::Prefix) => {}
+                // Ctrl-X Ctrl-E. This thread must not take the editor's keys.
+                TerminalEvent::Key(Key::End) if prefix => queue.lend_input(),
+                event => queue.event(event),
             }
-            queue.event(event);
-        }
+        });
         queue.event(TerminalEvent::Ended);
     })
 }
 
-/// The next event that is there already.
-fn reported_by_now() -> Option<crossterm::event::Event> {
-    if crossterm::event::poll(Duration::ZERO).unwrap_or(false) { crossterm::event::read().ok() } else { None }
+/// Reads until the terminal is gone.
+#[cfg(unix)]
+fn read_terminal(mut on_event: impl FnMut(crossterm::event::Event)) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    let Ok(terminal) = io::stdin().as_fd().try_clone_to_owned() else { return };
+    let mut file = std::fs::File::from(terminal);
+    let mut parser = key_bytes::KeyParser::default();
+    let mut bytes = [0; 4096];
+    loop {
+        let wait = PollTimeout::try_from(KEY_GAP).unwrap_or(PollTimeout::ZERO);
+        if parser.is_ambiguous() && poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], wait) == Ok(0) {
+            parser.pause().into_iter().for_each(&mut on_event);
+        }
+        match io::Read::read(&mut file, &mut bytes) {
+            Ok(0) => return,
+            Ok(read) => {
+                let came = bytes.iter().take(read);
+                came.filter_map(|byte| parser.byte(*byte)).for_each(&mut on_event);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Another program left the terminal in non-blocking mode.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn read_terminal(mut on_event: impl FnMut(crossterm::event::Event)) {
+    use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, poll, read};
+    let reported_by_now = || if poll(Duration::ZERO).unwrap_or(false) { read().ok() } else { None };
+    let mut ahead = None;
+    while let Ok(mut reported) = ahead.take().map_or_else(read, Ok) {
+        // Pastes come as key presses: Enter with more right behind it is a newline of the paste.
+        if let Event::Key(key) = &mut reported
+            && (key.code, key.kind) == (KeyCode::Enter, KeyEventKind::Press)
+        {
+            let means;
+            (means, ahead) = keys::enter_before(reported_by_now);
+            if means == keys::Key::Newline {
+                key.modifiers |= KeyModifiers::ALT;
+            }
+        }
+        on_event(reported);
+    }
 }
 
 fn spawn_notices(queue: &Arc<ScreenQueue>, notices: Receiver<Posted>) -> Result<(), TerminalError> {
@@ -176,13 +231,13 @@ impl Drop for Signals {
 
 #[cfg(unix)]
 fn spawn_signals(queue: &Arc<ScreenQueue>) -> Result<Signals, TerminalError> {
+    use signal_hook::consts::{SIGCONT, SIGWINCH};
     let queue = Arc::clone(queue);
-    let mut signals =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGCONT]).map_err(TerminalError::Terminal)?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGCONT, SIGWINCH]).map_err(TerminalError::Terminal)?;
     let handle = signals.handle();
     spawn("signals", move || {
-        for _ in signals.forever() {
-            queue.event(TerminalEvent::Continued);
+        for signal in signals.forever() {
+            queue.event(if signal == SIGCONT { TerminalEvent::Continued } else { TerminalEvent::Resized });
         }
     })?;
     Ok(Signals(handle))

@@ -233,12 +233,12 @@ fn twenty_thousand_lines_each_way_at_once_arrive_in_order() {
 
 #[test]
 fn the_longest_name_gets_through_the_opening() {
-    let name = "n".repeat(64);
-    let (ana, ben) = (Home::new().listen(&name, &[]), Home::new());
-    let mut ben = ben.connect(&name, ana.addr(), &[]);
+    let (first, second) = ("n".repeat(64), "m".repeat(64));
+    let (ana, ben) = (Home::new().listen(&first, &[]), Home::new());
+    let mut ben = ben.connect(&second, ana.addr(), &[]);
     let mut ana = ana;
-    assert_eq!(ana.event("connected")["peer"], name);
-    assert_eq!(ben.event("connected")["peer"], name);
+    assert_eq!(ana.event("connected")["peer"], second);
+    assert_eq!(ben.event("connected")["peer"], first);
     ben.send("/quit");
     ben.ends_with(0);
     ana.ends_with(0);

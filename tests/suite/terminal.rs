@@ -2,6 +2,8 @@
 //!
 //! What a change of the size does is tested in tmux, which reflows: `tests/tmux/`.
 
+mod keys;
+mod paths;
 mod peers;
 mod questions;
 

@@ -9,7 +9,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Entries of one folder that are looked at, so that a huge one does not hold up the keys.
 const ENTRIES: usize = 20_000;
 /// The commands that the view does by itself.
-const OWN: [&str; 5] = ["/again", "/bell", "/copy", "/save", "/stay"];
+const OWN: [&str; 3] = ["/bell", "/copy", "/save"];
 
 /// What may be completed besides commands and paths.
 #[derive(Debug, Default)]
@@ -37,15 +37,16 @@ pub(super) struct Completion {
 /// Completes `text`, which stands before the cursor; None when there is nothing that fits.
 pub(super) fn complete(text: &str, known: &CompletionContext) -> Option<Completion> {
     let words = |ids: &[u32]| ids.iter().map(u32::to_string).collect::<Vec<_>>();
-    if !text.starts_with('/') || text.starts_with("//") || text.contains('\n') {
+    let command = text.trim_start_matches(' ');
+    let blanks = text.len() - command.len();
+    if !command.starts_with('/') || command.starts_with("//") || text.contains('\n') {
         let typed = text.rsplit(char::is_whitespace).next().filter(|typed| !typed.is_empty())?;
         return pick(text, text.len() - typed.len(), known.peer.as_slice(), "");
     }
-    let Some((name, arguments)) = text.split_once(' ') else {
+    let Some((name, arguments)) = command.split_once(' ') else {
         let mut names: Vec<String> = command::words().chain(OWN).map(String::from).collect();
         names.sort();
-        names.dedup();
-        return pick(text, 0, &names, " ");
+        return pick(text, blanks, &names, " ");
     };
     let first = text.len() - arguments.len();
     match (name, arguments.split_once(' ')) {

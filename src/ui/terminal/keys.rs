@@ -37,6 +37,8 @@ pub(super) enum Key {
     Interrupt,
     /// Ctrl-Z.
     Suspend,
+    /// Ctrl-X: a second key follows.
+    Prefix,
 }
 
 /// What the terminal reports.
@@ -48,6 +50,10 @@ pub(super) enum TerminalEvent {
     /// The terminal gained or lost the focus.
     Focus(bool),
     Resized,
+    /// The message is to be edited by another program, which gets the terminal. The input thread waits.
+    Lent,
+    /// It ended: the message, or why it is as it was.
+    Edited(Result<String, String>),
     /// The process goes on after a stop.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix stops and continues a program"))]
     Continued,
@@ -69,6 +75,7 @@ pub(super) fn translate(reported: Reported) -> Option<TerminalEvent> {
 
 /// What a press of Enter means where pastes come as key presses: with another right behind it, it is a newline of a paste. Also gives the
 /// next report that means something; the release of Enter itself, which comes with it, is none.
+#[cfg(any(not(unix), test))]
 pub(super) fn enter_before(next: impl FnMut() -> Option<Reported>) -> (Key, Option<Reported>) {
     let behind = std::iter::from_fn(next).find(|reported| translate(reported.clone()).is_some());
     (if matches!(behind, Some(Reported::Key(_))) { Key::Newline } else { Key::Enter }, behind)
@@ -123,6 +130,7 @@ fn with_control(character: char) -> Option<Key> {
         't' => Key::Transpose,
         'u' => Key::KillToStart,
         'w' => Key::KillBlankWord,
+        'x' => Key::Prefix,
         'y' => Key::Yank,
         'z' => Key::Suspend,
         _ => return None,

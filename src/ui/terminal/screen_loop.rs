@@ -3,10 +3,12 @@
 use super::keys::TerminalEvent;
 use super::screen::{Screen, Size};
 use super::screen_queue::{ScreenQueue, WakeTimes};
-use super::tty;
 use super::view::{Now, View};
+use super::{external_editor, tty};
+use crate::error_text::io_error_text;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Chat is printed at most this often.
@@ -32,6 +34,8 @@ enum Pause {
     Resizing { until: Instant, limit: Instant },
     /// Stopped by Ctrl-Z, until the process goes on.
     Stopped { until: Instant },
+    /// An editor has the terminal.
+    Lent,
 }
 
 /// The state of the screen thread.
@@ -82,6 +86,7 @@ impl ScreenLoop {
                 WakeTimes { wake_at: Some(until.min(limit)), ..Default::default() }
             }
             Some(Pause::Stopped { until }) => WakeTimes { wake_at: Some(until), ..Default::default() },
+            Some(Pause::Lent) => WakeTimes::default(),
             None => WakeTimes {
                 notices: Some(self.painted + CHAT_GAP),
                 progress: Some(self.painted + PROGRESS_GAP),
@@ -93,6 +98,14 @@ impl ScreenLoop {
     fn event(&mut self, event: TerminalEvent, now: Now) -> io::Result<()> {
         match event {
             TerminalEvent::Resized => self.rest(now.at),
+            TerminalEvent::Lent => self.lend(),
+            TerminalEvent::Edited(edited) => {
+                tty::enter_again()?;
+                self.pause = None;
+                self.view.edited(edited);
+            }
+            // After a stop of both the editor goes on.
+            TerminalEvent::Continued if self.pause == Some(Pause::Lent) => {}
             TerminalEvent::Continued => {
                 tty::enter_again()?;
                 self.screen.forget();
@@ -111,6 +124,26 @@ impl ScreenLoop {
         Ok(())
     }
 
+    /// Has an editor change the message, on a thread of its own.
+    fn lend(&mut self) {
+        let Some(command) = external_editor::command() else {
+            self.queue.take_input_back();
+            return self.view.edited(Err("set VISUAL or EDITOR to the editor of your choice".into()));
+        };
+        tty::lend();
+        self.screen.forget();
+        self.pause = Some(Pause::Lent);
+        let (queue, text) = (Arc::clone(&self.queue), self.view.begin_edit());
+        let edit = move || {
+            queue.event(TerminalEvent::Edited(external_editor::edit(&command, &text)));
+            queue.take_input_back();
+        };
+        if let Err(error) = thread::Builder::new().name("editor".into()).spawn(edit) {
+            self.queue.event(TerminalEvent::Edited(Err(io_error_text(&error))));
+            self.queue.take_input_back();
+        }
+    }
+
     /// Notices a size that no event has told of yet.
     fn notice_size(&mut self, now: Instant) {
         if tty::size().is_some_and(|size| size != self.screen.size()) && self.pause.is_none() {
@@ -121,7 +154,7 @@ impl ScreenLoop {
     /// Begins or lengthens the pause that a change of size asks for.
     fn rest(&mut self, now: Instant) {
         self.pause = match self.pause {
-            Some(Pause::Stopped { until }) => Some(Pause::Stopped { until }),
+            Some(pause @ (Pause::Stopped { .. } | Pause::Lent)) => Some(pause),
             Some(Pause::Resizing { limit, .. }) => Some(Pause::Resizing { until: now + RESIZE_QUIET, limit }),
             None => Some(Pause::Resizing { until: now + RESIZE_QUIET, limit: now + RESIZE_LIMIT }),
         };

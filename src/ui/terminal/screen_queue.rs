@@ -40,6 +40,8 @@ struct QueuedItems {
     notices: VecDeque<Posted>,
     progress: BTreeMap<u32, Notice>,
     closed: bool,
+    /// Another program has the terminal.
+    lent: bool,
 }
 
 impl ScreenQueue {
@@ -55,6 +57,22 @@ impl ScreenQueue {
         }
         state.events.push_back(event);
         self.news.notify_one();
+    }
+
+    /// The input thread's: has another program take the terminal, and waits until [`ScreenQueue::take_input_back`].
+    pub(super) fn lend_input(&self) {
+        self.lock().lent = true;
+        self.event(TerminalEvent::Lent);
+        let mut state = self.lock();
+        while state.lent {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The terminal is this program's again.
+    pub(super) fn take_input_back(&self) {
+        self.lock().lent = false;
+        self.room.notify_all();
     }
 
     /// The notices thread's: never waits.

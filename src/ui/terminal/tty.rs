@@ -6,6 +6,7 @@
 use super::screen::Size;
 use crossterm::terminal;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ type Out = io::Stdout;
 
 static TTY: Mutex<TtyState> = Mutex::new(TtyState { out: None, above: 0 });
 
+static LENT: AtomicBool = AtomicBool::new(false);
+
 /// Takes the terminal: raw mode, bracketed paste, focus events.
 pub(super) fn enter() -> io::Result<()> {
     let mut held = lock();
@@ -47,6 +50,7 @@ pub(super) fn enter() -> io::Result<()> {
 
 /// Takes it again after the program was stopped, whatever the shell did to it meanwhile.
 pub(super) fn enter_again() -> io::Result<()> {
+    LENT.store(false, Ordering::Release);
     // Puts back the settings of the beginning, so that they are what the next restore goes back to.
     terminal::disable_raw_mode()?;
     enter()
@@ -73,6 +77,17 @@ pub fn restore() {
         }
     }
     let _ = terminal::disable_raw_mode();
+}
+
+/// Gives the terminal to an editor, until [`enter_again`].
+pub(super) fn lend() {
+    restore();
+    LENT.store(true, Ordering::Release);
+}
+
+/// Whether another program has the terminal: Ctrl-C is for that one then.
+pub fn is_lent() -> bool {
+    LENT.load(Ordering::Acquire)
 }
 
 /// The size of the terminal, if it can be known.

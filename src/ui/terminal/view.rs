@@ -11,7 +11,7 @@ mod actions;
 
 use super::chat::Chat;
 use super::completion::{self, CompletionContext};
-use super::editor::Editor;
+use super::editor::{self, Editor};
 use super::input_history::{InputHistory, Search};
 use super::input_layout;
 use super::keys::{Key, TerminalEvent};
@@ -103,6 +103,8 @@ pub(super) struct View {
     questions: VecDeque<(u64, Question)>,
     /// What was there when the line in the editor was begun; None while it is empty.
     begun: Option<Context>,
+    /// A path that was to be sent rather than said; said when it is entered again without `/send`.
+    refused_path: Option<String>,
     /// Rows that the next key removes.
     hints: Vec<String>,
     /// This side leaves when all is done.
@@ -139,6 +141,7 @@ impl View {
             undelivered: VecDeque::new(),
             questions: VecDeque::new(),
             begun: None,
+            refused_path: None,
             hints: Vec::new(),
             leaving: false,
             parted: false,
@@ -236,13 +239,37 @@ impl View {
             }
             TerminalEvent::Ended if self.parted => self.quit(),
             TerminalEvent::Ended => drop(self.input_sender.send_now(Input::Ended)),
-            TerminalEvent::Resized | TerminalEvent::Continued => {}
+            // The screen loop's.
+            TerminalEvent::Resized | TerminalEvent::Continued | TerminalEvent::Lent | TerminalEvent::Edited(_) => {}
         }
         if self.editor.is_empty() {
             self.begun = None;
         } else if self.begun.is_none() {
             self.begun = Some(self.context());
         }
+    }
+
+    /// An editor is about to change the message: it is for whoever is here now.
+    pub(super) fn begin_edit(&mut self) -> String {
+        self.begun = self.begun.take().or_else(|| Some(self.context()));
+        self.editor.text().to_owned()
+    }
+
+    /// An editor changed the message, or could not.
+    pub(super) fn edited(&mut self, edited: Result<String, String>) {
+        self.clear_hints();
+        self.search = None;
+        match edited {
+            Ok(text) if text.len() > editor::LONGEST => {
+                self.hint("too long for a message: send it as a file, /send PATH")
+            }
+            Ok(text) => {
+                self.editor.take();
+                self.editor.paste(&text);
+            }
+            Err(words) => self.hint(words),
+        }
+        self.begun = self.begun.take().filter(|_| !self.editor.is_empty());
     }
 
     /// What a line that is begun now is meant for.

@@ -1,6 +1,7 @@
 //! What each key does, and the commands that the view handles itself.
 
 use super::{Context, Input, Key, Now, SafeText, Search, TWICE, Tone, View, completion};
+use crate::command;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::LINE_TEXT;
 use crate::ui::style::cut;
@@ -105,6 +106,14 @@ impl View {
             ));
         }
         let block = line.trim_end().contains('\n');
+        let word = line.split_whitespace().next().unwrap_or_default();
+        let is_command = command::words().any(|command| command == word.to_lowercase());
+        let refused = self.refused_path.take().as_deref() == Some(line.trim());
+        if !block && !is_command && !refused && command::is_dropped(line.trim(), self.home.as_deref()) {
+            self.editor.set(&format!("/send {}", line.trim()));
+            self.refused_path = Some(line.trim().to_owned());
+            return LineAction::Stay("send it? Enter sends it; take /send away to say it as text".into());
+        }
         if !block && self.own_command(line.trim(), now) {
             return LineAction::Done;
         }
@@ -119,10 +128,6 @@ impl View {
         if begun.peer != here.peer {
             let label = self.peer.as_ref().map_or("", |peer| peer.label.as_str());
             return LineAction::Stay(format!("{label} came while you typed: Enter again sends it to {label}"));
-        }
-        if !block && let Some(path) = dropped_path(line.trim(), self.home.as_deref()) {
-            self.editor.set(&format!("/send {path}"));
-            return LineAction::Stay("send this? Enter sends it, Ctrl-U drops it".into());
         }
         // What ends the session or answers an offer must pass when lines cannot.
         if self.input_sender.is_full() && !line.trim_start().starts_with('/') {
@@ -295,23 +300,6 @@ fn answer(line: &str) -> Option<bool> {
         "n" | "no" => Some(false),
         _ => None,
     }
-}
-
-/// A line that is nothing but the path of something, as terminals write it for what is dropped on them: quoted, escaped, a URL, or
-/// plain and absolute. Gives what `/send` takes.
-fn dropped_path(line: &str, home: Option<&Path>) -> Option<String> {
-    let exists = |path: &str| {
-        let path = match (home, path.strip_prefix("~/")) {
-            (Some(home), Some(inside)) => home.join(inside),
-            _ => path.into(),
-        };
-        path.is_absolute() && path.exists()
-    };
-    let quoted = ['\'', '"'].iter().find_map(|quote| line.strip_prefix(*quote)?.strip_suffix(*quote));
-    let url = line.strip_prefix("file://").map(|_| line);
-    let unescaped = line.replace('\\', "");
-    let is_one = quoted.is_some_and(exists) || url.is_some() || exists(line) || exists(&unescaped);
-    is_one.then(|| line.to_owned())
 }
 
 /// Candidates side by side; when they take more rows than are shown, the last one says so.

@@ -1,0 +1,73 @@
+//! Ctrl-X Ctrl-E: the message in the editor of the user's choice, which has the terminal meanwhile.
+
+use crate::error_text::io_error_text;
+use data_encoding::HEXLOWER;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What `$VISUAL`, else `$EDITOR`, says.
+pub(super) fn command() -> Option<String> {
+    ["VISUAL", "EDITOR"].iter().filter_map(|name| std::env::var(name).ok()).find(|command| !command.trim().is_empty())
+}
+
+/// Has the editor change `text`, and waits for its end.
+///
+/// # Errors
+/// Words for the user; the text is as it was then.
+pub(super) fn edit(command: &str, text: &str) -> Result<String, String> {
+    let failed = |error: io::Error| format!("cannot edit the message: {}", io_error_text(&error));
+    let file = Draft::write(text).map_err(failed)?;
+    let status = process(command, &file.0).status().map_err(failed)?;
+    if !status.success() {
+        return Err(format!("the editor failed ({status}): the message is as it was"));
+    }
+    let text = fs::read_to_string(&file.0).map_err(failed)?;
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}
+
+/// The command may have arguments, and quotes, as for other programs that use these variables.
+fn process(command: &str, file: &Path) -> Command {
+    let mut words = command.split_whitespace();
+    let mut process = if cfg!(windows) {
+        let mut process = Command::new(words.next().unwrap_or_default());
+        process.args(words);
+        process
+    } else {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{command} \"$@\""), "sh"]);
+        shell
+    };
+    process.arg(file);
+    process
+}
+
+/// A private file, removed when dropped.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn write(text: &str) -> io::Result<Self> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let path = std::env::temp_dir().join(format!("p2pchat-{}.txt", HEXLOWER.encode(&random)));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        let mut file = options.open(&path)?;
+        let draft = Self(path);
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        Ok(draft)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
