@@ -3,6 +3,7 @@
 //! What a change of the size does is tested in tmux, which reflows: `tests/tmux/`.
 
 mod keys;
+mod look;
 mod paths;
 mod peers;
 mod questions;

@@ -328,6 +328,32 @@ def random_resizes(seed):
             raise Failure(f"{chat.ghosts()} rows of the input left behind")
 
 
+def wrapping():
+    """500 messages, sizes from 20x5 to 200x50, a paste and a stop in between."""
+    dice = random.Random(20)
+    with Chat() as chat:
+        start_transfers(chat)
+        talk = trickle(chat, 500, random.Random(21), 0.01, 0.05)
+        chat.tmux("load-buffer", "-", given="pasted 日本 ")
+        pastes = 0
+        for turn in range(20):
+            chat.resize(*((20, 5), (200, 50), (dice.randint(20, 200), dice.randint(5, 50)))[turn % 3])
+            if turn % 4 == 0:
+                chat.tmux("paste-buffer", "-p")
+                pastes += 1
+            if turn == 10:
+                chat.resize(80, 24)
+                chat.keys("C-z")
+                until("stop", lambda: "Stopped" in chat.everything())
+                chat.keys("fg", "Enter")
+            time.sleep(dice.choice([0.05, 0.4, 0.8]))
+        talk.join()
+        chat.resize(80, 24)
+        chat.check(500, "pasted 日本 " * pastes, bars=2)
+        if chat.ghosts() > 2:
+            raise Failure(f"{chat.ghosts()} rows of the input left behind")
+
+
 def paste():
     """Two lines pasted with CR are one message."""
     with Chat() as chat:
@@ -507,6 +533,7 @@ SCENARIOS = {
     "fast resizes at 80x24": lambda: fast_resizes(80, 24),
     "fast resizes at 40x10": lambda: fast_resizes(40, 10),
     **{f"random resizes, seed {seed}": lambda seed=seed: random_resizes(seed) for seed in range(1, 6)},
+    "wrapping": wrapping,
     "paste": paste,
     "suspend": suspend,
     **{f"ending by {what}": lambda what=what: ending(what) for what in ENDINGS},

@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn keys_without_a_meaning_write_nothing() {
-        assert_eq!(press(KeyCode::Char('x'), KeyModifiers::CONTROL), None);
+        assert_eq!(press(KeyCode::Char('q'), KeyModifiers::CONTROL), None);
         assert_eq!(press(KeyCode::Char('x'), KeyModifiers::ALT), None);
         assert_eq!(press(KeyCode::F(5), KeyModifiers::NONE), None);
     }

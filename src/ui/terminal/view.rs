@@ -350,7 +350,7 @@ impl View {
             ConnectionState::Connected => row.push(self.style, Paint::Dim, "connected", limit),
             ConnectionState::LostSince(since) => {
                 let seconds = now.at.saturating_duration_since(*since).as_secs();
-                row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s, reconnecting"), limit)
+                row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s"), limit)
             }
         };
         let lost = matches!(self.connection, ConnectionState::LostSince(_));
@@ -360,6 +360,7 @@ impl View {
         let extra = [
             (self.leaving, "leaving when done".to_owned()),
             (slow > 0, if lost { format!("{lines} {verb}") } else { format!("{lines} not delivered yet") }),
+            (lost, "reconnecting".to_owned()),
             (self.unseen > 0, format!("{} unseen", self.unseen)),
         ];
         for (_, text) in extra.iter().filter(|(shown, _)| *shown) {

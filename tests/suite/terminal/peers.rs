@@ -101,7 +101,7 @@ fn what_waits_for_a_lost_peer_is_on_the_screen() {
     terminal.shows("] bob, lost for");
     terminal.keys("are you there?\r");
     terminal.shows("alice▸ (waits) are you there?");
-    terminal.shows("reconnecting, 1 line waits");
+    terminal.shows(" s, 1 line waits, reconnecting");
     relay.refuse(false);
     bob.message("are you there?");
     terminal.shows("] bob, connected");

@@ -118,55 +118,6 @@ fn no_other_text_of_the_peer_does_either() {
     }
 }
 
-/// What a peer would have to bring to a margin to imitate something: a message or hint of the program, an own line.
-const FORGED: [&str; 4] = ["14:05 ¦ zqx you are safe", "¦ zqx is verified", "14:05 alice▸ zqx", "zqx"];
-
-#[test]
-fn no_row_of_a_peers_text_begins_where_the_programs_do_at_any_width() {
-    for columns in [20, 21, 24, 27, 30, 39, 40, 57, 64, 80, 132, 200] {
-        for forged in FORGED {
-            let mut terminal = vt100::Parser::new(6000, columns, 0);
-            let mut chat = Chat::new(Style { colour: false }, "alice", Verbosity::Normal);
-            chat.set_columns(columns);
-            let wall = TestTerminal::new(80, 24).now.wall;
-            for pad in usize::from(columns).saturating_sub(50)..usize::from(columns) + 2 {
-                let text = format!("{} {forged} {forged}", "x".repeat(pad));
-                let text = || PeerText::new(text.as_str());
-                let lines = format!("two lines\n{}{forged}\n{}{forged}", "x".repeat(pad), " ".repeat(pad));
-                chat.notice(&Notice::Message { id: 1, from: text(), text: text(), action: false }, wall);
-                for text in [text(), PeerText::new(lines)] {
-                    chat.notice(&Notice::Message { id: 1, from: PeerText::new("bob"), text, action: false }, wall);
-                }
-                for notice in every_notice(&text, &|| text().safe()) {
-                    chat.notice(&notice, wall);
-                }
-                terminal.process(chat.take().as_bytes());
-                check_margins(&terminal, columns);
-                terminal.process(b"\x1b[2J\x1b[H");
-            }
-        }
-    }
-}
-
-/// A row with the forged word, or its padding, has something of the program's before it: the time, a mark and the beginning of a
-/// line that the program wrote, or an indent that is none of the program's.
-fn check_margins(terminal: &vt100::Parser, columns: u16) {
-    let screen = terminal.screen();
-    let indent = if columns < 20 { 2 } else { 6 };
-    let rows = screen.rows(0, columns).take_while(|row| !row.is_empty());
-    for (number, row) in (0..).zip(rows) {
-        assert!(!screen.row_wrapped(number), "{columns}: the terminal wrapped {row:?}");
-        let Some(at) = row.find(['x', 'z']) else { continue };
-        let before = row.get(..at).unwrap_or_default();
-        assert!(width(before) >= indent, "{columns}: {row:?}");
-        // Right after a mark stands a word of the program, or a deeper indent.
-        let bare = before.trim_end().ends_with(PROGRAM_MARK);
-        assert!(!bare || before.ends_with("  "), "{columns}: {row:?} of {:?}", screen.contents());
-        // Blanks of the width of a time and a mark alone are the indent of nothing that the program writes.
-        assert!(!before.trim().is_empty() || before.len() != 6, "{columns}: {row:?}");
-    }
-}
-
 #[test]
 fn a_block_shows_its_number_of_lines_and_stays_aligned() {
     let mut screen = TestTerminal::connected(60, 12);

@@ -67,49 +67,6 @@ fn a_line_that_is_too_long_stays() {
 const LONGEST_LINE: usize = crate::protocol::frame::LINE_TEXT;
 
 #[test]
-fn a_paste_of_many_lines_is_one_message() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.event(TerminalEvent::Paste("one\rtwo\r\nthree".into()));
-    assert_eq!(screen.given(), []);
-    screen.key(Key::Enter);
-    assert_eq!(screen.given(), [line("one\ntwo\nthree")]);
-}
-
-#[test]
-fn one_word_and_enter_answer_the_oldest_question() {
-    for (typed, yes) in [("y", true), ("yes", true), ("n", false), ("No", false)] {
-        let mut screen = TestTerminal::connected(80, 24);
-        screen.asks(3, 7, "photos");
-        screen.asks(4, 9, "music");
-        screen.enter(typed);
-        assert_eq!(screen.given(), [Input::Answer { id: 3, yes }], "{typed}");
-    }
-}
-
-#[test]
-fn only_a_line_that_was_begun_after_the_question_answers_it() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.typed("y");
-    screen.asks(3, 7, "photos");
-    screen.key(Key::Enter);
-    assert_eq!(screen.given(), []);
-    screen.key(Key::Enter);
-    assert_eq!(screen.given(), [Input::Answer { id: 3, yes: true }]);
-}
-
-#[test]
-fn ctrl_c_clears_the_line_and_twice_on_an_empty_one_leaves() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.typed("draft");
-    screen.key(Key::Interrupt);
-    assert!(screen.rows().contains(&">".to_owned()));
-    screen.key(Key::Interrupt);
-    assert_eq!(screen.given(), []);
-    screen.key(Key::Interrupt);
-    assert_eq!(screen.given(), [Input::Interrupt]);
-}
-
-#[test]
 fn ctrl_c_twice_too_slowly_or_with_a_key_between_does_not_leave() {
     let mut screen = TestTerminal::connected(80, 24);
     screen.key(Key::Interrupt);
@@ -120,17 +77,6 @@ fn ctrl_c_twice_too_slowly_or_with_a_key_between_does_not_leave() {
     screen.key(Key::Left);
     screen.key(Key::Interrupt);
     assert_eq!(screen.given(), []);
-}
-
-#[test]
-fn ctrl_d_quits_only_on_an_empty_line() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.typed("x");
-    screen.key(Key::DeleteOrQuit);
-    assert_eq!(screen.given(), []);
-    screen.key(Key::Backspace);
-    screen.key(Key::DeleteOrQuit);
-    assert_eq!(screen.given(), [line("/quit")]);
 }
 
 #[test]
@@ -155,6 +101,19 @@ fn the_bell_rings_only_without_focus_and_not_too_often() {
     screen.pass(BELL_GAP);
     screen.hear("four");
     assert_eq!(rings(&screen), 2);
+}
+
+#[test]
+fn where_no_focus_is_reported_a_person_is_away_after_a_minute_without_a_key() {
+    let mut screen = TestTerminal::connected(80, 24);
+    let rings = |screen: &TestTerminal| screen.bytes.matches('\x07').count();
+    screen.typed("x");
+    screen.pass(AWAY - Duration::from_secs(1));
+    screen.hear("seen");
+    assert_eq!(rings(&screen), 0);
+    screen.pass(Duration::from_secs(1));
+    screen.hear("not seen");
+    assert_eq!(rings(&screen), 1);
 }
 
 #[test]
