@@ -41,7 +41,7 @@ fn nothing_left_for_one_key_goes_to_the_next_one() {
     terminal.shows("> begun for alice");
     alice.send("/quit");
     alice.ends_with(0);
-    terminal.shows("-- waiting for the next peer");
+    terminal.shows("-- waiting");
     terminal.keys("\x15");
     stays(&mut terminal, "alice, the PIN is 1234");
     let mallory = Home::new().connect("mallory", addr, &[]);
@@ -123,7 +123,8 @@ fn when_the_peer_leaves_the_draft_stays_and_again_listens_again() {
     // Nobody is let in before that is asked for.
     Home::new().connect("early", addr, &[]).ends_with(3);
     terminal.keys("\x15/again\r");
-    terminal.wait(|shown| (shown.emulator.screen().contents().matches("listening at").count() == 2).then_some(()));
+    terminal
+        .wait(|shown| (shown.emulator.screen().contents().matches("waiting for your peer").count() == 2).then_some(()));
     let second = Home::new().connect("carol", addr, &[]);
     terminal.shows("] carol, connected");
     terminal.keys("\x19\r");
