@@ -7,7 +7,7 @@ use super::screen::{Screen, Size};
 use super::view::{Now, View, ViewOptions};
 use crate::ui::frontend::Verbosity;
 use crate::ui::style::Style;
-use crate::ui::{Direction, Input, InputBackpressure, InputSender, Notice, PeerText, Question, Trust};
+use crate::ui::{Direction, Input, InputBackpressure, InputSender, Notice, PeerText, Trust};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -69,13 +69,6 @@ impl TestTerminal {
         self.view.set_size(self.screen.size());
         self.view.notice(&notice, self.now);
         self.frame();
-    }
-
-    /// An incoming offer that has to be answered: question `id`.
-    pub(super) fn asks(&mut self, id: u64, transfer: u32, name: &str) {
-        self.notice(offer(transfer, Direction::In, name));
-        let question = Question::Accept { transfer, name: PeerText::new(name), dest: None, again: false };
-        self.notice(Notice::Question { id, question });
     }
 
     /// Somebody called bob, by this fingerprint.
