@@ -144,6 +144,7 @@ mod tests {
             verify: Some("1 2".into()),
             trust: Trust::New,
             own: "bob".into(),
+            uninvited: false,
         };
         let heard = |text: &str, action| Notice::Message {
             id: 1,

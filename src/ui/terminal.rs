@@ -200,7 +200,7 @@ fn read_terminal(mut on_event: impl FnMut(crossterm::event::Event)) {
         {
             let means;
             (means, ahead) = keys::enter_before(reported_by_now);
-            if means == keys::Key::Newline {
+            if means == Key::Newline {
                 key.modifiers |= KeyModifiers::ALT;
             }
         }
