@@ -33,8 +33,7 @@ const RECONNECT: u32 = 300;
     after_help = "\
 Examples (all options: p2pchat COMMAND --help):
   p2pchat listen            wait for a peer; prints an invite to send it
-  p2pchat connect           asks for the invite or an address; /help tells more
-  p2pchat send photos/      prints what the other one types to get them"
+  p2pchat connect           asks for the invite or an address; /help tells more"
 )]
 pub struct Cli {
     /// What to do.
