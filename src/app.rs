@@ -38,6 +38,7 @@ use crate::net::address::{Candidate, ListenAddress};
 use crate::net::dial::{Dialler, Wake};
 use crate::net::listen::BindError;
 use crate::net::opening::DialCredentials;
+use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Info, Notice, Posted};
 use crate::session::AcceptRule;
 use crate::text::SafeText;
@@ -117,6 +118,8 @@ fn wait_for_peer(
     let accept_key: Arc<KeyCheck<'static>> = Arc::new(move |key: &_| keys.check(key));
     let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
     let (peers_file, pasted) = (config.peers_file.clone(), config.pasted);
+    // Who only waits dials nobody, whatever the environment says of proxies.
+    let proxies = if pasted { config.proxies(&[])? } else { Arc::default() };
     let running = Running::start(config, policy)?;
     let start = |addr| {
         let events = running.setup.events.clone();
@@ -139,12 +142,13 @@ fn wait_for_peer(
     running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
     if pasted {
         running.post(Notice::Info(Info::Text(one_shot::PASTE.into())));
-        one_shot::read_invite(identity, timeout, peers_file, running.setup.events.clone())?;
+        one_shot::read_invite(identity, timeout, proxies, peers_file, running.setup.events.clone())?;
     }
     running.converse(Role::Listen { listening, keep })
 }
 
 fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
+    let proxies = config.proxies(&whom.candidates)?;
     let code = match (&config.code, &whom.kind) {
         (CodeSource::None, WhomKind::Invite(invite)) => Some(Arc::new(invite.code())),
         (CodeSource::None, _) => None,
@@ -158,7 +162,7 @@ fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
         },
     };
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
-    let dialler = dialler(Arc::clone(&config.identity), config.timeout, whom, code, &policy);
+    let dialler = dialler(Arc::clone(&config.identity), config.timeout, proxies, whom, code, &policy);
     Running::start(config, policy)?.converse(Role::Dial(Dialling { dialler, wake: Arc::new(Wake::default()), wait }))
 }
 
@@ -166,6 +170,7 @@ fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
 fn dialler(
     identity: Arc<Identity>,
     timeout: Duration,
+    proxies: Arc<ProxyPolicy>,
     whom: Whom,
     code: Option<Arc<Code>>,
     policy: &PeerPolicy,
@@ -174,7 +179,7 @@ fn dialler(
     let accept_key = Arc::new(move |key: &_| keys.check(key));
     let credentials = DialCredentials { identity, code, accept_key };
     let Whom { candidates, called, .. } = whom;
-    Dialler { candidates, whom: called, timeout, credentials }
+    Dialler { candidates, whom: called, timeout, credentials, proxies }
 }
 
 /// `p2pchat id`.

@@ -207,6 +207,9 @@ pub struct Meeting {
     /// Demand the key of this known peer
     #[arg(long, value_name = "NAME")]
     pub peer: Option<String>,
+    /// Dial through this proxy: socks5://, socks5h:// or http://HOST:PORT, or none [default: P2PCHAT_PROXY, else ALL_PROXY]
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
     /// One JSON object a line on standard output
     #[arg(long)]
     pub json: bool,

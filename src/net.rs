@@ -7,6 +7,7 @@ pub mod dial;
 pub mod invite;
 pub mod listen;
 pub mod opening;
+pub mod proxy;
 mod race;
 pub mod reach;
 pub mod send_queue;

@@ -11,6 +11,8 @@ use crate::error_text::io_error_text;
 use crate::identity::{self, Identity};
 use crate::keys::PublicKey;
 use crate::known_peers::{KnownPeers, KnownPeersFile, PeersError};
+use crate::net::address::Candidate;
+use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Info, Input, Notice};
 use crate::session::Rules;
 use crate::transfer::download::Target;
@@ -76,6 +78,8 @@ pub(crate) struct Config {
     /// `--peer`: its name and key.
     pub(super) expected: Option<(String, PublicKey)>,
     pub(super) code: CodeSource,
+    /// `--proxy`.
+    proxy: Option<String>,
     pub(super) frontend: FrontendConfig,
     /// What is done without being typed; few.
     pub(super) inputs: Vec<Input>,
@@ -141,12 +145,26 @@ impl Config {
             known,
             expected,
             code,
+            proxy: common.meeting.proxy.clone(),
             frontend,
             inputs: Vec::new(),
             pasted: false,
             log,
             notices,
         })
+    }
+
+    /// Which of `candidates` are dialled through which proxy, by the option and the environment.
+    pub(super) fn proxies(&self, candidates: &[Candidate]) -> Result<Arc<ProxyPolicy>, UsageError> {
+        // What is no UTF-8 is no URL either, and never taken for unset.
+        let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let proxies = ProxyPolicy::from_settings(self.proxy.as_deref(), variable);
+        let proxies = proxies.map_err(|error| UsageError(error.to_string()))?;
+        if let [only] = candidates {
+            let unfit = |error| UsageError(format!("cannot connect to {only}: {error}"));
+            proxies.proxy_for(only).map_err(unfit)?;
+        }
+        Ok(Arc::new(proxies))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::known_peers::KnownPeersFile;
 use crate::net::address::{DEFAULT_PORT, ListenAddress};
 use crate::net::invite::{Invite, InviteError, LONGEST, PREFIX};
+use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Input, Trust};
 use crate::session::AcceptRule;
 use crate::transfer::download::Target;
@@ -77,6 +78,7 @@ pub(super) const PASTE: &str = "or paste here the invite that you were sent, the
 pub(super) fn read_invite(
     identity: Arc<Identity>,
     timeout: Duration,
+    proxies: Arc<ProxyPolicy>,
     peers_file: KnownPeersFile,
     events: SyncSender<Event>,
 ) -> io::Result<()> {
@@ -94,7 +96,7 @@ pub(super) fn read_invite(
                     let policy = PeerPolicy::dialling(peers_file, &whom, None);
                     let code =
                         if let WhomKind::Invite(invite) = &whom.kind { Some(Arc::new(invite.code())) } else { None };
-                    let dialler = dialler(identity, timeout, whom, code, &policy);
+                    let dialler = dialler(identity, timeout, proxies, whom, code, &policy);
                     let _ = events.send(Event::Dial(Box::new((dialler, policy))));
                     return;
                 }

@@ -5,13 +5,14 @@
 //! 3. Both check a flag that the event loop sets, so that nothing dials on after the session ended.
 
 use super::address::Candidate;
-use super::opening::{ConnectError, DialCredentials, Established};
+use super::opening::{ConnectError, DialCredentials, Established, initiate};
+use super::proxy::ProxyPolicy;
 use super::race::{Failure, race};
 use super::reach::{self, OwnNetworks};
 use crate::channel::{HandshakeError, HelloError};
 use crate::protocol::frame::{Greeting, Refusal};
 use std::net::SocketAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 
@@ -111,6 +112,7 @@ pub struct Dialler {
     /// For connecting and the opening together.
     pub timeout: Duration,
     pub credentials: DialCredentials,
+    pub proxies: Arc<ProxyPolicy>,
 }
 
 impl Dialler {
@@ -173,7 +175,53 @@ impl Dialler {
 
     fn dial_once(&self, greeting: &Greeting) -> Result<Established, DialError> {
         let deadline = Instant::now() + self.timeout;
-        race(&self.candidates, deadline, &self.credentials, greeting).map_err(|failures| self.why_none(failures))
+        let (direct, mut failures) = match self.dial_by_proxy(deadline, greeting) {
+            Ok(established) => return Ok(established),
+            Err(rest) => rest,
+        };
+        if !direct.is_empty() {
+            match race(&direct, deadline, &self.credentials, greeting) {
+                Ok(established) => return Ok(established),
+                Err(of_race) => failures.extend(of_race),
+            }
+        }
+        Err(self.why_none(failures))
+    }
+
+    /// Dials what is dialled through a proxy, one candidate after the other, for all have the same way. Else gives the candidates that
+    /// are dialled directly, and why the others failed.
+    fn dial_by_proxy(
+        &self,
+        deadline: Instant,
+        greeting: &Greeting,
+    ) -> Result<Established, (Vec<Candidate>, Vec<Failure>)> {
+        let (mut direct, mut failures) = (Vec::new(), Vec::new());
+        for candidate in &self.candidates {
+            let connected = match self.proxies.proxy_for(candidate) {
+                Ok(None) => {
+                    direct.push(candidate.clone());
+                    continue;
+                }
+                // A proxy is of another network than the private addresses of an invite.
+                Ok(Some(_)) if self.candidates.len() > 1 && candidate.ip().is_some_and(reach::is_private) => continue,
+                Ok(Some(proxy)) => proxy.connect(candidate, deadline),
+                Err(error) => Err(error),
+            };
+            let failure = match connected {
+                Ok((stream, addr)) => match initiate(stream, addr, deadline, &self.credentials, greeting.clone()) {
+                    Ok(established) => return Ok(established),
+                    Err(error) => Failure::Open(addr, error),
+                },
+                Err(error) => Failure::Proxy(candidate.clone(), error),
+            };
+            let last = matches!(&failure, Failure::Open(_, error) if weight(error) != Weight::Other);
+            failures.push(failure);
+            if last {
+                // The peer, or somebody with its secret, has answered: no other address changes that.
+                return Err((Vec::new(), failures));
+            }
+        }
+        Err((direct, failures))
     }
 
     /// One error for all candidates: what somebody answered counts more than that nobody did, a key that was turned down most.
@@ -185,6 +233,7 @@ impl Dialler {
         for failure in failures {
             match failure {
                 Failure::Resolve(candidate, error) => unreached.push((None, reach::explain_name(&candidate, &error))),
+                Failure::Proxy(candidate, error) => unreached.push((None, reach::explain_proxy(&candidate, &error))),
                 Failure::Connect(addr, error, took) => {
                     unreached.push((Some(addr), reach::explain(addr, &error, took, &own)));
                 }
@@ -282,6 +331,7 @@ mod tests {
             whom: address.to_string(),
             timeout: Duration::from_secs(60),
             credentials,
+            proxies: Arc::default(),
         };
         let greeting = Greeting {
             intent: Intent::Resume,

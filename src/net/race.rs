@@ -12,6 +12,7 @@
 
 use super::address::Candidate;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
+use super::proxy::ProxyError;
 use super::reach::{self, OwnNetworks};
 use crate::channel::{Code, HandshakeError, Mode};
 use crate::keys::{KeyRejected, PublicKey};
@@ -36,6 +37,8 @@ const ADDRESSES: usize = 32;
 pub(super) enum Failure {
     /// Its name has no address.
     Resolve(Candidate, io::Error),
+    /// The proxy gave no connection. (Such candidates do not race.)
+    Proxy(Candidate, ProxyError),
     /// No connection; and how long it took to say so.
     Connect(SocketAddr, io::Error, Duration),
     /// Somebody answered, and the opening failed.

@@ -5,6 +5,7 @@
 //! observed on Linux.
 
 use super::address::Candidate;
+use super::proxy::ProxyError;
 use crate::error_text::io_error_text;
 use if_addrs::{IfAddr, Interface};
 use std::fmt;
@@ -199,6 +200,13 @@ pub fn explain_name(candidate: &Candidate, error: &io::Error) -> Explanation {
         (io_error_text(error), None)
     };
     Explanation { fact: format!("cannot find {candidate}: {fact}"), hint }
+}
+
+/// Why the proxy gave no connection to a candidate.
+pub(super) fn explain_proxy(candidate: &Candidate, error: &ProxyError) -> Explanation {
+    let text = error.to_string();
+    let (fact, hint) = text.split_once('\n').map_or((&*text, None), |(fact, hint)| (fact, Some(hint.to_owned())));
+    Explanation { fact: format!("cannot connect to {candidate}: {fact}"), hint }
 }
 
 /// This machine starts no thread for a candidate.

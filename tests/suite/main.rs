@@ -34,6 +34,7 @@ mod memory_limits;
 #[cfg(target_os = "linux")]
 mod one_shot;
 mod partials;
+mod proxy;
 mod races;
 mod reconnect;
 #[cfg(unix)] // descriptors by number, ptys, modes
