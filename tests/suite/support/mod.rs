@@ -32,7 +32,8 @@ use std::thread;
 use std::time::Duration;
 
 /// So long a test waits for what should happen soon; only a defect, or a machine that stands still, uses it up.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// Wine is slower by far: one process serves all programs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(if cfg!(windows) { 120 } else { 30 });
 
 /// A listener that `ana` runs and a dialler that `ben` runs, connected; each with a home of its own.
 pub(crate) fn meet(listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
