@@ -30,8 +30,10 @@ const RECONNECT: u32 = 300;
     name = "p2pchat",
     version,
     max_term_width = 100,
+    // Without the section of options, which has only two, it fits a screen.
+    help_template = "{about}\n\n{usage-heading} {usage}\n\nCommands:\n{subcommands}{after-help}",
     after_help = "\
-Examples (all options: p2pchat COMMAND --help):
+Examples (all options: p2pchat help COMMAND; the version: p2pchat --version):
   p2pchat listen            wait for a peer; prints an invite to send it
   p2pchat connect           asks for the invite or an address; /help tells more"
 )]

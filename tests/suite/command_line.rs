@@ -16,7 +16,7 @@ fn a_usage_error_leaves_the_terminal_as_it_was() {
         &["listen", "127.0.0.1:0", "--code=---"][..],
         &["listen", "127.0.0.1:0", "--peer", "nobody"],
         &["connect", "127.0.0.1:1", "--peer", "nobody"],
-        &["listen", "127.0.0.1:0", "--dir", "/nowhere"],
+        &["listen", "127.0.0.1:0", "--dir", "/nowhere/at/all"],
     ] {
         // A shell holds the terminal, so that its state can be looked at after the program's end.
         let command =

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-const CODE: &str = "42-otter-plum";
+const CODE: &str = "42-otter-plaza";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_p2pchat");
 
 /// A shell that runs this in the working directory of `home`, with the program as `$P`.
@@ -65,7 +65,7 @@ fn a_crash_leaves_no_core_behind() {
 fn a_code_comes_from_a_file_descriptor() {
     let ana = Home::new().listen("ana", &[&format!("--code={CODE}")]);
     let home = Home::new();
-    fs::write(home.work().join("code"), format!(" 42 Otter PLUM \n{CODE}x\n")).unwrap();
+    fs::write(home.work().join("code"), format!(" 42 Otter PLAZA \n{CODE}x\n")).unwrap();
     let script = format!("exec \"$P\" connect {} --code-fd 3 3<code", ana.addr());
     let mut ben = shell(&home, &script).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     assert_eq!(ana.event("connected")["trust"], "verified");
@@ -74,7 +74,7 @@ fn a_code_comes_from_a_file_descriptor() {
 
 #[test]
 fn the_first_line_of_the_input_may_be_the_code_and_is_not_said() {
-    let mut ana = Home::new().listen("ana", &["--code=42-otter-plum"]);
+    let mut ana = Home::new().listen("ana", &["--code=42-otter-plaza"]);
     let script = format!("printf '%s\\nhello\\nbye\\n' {CODE} | \"$P\" connect {} --code-fd 0", ana.addr());
     assert!(shell(&Home::new(), &script).output().unwrap().status.success());
     ana.ends_with(0);
@@ -113,9 +113,9 @@ mod prompt {
         let mut ben = ask(ana.addr());
         ben.keys("42\tOTT\t");
         ben.shows("code: 42-otter-");
-        ben.keys("plux\t");
+        ben.keys("plazx\t");
         ben.shows("no word begins like this");
-        ben.keys("\u{7f}m\r");
+        ben.keys("\u{7f}a\r");
         assert_eq!(ana.event("connected")["trust"], "verified");
         // A line that was begun before it is seen who is here would stay in the editor.
         ben.shows("ana");
