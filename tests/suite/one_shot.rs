@@ -131,7 +131,7 @@ fn what_cannot_be_sent_is_a_usage_error() {
         &["send", CODE],
         &["send", "x", "--peer", "nobody"],
         &["receive", "--stdout", "--json", CODE],
-        &["receive", "--dir", "nowhere", CODE],
+        &["receive", "--dir", "no/where", CODE],
     ] {
         ana.start("ana", arguments).ends_with(2);
     }

@@ -176,7 +176,7 @@ fn a_changed_record_is_warned_about_and_the_session_goes_on() {
         assert_eq!(ben.texts(), lines("ana"));
         let victim = if side == Side::Up { &ana } else { &ben };
         let warned = |peer: &Peer| {
-            peer.all("warning").iter().filter(|warning| text(warning, "text").contains("did not open")).count()
+            peer.all("warning").iter().filter(|warning| text(warning, "text").contains("changed on its way")).count()
         };
         assert_eq!(warned(victim), 2);
         assert_eq!(warned(&ana) + warned(&ben), 2, "only who notices warns");
