@@ -40,7 +40,7 @@ impl Session {
         // Also when the connection that brought it is gone: a worker may see it late.
         if let DisconnectReason::ProtocolError(error) = &reason {
             self.link = Link::LostSince(self.now);
-            self.error("protocol", error.to_string());
+            self.ending_error("protocol", &error.to_string());
             return self.end(SessionEnd::ProtocolError);
         }
         if !self.is_up() {
@@ -71,6 +71,11 @@ impl Session {
         self.notice(Notice::Lost { reason: reason.to_string().into(), lines, transfers });
     }
 
+    /// Why the session ends; nothing of what was asked for here.
+    fn ending_error(&mut self, code: &'static str, text: &str) {
+        self.notice(Notice::Error { code, text: text.into() });
+    }
+
     /// The lost connection will not come back.
     pub fn give_up(&mut self) {
         self.end(SessionEnd::Lost);
@@ -95,7 +100,7 @@ impl Session {
             return self.end_closing();
         }
         let seconds = self.reconnect_timeout().unwrap_or_default().as_secs();
-        self.error("not-regained", format!("the connection did not come back within {seconds} seconds"));
+        self.ending_error("not-regained", &format!("the connection did not come back within {seconds} seconds"));
         self.end(SessionEnd::Lost);
     }
 
