@@ -1,5 +1,6 @@
 //! What unfinished downloads leave is shown, goes on, or is removed, and nothing else is.
 
+use crate::support::files::content;
 use crate::support::home::names;
 use crate::support::peer::Stream;
 use crate::support::{Home, Peer, Relay};
@@ -7,15 +8,16 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 /// So much passes in a second: a file of [`SIZE`] takes longer than any test waits.
-const RATE: u64 = 2 << 20;
-const SIZE: usize = 256 << 20;
+const RATE: u64 = 1 << 20;
+const SIZE: usize = 64 << 20;
 
 /// `ben` sends `big.bin` to `ana` over a slow line, and part of it is on her disk.
 fn half_way() -> (Peer, Relay, Peer) {
     let ana = Home::new().listen("ana", &["--accept", "always"]);
     let relay = Relay::slow(ana.addr(), RATE);
     let home = Home::new();
-    fs::File::create(home.work().join("big.bin")).unwrap().set_len(SIZE as u64).unwrap();
+    // Not compressible, so that it takes its time.
+    home.file("big.bin", content("big", SIZE));
     let ben = home.connect("ben", relay.addr(), &[]);
     ben.send("/send big.bin");
     ben.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(1 << 20));
@@ -78,7 +80,7 @@ fn what_is_whole_of_one_can_be_kept() {
     let folder = home.work().join("folder");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("a first"), "whole").unwrap();
-    fs::File::create(folder.join("big.bin")).unwrap().set_len(SIZE as u64).unwrap();
+    fs::write(folder.join("big.bin"), content("big", SIZE)).unwrap();
     let ben = home.connect("ben", relay.addr(), &[]);
     ben.send("/send folder");
     ben.event("file");
