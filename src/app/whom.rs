@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 
 /// The environment variable that stands for the argument: so an invite is not in the list of processes.
 pub(super) const VARIABLE: &str = "P2PCHAT_INVITE";
+/// What the chat screen puts before a row of its own.
+const BAR: char = '\u{a6}';
 /// Bytes of a line that is read: the longest invite, in the longest characters.
 const LINE: u64 = 4 * 1_024;
 
@@ -142,6 +144,12 @@ pub(super) fn from_invite(line: &str) -> &str {
     line.find(PREFIX).and_then(|start| line.get(start..)).unwrap_or(line)
 }
 
+/// A first line as the chat screen shows one, without its bar and its command; the invite may be on the next row.
+fn without_command(line: &str) -> &str {
+    let said = line.trim_start_matches(|c: char| c.is_whitespace() || c == BAR);
+    ["p2pchat connect", "p2pchat receive"].iter().find_map(|command| said.strip_prefix(command)).unwrap_or(line)
+}
+
 /// Asks the person at the terminal. An invite may come in several lines, of which `begun` is the first; it ends where its check is right, or
 /// with an empty line.
 fn ask(known: &KnownPeers, begun: &str) -> Result<Whom, WhomError> {
@@ -152,7 +160,8 @@ fn ask(known: &KnownPeers, begun: &str) -> Result<Whom, WhomError> {
     text.push_str(begun);
     loop {
         let line = first_line()?;
-        text.push_str(from_invite(&line));
+        let said = if text.is_empty() { without_command(&line) } else { &line };
+        text.push_str(from_invite(said));
         let begun = !text.trim().is_empty();
         let cut = is_cut(&text);
         let ended = line.is_empty();

@@ -149,6 +149,9 @@ fn split(text: &str) -> Result<(String, u16), AddressError> {
     if text.is_empty() {
         return Err(AddressError::Empty);
     }
+    if text.contains(char::is_whitespace) {
+        return Err(AddressError::Malformed(text.into()));
+    }
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or_else(|| AddressError::Malformed(text.into()))?;
         no_interface(host)?;
@@ -231,7 +234,7 @@ mod tests {
         for text in ["host:", "host:65536", "host:+1", "host:http", "[::1]:x"] {
             assert!(matches!(dial(text), Err(AddressError::Port(_))), "{text}");
         }
-        for text in ["[::1", "[::1]5000", "a:b:c", "http://host:5000"] {
+        for text in ["[::1", "[::1]5000", "a:b:c", "http://host:5000", "host 5000", "p2pchat connect"] {
             assert_eq!(dial(text), Err(AddressError::Malformed(text.into())));
         }
         assert!(matches!("70000".parse::<ListenAddress>(), Err(AddressError::Port(_))));

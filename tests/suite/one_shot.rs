@@ -307,7 +307,9 @@ fn connect_takes_an_invite_as_the_chat_screen_shows_it() {
     let (head, tail) = invite.split_at(39);
     let mut pty = Pty::sized(&ben, 24, 80, &["connect", "-n", "ben"]);
     pty.shows("paste the invite");
-    pty.keys(&format!("12:00 ¦ p2pchat connect {head}\r      ¦   {tail}\r"));
+    pty.keys("12:00 ¦ waiting for your peer; send them this\r");
+    pty.shows("is no address");
+    pty.keys(&format!("      ¦ p2pchat connect\r      ¦   {head}\r      ¦   {tail}\r"));
     assert_eq!(listening.event("connected")["trust"], "verified");
     pty.shows("] ana, connected");
 }
