@@ -35,7 +35,7 @@ use crate::exit::Exit;
 use crate::identity::{self, Identity};
 use crate::known_peers::KnownPeersFile;
 use crate::net::address::{Candidate, ListenAddress};
-use crate::net::dial::{Dialler, Wake};
+use crate::net::dial::Dialler;
 use crate::net::listen::BindError;
 use crate::net::opening::DialCredentials;
 use crate::net::proxy::ProxyPolicy;
@@ -163,7 +163,7 @@ fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
     };
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
     let dialler = dialler(Arc::clone(&config.identity), config.timeout, proxies, whom, code, &policy);
-    Running::start(config, policy)?.converse(Role::Dial(Dialling { dialler, wake: Arc::new(Wake::default()), wait }))
+    Running::start(config, policy)?.converse(Role::Dial(Dialling::new(dialler, wait)))
 }
 
 /// Dials, and lets through whom `policy` does.

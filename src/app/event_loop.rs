@@ -152,7 +152,7 @@ impl EventLoop {
         drop(self.events);
         self.conversation.finish();
         match self.role {
-            Role::Dial(dialling) => dialling.wake.stop(),
+            Role::Dial(mut dialling) => dialling.stop(),
             Role::Listen { listening, .. } => listening.close(),
         }
         // Threads that still want to report something find the channel closed, and end.
@@ -180,6 +180,7 @@ impl EventLoop {
         let now = self.begun.elapsed();
         self.conversation.session().at(now);
         let number = self.conversation.number();
+        let run = if let Role::Dial(dialling) = &self.role { Some(dialling.run) } else { None };
         match event {
             None | Some(Event::Signal) => {}
             Some(Event::Connection(epoch, event)) if epoch == self.epoch && self.connection.is_some() => {
@@ -194,8 +195,8 @@ impl EventLoop {
             Some(Event::Download(of, transfer, report)) if of == number => {
                 self.conversation.session().download(transfer, report);
             }
-            Some(Event::Dialled(of, result)) if of == number => self.dialled(result.map(|established| *established)),
-            Some(Event::Redialling(of, words)) if of == number && self.conversation.session().is_lost() => {
+            Some(Event::Dialled(of, result)) if Some(of) == run => self.dialled(result.map(|established| *established)),
+            Some(Event::Redialling(of, words)) if Some(of) == run && self.conversation.session().is_lost() => {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
             Some(Event::Met(of, met)) if of == number => self.begin(*met),
@@ -203,7 +204,7 @@ impl EventLoop {
                 Ok(()) => self.conversation.verified(),
                 Err(error) => self.conversation.session().error("peers-file", error.to_string()),
             },
-            // Of an earlier conversation or connection.
+            // Of an earlier conversation, connection or run.
             Some(
                 Event::Connection(..)
                 | Event::Upload(..)
@@ -335,6 +336,9 @@ impl EventLoop {
     /// Begins the conversation with the next peer.
     fn renew(&mut self) {
         self.close_connection();
+        if let Role::Dial(dialling) = &mut self.role {
+            dialling.stop();
+        }
         self.conversation = self.conversation.successor();
         self.setup.backpressure.set_paused(false);
     }

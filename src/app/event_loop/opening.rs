@@ -140,8 +140,8 @@ impl EventLoop {
         }
         let greeting = self.conversation.greeting(intent, id, &self.setup.rules, &self.setup.own_name);
         let at_once = self.connected_at.elapsed() > STABLE;
-        let errand = Errand { number: self.conversation.number(), greeting, peer, at_once };
-        let Role::Dial(dialling) = &self.role else { return };
+        let errand = Errand { greeting, peer, at_once };
+        let Role::Dial(dialling) = &mut self.role else { return };
         if let Err(error) = dialling.start(errand, self.setup.events.clone()) {
             self.fail("system", &format!("cannot start a thread: {}", io_error_text(&error)), Exit::Failure);
         }
@@ -152,7 +152,7 @@ impl EventLoop {
         if self.occupancy() != Occupancy::Free {
             return;
         }
-        let dialling = Dialling { dialler, wake: Arc::default(), wait: false };
+        let dialling = Dialling::new(dialler, false);
         if let Role::Listen { listening, .. } = std::mem::replace(&mut self.role, Role::Dial(dialling)) {
             listening.close();
         }
