@@ -41,6 +41,8 @@ pub enum Command {
     Stay,
     /// `/again`: once the peer has left, listens or dials again.
     Again,
+    /// `/redial ADDR|INVITE`: the peer of a lost session is somewhere else now.
+    Redial(String),
     /// `/send PATH…`, or what another part of the program sends.
     Send(SendSource),
     /// `/accept [ID] [DEST]`
@@ -175,7 +177,7 @@ what you type goes to your peer; a line that begins with / is a command
   /quit, /exit          finish what is on its way, then leave; twice: at once
   /stay                 take /quit back
   /again                when your peer has left: listen or dial again
-
+  /redial ADDR|INVITE   your peer, lost, is somewhere else now
   //text                sends /text
 without ID the only one that can be meant is taken";
 
@@ -202,6 +204,7 @@ enum Kind {
     Me,
     Peer,
     Quit,
+    Redial,
     Send,
     Stay,
     Transfers,
@@ -215,7 +218,7 @@ struct Spec {
     usage: &'static str,
 }
 
-const SPECS: [Spec; 14] = [
+const SPECS: [Spec; 15] = [
     Spec { word: "accept", kind: Kind::Accept, usage: "/accept [ID] [DEST]" },
     Spec { word: "again", kind: Kind::Again, usage: "/again" },
     Spec { word: "cancel", kind: Kind::Cancel, usage: "/cancel [ID]" },
@@ -226,6 +229,7 @@ const SPECS: [Spec; 14] = [
     Spec { word: "me", kind: Kind::Me, usage: "/me TEXT" },
     Spec { word: "peer", kind: Kind::Peer, usage: "/peer" },
     Spec { word: "quit", kind: Kind::Quit, usage: "/quit" },
+    Spec { word: "redial", kind: Kind::Redial, usage: "/redial ADDR|INVITE" },
     Spec { word: "send", kind: Kind::Send, usage: "/send PATH…" },
     Spec { word: "stay", kind: Kind::Stay, usage: "/stay" },
     Spec { word: "transfers", kind: Kind::Transfers, usage: "/transfers [ID [FROM]]" },
@@ -241,6 +245,8 @@ impl Spec {
         Ok(match self.kind {
             Kind::Send if rest.is_empty() => return Err(self.bad("what is to be sent?")),
             Kind::Send => Command::Send(SendSource::Typed(SendArgs::parse(rest, self.usage, home))),
+            Kind::Redial if rest.is_empty() => return Err(self.bad("where is your peer now?")),
+            Kind::Redial => Command::Redial(rest.to_owned()),
             Kind::Accept => {
                 let (first, dest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 let transfer = if looks_like_id(first) { Some(self.id(first)?) } else { None };

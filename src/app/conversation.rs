@@ -53,6 +53,8 @@ pub enum Effect {
     Verify,
     /// `/again`.
     Again,
+    /// `/redial`, and where to.
+    Redial(String),
     /// The peer broke a rule: the connection is lost.
     Fault(ProtocolError),
     /// End the connection now.
@@ -281,6 +283,7 @@ impl Conversation {
             Action::PauseInput(pause) => effects.push(Effect::PauseInput(pause)),
             Action::MarkVerified => effects.push(Effect::Verify),
             Action::Again => effects.push(Effect::Again),
+            Action::Redial(place) => effects.push(Effect::Redial(place)),
             Action::Drop => effects.push(Effect::Disconnect),
             Action::Over(end) => effects.push(Effect::Over(end)),
             // The terminal clears itself.

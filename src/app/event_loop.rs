@@ -258,6 +258,7 @@ impl EventLoop {
                     Effect::PauseInput(pause) => self.setup.backpressure.set_paused(pause),
                     Effect::Verify => self.verify(),
                     Effect::Again => self.again(),
+                    Effect::Redial(place) => self.redial(&place),
                     Effect::Fault(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
                     Effect::Disconnect => self.close_connection(),
                     Effect::Over(end) => self.over(&end),

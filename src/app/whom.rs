@@ -4,6 +4,7 @@
 //! never decides whom one talks to.
 
 use crate::error_text::io_error_text;
+use crate::keys::PublicKey;
 use crate::known_peers::{KnownPeer, KnownPeers};
 use crate::net::address::Candidate;
 use crate::net::invite::{Invite, InviteError, LONGEST, PREFIX};
@@ -110,6 +111,19 @@ impl Whom {
         match used {
             Some(peer) => Self { candidates, called: peer.name.clone(), kind: WhomKind::Peer(Box::new(peer.clone())) },
             None => Self { candidates, called: "your peer".into(), kind: WhomKind::Invite(invite) },
+        }
+    }
+
+    /// Where the peer with this key is now, by an address or an invite of it: `/redial`.
+    ///
+    /// # Errors
+    /// See [`WhomError`].
+    pub(super) fn moved(place: &str, key: &PublicKey) -> Result<Self, WhomError> {
+        match Invite::parse(place) {
+            Ok(invite) if !invite.names(key) => Err(WhomError("the invite is of somebody else than your peer".into())),
+            Err(InviteError::NoPrefix) => Self::parse(place, &KnownPeers::default()),
+            Ok(invite) => Ok(Self::invite(invite, &KnownPeers::default())),
+            Err(error) => Err(WhomError(error.to_string())),
         }
     }
 

@@ -53,6 +53,7 @@ fn every_command_is_known() {
     assert_eq!(command("/clear\n"), Command::Clear);
     assert_eq!(command("/stay"), Command::Stay);
     assert_eq!(command("/again"), Command::Again);
+    assert_eq!(command("/redial host:5000"), Command::Redial("host:5000".into()));
     assert_eq!(command("/transfers"), Command::Transfers { transfer: None, from: 1 });
     assert_eq!(command("/transfers 7"), Command::Transfers { transfer: Some(7), from: 1 });
     assert_eq!(command("/transfers #7 101"), Command::Transfers { transfer: Some(7), from: 101 });

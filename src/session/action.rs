@@ -65,6 +65,8 @@ pub enum Action {
     MarkVerified,
     /// `/again`.
     Again,
+    /// `/redial`, and where to.
+    Redial(String),
     /// Clear the screen, where there is one.
     Clear,
     /// All is said: write it, close the sending direction, read to the end.

@@ -133,6 +133,7 @@ impl Session {
             Command::Quit => self.quit(),
             Command::Stay => self.stay(),
             Command::Again => self.actions.push(Action::Again),
+            Command::Redial(place) => self.actions.push(Action::Redial(place)),
             Command::Send(source) => self.send_files(source),
             Command::Accept { transfer, dest } => match self.asking(transfer) {
                 Ok(transfer) => self.accept_download(transfer, dest),

@@ -1,6 +1,7 @@
 //! A session outlives its connection: nothing lost, nothing twice, and both sides say what happens.
 
 use crate::support::attacker::{identity, is_refusal};
+use crate::support::peer::Stream;
 use crate::support::{Attacker, Cut, Home, Pace, Peer, Plan, Relay, Rng, Side, Way, quit, text};
 use p2pchat::protocol::frame::{Intent, Refusal};
 use std::io::{Read, Write};
@@ -96,6 +97,64 @@ fn the_listener_takes_its_peer_back_while_it_believes_the_old_connection_alive()
     ben.send("here again");
     ana.message("here again");
     quit(&mut ana, &mut ben);
+}
+
+#[test]
+fn redial_takes_a_lost_session_to_another_address() {
+    let (mut ana, relay, mut ben) = meet(&[], &[]);
+    ben.send("/redial 127.0.0.1:1");
+    assert!(text(&ben.event("error"), "text").contains("when the connection is lost"));
+    relay.refuse(true);
+    relay.cut(Cut::Reset);
+    ben.event("lost");
+    ana.event("lost");
+    ana.send("/redial 127.0.0.1:1");
+    assert!(text(&ana.event("error"), "text").contains("this side listens"));
+    ben.send("to where you went");
+    let eve = Home::new().listen("eve", &["--invite"]);
+    let listening = eve.event("listening");
+    let invite = text(&listening, "invite");
+    for (n, (place, says)) in
+        [("", "where is your peer now?"), ("h:x", "h:x"), ("abc.onion:1", "Tor"), (invite, "somebody else")]
+            .into_iter()
+            .enumerate()
+    {
+        ben.send(&format!("/redial {place}"));
+        let error = ben.event_nth(n + 2, "error");
+        assert!(text(&error, "text").contains(says), "{error}");
+    }
+    ben.send(&format!("/redial {}", ana.addr()));
+    ana.message("to where you went");
+    ana.send("and back");
+    ben.message("and back");
+    ben.send("/quit");
+    // Commands were not done.
+    ben.ends_with(6);
+    ana.ends_with(6);
+    assert_eq!((ana.texts().len(), ben.texts().len()), (1, 1));
+    assert!(!ben.event("reconnected").to_string().contains("\"restarted\":true"));
+}
+
+#[test]
+fn redial_finds_a_listener_that_was_killed_and_started_elsewhere() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    let mut ana = home.listen("ana", &[]);
+    let relay = Relay::to(ana.addr());
+    let connect = ["connect", &relay.addr().to_string(), "--plain", "-n", "ben", "--reconnect", "forever"];
+    let mut ben = elsewhere.start("ben", &connect);
+    ana.event("connected");
+    relay.refuse(true);
+    ana.kill();
+    ben.line(Stream::Err, |line| line.contains("lost"));
+    ben.send("typed meanwhile");
+    let mut ana = home.listen("ana", &[]);
+    ben.send(&format!("/redial {}", ana.addr()));
+    ana.message("typed meanwhile");
+    ana.send("found");
+    ben.line(Stream::Out, |line| line.contains("found"));
+    quit(&mut ana, &mut ben);
+    assert_eq!(ana.texts(), ["typed meanwhile"]);
+    assert_eq!(ben.lines(Stream::Out).iter().filter(|line| line.contains("found")).count(), 1);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::app::conversation::Begun;
 use crate::app::event::{Event, Met};
 use crate::app::peer_policy::PeerPolicy;
 use crate::app::redial::{Dialling, Errand};
+use crate::app::whom::Whom;
 use crate::app::workers::TransferWorkers;
 use crate::channel::{HandshakeError, HandshakeStep};
 use crate::error_text::io_error_text;
@@ -20,7 +21,7 @@ use crate::net::connection::DisconnectReason;
 use crate::net::dial::{DialError, Dialler};
 use crate::net::listen::ListenEvent;
 use crate::net::opening::{ConnectError, Established};
-use crate::notice::Notice;
+use crate::notice::{Info, Notice};
 use crate::protocol::frame::{Frame, Intent, Refusal};
 use crate::text::SafeText;
 use crate::transfer::download::Settings;
@@ -145,6 +146,33 @@ impl EventLoop {
         if let Err(error) = dialling.start(errand, self.setup.events.clone()) {
             self.fail("system", &format!("cannot start a thread: {}", io_error_text(&error)), Exit::Failure);
         }
+    }
+
+    /// `/redial`: goes on dialling for the lost session, elsewhere.
+    pub(super) fn redial(&mut self, place: &str) {
+        if let Err((code, text)) = self.move_dialling(place) {
+            return self.conversation.session().error(code, text);
+        }
+        self.dial(Intent::Resume);
+    }
+
+    fn move_dialling(&mut self, place: &str) -> Result<(), (&'static str, String)> {
+        let lost = self.conversation.session().is_lost();
+        let (Some(peer), true) = (self.conversation.peer(), lost) else {
+            return Err(("not-now", "/redial is for when the connection is lost".into()));
+        };
+        let Role::Dial(dialling) = &mut self.role else {
+            return Err(("not-now", "this side listens: your peer is the one to dial, by /redial if you moved".into()));
+        };
+        let whom = Whom::moved(place, &peer.key).map_err(|error| ("bad-argument", error.to_string()))?;
+        if let [only] = &*whom.candidates {
+            let unfit = |error| ("bad-argument", format!("cannot connect to {only}: {error}"));
+            dialling.dialler.proxies.proxy_for(only).map_err(unfit)?;
+        }
+        (dialling.dialler.candidates, dialling.dialler.whom) = (whom.candidates, whom.called);
+        let places: Vec<String> = dialling.dialler.candidates.iter().map(ToString::to_string).collect();
+        self.post(Notice::Info(Info::Text(format!("dialling {}", places.join(", ")).into())));
+        Ok(())
     }
 
     /// Nobody has called yet, and the user knows now where the peer is.
