@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::identity::Identity;
 use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
 use crate::net::opening::Established;
+use crate::net::reach::OwnEnd;
 use crate::notice::{Input, Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
 use crate::session::{Rules, SessionEnd};
@@ -82,6 +83,8 @@ pub(super) struct EventLoop {
     begun: Instant,
     conversation: Conversation,
     connection: Option<Connection>,
+    /// Of the connection, where its address can be watched.
+    own_end: Option<OwnEnd>,
     /// Counts the connections.
     epoch: u64,
     connected_at: Instant,
@@ -115,6 +118,7 @@ impl EventLoop {
             outbox: Vec::new(),
             begun: Instant::now(),
             connection: None,
+            own_end: None,
             epoch: 0,
             connected_at: Instant::now(),
             recording: false,
@@ -170,7 +174,8 @@ impl EventLoop {
         let now = self.begun.elapsed();
         let deadline = self.conversation.deadline().map(|deadline| deadline.saturating_sub(now));
         let probe = self.candidate.as_ref().map(|candidate| candidate.until.saturating_duration_since(Instant::now()));
-        match [deadline, probe].into_iter().flatten().min() {
+        let check = self.own_end.as_ref().map(|end| end.check_at().saturating_duration_since(Instant::now()));
+        match [deadline, probe, check].into_iter().flatten().min() {
             None => self.events.recv().ok(),
             Some(wait) => self.events.recv_timeout(wait).ok(),
         }
@@ -240,6 +245,9 @@ impl EventLoop {
         }
         if self.candidate.as_ref().is_some_and(|candidate| Instant::now() >= candidate.until) {
             self.lose(DisconnectReason::Silent(PROBE_TIME));
+        }
+        if let Some(ip) = self.own_end.as_mut().and_then(OwnEnd::lost) {
+            self.lose(DisconnectReason::AddressGone(ip));
         }
         self.conversation.tick(now);
         self.settle();
@@ -420,6 +428,7 @@ impl EventLoop {
 
     /// Ends the connection and waits for its threads, taking what they still have to report.
     fn close_connection(&mut self) {
+        self.own_end = None;
         let Some(connection) = self.connection.take() else { return };
         connection.close();
         while !connection.is_finished() {
@@ -455,9 +464,11 @@ impl EventLoop {
         self.connected_at = Instant::now();
         let (epoch, events) = (self.epoch, self.setup.events.clone());
         let Established { stream, channel, .. } = established;
+        let own_end = OwnEnd::of(&stream);
         let flow = Arc::clone(self.conversation.flow());
         let parts = Parts { stream, sealer: channel.sealer, opener: channel.opener, flow };
         let connection = Connection::start(parts, move |event| drop(events.send(Event::Connection(epoch, event))))?;
+        self.own_end = own_end;
         Ok(self.connection.insert(connection))
     }
 }

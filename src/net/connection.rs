@@ -21,7 +21,7 @@ use read_ahead::Source;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -67,6 +67,8 @@ pub enum DisconnectReason {
     /// The peer came back on another connection before this one was seen to end.
     #[error("the peer came back on another connection")]
     Replaced,
+    #[error("this machine has the address {0} no more")]
+    AddressGone(IpAddr),
 }
 
 /// What the reader tells the event loop.

@@ -10,11 +10,13 @@ use crate::error_text::io_error_text;
 use if_addrs::{IfAddr, Interface};
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 /// A router or firewall that rejects answers within a round trip; without one the kernel gives up on a neighbour after 3 s.
 const REJECTED: Duration = Duration::from_secs(2);
+/// How often the own address of a connection is looked for: a change of network is noticed sooner than by silence.
+const ADDRESS_CHECK: Duration = Duration::from_secs(2);
 
 /// A fact with a hint on the next line, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,38 @@ impl OwnNetworks {
         names.sort_unstable();
         names.dedup();
         names.join(", ")
+    }
+}
+
+/// This machine's end of a connection. Once the machine has its address no more, as in another network, nothing comes through.
+#[derive(Debug)]
+pub struct OwnEnd {
+    ip: IpAddr,
+    check_at: Instant,
+}
+
+impl OwnEnd {
+    /// None where its address cannot be watched: it is loopback, or the system does not list it.
+    pub fn of(stream: &TcpStream) -> Option<Self> {
+        let ip = stream.local_addr().ok()?.ip().to_canonical();
+        let watched = !ip.is_loopback() && OwnNetworks::now().include(ip);
+        watched.then(|| Self { ip, check_at: Instant::now() + ADDRESS_CHECK })
+    }
+
+    /// When [`OwnEnd::lost`] has something to do.
+    pub fn check_at(&self) -> Instant {
+        self.check_at
+    }
+
+    /// The address, if it is time to look and it is gone.
+    pub fn lost(&mut self) -> Option<IpAddr> {
+        if Instant::now() < self.check_at {
+            return None;
+        }
+        self.check_at = Instant::now() + ADDRESS_CHECK;
+        let own = OwnNetworks::now();
+        // No interface at all: the system did not say.
+        (!own.0.is_empty() && !own.include(self.ip)).then_some(self.ip)
     }
 }
 

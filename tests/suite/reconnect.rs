@@ -157,6 +157,67 @@ fn redial_finds_a_listener_that_was_killed_and_started_elsewhere() {
     assert_eq!(ben.lines(Stream::Out).iter().filter(|line| line.contains("found")).count(), 1);
 }
 
+/// A network namespace with one address; gone when dropped.
+#[cfg(target_os = "linux")]
+struct Net(String);
+
+#[cfg(target_os = "linux")]
+impl Net {
+    const ADDRESS: &str = "10.77.0.1/32";
+
+    /// None where this user may not make one.
+    fn new() -> Option<Self> {
+        let net = Self(format!("p2p-{}-moving", std::process::id()));
+        if !net.ip(&["netns", "add", &net.0]) {
+            return None;
+        }
+        assert!(net.ip(&["-n", &net.0, "link", "set", "lo", "up"]));
+        net.address("add");
+        Some(net)
+    }
+
+    fn ip(&self, arguments: &[&str]) -> bool {
+        std::process::Command::new("ip").args(arguments).output().is_ok_and(|done| done.status.success())
+    }
+
+    fn address(&self, change: &str) {
+        assert!(self.ip(&["-n", &self.0, "address", change, Self::ADDRESS, "dev", "lo"]));
+    }
+
+    fn start(&self, name: &str, role: &str, addr: &str) -> Peer {
+        let shell = format!("exec ip netns exec {} \"$@\"", self.0);
+        Home::new().start_by(name, &shell, &[role, addr, "--json", "-n", name])
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.ip(&["netns", "delete", &self.0]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_whose_own_address_is_gone_is_lost_at_once() {
+    let Some(net) = Net::new() else {
+        return eprintln!("SKIPPED a_connection_whose_own_address_is_gone_is_lost_at_once: needs root and ip");
+    };
+    let mut ana = net.start("ana", "listen", "10.77.0.1:0");
+    let mut ben = net.start("ben", "connect", &ana.addr().to_string());
+    ana.event("connected");
+    ben.event("connected");
+    net.address("delete");
+    for peer in [&ana, &ben] {
+        // Silence would be noticed as well, later and in other words.
+        assert!(text(&peer.event("lost"), "reason").contains("has the address 10.77.0.1 no more"));
+    }
+    ben.send("are you there?");
+    net.address("add");
+    ana.message("are you there?");
+    quit(&mut ana, &mut ben);
+}
+
 #[test]
 fn a_session_that_began_with_a_code_goes_on_without_one() {
     let ana = Home::new().listen("ana", &["--code=right"]);
