@@ -1,5 +1,5 @@
-//! What the event loop hears. Where a number stands, it says which conversation, connection or run of a dialling thread the event belongs to, so that late
-//! events of an earlier one are known as such.
+//! What the event loop hears. Where a number stands, it says which conversation, connection or run of a dialling thread the event
+//! belongs to, so that late events of an earlier one are known as such.
 
 use super::peer_policy::{PeerInfo, PeerPolicy};
 use crate::known_peers::PeersError;
