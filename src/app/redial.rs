@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::peer_policy;
-use crate::keys::PublicKey;
+use crate::keys::{KeyRejected, PublicKey};
 use crate::net::dial::{Dialler, Wake};
 use crate::protocol::frame::{Greeting, Intent};
 use std::io;
@@ -53,7 +53,14 @@ impl Dialling {
         if let Some(peer) = peer {
             // Whatever goes on after a loss does so in open mode, and only with the key it began with.
             dialler.credentials.code = None;
-            dialler.credentials.accept_key = Arc::new(move |other: &_| peer_policy::only(&peer, other));
+            let run = Arc::clone(&wake);
+            dialler.credentials.accept_key = Arc::new(move |other: &_| {
+                // A greeting that comes after that of the next run tells of less than the peer knows: a fault of the protocol.
+                if run.is_stopped() {
+                    return Err(KeyRejected("dialling was stopped".into()));
+                }
+                peer_policy::only(&peer, other)
+            });
         }
         thread::Builder::new().name("dial".into()).spawn(move || {
             let result = if peer.is_some() {

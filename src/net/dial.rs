@@ -77,7 +77,8 @@ impl Wake {
         self.changed.notify_all();
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Whether somebody called [`Wake::stop`].
+    pub fn is_stopped(&self) -> bool {
         self.lock().stopped
     }
 

@@ -5,7 +5,7 @@ use crate::support::peer::Stream;
 use crate::support::{Attacker, Cut, Home, Pace, Peer, Plan, Relay, Rng, Side, Way, quit, text};
 use p2pchat::protocol::frame::{Intent, Refusal};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// `ana` listens, `ben` dials through a relay; connected.
@@ -133,6 +133,33 @@ fn redial_takes_a_lost_session_to_another_address() {
     ana.ends_with(6);
     assert_eq!((ana.texts().len(), ben.texts().len()), (1, 1));
     assert!(!ben.event("reconnected").to_string().contains("\"restarted\":true"));
+}
+
+/// Its greeting tells of less than the listener has heard since, which would be a fault of the protocol.
+#[test]
+fn a_replaced_run_of_the_dialling_thread_ends_before_it_greets() {
+    let (mut ana, relay, mut ben) = meet(&[], &["--timeout", "60"]);
+    let gate = TcpListener::bind("127.0.0.1:0").unwrap();
+    relay.retarget(gate.local_addr().unwrap());
+    relay.cut(Cut::Reset);
+    let (mut held, _) = gate.accept().unwrap();
+    ben.send(&format!("/redial {}", ana.addr()));
+    ben.event("reconnected");
+    ben.send("first");
+    ana.message("first");
+    ana.send("second");
+    ben.message("second");
+    let mut onwards = TcpStream::connect(ana.addr()).unwrap();
+    let (mut back, mut from_ana) = (held.try_clone().unwrap(), onwards.try_clone().unwrap());
+    let down = std::thread::spawn(move || drop(std::io::copy(&mut from_ana, &mut back)));
+    let _ = std::io::copy(&mut held, &mut onwards);
+    let _ = onwards.shutdown(Shutdown::Write);
+    down.join().unwrap();
+    ben.send("third");
+    ana.message("third");
+    quit(&mut ana, &mut ben);
+    assert_eq!((ana.texts(), ben.texts()), (vec!["first".into(), "third".into()], vec!["second".into()]));
+    assert_eq!((ana.all("lost").len(), ben.all("lost").len()), (1, 1));
 }
 
 #[test]
