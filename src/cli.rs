@@ -68,7 +68,10 @@ pub enum Command {
         shell: Shell,
     },
     /// Print the manual page
-    Man,
+    Man {
+        /// Of this command, as in man listen
+        command: Vec<String>,
+    },
 }
 
 /// `p2pchat listen`.

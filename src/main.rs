@@ -1,7 +1,10 @@
 //! Parse, run, say what went wrong, exit.
 
+mod manual;
+
 use anyhow::Result;
 use clap::CommandFactory;
+use clap_complete::Shell;
 use p2pchat::app;
 use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
@@ -56,27 +59,23 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
             return Ok(exit);
         }
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "p2pchat", &mut script);
-            print(&script)?;
+            print(&completions(shell))?;
         }
-        Command::Man => print(&manual()?)?,
+        Command::Man { command } => print(&manual::page(&command)?)?,
     }
     Ok(Exit::Polite)
 }
 
-/// The manual page: that of the program, then the options of each command that has some.
-fn manual() -> Result<Vec<u8>> {
-    let command = Cli::command();
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_arguments().count() > 2) {
-        let mut options = Vec::new();
-        clap_mangen::Man::new(sub.clone()).render_options_section(&mut options)?;
-        let heading = format!(".SH \"OPTIONS OF {}\"", sub.get_name().to_uppercase());
-        page.extend_from_slice(String::from_utf8_lossy(&options).replacen(".SH OPTIONS", &heading, 1).as_bytes());
+/// The completion script.
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "p2pchat", &mut script);
+    if shell != Shell::Bash {
+        return script;
     }
-    Ok(page)
+    // `compgen -f` here splits names at blanks; without words of the function, bash completes whole names itself.
+    let script = String::from_utf8_lossy(&script).replace(r#"COMPREPLY=($(compgen -f "${cur}"))"#, "COMPREPLY=()");
+    [script.as_bytes(), include_bytes!("completions.bash")].concat()
 }
 
 /// Asks the system for what this program needs; where it says no, the program runs all the same.

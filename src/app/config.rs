@@ -37,7 +37,7 @@ const DESCRIPTORS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 /// The command line or the environment asks for what cannot be: exit code 2.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub struct UsageError(pub(super) String);
+pub struct UsageError(pub String);
 
 /// Why `--code-fd` gives no code.
 #[derive(Debug, Error)]

@@ -96,3 +96,39 @@ fn a_command_line_that_is_nearly_right_is_answered_with_the_right_form() {
         assert!(said.contains(hint), "{line}: {said}");
     }
 }
+
+fn manual(home: &Home, path: &[&str]) -> String {
+    let ended = home.program(&[&["man"], path].concat()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{path:?}: {ended:?}");
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+#[test]
+fn each_manual_page_that_a_manual_page_names_exists() {
+    let home = Home::new();
+    for (parent, least) in [(&[][..], 10), (&["peers"], 3), (&["partials"], 3)] {
+        let prefix = [&["p2pchat"], parent, &[""]].concat().join("\\-");
+        let page = manual(&home, parent);
+        let named: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(&prefix)?.strip_suffix("(1)")).collect();
+        assert!(named.len() >= least, "{named:?}");
+        for name in named {
+            let page = manual(&home, &[parent, &[name]].concat());
+            let title = [&["p2pchat"], parent, &[name]].concat().join("-");
+            assert!(page.contains(&format!(".TH {title} 1")), "{page}");
+        }
+    }
+    assert_eq!(home.program(&["man", "nothing"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn the_manual_has_its_sections_and_examples_on_lines_of_their_own() {
+    let page = manual(&Home::new(), &[]);
+    for section in ["COMMANDS", "KEYS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES"] {
+        assert!(page.contains(&format!("\n.SH {section}\n")), "{section}: {page}");
+    }
+    // Between .nf and .fi lines are not joined.
+    for line in ["  /verify               mark", "p2pchat listen\n", "p2pchat send photos\n"] {
+        let before = &page[..page.find(&format!("\n{line}")).expect(line)];
+        assert!(before.rfind("\n.nf") > before.rfind("\n.fi"), "{line}");
+    }
+}
