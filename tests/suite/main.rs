@@ -25,6 +25,8 @@ mod fuzz;
 mod handshake_rejects;
 mod hostile_data;
 mod hostile_offers;
+#[cfg(unix)] // a shell sets the environment
+mod invites;
 mod known_peers;
 #[cfg(unix)]
 mod log;
