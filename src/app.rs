@@ -54,6 +54,7 @@ use redial::Dialling;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::Duration;
 use whom::{Whom, WhomKind};
 
@@ -118,6 +119,7 @@ fn wait_for_peer(
     let accept_key: Arc<KeyCheck<'static>> = Arc::new(move |key: &_| keys.check(key));
     let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
     let (peers_file, pasted) = (config.peers_file.clone(), config.pasted);
+    let interactive = config.rules.interactive;
     // Who only waits dials nobody, whatever the environment says of proxies.
     let proxies = if pasted { config.proxies(&[])? } else { Arc::default() };
     let running = Running::start(config, policy)?;
@@ -143,6 +145,12 @@ fn wait_for_peer(
     if pasted {
         running.post(Notice::Info(Info::Text(one_shot::PASTE.into())));
         one_shot::read_invite(identity, timeout, proxies, peers_file, running.setup.events.clone())?;
+    }
+    if interactive {
+        let (events, bound, named) = (running.setup.events.clone(), listening.bound().to_vec(), listening.is_named());
+        // firewalld takes its time.
+        let asks = move || drop(events.send(Event::Remarks(doctor::remarks(&bound, named))));
+        thread::Builder::new().name("remarks".into()).spawn(asks)?;
     }
     running.converse(Role::Listen { listening, keep })
 }

@@ -94,6 +94,31 @@ pub fn doctor(arguments: &Doctor) -> (String, Exit) {
     (lines.collect(), if bad { Exit::Unreachable } else { Exit::Polite })
 }
 
+/// What a person who listens at `bound` is to know; nothing when nothing is in the way. `named` says that callers come by another
+/// address, which is forwarded to here.
+pub(super) fn remarks(bound: &[SocketAddr], named: bool) -> Vec<String> {
+    let mut findings = Vec::new();
+    if bound.iter().all(|addr| addr.ip().is_loopback()) {
+        if !named {
+            let text = "only this machine reaches a listener on loopback";
+            let hint = "--at says which address is forwarded to here";
+            findings.push(Finding::new(State::Note, "address", text).hint(hint));
+        }
+    } else {
+        if !named {
+            let is_bound = |ip| bound.iter().any(|addr| addr.ip().is_unspecified() || addr.ip() == ip);
+            let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+            interfaces.retain(|interface| is_bound(interface.ip()));
+            findings = addresses(&interfaces);
+        }
+        findings.extend(firewalls(bound.first().map_or(0, SocketAddr::port)));
+    }
+    findings.retain(|finding| finding.state != State::Good);
+    let text =
+        |Finding { text, hint, .. }: Finding| hint.into_iter().fold(text, |text, hint| format!("{text}\n{hint}"));
+    findings.into_iter().map(text).collect()
+}
+
 impl Finding {
     fn line(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!("   {}\n", SafeText::clean(hint))).unwrap_or_default();

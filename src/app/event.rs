@@ -29,6 +29,8 @@ pub(super) enum Event {
     Upload(u64, TransferId, UploadReport),
     Download(u64, TransferId, DownloadReport),
     Listen(ListenEvent),
+    /// What the person who listens is to know of this machine.
+    Remarks(Vec<String>),
     /// Instead of waiting, dial.
     Dial(Box<(Dialler, PeerPolicy)>),
     Dialled(u64, Result<Box<Established>, DialError>),

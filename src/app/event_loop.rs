@@ -23,7 +23,7 @@ use crate::identity::Identity;
 use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
-use crate::notice::{Input, Notice, Posted};
+use crate::notice::{Info, Input, Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
 use crate::session::{Rules, SessionEnd};
 use crate::text::SafeText;
@@ -31,6 +31,7 @@ use crate::transfer::download::{DownloadReport, Target};
 use crate::ui::InputBackpressure;
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -41,6 +42,8 @@ use std::time::{Duration, Instant};
 const HELD: usize = 1_024;
 /// How long a connection that seems alive has to answer when its peer comes with a new session (PROTOCOL.md section 6).
 const PROBE_TIME: Duration = Duration::from_secs(5);
+/// A person who listens so long without a caller is told where to look for reasons.
+const UNCALLED: Duration = Duration::from_secs(120);
 
 /// Which side this is.
 pub(super) enum Role {
@@ -96,6 +99,8 @@ pub(super) struct EventLoop {
     signal: Option<Exit>,
     /// Something was not done whole in an earlier conversation.
     incomplete: bool,
+    /// When it is time to say that nobody has called.
+    uncalled: Option<Instant>,
     /// This run has met a peer.
     met: bool,
     /// The exit code of the conversation that ended last, while a person decides between leaving and `/again`; nobody is let in then.
@@ -109,7 +114,9 @@ pub(super) struct EventLoop {
 
 impl EventLoop {
     pub(super) fn new(setup: Setup, role: Role, events: Receiver<Event>) -> Self {
+        let waits = setup.rules.interactive && matches!(role, Role::Listen { .. });
         Self {
+            uncalled: waits.then(|| Instant::now() + UNCALLED),
             conversation: Conversation::new(setup.rules.clone()),
             setup,
             role,
@@ -175,7 +182,8 @@ impl EventLoop {
         let deadline = self.conversation.deadline().map(|deadline| deadline.saturating_sub(now));
         let probe = self.candidate.as_ref().map(|candidate| candidate.until.saturating_duration_since(Instant::now()));
         let check = self.own_end.as_ref().map(|end| end.check_at().saturating_duration_since(Instant::now()));
-        match [deadline, probe, check].into_iter().flatten().min() {
+        let uncalled = self.uncalled.map(|until| until.saturating_duration_since(Instant::now()));
+        match [deadline, probe, check, uncalled].into_iter().flatten().min() {
             None => self.events.recv().ok(),
             Some(wait) => self.events.recv_timeout(wait).ok(),
         }
@@ -231,6 +239,11 @@ impl EventLoop {
             }
             Some(Event::Shown(display_seq)) => self.conversation.session().shown(display_seq),
             Some(Event::Listen(event)) => self.listen_event(event),
+            Some(Event::Remarks(remarks)) => {
+                for text in remarks {
+                    self.post(Notice::Info(Info::Text(SafeText::with_hint(&text))));
+                }
+            }
             Some(Event::Dial(dial)) => self.dial_instead(*dial),
             Some(Event::FrontendFailed(words)) => {
                 self.failure = words;
@@ -249,8 +262,20 @@ impl EventLoop {
         if let Some(ip) = self.own_end.as_mut().and_then(OwnEnd::lost) {
             self.lose(DisconnectReason::AddressGone(ip));
         }
+        if self.uncalled.is_some_and(|until| Instant::now() >= until) {
+            self.uncalled = None;
+            self.say_uncalled();
+        }
         self.conversation.tick(now);
         self.settle();
+    }
+
+    fn say_uncalled(&mut self) {
+        if let Role::Listen { listening, .. } = &self.role {
+            let port = listening.bound().first().map_or(0, SocketAddr::port);
+            let text = format!("nobody has called yet\np2pchat doctor {port} looks for reasons");
+            self.post(Notice::Info(Info::Text(SafeText::with_hint(&text))));
+        }
     }
 
     /// Does what the conversation leaves to the loop.

@@ -99,6 +99,15 @@ impl Listening {
         Ok(Notice::Listening { addrs, code, qr, invite: invite.map(|invite| invite.text().to_string()) })
     }
 
+    pub(super) fn bound(&self) -> &[SocketAddr] {
+        self.listener.addrs()
+    }
+
+    /// Whether callers come by an address that the user named.
+    pub(super) fn is_named(&self) -> bool {
+        !self.named.is_empty()
+    }
+
     /// Whether this caller may begin a session with its kind of opening.
     pub(super) fn may_begin(&self, caller: &Established) -> bool {
         // While a session is there callers may come in either mode. Who came without the code then has proved nothing.

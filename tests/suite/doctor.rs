@@ -1,6 +1,6 @@
 //! `p2pchat doctor`: what it finds on this machine, and on one without a network.
 
-use crate::support::{Home, text};
+use crate::support::{Home, Pty, text};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Command;
@@ -53,4 +53,77 @@ fn a_machine_without_a_network_is_told_so() {
     let order = ["address", "route", "IPv6", "port 5000", "port 5353", "name server"];
     let places: Vec<_> = order.map(|word| said.find(word)).to_vec();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{said}");
+}
+
+#[test]
+fn a_listener_says_once_that_it_is_on_loopback_unless_callers_are_forwarded_to_it() {
+    const REMARK: &str = "only this machine reaches a listener on loopback";
+    for (options, times) in [(&[][..], 1), (&["--at", "203.0.113.7:5000"], 0)] {
+        let mut listening = Pty::start(&Home::new(), &[&["listen", "127.0.0.1:0"], options].concat());
+        if times == 1 {
+            listening.shows(REMARK);
+        }
+        listening.shows("waiting for your peer");
+        listening.keys("/quit\r");
+        assert_eq!(listening.exit_code(), 0);
+        listening.wait(|shown| (shown.emulator.screen().contents().matches(REMARK).count() == times).then_some(()));
+    }
+}
+
+/// Runs `listen` where there is one private address, and what `setup` makes of it; `$1` is an empty folder.
+fn listen_alone(home: &Home, setup: &str) -> Pty {
+    let shell = format!("ip link set lo up && ip addr add 192.168.77.1/24 dev lo && {setup}\nshift; exec \"$@\"");
+    let tools = home.work();
+    let arguments = ["--net", "--mount", "sh", "-c", &shell, "sh", tools.to_str().unwrap()];
+    Pty::run(home, "unshare", &[&arguments[..], &[env!("CARGO_BIN_EXE_p2pchat"), "listen", "0.0.0.0:5000"]].concat())
+}
+
+#[test]
+fn a_listener_says_once_what_keeps_callers_out() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("SKIPPED a_listener_says_once_what_keeps_callers_out: needs root");
+    }
+    const NO_ADDRESS: &str = "no address is reached from everywhere";
+    const UFW: &str = "sudo ufw allow 5000/tcp";
+    const FIREWALLD: &str = "sudo firewall-cmd --add-port=5000/tcp";
+    // firewall-cmd says no by 1, and that firewalld does not run by 252.
+    let firewalls = |ufw: &str, firewalld: u8| {
+        format!(
+            "mount -t tmpfs none /etc && mkdir /etc/ufw && echo ENABLED={ufw} >/etc/ufw/ufw.conf &&
+            printf '#!/bin/sh\nexit {firewalld}\n' >$1/firewall-cmd && chmod +x $1/firewall-cmd && PATH=$1:$PATH"
+        )
+    };
+    for (setup, said) in [
+        (firewalls("yes", 1), &[NO_ADDRESS, UFW, FIREWALLD][..]),
+        (firewalls("no", 252), &[NO_ADDRESS]),
+        (firewalls("no", 0) + " && ip addr add 11.22.33.1/24 dev lo", &[]),
+    ] {
+        let mut listening = listen_alone(&Home::new(), &setup);
+        for words in said {
+            listening.shows(words);
+        }
+        listening.shows("waiting for your peer");
+        listening.keys("/quit\r");
+        assert_eq!(listening.exit_code(), 0);
+        for words in [NO_ADDRESS, UFW, FIREWALLD] {
+            let times = listening.wait(|shown| Some(shown.emulator.screen().contents().matches(words).count()));
+            assert_eq!(times, usize::from(said.contains(&words)), "{words}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes the two minutes that it is about"]
+fn who_listens_without_a_caller_is_told_where_to_look() {
+    let mut listening = Pty::start(&Home::new(), &["listen", "127.0.0.1:0"]);
+    let port = listening.addr().port();
+    let called = Pty::start(&Home::new(), &["listen", "127.0.0.1:0"]);
+    Home::new().connect("eve", called.addr(), &["--code=wrong"]).ends_with(4);
+    called.shows("was turned away");
+    std::thread::sleep(std::time::Duration::from_secs(100));
+    listening.shows("nobody has called yet");
+    listening.shows(&format!("p2pchat doctor {port} looks for reasons"));
+    listening.keys("/quit\r");
+    assert_eq!(listening.exit_code(), 0);
+    called.wait(|shown| (!shown.has("nobody has called yet")).then_some(()));
 }

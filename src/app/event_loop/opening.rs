@@ -203,6 +203,9 @@ impl EventLoop {
     // The listener.
 
     pub(super) fn listen_event(&mut self, event: ListenEvent) {
+        if !matches!(event, ListenEvent::Failed { .. }) {
+            self.uncalled = None;
+        }
         match event {
             ListenEvent::PeerGreeted(established) => self.greeted(*established),
             // It knew what it needed and left before it said who it is: another of its addresses was faster.
