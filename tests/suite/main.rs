@@ -33,6 +33,8 @@ mod log;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")] // /proc
 mod memory_limits;
+#[cfg(target_os = "linux")] // network namespaces
+mod networks;
 #[cfg(target_os = "linux")]
 mod one_shot;
 mod partials;

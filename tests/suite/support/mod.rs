@@ -9,6 +9,8 @@ pub(crate) mod attacker;
 pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod hostile;
+#[cfg(target_os = "linux")]
+pub(crate) mod net;
 pub(crate) mod peer;
 #[cfg(unix)]
 pub(crate) mod pty;

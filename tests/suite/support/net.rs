@@ -1,0 +1,86 @@
+//! Machines and the network between them: a namespace each, joined by one router. Needs root, `ip`, `nft` and `python3`.
+
+use std::env;
+use std::process::{Command, id};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// See the module. Its namespaces are deleted when it is dropped, by their names.
+pub(crate) struct Net {
+    prefix: String,
+    names: Vec<String>,
+}
+
+impl Net {
+    /// A network without machines; none, said aloud, where there can be none. With `P2PCHAT_NETNS=must` that fails.
+    pub(crate) fn new(test: &str) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let runs = |tool: &str, argument| Command::new(tool).arg(argument).output().is_ok_and(|it| it.status.success());
+        let mut net =
+            Self { prefix: format!("p2p-{}-{}", id(), NUMBER.fetch_add(1, Ordering::Relaxed)), names: Vec::new() };
+        let able = nix::unistd::geteuid().is_root() && runs("ip", "-V") && runs("nft", "-v") && runs("python3", "-V");
+        if able && run("ip", &["netns", "add", &net.name("router")]).is_ok() {
+            net.names.push("router".into());
+            net.ip("router", "link set lo up");
+            net.sh("router", "echo 1 >/proc/sys/net/ipv4/ip_forward");
+            return Some(net);
+        }
+        assert_ne!(
+            env::var("P2PCHAT_NETNS").as_deref(),
+            Ok("must"),
+            "{test}: namespaces need root, ip, nft and python3"
+        );
+        eprintln!("SKIPPED {test}: needs root, ip, nft and python3");
+        None
+    }
+
+    /// A machine at `10.N.0.2`, its router at `10.N.0.1`; N counts from 1.
+    pub(crate) fn machine(&mut self, name: &str) -> String {
+        let n = self.names.len();
+        run("ip", &["netns", "add", &self.name(name)]).unwrap();
+        self.names.push(name.into());
+        let (own, routers) = (self.name(name), self.name("router"));
+        let peer = format!("to-{n}");
+        run("ip", &["-n", &routers, "link", "add", &peer, "type", "veth", "peer", "name", "eth0", "netns", &own])
+            .unwrap();
+        self.ip("router", &format!("addr add 10.{n}.0.1/24 dev {peer}"));
+        self.ip("router", &format!("link set {peer} up"));
+        self.ip(name, &format!("addr add 10.{n}.0.2/24 dev eth0"));
+        self.ip(name, "link set lo up");
+        self.ip(name, "link set eth0 up");
+        self.ip(name, &format!("route add default via 10.{n}.0.1"));
+        format!("10.{n}.0.2")
+    }
+
+    pub(crate) fn ip(&self, name: &str, arguments: &str) {
+        let name = self.name(name);
+        run("ip", &[&["-n", &name][..], &arguments.split(' ').collect::<Vec<_>>()].concat()).unwrap();
+    }
+
+    /// Runs a line of shell on a machine.
+    pub(crate) fn sh(&self, name: &str, line: &str) {
+        run("ip", &["netns", "exec", &self.name(name), "sh", "-ec", line]).unwrap();
+    }
+
+    /// What starts a program on a machine: a line of shell for `Home::start_by`.
+    pub(crate) fn on(&self, name: &str) -> String {
+        format!("exec ip netns exec {} \"$@\"", self.name(name))
+    }
+
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = run("ip", &["netns", "del", &self.name(name)]);
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+    let said = || format!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.status.success().then_some(()).ok_or_else(said)
+}
