@@ -263,10 +263,12 @@ def trickle(chat, count, dice, shortest, longest):
 
 
 def start_transfers(chat):
-    """One each way, larger than the relay carries in the time of a test."""
+    """One each way, not compressible, and larger than the relay carries in the time of a test."""
+    block = os.urandom(1 << 20)
     for folder in (chat.folder, chat.peer.folder):
         with open(folder + "/big.bin", "wb") as file:
-            file.truncate(2 << 30)
+            for _ in range(256):
+                file.write(block)
     chat.keys("/send big.bin", "Enter")
     chat.peer.say(f"/send {chat.peer.folder}/big.bin")
     until("offer", lambda: re.search(r"y or n\? take \[\d+\] big", chat.screen()))
