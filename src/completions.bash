@@ -1,14 +1,17 @@
 
-# Known peers, one name in the first column of each line. Their names are text of others: never expanded, always quoted.
-_p2pchat_or_peer() {
-    local line
-    if [[ $3 == --peer || ${COMP_WORDS[1]} == peers && ${COMP_CWORD} -eq 3 && $3 == @(forget|rename) ]]; then
+# Names of known peers stand first in the lines below the heading, before two blanks. They are text of others: never expanded, always quoted.
+_p2pchat_names() {
+    local command=${COMP_WORDS[1]} line name
+    if [[ $3 == --peer || $command == peers && $COMP_CWORD -eq 3 && ($3 == forget || $3 == rename) ]]; then
         COMPREPLY=()
         while IFS= read -r line; do
-            [[ $line == "$2"*"  "* ]] && COMPREPLY+=("$(printf %q "${line%%  *}")")
-        done < <("${COMP_WORDS[0]}" peers 2>/dev/null)
-        return 0
+            printf -v name %q "${line%%  *}"
+            [[ $line == *"  "* && ($name == "$2"* || $line == "$2"*) ]] && COMPREPLY+=("$name")
+        done < <("$1" peers 2>/dev/null | tail -n +2)
+    elif [[ $command == send && $COMP_CWORD -gt 1 && $2 != -* ]]; then
+        COMPREPLY=() # files
+    else
+        _p2pchat "$@"
     fi
-    _p2pchat "$@"
 }
-complete -F _p2pchat_or_peer -o bashdefault -o default p2pchat
+complete -F _p2pchat_names -o bashdefault -o default p2pchat
