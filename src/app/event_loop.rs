@@ -8,6 +8,7 @@
 //!
 //! The loop does wait for the two threads of a connection that it closed, whose socket is shut down by then.
 
+mod ending;
 mod opening;
 
 use super::accept::RejectionLog;
@@ -25,7 +26,7 @@ use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::notice::{Info, Input, Notice, Posted};
 use crate::protocol::frame::{Intent, Refusal};
-use crate::session::{Rules, SessionEnd};
+use crate::session::Rules;
 use crate::text::SafeText;
 use crate::transfer::download::{DownloadReport, Target};
 use crate::ui::InputBackpressure;
@@ -319,86 +320,6 @@ impl EventLoop {
             return self.post(Notice::Error { code: "no-peer", text: SafeText::with_hint(text) });
         }
         self.conversation.session().input(input);
-    }
-
-    /// Ends the conversation with words.
-    fn fail(&mut self, code: &'static str, text: &str, exit: Exit) {
-        self.post(Notice::Error { code, text: SafeText::with_hint(text) });
-        if self.conversation.session().is_lost() {
-            self.failing = Some(exit);
-            self.conversation.session().give_up();
-            return self.settle();
-        }
-        self.settle();
-        self.part(exit);
-    }
-
-    /// A session is over: the next one, or the end of the program.
-    fn over(&mut self, end: &SessionEnd) {
-        let failing = self.failing.take();
-        let exit = failing.unwrap_or_else(|| Exit::of_ending(end, self.signal));
-        let session = self.conversation.session();
-        let (own_wish, incomplete) = (session.is_own_wish(), session.is_incomplete());
-        match &self.role {
-            Role::Listen { keep: true, .. } if !own_wish && failing.is_none() => {
-                self.incomplete |= incomplete;
-                self.renew();
-                match self.announce() {
-                    Some(notice @ Notice::Listening { invite: Some(_), .. }) => self.post(notice),
-                    _ => self.post(Notice::Status("waiting for the next peer".into())),
-                }
-            }
-            _ => self.part(exit),
-        }
-    }
-
-    /// A conversation is over, and no other begins by itself: the program ends, unless a person at a terminal has to see that the
-    /// peer is gone. That person leaves by `/quit`, or goes on by `/again`.
-    fn part(&mut self, exit: Exit) {
-        let exit = if self.incomplete { exit.or_incomplete() } else { exit };
-        // Leaving after that: the code is that of the conversation, unless a signal ended it.
-        let exit = self.parted.take().filter(|_| self.signal.is_none() && exit != Exit::Interrupt).unwrap_or(exit);
-        if !self.setup.rules.interactive || !self.met || self.conversation.session().is_done_with_input() {
-            self.exit = Some(exit);
-            return;
-        }
-        self.parted = Some(exit);
-        self.renew();
-        self.post(Notice::PeerGone { listens: matches!(self.role, Role::Listen { .. }) });
-    }
-
-    /// Begins the conversation with the next peer.
-    fn renew(&mut self) {
-        self.close_connection();
-        if let Role::Dial(dialling) = &mut self.role {
-            dialling.stop();
-        }
-        self.conversation = self.conversation.successor();
-        self.setup.backpressure.set_paused(false);
-    }
-
-    /// `/again`.
-    fn again(&mut self) {
-        if self.parted.take().is_none() {
-            self.post(Notice::Error { code: "not-now", text: "/again is for when your peer has left".into() });
-        } else if let Some(listening) = self.announce() {
-            self.post(listening);
-        } else {
-            self.dial(Intent::New);
-        }
-    }
-
-    /// Makes a listener ready for the next peer.
-    fn announce(&mut self) -> Option<Notice> {
-        let Role::Listen { listening, .. } = &mut self.role else { return None };
-        match listening.announce() {
-            Ok(notice) => Some(notice),
-            Err(error) => {
-                self.exit = Some(Exit::Failure);
-                let text = format!("the system gives no randomness: {error}");
-                Some(Notice::Error { code: "system", text: text.into() })
-            }
-        }
     }
 
     fn verify(&mut self) {
