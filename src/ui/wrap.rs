@@ -10,8 +10,8 @@ use unicode_width::UnicodeWidthChar;
 /// Below this many columns the hanging indent is [`NARROW_INDENT`], so that some room for text is left.
 pub(super) const NARROW: usize = 20;
 pub(super) const NARROW_INDENT: usize = 2;
-/// A row holds at least this many columns, whatever the indent: one wide character.
-const LEAST: usize = 2;
+/// A row holds at least this many columns, whatever the indent: the widest character.
+const LEAST: usize = 3;
 
 /// The rows of `line`: the first of at most `first` columns, the others of at most `others`. Blanks at which a row breaks are
 /// left out.
@@ -94,6 +94,13 @@ mod tests {
         assert_eq!(wrap("a xxxxxxxxxx b", 6, 6), ["a", "xxxxxx", "xxxx b"]);
         assert_eq!(wrap("日日日日日", 6, 3), ["日日日", "日", "日"]);
         assert_eq!(wrap("    code that is indented", 12, 10), ["    code", "that is", "indented"]);
+    }
+
+    #[test]
+    fn every_character_fits_into_the_shortest_row() {
+        let widest = ('\0'..=char::MAX).map(|c| width(c.encode_utf8(&mut [0; 4]))).max();
+        assert_eq!(widest, Some(LEAST));
+        assert_eq!(wrap("a\u{17d8}b", 2, 2), ["a", "\u{17d8}", "b"]);
     }
 
     proptest! {
