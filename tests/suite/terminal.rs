@@ -8,7 +8,7 @@ mod paths;
 mod peers;
 mod questions;
 
-use crate::support::{Home, Peer, Pty};
+use crate::support::{Cut, Home, Peer, Pty, Relay};
 
 /// `alice` in a terminal, `bob` on pipes; connected.
 fn meet(options: &[&str]) -> (Home, Pty, Peer) {
@@ -17,6 +17,19 @@ fn meet(options: &[&str]) -> (Home, Pty, Peer) {
     let peer = Home::new().connect("bob", terminal.addr(), &[]);
     terminal.shows("] bob, connected");
     (home, terminal, peer)
+}
+
+/// `alice` in a terminal, who dialled `bob` on pipes through a relay; the connection is lost, and the relay takes no other.
+fn lose() -> (Home, Pty, Peer, Relay) {
+    let bob = Home::new().listen("bob", &[]);
+    let relay = Relay::to(bob.addr());
+    let home = Home::new();
+    let terminal = Pty::sized(&home, 24, 80, &["connect", &relay.addr().to_string(), "-n", "alice"]);
+    terminal.shows("] bob, connected");
+    relay.refuse(true);
+    relay.cut(Cut::Reset);
+    terminal.shows("] bob, lost for");
+    (home, terminal, bob, relay)
 }
 
 /// The program ended with this code, and the terminal is as it was.

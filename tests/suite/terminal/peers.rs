@@ -1,7 +1,7 @@
 //! Whom a line is for, and what happens when the peer goes: nothing reaches anybody but whom the person saw when beginning it.
 
-use super::{ends_with, meet};
-use crate::support::{Cut, Home, Peer, Pty, Relay, is};
+use super::{ends_with, lose, meet};
+use crate::support::{Home, Peer, Pty, Relay, is};
 use std::net::SocketAddr;
 
 /// Types a line where nobody is here, and sees it stay.
@@ -91,14 +91,7 @@ fn a_line_for_who_is_on_the_screen_does_not_reach_who_came_unseen() {
 
 #[test]
 fn what_waits_for_a_lost_peer_is_on_the_screen() {
-    let bob = Home::new().listen("bob", &[]);
-    let relay = Relay::to(bob.addr());
-    let home = Home::new();
-    let mut terminal = Pty::sized(&home, 24, 80, &["connect", &relay.addr().to_string(), "-n", "alice"]);
-    terminal.shows("] bob, connected");
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    terminal.shows("] bob, lost for");
+    let (_home, mut terminal, bob, relay) = lose();
     terminal.keys("are you there?\r");
     terminal.shows("alice▸ (waits) are you there?");
     terminal.shows(" s, 1 line waits, reconnecting");

@@ -1,7 +1,7 @@
 //! Questions: one at a time, answered by a word and Enter in a line that was begun after it appeared.
 
-use super::{ends_with, meet};
-use crate::support::{Cut, Home, Peer, Pty, Relay, is};
+use super::{ends_with, lose, meet};
+use crate::support::{Peer, Pty, is};
 
 /// `bob` offers a file, and the terminal asks.
 fn asks(terminal: &Pty, peer: &Peer, name: &str) {
@@ -86,14 +86,7 @@ fn leaving_asks_names_what_is_open_and_can_be_taken_back() {
 
 #[test]
 fn leaving_while_lost_asks_when_something_waits() {
-    let bob = Home::new().listen("bob", &[]);
-    let relay = Relay::to(bob.addr());
-    let home = Home::new();
-    let mut terminal = Pty::sized(&home, 24, 80, &["connect", &relay.addr().to_string(), "-n", "alice"]);
-    terminal.shows("] bob, connected");
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    terminal.shows("] bob, lost for");
+    let (_home, mut terminal, _bob, _relay) = lose();
     terminal.keys("waits for bob\r");
     terminal.shows("1 line waits");
     terminal.keys("/quit\r");
