@@ -67,7 +67,7 @@ const EVENTS: usize = 1_024;
 /// What keeps it from listening at all; main shows it.
 pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let Listen { addr, at, invite, qr, keep, common, .. } = arguments;
-    let mut config = Config::load(&common)?;
+    let config = Config::load(&common)?;
     let entry = match &config.code {
         CodeSource::None if invite => Entry::Invite { only: true, qr },
         CodeSource::None if qr || config.rules.interactive && common.meeting.peer.is_none() => {
@@ -77,11 +77,6 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
         _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
         _ => code_entry(&config)?,
     };
-    let open = matches!(entry, Entry::Open) && common.meeting.peer.is_none();
-    if open && common.accept.rule() == AcceptRule::Always {
-        let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
-        config.notices.push(Notice::Warning(text.into()));
-    }
     wait_for_peer(config, &[addr], at, entry, keep)
 }
 
@@ -120,6 +115,8 @@ fn wait_for_peer(
     let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
     let (peers_file, pasted) = (config.peers_file.clone(), config.pasted);
     let interactive = config.rules.interactive;
+    let takes_all =
+        matches!(entry, Entry::Open) && config.expected.is_none() && config.rules.accept == AcceptRule::Always;
     // Who only waits dials nobody, whatever the environment says of proxies.
     let proxies = if pasted { config.proxies(&[])? } else { Arc::default() };
     let running = Running::start(config, policy)?;
@@ -142,6 +139,10 @@ fn wait_for_peer(
         Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
     };
     running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
+    if takes_all {
+        let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
+        running.post(Notice::Warning(text.into()));
+    }
     if pasted {
         running.post(Notice::Info(Info::Text(one_shot::PASTE.into())));
         one_shot::read_invite(identity, timeout, proxies, peers_file, running.setup.events.clone())?;

@@ -10,6 +10,16 @@ use std::time::Duration;
 const LONGEST: usize = 64_000;
 
 #[test]
+fn the_address_comes_before_the_warning_that_anyone_may_send_files() {
+    let ana = Home::new().listen("ana", &["--accept", "always"]);
+    assert!(
+        ana.event("warning")["text"].as_str().unwrap().starts_with("anyone who connects first may send files here")
+    );
+    let names: Vec<_> = ana.events().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(names, ["listening", "warning"]);
+}
+
+#[test]
 fn both_sides_show_the_same_number_and_hear_each_other_under_their_names() {
     let (ana, ben) = meet(&[], &[]);
     let (here, there) = (ana.event("connected"), ben.event("connected"));
