@@ -157,11 +157,9 @@ fn addresses(interfaces: &[Interface]) -> Vec<Finding> {
 
 fn worth(ip: IpAddr, interface: &str) -> &'static str {
     const TUNNELS: [&str; 6] = ["tun", "tap", "wg", "tailscale", "utun", "zt"];
-    const CONTAINERS: [&str; 5] = ["docker", "br-", "veth", "virbr", "cni"];
-    let is_of = |kinds: &[&str]| kinds.iter().any(|kind| interface.starts_with(kind));
     match ip {
-        _ if is_of(&CONTAINERS) => "this machine and its containers",
-        _ if is_of(&TUNNELS) => "the VPN",
+        _ if reach::is_virtual(interface) => "this machine and its containers",
+        _ if TUNNELS.iter().any(|kind| interface.starts_with(kind)) => "the VPN",
         _ if reach::is_shared(ip) => "your provider's network, or a VPN",
         _ if reach::is_private(ip) => "this network",
         IpAddr::V4(_) | IpAddr::V6(_) => "everywhere, where no firewall is in the way",
@@ -169,11 +167,7 @@ fn worth(ip: IpAddr, interface: &str) -> &'static str {
 }
 
 fn is_public(ip: IpAddr) -> bool {
-    let special = match ip {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_unspecified(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unspecified(),
-    };
-    !special && !reach::is_private(ip) && !reach::is_shared(ip)
+    !(ip.is_loopback() || ip.is_unspecified() || reach::is_private(ip) || reach::is_shared(ip))
 }
 
 fn of_routes(routes: &[DefaultRoute]) -> Vec<Finding> {

@@ -123,8 +123,10 @@ pub fn is_shared(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if ip.to_bits() & 0xffc0_0000 == NETWORK)
 }
 
-/// Interfaces of containers and virtual machines, which nobody else reaches.
-const VIRTUAL: [&str; 5] = ["docker", "br-", "veth", "virbr", "cni"];
+/// Whether an interface of this name is one of containers or virtual machines, which nobody else reaches.
+pub fn is_virtual(interface: &str) -> bool {
+    ["docker", "br-", "veth", "virbr", "cni"].iter().any(|kind| interface.starts_with(kind))
+}
 
 /// Where another machine may reach what is bound to `bound`: `named` first (addresses that only the user knows), then the addresses that the
 /// system would use outward, then those of other interfaces. Loopback when there is nothing else.
@@ -143,7 +145,7 @@ pub fn own_candidates(bound: &[SocketAddr], named: &[Candidate]) -> Vec<Candidat
     for addr in bound {
         add(addr.ip(), addr.port());
         if addr.ip().is_unspecified() {
-            let others = own.0.iter().filter(|one| !VIRTUAL.iter().any(|name| one.name.starts_with(name)));
+            let others = own.0.iter().filter(|one| !is_virtual(&one.name));
             let all = outward().into_iter().chain(others.map(Interface::ip));
             all.filter(|ip| addr.is_ipv6() || ip.is_ipv4()).for_each(|ip| add(ip, addr.port()));
         }
