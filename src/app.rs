@@ -29,12 +29,12 @@ pub use doctor::doctor;
 pub use one_shot::{NobodyKnown, receive, send};
 
 use crate::channel::{Code, KeyCheck};
-use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand};
+use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand, Reachable};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::identity::{self, Identity};
 use crate::known_peers::KnownPeersFile;
-use crate::net::address::{Candidate, ListenAddress};
+use crate::net::address::ListenAddress;
 use crate::net::dial::Dialler;
 use crate::net::listen::BindError;
 use crate::net::opening::DialCredentials;
@@ -66,7 +66,8 @@ const EVENTS: usize = 1_024;
 /// # Errors
 /// What keeps it from listening at all; main shows it.
 pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
-    let Listen { addr, at, invite, qr, keep, common, .. } = arguments;
+    let Listen { addr, reachable, invite, keep, common, .. } = arguments;
+    let qr = reachable.qr;
     let config = Config::load(&common)?;
     let entry = match &config.code {
         CodeSource::None if invite => Entry::Invite { only: true, qr },
@@ -77,7 +78,7 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
         _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
         _ => code_entry(&config)?,
     };
-    wait_for_peer(config, &[addr], at, entry, keep)
+    wait_for_peer(config, &[addr], reachable, entry, keep)
 }
 
 /// `p2pchat connect`.
@@ -105,7 +106,7 @@ fn code_entry(config: &Config) -> anyhow::Result<Entry> {
 fn wait_for_peer(
     config: Config,
     choice: &[ListenAddress],
-    at: Vec<Candidate>,
+    reachable: Reachable,
     entry: Entry,
     keep: bool,
 ) -> anyhow::Result<Exit> {
@@ -124,7 +125,7 @@ fn wait_for_peer(
         let events = running.setup.events.clone();
         let on_event = move |event| drop(events.send(Event::Listen(event)));
         let terms = ListenTerms { identity: Arc::clone(&identity), accept_key: Arc::clone(&accept_key), timeout };
-        Listening::start(addr, at.clone(), entry.clone(), terms, on_event)
+        Listening::start(addr, reachable.at.clone(), entry.clone(), terms, on_event)
     };
     let is_taken = |bound: &Result<_, BindError>| matches!(bound, Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse);
     let mut bound = Err(BindError::System(ErrorKind::AddrInUse.into()));

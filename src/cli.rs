@@ -3,10 +3,12 @@
 //! Every option's name, default and range are here (stable: scripts rely on them). `app/config.rs` checks what they mean together.
 
 mod hints;
+mod local;
 
 pub use hints::parse;
+pub use local::{Doctor, Partials, PartialsCommand, Peers, PeersCommand};
 
-use crate::net::address::{Candidate, DEFAULT_PORT, ListenAddress};
+use crate::net::address::{Candidate, ListenAddress};
 use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
 use crate::transfer::Name;
@@ -84,12 +86,9 @@ pub struct Listen {
         help = "PORT, HOST:PORT or [IPV6]:PORT; port 0 takes a free one"
     )]
     pub addr: ListenAddress,
-    /// An address that only you know to lead here, such as a forwarded port; may be given several times
-    #[arg(long, value_name = "HOST:PORT")]
-    pub at: Vec<Candidate>,
-    /// Show the invite as a QR code as well
-    #[arg(long, conflicts_with_all = ["code", "code_fd"])]
-    pub qr: bool,
+    /// How callers find the way
+    #[command(flatten)]
+    pub reachable: Reachable,
     /// Only for who has the invite that it prints
     #[arg(long, conflicts_with_all = ["code", "code_fd"])]
     pub invite: bool,
@@ -171,6 +170,14 @@ pub struct Waiting {
     /// Where to wait [default: port 5050, or a free one]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<ListenAddress>,
+    /// How callers find the way
+    #[command(flatten)]
+    pub reachable: Reachable,
+}
+
+/// How callers find the way to who waits.
+#[derive(Debug, Args)]
+pub struct Reachable {
     /// An address that only you know to lead here, such as a forwarded port; may be given several times
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Vec<Candidate>,
@@ -179,15 +186,11 @@ pub struct Waiting {
     pub qr: bool,
 }
 
-/// `p2pchat doctor`.
-#[derive(Debug, Args)]
-pub struct Doctor {
-    /// The TCP port to be called at
-    #[arg(value_name = "PORT", default_value_t = DEFAULT_PORT)]
-    pub port: u16,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
+impl Reachable {
+    /// Whether anything of it is asked for.
+    pub fn is_asked_for(&self) -> bool {
+        !self.at.is_empty() || self.qr
+    }
 }
 
 impl Receive {
@@ -265,63 +268,6 @@ pub struct Common {
     /// Keep the typed lines of all sessions in the data directory
     #[arg(long)]
     pub history: bool,
-}
-
-/// `p2pchat peers`.
-#[derive(Debug, Args)]
-pub struct Peers {
-    /// What to do with them
-    #[command(subcommand)]
-    pub command: Option<PeersCommand>,
-}
-
-/// What to do with known peers.
-#[derive(Debug, Clone, Subcommand)]
-pub enum PeersCommand {
-    /// List them (the default)
-    List,
-    /// Forget one: the next meeting is a first one
-    Forget {
-        /// Its name in the list
-        name: String,
-    },
-    /// Call one something else
-    Rename {
-        /// Its name in the list
-        old: String,
-        /// Its new name
-        new: String,
-    },
-}
-
-/// `p2pchat partials`.
-#[derive(Debug, Args)]
-pub struct Partials {
-    /// What to do with them
-    #[command(subcommand)]
-    pub command: Option<PartialsCommand>,
-}
-
-/// What to do with unfinished downloads.
-#[derive(Debug, Clone, Subcommand)]
-pub enum PartialsCommand {
-    /// List them (the default): they go on when the same peer sends the same again
-    List,
-    /// Move the files that arrived whole to their folder, and remove the rest
-    Keep {
-        /// Their ids in the list, or the first letters of them
-        #[arg(value_name = "ID", required = true)]
-        ids: Vec<String>,
-    },
-    /// Remove what is there of them
-    Remove {
-        /// Their ids in the list, or the first letters of them
-        #[arg(value_name = "ID", required_unless_present = "all")]
-        ids: Vec<String>,
-        /// Remove all
-        #[arg(long, conflicts_with = "ids")]
-        all: bool,
-    },
 }
 
 /// When to take offered files.

@@ -156,7 +156,7 @@ fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose)
 
 fn meet(config: Config, whom: Option<&str>, waiting: Waiting) -> anyhow::Result<Exit> {
     if whom.is_some() || env::var_os(VARIABLE).is_some() {
-        if waiting.listen.is_some() || !waiting.at.is_empty() || waiting.qr {
+        if waiting.listen.is_some() || waiting.reachable.is_asked_for() {
             return Err(UsageError("--listen, --at and --qr are for who waits, not for who dials".into()).into());
         }
         let whom = Whom::find(whom, None, &config.known).map_err(|error| UsageError(error.to_string()))?;
@@ -166,7 +166,7 @@ fn meet(config: Config, whom: Option<&str>, waiting: Waiting) -> anyhow::Result<
         return dial_peer(config, whom, false);
     }
     let entry = match (&config.code, &config.expected) {
-        (CodeSource::None, None) => Entry::Invite { only: true, qr: waiting.qr },
+        (CodeSource::None, None) => Entry::Invite { only: true, qr: waiting.reachable.qr },
         (CodeSource::None, Some((name, key))) => match config.known.lookup(key) {
             Some(peer) if peer.trust == Trust::Verified => Entry::Open,
             _ => return Err(NobodyKnown(name.clone()).into()),
@@ -175,7 +175,7 @@ fn meet(config: Config, whom: Option<&str>, waiting: Waiting) -> anyhow::Result<
     };
     let everywhere = |port| ListenAddress { host: None, port };
     let choice = waiting.listen.map_or_else(|| vec![everywhere(DEFAULT_PORT), everywhere(0)], |addr| vec![addr]);
-    wait_for_peer(config, &choice, waiting.at, entry, false)
+    wait_for_peer(config, &choice, waiting.reachable, entry, false)
 }
 
 /// Whether the key that answers there will be one that this user verified; others are refused then.

@@ -1,0 +1,72 @@
+//! The commands about this machine and what the program keeps on it.
+
+use crate::net::address::DEFAULT_PORT;
+use clap::{Args, Subcommand};
+
+/// `p2pchat doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The TCP port to be called at
+    #[arg(value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    pub port: u16,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `p2pchat peers`.
+#[derive(Debug, Args)]
+pub struct Peers {
+    /// What to do with them
+    #[command(subcommand)]
+    pub command: Option<PeersCommand>,
+}
+
+/// What to do with known peers.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PeersCommand {
+    /// List them (the default)
+    List,
+    /// Forget one: the next meeting is a first one
+    Forget {
+        /// Its name in the list
+        name: String,
+    },
+    /// Call one something else
+    Rename {
+        /// Its name in the list
+        old: String,
+        /// Its new name
+        new: String,
+    },
+}
+
+/// `p2pchat partials`.
+#[derive(Debug, Args)]
+pub struct Partials {
+    /// What to do with them
+    #[command(subcommand)]
+    pub command: Option<PartialsCommand>,
+}
+
+/// What to do with unfinished downloads.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PartialsCommand {
+    /// List them (the default): they go on when the same peer sends the same again
+    List,
+    /// Move the files that arrived whole to their folder, and remove the rest
+    Keep {
+        /// Their ids in the list, or the first letters of them
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+    /// Remove what is there of them
+    Remove {
+        /// Their ids in the list, or the first letters of them
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        ids: Vec<String>,
+        /// Remove all
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+}
