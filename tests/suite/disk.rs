@@ -128,6 +128,29 @@ mod full {
 
     #[test]
     #[ignore = "mounts a file system: needs root"]
+    fn a_stream_without_an_end_leaves_a_twentieth_of_a_small_disk() {
+        let home = Home::new();
+        let _mounted = Mounted::tmpfs(&home.inbox(), "64m");
+        let ana = home.listen("ana", &["--accept", "always", "--code=right", "--keep"]);
+        let addr = ana.addr().to_string();
+        let stream = |name: &str, size: usize, exit| {
+            let mut ben = Home::new().start("ben", &["send", "-", "--as", name, "--to", &addr, "--code=right"]);
+            ben.pour(std::iter::once(content(name, size)));
+            ben.close_input();
+            ben.ends_with(exit);
+        };
+        stream("fits", 32 * MIB, 0);
+        stream("does not", 32 * MIB, 6);
+        let failed = ana.wait_for(failed);
+        assert!(text(&failed, "reason").ends_with("the disk is nearly full"), "{failed}");
+        let left = rustix::fs::statvfs(&home.inbox()).unwrap();
+        let (free, all) = (left.f_bavail * left.f_frsize, left.f_blocks * left.f_frsize);
+        assert!(free >= all / 20, "{free} of {all} bytes left");
+        assert!(fs::read(home.inbox().join("fits")).unwrap() == content("fits", 32 * MIB), "it differs");
+    }
+
+    #[test]
+    #[ignore = "mounts a file system: needs root"]
     fn small_files_fill_a_disk_as_well() {
         let (home, _mounted, ana, ben) = on_disk("1m");
         let folder = ben.home().work().join("folder");

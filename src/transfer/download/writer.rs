@@ -13,9 +13,9 @@ use std::io::{self, Seek};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A stream's end is not known, so the disk is looked at when it begins and after so many bytes.
+/// A stream's end is not known, so the disk is looked at when it begins and after at most so many bytes: others write to it, too.
 const STREAM_LOOK: u64 = 64 << 20;
-/// A stream ends when less than this, or than a twentieth of the disk, is left.
+/// A stream ends when less than this is left, or on a smaller disk than this part of it: enough for whatever else runs there.
 const STREAM_LEAVES: u64 = 1 << 30;
 const STREAM_LEAVES_PART: u64 = 20;
 
@@ -168,6 +168,9 @@ impl Writer {
     fn data(&mut self, chunks: &[Piece]) -> Result<(), Broken> {
         let chunks: Vec<_> = chunks.iter().filter_map(data_of).collect();
         let bytes: u64 = chunks.iter().map(|data| len_of(data)).sum();
+        if self.manifest.is_stream() {
+            self.look_at_disk(bytes)?;
+        }
         self.position += bytes;
         if matches!(self.current, Current::Next) {
             let part = self.staging.make_part();
@@ -187,9 +190,6 @@ impl Writer {
                 *data = failed;
             }
         }
-        if self.manifest.is_stream() {
-            self.look_at_disk(bytes)?;
-        }
         Ok(())
     }
 
@@ -198,20 +198,22 @@ impl Writer {
         if problem.is_of_one_file() { Ok(Data::Failed(problem.to_string())) } else { Err(self.broken(problem)) }
     }
 
+    /// Whether the next `bytes` of a stream leave enough of the disk.
     fn look_at_disk(&mut self, bytes: u64) -> Result<(), Broken> {
-        self.until_look = self.until_look.saturating_sub(bytes);
-        if self.until_look > 0 {
-            return Ok(());
+        if self.until_look < bytes {
+            let left =
+                space(&self.dest).map(|(free, all)| free.saturating_sub(STREAM_LEAVES.min(all / STREAM_LEAVES_PART)));
+            self.until_look = left.map_or(STREAM_LOOK, |left| left.min(STREAM_LOOK));
         }
-        self.until_look = STREAM_LOOK;
-        match space(&self.dest) {
-            Some((free, all)) if free < STREAM_LEAVES.max(all / STREAM_LEAVES_PART) => {
+        match self.until_look.checked_sub(bytes) {
+            Some(left) => self.until_look = left,
+            None => {
                 let text = format!("{}: the disk is nearly full", self.dest.display());
                 let told = format!("{}: the disk is nearly full", self.offered());
-                Err(Broken { reason: Reason::Space, text, told })
+                return Err(Broken { reason: Reason::Space, text, told });
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Ends a file; `chunks` are all of it when it was not begun.
