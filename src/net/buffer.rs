@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// The alignment of bulk data in bytes: a cache line, and more than any vector unit asks for.
 const ALIGN: usize = 64;
-/// The longest record, without its length.
-pub const RECORD: usize = 65_535;
+/// A record with a full chunk, without its length.
+const CHUNK_RECORD: usize = CHUNK_HEADER + CHUNK_DATA + TAG;
 /// Where the data of an outgoing chunk stands in its record.
 const CHUNK_LEAD: usize = LENGTH + CHUNK_HEADER;
 /// The most that one [`Bulk`] weighs: a full chunk and an end, for which a receiver that holds nothing always gives credit.
@@ -211,10 +211,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record of `len` bytes of ciphertext and tag. Large ones get the full capacity, so that they can be used again;
-    /// small ones just what they need, so that a queue of them stays small.
+    /// A record of `len` bytes of ciphertext and tag. Bulk gets the capacity of a full chunk, so that it can be used again;
+    /// others just what they need, so that a queue of them stays small.
     pub fn with_len(len: usize) -> Self {
-        let capacity = if len > RECORD / 2 { RECORD.max(len) } else { len };
+        let capacity = if is_bulk(len) { CHUNK_RECORD } else { len };
         Self { bytes: Aligned::new(0, capacity), len }
     }
 
@@ -233,6 +233,11 @@ impl Record {
     pub fn chunk_data(&self) -> &[u8] {
         self.frame().get(CHUNK_HEADER..).unwrap_or_default()
     }
+}
+
+/// Whether a record of `len` bytes is most likely one with much of a chunk.
+fn is_bulk(len: usize) -> bool {
+    (CHUNK_RECORD / 2..=CHUNK_RECORD).contains(&len)
 }
 
 /// Buffers that were used and may be used again; bounded by `keep`, so a burst does not stay in memory.
@@ -275,18 +280,18 @@ impl Pool<Bulk> {
 impl Pool<Record> {
     /// A record of `len` bytes to read into.
     pub fn take(&self, len: usize) -> Record {
-        if len > RECORD / 2
+        if is_bulk(len)
             && let Some(mut record) = self.take_any()
         {
-            record.len = len.min(record.bytes.capacity);
+            record.len = len;
             return record;
         }
         Record::with_len(len)
     }
 
-    /// Gives a record back; small ones are dropped.
+    /// Gives a record back; those of other sizes are dropped.
     pub fn give_record(&self, record: Record) {
-        if record.bytes.capacity >= RECORD {
+        if record.bytes.capacity == CHUNK_RECORD {
             self.give(record);
         }
     }
@@ -301,7 +306,7 @@ mod tests {
         let mut bulk = Bulk::new(1);
         assert_eq!(bulk.room().as_ptr().addr() % ALIGN, 0);
         assert!(bulk.room().len() >= CHUNK_DATA);
-        for len in [17, 1000, 40_000, RECORD] {
+        for len in [17, 1000, 40_000, CHUNK_RECORD, usize::from(u16::MAX)] {
             let mut record = Record::with_len(len);
             assert_eq!(record.bytes_mut().as_ptr().addr() % ALIGN, 0);
             assert_eq!(record.bytes_mut().len(), len);
@@ -311,8 +316,10 @@ mod tests {
     #[test]
     fn a_record_of_any_length_the_wire_can_say_fits_a_used_buffer() {
         let pool = Pool::<Record>::new(1);
-        pool.give_record(pool.take(40_000));
-        assert_eq!(pool.take(RECORD).bytes_mut().len(), RECORD);
+        for len in [40_000, CHUNK_RECORD, usize::from(u16::MAX)] {
+            pool.give_record(pool.take(40_000));
+            assert_eq!(pool.take(len).bytes_mut().len(), len);
+        }
     }
 
     #[test]
@@ -342,7 +349,7 @@ mod tests {
         while ends.fits(END_WEIGHT) {
             ends.file_end(0, FileStatus::Whole, [0; 32], 0);
         }
-        assert_eq!(ends.records_mut().count(), 61);
+        assert_eq!(ends.records_mut().count(), CHUNK_DATA / 1_024 + 1);
         let mut full = Bulk::new(1);
         full.push_begin(0);
         assert!(full.fits(length(CHUNK_DATA)) && full.room().len() >= CHUNK_DATA);

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_chunk_of_every_size_opens_to_itself_under_the_header_of_the_specification() {
         let mut compressor = Compressor::default();
-        for len in [64, 255, 256, 257, 1_000, 61_439, CHUNK_DATA] {
+        for len in [64, 255, 256, 257, 1_000, 49_151, CHUNK_DATA] {
             let data: Vec<u8> = b"all the same ".iter().copied().cycle().take(len).collect();
             let frame = compressor.compress(&data).unwrap();
             assert_eq!(content_len(frame), Some(len));

@@ -49,7 +49,7 @@ const UNCONFIRMED: usize = 1_024;
 /// Routes of all kinds: those of transfers that ended are kept for a while, for a late chunk of a list weighs nothing.
 const ROUTES: usize = 2 * UNCONFIRMED;
 /// Records kept for use again: 4 MiB, what a batch of the reader and one of the worker take.
-const RECORDS: usize = 64;
+const RECORDS: usize = 80;
 /// For [`FlowControl::open`], once ACCEPT is queued.
 #[derive(Debug)]
 pub struct Opening {

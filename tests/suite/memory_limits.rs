@@ -206,8 +206,8 @@ fn compressed_chunks_that_open_to_six_thousand_times_their_size_are_bounded_by_c
     let ana = listener(&["progress"]);
     let mut eve = attacker(&ana);
     let mut upload = eve.begin(&List::default().file("zeros", CHUNKS * CHUNK_DATA as u64));
-    // 61,440 zeros, in a frame by hand (PROTOCOL.md section 8).
-    let frame = b"\x28\xb5\x2f\xfd\x60\x00\xef\x03\x80\x07\x00";
+    // 49,152 zeros, in a frame by hand (PROTOCOL.md section 8).
+    let frame = b"\x28\xb5\x2f\xfd\x60\x00\xbf\x03\x00\x06\x00";
     for _ in 0..CHUNKS {
         while eve.credit_left() < END_WEIGHT {
             eve.wait_for_credit();

@@ -12,7 +12,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pieces of bulk in one write on a fast connection: 960 KiB, beyond which larger writes gain nothing.
+/// Pieces of bulk in one write on a fast connection: 768 KiB, beyond which larger writes gain nothing.
 const BATCH_MOST: usize = 16;
 /// A write that took longer halves the next batch.
 const BATCH_SLOW: Duration = Duration::from_millis(20);

@@ -144,7 +144,7 @@ fn per_second(bytes: u64, time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const TURN: f64 = 8.0 * 61_440.0;
+    const TURN: f64 = 8.0 * 49_152.0;
 
     fn whole(number: f64) -> u64 {
         #[expect(clippy::as_conversions, reason = "it is small and positive")]

@@ -83,10 +83,10 @@ fn worth(rate: u64, time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// Plays a link of `rate` bytes a second and a `round_trip`, with endless buffers, for `rounds` chunks of 60 KiB; gives
+    /// Plays a link of `rate` bytes a second and a `round_trip`, with endless buffers, for `rounds` chunks of 48 KiB; gives
     /// what is outstanding in the end.
     fn play(rate: u64, round_trip: Duration, window: u64, rounds: usize) -> u64 {
-        let chunk = 61_440;
+        let chunk = 49_152;
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
         let mut limit = START;

@@ -7,7 +7,7 @@ use crate::protocol::frame::Frame;
 use crate::transfer::file_name::Name;
 use crate::transfer::manifest::{Builder, Meta};
 
-const FULL: u64 = 61_440;
+const FULL: u64 = 49_152;
 
 fn manifest(sizes: &[u64]) -> Arc<Manifest> {
     let mut builder = Builder::default();
@@ -141,7 +141,7 @@ fn nothing_comes_for_what_was_not_offered_or_not_accepted() {
 #[test]
 fn a_compressed_chunk_stands_for_its_content_and_weighs_its_frame_but_1024_at_least() {
     // "A full chunk of zeros", once with as much behind it as makes it weigh 2,000: only the worker sees that.
-    let zeros = b"\x28\xb5\x2f\xfd\x60\x00\xef\x03\x80\x07\x00";
+    let zeros = b"\x28\xb5\x2f\xfd\x60\x00\xbf\x03\x00\x06\x00";
     let padded = [&zeros[..], &[0; 2_000 - 11]].concat();
     let peer = Peer::new(&[4 * WINDOW * FULL]);
     let at = peer.run(1, 0);
@@ -162,7 +162,7 @@ fn a_compressed_chunk_stands_for_its_content_and_weighs_its_frame_but_1024_at_le
 
 #[test]
 fn more_than_the_credit_is_the_peers_fault_and_what_is_written_or_dropped_is_credited() {
-    let chunks = WINDOW / FULL;
+    let chunks = (WINDOW - END_WEIGHT) / FULL;
     let mut peer = Peer::new(&[4 * WINDOW]);
     assert_eq!(peer.told(), [Frame::Credit { limit: WINDOW }]);
     let at = peer.run(1, 0);

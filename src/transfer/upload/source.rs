@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How far back a restart finds a state of the hasher: what may have been lost on the way, which is the receiver's window of 24 MiB
 /// with chunks in it that were compressed to a sixth.
 const BACK: u64 = 144 << 20;
-/// Bytes between two such states; so much is read again at most.
-const BETWEEN: u64 = 16 * 61_440;
+/// Bytes between two such states, a number of full chunks; so much is read again at most.
+const BETWEEN: u64 = 20 * 49_152;
 
 /// Why the rest of a file cannot be sent.
 #[derive(Debug)]
