@@ -1,13 +1,19 @@
 //! Machines and the network between them: a namespace each, joined by one router. Needs root, `ip`, `nft` and `python3`.
 
+use nix::sched::{CloneFlags, setns};
 use std::env;
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 /// See the module. Its namespaces are deleted when it is dropped, by their names.
 pub(crate) struct Net {
     prefix: String,
     names: Vec<String>,
+    /// Networks between the router and a machine.
+    links: u32,
 }
 
 impl Net {
@@ -15,8 +21,8 @@ impl Net {
     pub(crate) fn new(test: &str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let runs = |tool: &str, argument| Command::new(tool).arg(argument).output().is_ok_and(|it| it.status.success());
-        let mut net =
-            Self { prefix: format!("p2p-{}-{}", id(), NUMBER.fetch_add(1, Ordering::Relaxed)), names: Vec::new() };
+        let prefix = format!("p2p-{}-{}", id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut net = Self { prefix, names: Vec::new(), links: 0 };
         let able = nix::unistd::geteuid().is_root() && runs("ip", "-V") && runs("nft", "-v") && runs("python3", "-V");
         if able && run("ip", &["netns", "add", &net.name("router")]).is_ok() {
             net.names.push("router".into());
@@ -35,20 +41,36 @@ impl Net {
 
     /// A machine at `10.N.0.2`, its router at `10.N.0.1`; N counts from 1.
     pub(crate) fn machine(&mut self, name: &str) -> String {
-        let n = self.names.len();
         run("ip", &["netns", "add", &self.name(name)]).unwrap();
         self.names.push(name.into());
-        let (own, routers) = (self.name(name), self.name("router"));
+        self.ip(name, "link set lo up");
+        let address = self.link(name, "eth0");
+        self.ip(name, &format!("route add default via 10.{}.0.1", self.links));
+        address
+    }
+
+    /// One more network between a machine and its router, of the next number.
+    pub(crate) fn link(&mut self, name: &str, interface: &str) -> String {
+        self.links += 1;
+        let (n, own, routers) = (self.links, self.name(name), self.name("router"));
         let peer = format!("to-{n}");
-        run("ip", &["-n", &routers, "link", "add", &peer, "type", "veth", "peer", "name", "eth0", "netns", &own])
+        run("ip", &["-n", &routers, "link", "add", &peer, "type", "veth", "peer", "name", interface, "netns", &own])
             .unwrap();
         self.ip("router", &format!("addr add 10.{n}.0.1/24 dev {peer}"));
         self.ip("router", &format!("link set {peer} up"));
-        self.ip(name, &format!("addr add 10.{n}.0.2/24 dev eth0"));
-        self.ip(name, "link set lo up");
-        self.ip(name, "link set eth0 up");
-        self.ip(name, &format!("route add default via 10.{n}.0.1"));
+        self.ip(name, &format!("addr add 10.{n}.0.2/24 dev {interface}"));
+        self.ip(name, &format!("link set {interface} up"));
         format!("10.{n}.0.2")
+    }
+
+    /// Runs on a machine, for sockets that are to be there.
+    pub(crate) fn inside<T: Send>(&self, name: &str, run: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(Path::new("/run/netns").join(self.name(name))).unwrap();
+        let inside = move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            run()
+        };
+        thread::scope(|scope| scope.spawn(inside).join().unwrap())
     }
 
     pub(crate) fn ip(&self, name: &str, arguments: &str) {
@@ -56,9 +78,9 @@ impl Net {
         run("ip", &[&["-n", &name][..], &arguments.split(' ').collect::<Vec<_>>()].concat()).unwrap();
     }
 
-    /// Runs a line of shell on a machine.
-    pub(crate) fn sh(&self, name: &str, line: &str) {
-        run("ip", &["netns", "exec", &self.name(name), "sh", "-ec", line]).unwrap();
+    /// Runs a line of shell on a machine: what it says.
+    pub(crate) fn sh(&self, name: &str, line: &str) -> String {
+        run("ip", &["netns", "exec", &self.name(name), "sh", "-ec", line]).unwrap()
     }
 
     /// What starts a program on a machine: a line of shell for `Home::start_by`.
@@ -79,8 +101,8 @@ impl Drop for Net {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
     let said = || format!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.status.success().then_some(()).ok_or_else(said)
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()).ok_or_else(said)
 }
