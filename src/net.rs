@@ -10,4 +10,5 @@ pub mod opening;
 pub mod proxy;
 mod race;
 pub mod reach;
+pub mod roaming;
 pub mod send_queue;

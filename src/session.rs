@@ -172,6 +172,11 @@ impl Session {
         self.now = self.now.max(now);
     }
 
+    /// The time of the present event.
+    pub(crate) fn now(&self) -> Duration {
+        self.now
+    }
+
     /// What has to be done since the last call.
     pub fn actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)

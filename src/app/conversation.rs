@@ -9,21 +9,23 @@
 
 use super::peer_policy::PeerInfo;
 use crate::net::connection::ConnectionEvent;
+use crate::net::roaming::{Announcement, PeerAddrs};
 use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, Posted, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{FEATURE_ZCHUNK, Greeting, Intent, TransferId};
+use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Greeting, Intent, TransferId};
 use crate::session::{Action, PeerContext, Rules, RunNumbers, Session, SessionEnd, names_page};
 use crate::transfer::flow_control::FlowControl;
 use crate::transfer::manifest::Manifest;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often progress is reported while transfers run: four times a second, as the JSON events promise.
 pub(super) const PROGRESS: Duration = Duration::from_millis(250);
 /// What this program can do beyond the least of the protocol.
-const FEATURES: u32 = FEATURE_ZCHUNK;
+const FEATURES: u32 = FEATURE_ADDRS | FEATURE_ZCHUNK;
 
 /// The workers of a conversation. No call waits.
 pub trait Workers {
@@ -72,6 +74,10 @@ pub struct Conversation {
     /// What both sides of the session can do.
     features: u32,
     peer: Option<PeerInfo>,
+    /// What this side, which listens, told of its addresses; none where the peer takes none.
+    announcement: Option<Announcement>,
+    /// What the peer told of its own; none where it must tell nothing.
+    peer_addrs: Option<PeerAddrs>,
     flow: Arc<FlowControl>,
     queue: Option<Arc<SendQueue>>,
     workers: Option<Box<dyn Workers>>,
@@ -93,6 +99,8 @@ impl Conversation {
             id: [0; 16],
             features: 0,
             peer: None,
+            announcement: None,
+            peer_addrs: None,
             flow: Arc::default(),
             queue: None,
             workers: None,
@@ -162,6 +170,9 @@ impl Conversation {
         };
         self.id = greeting.session;
         self.features = greeting.features & FEATURES;
+        let addrs = self.features & FEATURE_ADDRS != 0;
+        self.announcement = (addrs && !initiator).then(Announcement::default);
+        self.peer_addrs = (addrs && initiator).then(PeerAddrs::default);
         self.peer = Some(peer);
         self.attach(queue);
         self.flow.connected(Arc::clone(queue));
@@ -172,19 +183,41 @@ impl Conversation {
     ///
     /// # Errors
     /// When `received` cannot be.
-    pub fn resume(&mut self, received: u64, queue: &Arc<SendQueue>) -> Result<(), ProtocolError> {
+    pub fn resume(&mut self, received: u64, addr: SocketAddr, queue: &Arc<SendQueue>) -> Result<(), ProtocolError> {
+        if let Some(peer) = &mut self.peer {
+            peer.moved(addr);
+        }
         self.attach(queue);
         self.session.resumed(received)
     }
 
     fn attach(&mut self, queue: &Arc<SendQueue>) {
         self.queue = Some(Arc::clone(queue));
+        self.announcement = self.announcement.take().map(|_| Announcement::default());
+        if let Some(peer_addrs) = &mut self.peer_addrs {
+            peer_addrs.connected();
+        }
         if self.features & FEATURE_ZCHUNK != 0 {
             queue.allow_zchunks();
         }
         if let Some(workers) = &mut self.workers {
             workers.connected(queue);
         }
+    }
+
+    /// Sends the peer this side's addresses, if it takes them and they are news.
+    pub(super) fn announce(&mut self, now: Duration, addrs: impl FnOnce() -> Addrs) {
+        if let (Some(announcement), Some(queue)) = (&mut self.announcement, &self.queue) {
+            let addrs = addrs();
+            if announcement.is_due(now, &addrs.list) {
+                queue.addrs(addrs);
+            }
+        }
+    }
+
+    /// Where the peer says that it listens.
+    pub(super) fn peer_addrs(&self) -> &[SocketAddr] {
+        self.peer_addrs.as_ref().map_or(&[], PeerAddrs::latest)
     }
 
     /// The file of known peers says that the user compared the numbers.
@@ -225,6 +258,11 @@ impl Conversation {
                 self.session.peer_restarts(transfer, position, digest)?;
             }
             ConnectionEvent::Received(transfer, position) => self.session.peer_received(transfer, position)?,
+            ConnectionEvent::Addrs(addrs) => {
+                let now = self.session.now();
+                let peer_addrs = self.peer_addrs.as_mut().ok_or(ProtocolError::Unexpected("ADDRS"))?;
+                peer_addrs.take(now, addrs.list)?;
+            }
             ConnectionEvent::TooMuch(transfer) => self.session.too_much(transfer),
             ConnectionEvent::Listed(transfer, list) => self.session.listed(transfer, list),
             ConnectionEvent::Alive | ConnectionEvent::Ended(_) => {}

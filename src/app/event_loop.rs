@@ -260,8 +260,8 @@ impl EventLoop {
         if self.candidate.as_ref().is_some_and(|candidate| Instant::now() >= candidate.until) {
             self.lose(DisconnectReason::Silent(PROBE_TIME));
         }
-        if let Some(ip) = self.own_end.as_mut().and_then(OwnEnd::lost) {
-            self.lose(DisconnectReason::AddressGone(ip));
+        if self.own_end.as_ref().is_some_and(|end| Instant::now() >= end.check_at()) {
+            self.look_at_addresses();
         }
         if self.uncalled.is_some_and(|until| Instant::now() >= until) {
             self.uncalled = None;
@@ -269,6 +269,14 @@ impl EventLoop {
         }
         self.conversation.tick(now);
         self.settle();
+    }
+
+    /// Whether this side's end of the connection is still there, and where else it is.
+    fn look_at_addresses(&mut self) {
+        match self.own_end.as_mut().and_then(OwnEnd::lost) {
+            Some(ip) => self.lose(DisconnectReason::AddressGone(ip)),
+            None => self.announce_addresses(),
+        }
     }
 
     fn say_uncalled(&mut self) {
@@ -411,6 +419,9 @@ impl EventLoop {
         let (epoch, events) = (self.epoch, self.setup.events.clone());
         let Established { stream, channel, .. } = established;
         let own_end = OwnEnd::of(&stream);
+        if let Role::Dial(dialling) = &mut self.role {
+            dialling.connected(&stream);
+        }
         let flow = Arc::clone(self.conversation.flow());
         let parts = Parts { stream, sealer: channel.sealer, opener: channel.opener, flow };
         let connection = Connection::start(parts, move |event| drop(events.send(Event::Connection(epoch, event))))?;

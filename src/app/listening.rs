@@ -8,8 +8,10 @@ use crate::net::address::{Candidate, ListenAddress};
 use crate::net::invite::Invite;
 use crate::net::listen::{AcceptedModes, BindError, ListenCredentials, ListenEvent, Listener};
 use crate::net::opening::Established;
+use crate::net::proxy::is_onion;
 use crate::net::reach;
 use crate::notice::Notice;
+use crate::protocol::frame::{ADDRS, Addrs};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +75,7 @@ impl Listening {
     /// When the system gives no randomness.
     pub(super) fn announce(&mut self) -> Result<Notice, getrandom::Error> {
         let bound = self.listener.addrs();
-        let candidates = reach::own_candidates(bound, &self.named);
+        let candidates = self.candidates();
         let invite = match &self.entry {
             Entry::Invite { .. } => {
                 let port = bound.first().map_or(0, SocketAddr::port);
@@ -97,6 +99,21 @@ impl Listening {
         let code = if let Entry::Code(code) = &self.entry { Some(code.display().to_owned()) } else { None };
         let qr = matches!(self.entry, Entry::Invite { qr: true, .. });
         Ok(Notice::Listening { addrs, code, qr, invite: invite.map(|invite| invite.text().to_string()) })
+    }
+
+    /// Where another machine may reach this listener.
+    fn candidates(&self) -> Vec<Candidate> {
+        reach::own_candidates(self.listener.addrs(), &self.named)
+    }
+
+    /// What the peer may be told of where this listener is, now.
+    pub(super) fn addrs(&self) -> Addrs {
+        let port = self.listener.addrs().first().map_or(0, SocketAddr::port);
+        // Who is reached by an onion name hides where he is.
+        let hidden = self.named.iter().any(|at| is_onion(&at.host));
+        let candidates = if hidden { Vec::new() } else { self.candidates() };
+        let known = candidates.iter().filter_map(|at| Some(SocketAddr::new(at.ip()?, at.port)));
+        Addrs { port, list: known.filter(|addr| !addr.ip().is_loopback()).take(ADDRS).collect() }
     }
 
     pub(super) fn bound(&self) -> &[SocketAddr] {

@@ -10,6 +10,7 @@ use crate::net::opening::Established;
 use crate::notice::{Notice, Trust};
 use crate::text::{PeerText, SafeText};
 use chrono::{DateTime, Utc};
+use std::net::SocketAddr;
 
 /// Which keys a handshake lets through, and what is remembered of those it did. The file is read anew at each use.
 #[derive(Debug, Clone)]
@@ -142,6 +143,11 @@ impl PeerInfo {
 
     pub(super) fn label(&self) -> PeerText {
         PeerText::new(&self.label)
+    }
+
+    /// It is at another address now.
+    pub(super) fn moved(&mut self, addr: SocketAddr) {
+        self.addr = addr.to_string();
     }
 
     /// The rows of `/peer`.

@@ -2,10 +2,14 @@
 
 use super::event::Event;
 use super::peer_policy;
+use super::whom::{Whom, WhomKind};
+use crate::channel::Code;
 use crate::keys::{KeyRejected, PublicKey};
 use crate::net::dial::{Dialler, Wake};
+use crate::net::roaming::{self, Route};
 use crate::protocol::frame::{Greeting, Intent};
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
@@ -17,6 +21,10 @@ pub(super) struct Dialling {
     pub(super) wake: Arc<Wake>,
     /// Counts the runs of the thread: one that was replaced may report late.
     pub(super) run: u64,
+    /// Of the invite by which the user says where the peer is now; it may have been restarted, and take nobody without.
+    code: Option<Arc<Code>>,
+    /// Of the latest connection; none when the user said since then where the peer is.
+    route: Option<Route>,
     /// `--wait`: until somebody listens.
     wait: bool,
 }
@@ -26,13 +34,32 @@ pub(super) struct Errand {
     pub(super) greeting: Greeting,
     /// The peer whose session was lost; none before the first session.
     pub(super) peer: Option<PublicKey>,
+    /// Addresses that the peer told.
+    pub(super) told: Vec<SocketAddr>,
     /// The first try goes without a pause.
     pub(super) at_once: bool,
 }
 
 impl Dialling {
     pub(super) fn new(dialler: Dialler, wait: bool) -> Self {
-        Self { dialler, wake: Arc::default(), run: 0, wait }
+        Self { dialler, wake: Arc::default(), run: 0, code: None, route: None, wait }
+    }
+
+    /// There is a connection.
+    pub(super) fn connected(&mut self, stream: &TcpStream) {
+        (self.route, self.code) = (Route::of(stream), None);
+    }
+
+    /// The user says where the peer is; what the peer told counts no more.
+    pub(super) fn move_to(&mut self, whom: Whom) {
+        let Whom { candidates, called, kind } = whom;
+        self.code = if let WhomKind::Invite(invite) = kind { Some(Arc::new(invite.code())) } else { None };
+        (self.dialler.candidates, self.dialler.whom, self.route) = (candidates, called, None);
+    }
+
+    /// Those of the addresses that the peer told which may be dialled for the session that was lost.
+    pub(super) fn permitted(&self, told: &[SocketAddr]) -> Vec<SocketAddr> {
+        self.route.map_or_else(Vec::new, |route| roaming::permitted(told, route, &self.dialler.proxies))
     }
 
     /// Ends the present run; what it still reports is not of the next one's number.
@@ -48,11 +75,11 @@ impl Dialling {
     /// When no thread can be made.
     pub(super) fn start(&mut self, errand: Errand, events: SyncSender<Event>) -> io::Result<()> {
         self.stop();
-        let Errand { greeting, peer, at_once } = errand;
+        let Errand { greeting, peer, told, at_once } = errand;
         let (mut dialler, wake, run, wait) = (self.dialler.clone(), Arc::clone(&self.wake), self.run, self.wait);
         if let Some(peer) = peer {
-            // Whatever goes on after a loss does so in open mode, and only with the key it began with.
-            dialler.credentials.code = None;
+            // Whatever goes on after a loss does so only with the key it began with.
+            dialler.credentials.code.clone_from(&self.code);
             let run = Arc::clone(&wake);
             dialler.credentials.accept_key = Arc::new(move |other: &_| {
                 // A greeting that comes after that of the next run tells of less than the peer knows: a fault of the protocol.
@@ -67,7 +94,7 @@ impl Dialling {
                 let on_failure = |words| drop(events.send(Event::Redialling(run, words)));
                 // A peer that has no session for this any more is not asked for it again and again.
                 let at_once = at_once && greeting.intent == Intent::Resume;
-                dialler.redial(&greeting, at_once, &wake, &on_failure)
+                dialler.redial(&greeting, told, at_once, &wake, &on_failure)
             } else {
                 dialler.connect(&greeting, wait, &wake)
             };

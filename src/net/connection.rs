@@ -15,7 +15,9 @@ use crate::error_text::io_error_text;
 use crate::net::buffer::Record;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::{FrameError, ProtocolError};
-use crate::protocol::frame::{ChunkHeader, Control, Digest, Frame, KIND_CHUNK, KIND_ZCHUNK, Position, TransferId};
+use crate::protocol::frame::{
+    Addrs, ChunkHeader, Control, Digest, Frame, KIND_CHUNK, KIND_ZCHUNK, Position, TransferId,
+};
 use crate::transfer::flow_control::FlowControl;
 use read_ahead::Source;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -78,6 +80,7 @@ pub enum ConnectionEvent {
     Ack(u64),
     Restart(TransferId, Position, Digest),
     Received(TransferId, Position),
+    Addrs(Addrs),
     /// There is no room for the list of this offer, which came just before.
     TooMuch(TransferId),
     /// The list of an offer is complete.
@@ -248,6 +251,7 @@ pub(crate) fn received(
         Frame::Credit { limit } => send_queue.peer_credit(limit)?,
         Frame::Restart { transfer, position, digest } => tell(ConnectionEvent::Restart(transfer, position, digest)),
         Frame::Received { transfer, position } => tell(ConnectionEvent::Received(transfer, position)),
+        Frame::Addrs(addrs) => tell(ConnectionEvent::Addrs(addrs)),
         Frame::Begin { transfer, position } => flow.begin(transfer, position)?,
         Frame::FileEnd { transfer, position, status, digest } => flow.file_end(transfer, position, status, digest)?,
         // Taken above.

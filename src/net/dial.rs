@@ -1,16 +1,17 @@
 //! Dialling: all candidates of the peer, within one deadline; again while the user waits; again after a loss.
 //!
 //! 1. [`Dialler::connect`] runs on a thread of its own and reports to the event loop once.
-//! 2. After a loss [`Dialler::redial`] does the same, with growing pauses, until the event loop stops it.
+//! 2. After a loss [`Dialler::redial`] does the same, with growing pauses, until the event loop stops it; there the peer's own word on
+//!    where it is counts as well.
 //! 3. Both check a flag that the event loop sets, so that nothing dials on after the session ended.
 
 use super::address::Candidate;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::proxy::ProxyPolicy;
-use super::race::{Failure, race};
+use super::race::{Failure, ToldFailure, race};
 use super::reach::{self, OwnNetworks};
 use crate::channel::{HandshakeError, HelloError};
-use crate::protocol::frame::{Greeting, Refusal};
+use crate::protocol::frame::{Greeting, Intent, Refusal};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -124,7 +125,7 @@ impl Dialler {
     pub fn connect(&self, greeting: &Greeting, wait: bool, wake: &Wake) -> Result<Established, DialError> {
         let mut backoff = Backoff::default();
         loop {
-            let failure = match self.dial_once(greeting) {
+            let failure = match self.dial_once(&self.credentials, greeting, &mut Vec::new()) {
                 Err(error @ DialError::Unreached(_)) if wait => error,
                 other => return other,
             };
@@ -135,20 +136,28 @@ impl Dialler {
         }
     }
 
-    /// Dials until the session is back, the peer says that it is gone, or it is stopped. `at_once` leaves out the pause before the
-    /// first try; `on_failure` gets the words for an answer that was not the peer's, when they differ from the last.
+    /// Dials until the session is back, the peer says that it is gone, or it is stopped. A code of the credentials is used for a new
+    /// session, and to resume where the listener takes nobody without: it was restarted, and says so. `told` are addresses that the peer named:
+    /// nothing is said of failures there, and one that refuses is not tried again. `at_once` leaves out the pause before the first try;
+    /// `on_failure` gets the words for an answer that was not the peer's, when they differ from the last.
     ///
     /// # Errors
     /// [`DialError::Stopped`], or the peer's word that there is no such session.
     pub fn redial(
         &self,
         greeting: &Greeting,
+        mut told: Vec<SocketAddr>,
         at_once: bool,
         wake: &Wake,
         on_failure: &dyn Fn(String),
     ) -> Result<Established, DialError> {
         let mut backoff = Backoff::default();
-        let mut told = None;
+        let mut said = None;
+        let open = DialCredentials { code: None, ..self.credentials.clone() };
+        let (first, code) = match greeting.intent {
+            Intent::New => (&self.credentials, None),
+            Intent::Resume => (&open, self.credentials.code.as_ref()),
+        };
         if !at_once {
             wake.pause(backoff.next());
         }
@@ -156,7 +165,13 @@ impl Dialler {
             if wake.is_stopped() {
                 return Err(DialError::Stopped);
             }
-            match self.dial_once(greeting) {
+            let mut dialled = self.dial_once(first, greeting, &mut told);
+            if code.is_some()
+                && matches!(dialled, Err(DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode))))
+            {
+                dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new());
+            }
+            match dialled {
                 Ok(opened) => return Ok(opened),
                 Err(DialError::Open(address, error)) if error.is_forgotten() => {
                     return Err(DialError::Open(address, error));
@@ -164,8 +179,8 @@ impl Dialler {
                 Err(DialError::Open(_, ConnectError::Io(_)) | DialError::Unreached(_)) => {}
                 Err(error) => {
                     let words = error.to_string();
-                    if told.as_ref() != Some(&words) {
-                        told = Some(words.clone());
+                    if said.as_ref() != Some(&words) {
+                        said = Some(words.clone());
                         on_failure(words);
                     }
                 }
@@ -174,42 +189,67 @@ impl Dialler {
         }
     }
 
-    fn dial_once(&self, greeting: &Greeting) -> Result<Established, DialError> {
+    fn dial_once(
+        &self,
+        credentials: &DialCredentials,
+        greeting: &Greeting,
+        told: &mut Vec<SocketAddr>,
+    ) -> Result<Established, DialError> {
         let deadline = Instant::now() + self.timeout;
-        let (direct, mut failures) = match self.dial_by_proxy(deadline, greeting) {
+        let (direct, mut failures) = match self.dial_by_proxy(&self.candidates, credentials, deadline, greeting) {
             Ok(established) => return Ok(established),
             Err(rest) => rest,
         };
+        let by_proxy = self.proxies.proxy().is_some();
         if !direct.is_empty() {
-            match race(&direct, deadline, &self.credentials, greeting) {
+            let raced: &[SocketAddr] = if by_proxy { &[] } else { told };
+            match race(&direct, raced, deadline, credentials, greeting) {
                 Ok(established) => return Ok(established),
                 Err(of_race) => failures.extend(of_race),
             }
         }
-        Err(self.why_none(failures))
+        if by_proxy {
+            // They cannot race, and a proxy may take all of the time to find that the first one does not answer.
+            for addr in told.iter().copied().filter(|addr| !self.candidates.contains(&(*addr).into())) {
+                let refused = |one: &Failure| matches!(one, Failure::Open(_, ConnectError::Refused(_)));
+                match self.dial_by_proxy(&[addr.into()], credentials, Instant::now() + self.timeout, greeting) {
+                    Ok(established) => return Ok(established),
+                    Err((_, of_one)) if of_one.iter().any(refused) => {
+                        failures.push(Failure::Told(addr, ToldFailure::Refused));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        told.retain(|told| {
+            !failures.iter().any(|one| matches!(one, Failure::Told(addr, ToldFailure::Refused) if addr == told))
+        });
+        Err(self.why_none(credentials, failures))
     }
 
     /// Dials what is dialled through a proxy, one candidate after the other, for all have the same way. Else gives the candidates that
     /// are dialled directly, and why the others failed.
     fn dial_by_proxy(
         &self,
+        candidates: &[Candidate],
+        credentials: &DialCredentials,
         deadline: Instant,
         greeting: &Greeting,
     ) -> Result<Established, (Vec<Candidate>, Vec<Failure>)> {
         let (mut direct, mut failures) = (Vec::new(), Vec::new());
-        for candidate in &self.candidates {
+        for candidate in candidates {
             let connected = match self.proxies.proxy_for(candidate) {
                 Ok(None) => {
                     direct.push(candidate.clone());
                     continue;
                 }
                 // A proxy is of another network than the private addresses of an invite.
-                Ok(Some(_)) if self.candidates.len() > 1 && candidate.ip().is_some_and(reach::is_private) => continue,
+                Ok(Some(_)) if candidates.len() > 1 && candidate.ip().is_some_and(reach::is_private) => continue,
                 Ok(Some(proxy)) => proxy.connect(candidate, deadline),
                 Err(error) => Err(error),
             };
             let failure = match connected {
-                Ok((stream, addr)) => match initiate(stream, addr, deadline, &self.credentials, greeting.clone()) {
+                Ok((stream, addr)) => match initiate(stream, addr, deadline, credentials, greeting.clone()) {
                     Ok(established) => return Ok(established),
                     Err(error) => Failure::Open(addr, error),
                 },
@@ -226,9 +266,9 @@ impl Dialler {
     }
 
     /// One error for all candidates: what somebody answered counts more than that nobody did, a key that was turned down most.
-    fn why_none(&self, failures: Vec<Failure>) -> DialError {
+    fn why_none(&self, credentials: &DialCredentials, failures: Vec<Failure>) -> DialError {
         let own = OwnNetworks::now();
-        let invited = self.credentials.code.as_deref().is_some_and(|code| !code.is_guessable());
+        let invited = credentials.code.as_deref().is_some_and(|code| !code.is_guessable());
         let mut answered: Option<(Weight, SocketAddr, ConnectError)> = None;
         let mut unreached = Vec::new();
         for failure in failures {
@@ -245,7 +285,7 @@ impl Dialler {
                     }
                 }
                 Failure::System(error) => unreached.push((None, reach::cannot_start(&error))),
-                Failure::Overtaken => {}
+                Failure::Overtaken | Failure::Told(..) => {}
             }
         }
         match answered {
@@ -302,9 +342,9 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{HELLO, Hello, HelloError, KeyVerdict, Mode};
+    use crate::channel::{HELLO, Hello, KeyVerdict, Mode};
     use crate::identity::Identity;
-    use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
+    use crate::protocol::frame::RECONNECT_FOREVER;
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::{Arc, mpsc};
@@ -347,7 +387,9 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let redialling = {
             let wake = Arc::clone(&wake);
-            thread::spawn(move || dialler.redial(&greeting, true, &wake, &|words| tell.send(words).unwrap()))
+            thread::spawn(move || {
+                dialler.redial(&greeting, Vec::new(), true, &wake, &|words| tell.send(words).unwrap())
+            })
         };
         assert_eq!(told.recv().unwrap(), format!("{address}: {}", HelloError::TheyUseACode));
         // It dialled again after the first answer.

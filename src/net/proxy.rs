@@ -12,7 +12,7 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-pub use policy::{ProxyPolicy, ProxySettingError};
+pub use policy::{ProxyPolicy, ProxySettingError, is_onion};
 
 use super::address::Candidate;
 use super::opening::DeadlineStream;
@@ -137,7 +137,7 @@ impl Proxy {
     /// See [`ProxyError`].
     pub fn connect(&self, target: &Candidate, deadline: Instant) -> Result<(TcpStream, SocketAddr), ProxyError> {
         let host = target.host.as_str();
-        if policy::is_onion(host) && self.scheme != Scheme::Socks5h {
+        if is_onion(host) && self.scheme != Scheme::Socks5h {
             return Err(ProxyError::Onion);
         }
         if self.resolves() && host.parse::<IpAddr>().is_err() {

@@ -17,8 +17,9 @@ use super::reach::{self, OwnNetworks};
 use crate::channel::{Code, HandshakeError, Mode};
 use crate::keys::{KeyRejected, PublicKey};
 use crate::protocol::frame::Greeting;
+use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,12 +48,37 @@ pub(super) enum Failure {
     Overtaken,
     /// No thread can be started.
     System(io::Error),
+    /// At an address that the peer told.
+    Told(SocketAddr, ToldFailure),
+}
+
+/// Why an address that the peer told did not lead to the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ToldFailure {
+    /// The peer's key is there, and does not know the session.
+    Refused,
+    Other,
 }
 
 enum Report {
     Found(Vec<SocketAddr>),
     Failed(Failure),
     Established(Box<Established>),
+}
+
+impl Report {
+    /// That of an address which the peer told.
+    fn of_told(self, addr: SocketAddr) -> Self {
+        match self {
+            Self::Failed(Failure::Open(_, ConnectError::Refused(_))) => {
+                Self::Failed(Failure::Told(addr, ToldFailure::Refused))
+            }
+            Self::Failed(Failure::Connect(..) | Failure::Open(..)) => {
+                Self::Failed(Failure::Told(addr, ToldFailure::Other))
+            }
+            other => other,
+        }
+    }
 }
 
 /// What the threads of one race share.
@@ -66,12 +92,13 @@ struct Race {
     guess: Mutex<bool>,
 }
 
-/// Races for the peer.
+/// Races for the peer. `told` are addresses that the peer named; they come after all `candidates`.
 ///
 /// # Errors
 /// Why each candidate failed, in the order of the failures.
 pub(super) fn race(
     candidates: &[Candidate],
+    told: &[SocketAddr],
     deadline: Instant,
     credentials: &DialCredentials,
     greeting: &Greeting,
@@ -81,11 +108,13 @@ pub(super) fn race(
         let won = Arc::new(AtomicBool::new(false));
         let (credentials, greeting) = (credentials.clone(), greeting.clone());
         let race = Race { credentials, greeting, deadline, won: Arc::clone(&won), guess: Mutex::new(false) };
-        match Arc::new(race).run(candidates) {
+        match Arc::new(race).run(candidates, told) {
             Ok(established) => return Ok(established),
             Err(of_race) => failures = of_race,
         }
-        let refused = |failure: &Failure| matches!(failure, Failure::Open(_, ConnectError::Refused(_)));
+        let refused = |failure: &Failure| {
+            matches!(failure, Failure::Open(_, ConnectError::Refused(_)) | Failure::Told(_, ToldFailure::Refused))
+        };
         if !won.load(Ordering::Acquire) || failures.len() < 2 || failures.iter().any(refused) {
             break;
         }
@@ -94,15 +123,14 @@ pub(super) fn race(
 }
 
 impl Race {
-    fn run(self: &Arc<Self>, candidates: &[Candidate]) -> Result<Established, Vec<Failure>> {
+    fn run(self: &Arc<Self>, candidates: &[Candidate], told: &[SocketAddr]) -> Result<Established, Vec<Failure>> {
         let (tell, reports) = mpsc::channel();
         let own = OwnNetworks::now();
-        let mut addresses = Addresses::new(candidates);
-        let mut waiting = Vec::new();
+        let mut addresses = Addresses::new(candidates, told);
         let (mut running, mut failures) = (0_usize, Vec::new());
         for candidate in candidates {
             match candidate.ip() {
-                Some(ip) => addresses.add(vec![SocketAddr::new(ip, candidate.port)], &mut waiting, &own),
+                Some(ip) => addresses.add(vec![SocketAddr::new(ip, candidate.port)], &own),
                 None => {
                     running += 1;
                     let candidate = candidate.clone();
@@ -114,23 +142,33 @@ impl Race {
             }
         }
         let mut next_start = Instant::now();
+        // What names lead to is not taken for told.
+        let told_from = next_start + STAGGER;
         loop {
             let won = self.won.load(Ordering::Acquire) || self.guess.try_lock().is_err();
-            if !won && next_start <= Instant::now() && !waiting.is_empty() {
-                let addr = waiting.remove(0);
+            if !won
+                && next_start <= Instant::now()
+                && let Some((addr, told)) = addresses.next(told_from <= Instant::now())
+            {
                 running += 1;
-                self.spawn(&tell, move |race| race.connect(addr));
+                self.spawn(&tell, move |race| {
+                    let report = race.connect(addr);
+                    if told { report.of_told(addr) } else { report }
+                });
                 next_start = Instant::now() + STAGGER;
             }
             if running == 0 {
                 return Err(failures);
             }
-            let until = if waiting.is_empty() || won { self.deadline + STAGGER } else { next_start };
+            let until = match addresses.next_from(next_start, told_from) {
+                Some(start) if !won => start,
+                _ => self.deadline + STAGGER,
+            };
             match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Report::Established(established)) => return Ok(*established),
                 Ok(Report::Found(found)) => {
                     running -= 1;
-                    addresses.add(found, &mut waiting, &own);
+                    addresses.add(found, &own);
                 }
                 Ok(Report::Failed(failure)) => {
                     running -= 1;
@@ -216,28 +254,52 @@ impl Race {
 struct Addresses {
     loopback: bool,
     seen: Vec<SocketAddr>,
+    waiting: Vec<SocketAddr>,
+    told: VecDeque<SocketAddr>,
 }
 
 impl Addresses {
     /// Loopback is another machine at the other end, so it is only meant by who names nothing else.
-    fn new(candidates: &[Candidate]) -> Self {
-        let is_loopback = |candidate: &Candidate| candidate.ip().is_some_and(|ip| ip.is_loopback());
-        Self { loopback: candidates.len() == 1 || candidates.iter().all(is_loopback), seen: Vec::new() }
+    fn new(candidates: &[Candidate], told: &[SocketAddr]) -> Self {
+        let is_loopback = |candidate: &Candidate| candidate.ip().is_some_and(|ip| ip.to_canonical().is_loopback());
+        let loopback = candidates.len() == 1 || candidates.iter().all(is_loopback);
+        Self { loopback, seen: Vec::new(), waiting: Vec::new(), told: told.iter().copied().collect() }
     }
 
     /// Adds those that are dialled at all (who made the list may be hostile) and are not there yet; the most promising first.
-    fn add(&mut self, found: Vec<SocketAddr>, waiting: &mut Vec<SocketAddr>, own: &OwnNetworks) {
+    fn add(&mut self, found: Vec<SocketAddr>, own: &OwnNetworks) {
         for addr in found {
-            let ip = addr.ip();
-            let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-            let nowhere = ip.is_unspecified() || ip.is_multicast() || broadcast || addr.port() == 0;
-            let dialled = !nowhere && (self.loopback || !ip.is_loopback()) && self.seen.len() < ADDRESSES;
+            let loopback = addr.ip().to_canonical().is_loopback();
+            let dialled = reach::is_dialable(addr) && (self.loopback || !loopback) && self.seen.len() < ADDRESSES;
             if dialled && !self.seen.contains(&addr) {
                 self.seen.push(addr);
-                waiting.push(addr);
+                self.waiting.push(addr);
             }
         }
-        waiting.sort_by_key(|addr| reach::preference(addr.ip(), own));
+        self.waiting.sort_by_key(|addr| reach::preference(addr.ip(), own));
+    }
+
+    /// The next one, and whether the peer told it.
+    fn next(&mut self, told_too: bool) -> Option<(SocketAddr, bool)> {
+        if !self.waiting.is_empty() {
+            return Some((self.waiting.remove(0), false));
+        }
+        while told_too && let Some(addr) = self.told.pop_front() {
+            if !self.seen.contains(&addr) {
+                self.seen.push(addr);
+                return Some((addr, true));
+            }
+        }
+        None
+    }
+
+    /// When the next one may start; none when there is none.
+    fn next_from(&self, next_start: Instant, told_from: Instant) -> Option<Instant> {
+        match (self.waiting.is_empty(), self.told.is_empty()) {
+            (false, _) => Some(next_start),
+            (true, false) => Some(next_start.max(told_from)),
+            (true, true) => None,
+        }
     }
 }
 
@@ -334,7 +396,8 @@ mod tests {
         // The right one is there twice, as a host with two addresses is.
         let addrs = [decoy(b"HTTP/1.1 400 Bad Request\r\n\r\n"), decoy(b""), other, dead(), addr, addr];
         let established =
-            race(&addrs.map(Candidate::from), Instant::now() + LONG, &credentials(&right, None), &greeting()).unwrap();
+            race(&addrs.map(Candidate::from), &[], Instant::now() + LONG, &credentials(&right, None), &greeting())
+                .unwrap();
         assert_eq!((established.addr, established.channel.peer), (addr, right.public()));
         greetings.recv().unwrap();
         drop((_listener, established));
@@ -349,6 +412,7 @@ mod tests {
         let (_listener, addr, events) = listener(&right, Some(&code));
         let failures = race(
             &[other, addr].map(Candidate::from),
+            &[],
             Instant::now() + LONG,
             &credentials(&right, Some(&code)),
             &greeting(),
@@ -364,6 +428,7 @@ mod tests {
         let wanted = Identity::generate().unwrap();
         let failures = race(
             &[first, second].map(Candidate::from),
+            &[],
             Instant::now() + LONG,
             &credentials(&wanted, None),
             &greeting(),

@@ -80,16 +80,13 @@ impl OwnEnd {
         watched.then(|| Self { ip, check_at: Instant::now() + ADDRESS_CHECK })
     }
 
-    /// When [`OwnEnd::lost`] has something to do.
+    /// When it is time to look.
     pub fn check_at(&self) -> Instant {
         self.check_at
     }
 
-    /// The address, if it is time to look and it is gone.
+    /// Looks: the address, if it is gone.
     pub fn lost(&mut self) -> Option<IpAddr> {
-        if Instant::now() < self.check_at {
-            return None;
-        }
         self.check_at = Instant::now() + ADDRESS_CHECK;
         let own = OwnNetworks::now();
         // No interface at all: the system did not say.
@@ -109,12 +106,34 @@ fn same_network(own: &IfAddr, ip: IpAddr) -> bool {
     }
 }
 
+/// Whether an address can be a single machine's: it is not unspecified, multicast, broadcast or reserved, and the port is none but 0.
+pub fn is_dialable(addr: SocketAddr) -> bool {
+    let machine = match addr.ip().to_canonical() {
+        // The first and the last sixteenth of the reserved blocks: "this network" (RFC 1122), and what was class E.
+        IpAddr::V4(ip) => !ip.is_multicast() && !matches!(ip.octets(), [0 | 240..=255, ..]),
+        // The unspecified address is one of those that contain an IPv4 address in a form that nobody uses any more (RFC 4291).
+        IpAddr::V6(ip) => !ip.is_multicast() && (ip.is_loopback() || ip.to_bits() > u128::from(u32::MAX)),
+    };
+    machine && addr.port() != 0
+}
+
+/// Whether an address means something on one link alone.
+pub fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 /// Whether an address is of a network that is not reached from outside it.
 pub fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
+    /// What unique local addresses replaced (RFC 3879).
+    const SITE_LOCAL: u16 = 0xfec0;
+    let private = match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.segments()[0] & 0xffc0 == SITE_LOCAL,
+    };
+    private || is_link_local(ip)
 }
 
 /// Whether an address is of the range that providers and some VPNs use inside (RFC 6598).
@@ -133,11 +152,9 @@ pub fn is_virtual(interface: &str) -> bool {
 pub fn own_candidates(bound: &[SocketAddr], named: &[Candidate]) -> Vec<Candidate> {
     let mut found = named.to_vec();
     let mut add = |ip: IpAddr, port| {
-        let local = matches!(ip, IpAddr::V4(ip) if ip.is_link_local())
-            || matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let candidate = SocketAddr::new(ip, port).into();
         // A link-local address means nothing without an interface of the other machine.
-        if !(local || ip.is_loopback() || ip.is_unspecified() || found.contains(&candidate)) {
+        if !(is_link_local(ip) || ip.is_loopback() || ip.is_unspecified() || found.contains(&candidate)) {
             found.push(candidate);
         }
     };

@@ -1,7 +1,7 @@
 //! What waits for the writer of one connection: control lane, latest-value slots, lists, and one bulk lane with its credit.
 //!
 //! Invariant: a control frame waits behind at most the batch that the writer is writing, and nothing here grows with what the
-//! peer sends: acknowledgement, pong, credit, RECEIVED and RESTART are slots for the latest value. Bulk leaves only while its
+//! peer sends: acknowledgement, pong, credit, ADDRS, RECEIVED and RESTART are slots for the latest value. Bulk leaves only while its
 //! whole weight fits into the peer's credit; it is counted when the writer takes it, for then it cannot be taken back. When the
 //! connection ends the queue is closed, and who pushes learns so.
 //!
@@ -15,7 +15,7 @@ mod tests;
 
 use crate::net::buffer::{Bulk, Pool};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{CHUNK_DATA, Control, Digest, Frame, Position, TransferId};
+use crate::protocol::frame::{Addrs, CHUNK_DATA, Control, Digest, Frame, Position, TransferId};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -81,6 +81,7 @@ struct State {
     ack: Option<u64>,
     ping: Option<u64>,
     pong: Option<u64>,
+    addrs: Option<Addrs>,
     received: BTreeMap<TransferId, Position>,
     /// Each with the number of the control frame that goes first.
     restarts: BTreeMap<TransferId, (u64, Position, Digest)>,
@@ -186,6 +187,11 @@ impl SendQueue {
     /// Answers the peer's latest ping.
     pub fn pong(&self, token: u64) {
         self.change(|state| state.pong = Some(token));
+    }
+
+    /// Tells where else this side listens.
+    pub fn addrs(&self, addrs: Addrs) {
+        self.change(|state| state.addrs = Some(addrs));
     }
 
     /// What the peer may have sent on this connection. The first one follows the control frames and RESTARTs queued by now.
@@ -369,6 +375,7 @@ impl State {
         let mut batch = Batch::default();
         batch.frames.extend(self.ping.take().map(Frame::Ping));
         batch.frames.extend(self.pong.take().map(Frame::Pong));
+        batch.frames.extend(self.addrs.take().map(Frame::Addrs));
         let mut bytes = 0;
         while bytes < CONTROL_BATCH
             && let Some((seq, control)) = self.control.pop_front()

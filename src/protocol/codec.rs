@@ -5,11 +5,12 @@
 
 use super::error::FrameError;
 use super::frame::{
-    ByeReason, CHUNK_DATA, CHUNK_HEADER, ChunkHeader, Control, FileStatus, Frame, Greeting, Intent, KIND_CHUNK,
-    KIND_ZCHUNK, LINE_TEXT, LIST_BYTES, NAME, NO_DIGEST, Offer, POSITIONS, Position, REASON_TEXT, Reason, Refusal,
-    STREAM_BYTES, TransferId, at_most,
+    ADDRS, Addrs, ByeReason, CHUNK_DATA, CHUNK_HEADER, ChunkHeader, Control, FileStatus, Frame, Greeting, Intent,
+    KIND_CHUNK, KIND_ZCHUNK, LINE_TEXT, LIST_BYTES, NAME, NO_DIGEST, Offer, POSITIONS, Position, REASON_TEXT, Reason,
+    Refusal, STREAM_BYTES, TransferId, at_most,
 };
 use byteorder::{BigEndian, ReadBytesExt, WriteBytesExt};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Gives each enum of one byte its two directions from one table, so that they cannot disagree.
 macro_rules! wire_byte {
@@ -44,6 +45,7 @@ const KIND_PONG: u8 = 0x11;
 const KIND_ACK: u8 = 0x12;
 const KIND_CREDIT: u8 = 0x13;
 const KIND_RESTART: u8 = 0x14;
+const KIND_ADDRS: u8 = 0x15;
 const KIND_RECEIVED: u8 = 0x16;
 const KIND_LINE: u8 = 0x20;
 const KIND_OFFER: u8 = 0x21;
@@ -113,6 +115,7 @@ impl Frame {
             Self::Restart { transfer, position, digest } => {
                 put(out, KIND_RESTART, &[&transfer.to_be_bytes(), &position.to_be_bytes(), digest]);
             }
+            Self::Addrs(addrs) => addrs.encode(out),
             Self::Received { transfer, position } => {
                 put(out, KIND_RECEIVED, &[&transfer.to_be_bytes(), &position.to_be_bytes()]);
             }
@@ -165,6 +168,7 @@ impl Frame {
             KIND_RESTART => {
                 Self::Restart { transfer: body.number()?, position: body.position()?, digest: body.array()? }
             }
+            KIND_ADDRS => Self::Addrs(Addrs::decode(&mut body)?),
             KIND_RECEIVED => Self::Received { transfer: body.number()?, position: body.position()? },
             KIND_BEGIN => Self::Begin { transfer: body.number()?, position: body.position()? },
             KIND_CHUNK => Self::Chunk {
@@ -284,6 +288,31 @@ impl Control {
     }
 }
 
+impl Addrs {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let list = self.list.get(..ADDRS).unwrap_or(&self.list);
+        put(out, KIND_ADDRS, &[&self.port.to_be_bytes()]);
+        out.extend(u8::try_from(list.len()));
+        for addr in list {
+            let own_port = addr.port().to_be_bytes();
+            let own_port = if addr.port() == self.port { &[][..] } else { &own_port };
+            match addr.ip() {
+                IpAddr::V4(ip) => put_addr(out, &ip.octets(), own_port),
+                IpAddr::V6(ip) => put_addr(out, &ip.octets(), own_port),
+            }
+        }
+    }
+
+    fn decode(body: &mut Body<'_>) -> Result<Self, FrameError> {
+        let (port, count) = (body.u16()?, body.u8()?);
+        if usize::from(count) > ADDRS {
+            return Err(FrameError::Value(body.name, u64::from(count)));
+        }
+        let list = (0..count).map(|_| body.addr(port)).collect::<Result<_, _>>()?;
+        Ok(Self { port, list })
+    }
+}
+
 fn kind_name(kind: u8) -> Option<&'static str> {
     Some(match kind {
         KIND_COMMIT => "COMMIT",
@@ -298,6 +327,7 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         KIND_ACK => "ACK",
         KIND_CREDIT => "CREDIT",
         KIND_RESTART => "RESTART",
+        KIND_ADDRS => "ADDRS",
         KIND_RECEIVED => "RECEIVED",
         KIND_LINE => "LINE",
         KIND_OFFER => "OFFER",
@@ -340,6 +370,12 @@ fn put_str16(out: &mut Vec<u8>, text: &str) {
     let text = at_most(text, REASON_TEXT);
     let _ = out.write_u16::<BigEndian>(u16::try_from(text.len()).unwrap_or(u16::MAX));
     out.extend_from_slice(text.as_bytes());
+}
+
+fn put_addr(out: &mut Vec<u8>, ip: &[u8], port: &[u8]) {
+    out.extend(u8::try_from(ip.len() + port.len()));
+    out.extend_from_slice(ip);
+    out.extend_from_slice(port);
 }
 
 /// What is left of a body while it is taken apart; knows the frame's name for its errors.
@@ -398,6 +434,21 @@ impl<'a> Body<'a> {
     fn position(&mut self) -> Result<Position, FrameError> {
         let value = self.u64()?;
         if value < POSITIONS { Ok(value) } else { Err(FrameError::Value(self.name, value)) }
+    }
+
+    /// An entry of ADDRS.
+    fn addr(&mut self, port: u16) -> Result<SocketAddr, FrameError> {
+        let length = self.u8()?;
+        let ip = match length {
+            4 | 6 => Ipv4Addr::from(self.array()?).into(),
+            16 | 18 => Ipv6Addr::from(self.array::<16>()?).into(),
+            other => return Err(FrameError::Value(self.name, u64::from(other))),
+        };
+        let own_port = if matches!(length, 6 | 18) { Some(self.u16()?) } else { None };
+        match own_port {
+            Some(own) if own == port => Err(FrameError::Value(self.name, u64::from(own))),
+            own => Ok(SocketAddr::new(ip, own.unwrap_or(port))),
+        }
     }
 
     fn sizes(&mut self) -> Result<u64, FrameError> {

@@ -75,4 +75,6 @@ pub enum ProtocolError {
     OverCredit,
     #[error("the peer took credit back")]
     CreditFell,
+    #[error("the peer sent its addresses more often than it may")]
+    AddrsTooOften,
 }

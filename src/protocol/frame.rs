@@ -2,6 +2,8 @@
 //!
 //! Chunks of files never become a `Frame` on the fast path: their header is a [`ChunkHeader`], their data stays where it is.
 
+use std::net::SocketAddr;
+
 /// Bytes of file data in a full chunk: as many times 16 KiB as a record holds, which BLAKE3 hashes at once (16 blocks of 1 KiB; chunks
 /// of 60 KiB were hashed at 5.6 GB/s, of 48 KiB at 8.5), and whole pages of a file.
 pub const CHUNK_DATA: usize = 49_152;
@@ -10,8 +12,12 @@ pub const CHUNK_HEADER: usize = 1 + 4 + 8;
 /// The kind bytes of chunks, plain and compressed, which the reader looks for before it decodes anything else.
 pub const KIND_CHUNK: u8 = 0x30;
 pub const KIND_ZCHUNK: u8 = 0x33;
-/// The bit of `features` in GREETING of who opens ZCHUNK.
+/// The bit of `features` in GREETING of who takes ADDRS.
+pub const FEATURE_ADDRS: u32 = 1 << 0;
+/// The bit of who opens ZCHUNK.
 pub const FEATURE_ZCHUNK: u32 = 1 << 1;
+/// Addresses in one ADDRS: as many as in an invite.
+pub const ADDRS: usize = 8;
 /// The longest text of a line, in bytes of UTF-8.
 pub const LINE_TEXT: usize = 64_000;
 /// The longest name that a user gives itself, in bytes.
@@ -48,6 +54,15 @@ pub type TransferId = u32;
 pub type Position = u64;
 /// A BLAKE3 digest, or [`NO_DIGEST`].
 pub type Digest = [u8; 32];
+
+/// Where else the responder listens, at most [`ADDRS`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addrs {
+    /// Most of the addresses have it; it makes the frame shorter, and means nothing else.
+    pub port: u16,
+    /// Without scopes.
+    pub list: Vec<SocketAddr>,
+}
 
 /// What stands where the wire asks for a digest of nothing.
 pub const NO_DIGEST: Digest = [0; 32];
@@ -223,6 +238,8 @@ pub enum Frame {
         /// Digest of the bytes of that file before the position, as in ACCEPT.
         digest: Digest,
     },
+    /// Where else the responder listens.
+    Addrs(Addrs),
     /// Everything of a transfer before the position is with the receiver's file system.
     Received { transfer: TransferId, position: Position },
     /// A frame of the control lane.

@@ -3,6 +3,7 @@
 use super::error::FrameError;
 use super::frame::*;
 use proptest::prelude::*;
+use std::net::{IpAddr, SocketAddr};
 
 fn encoded(frame: &Frame) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -33,6 +34,10 @@ fn position() -> impl Strategy<Value = Position> {
 
 fn number() -> impl Strategy<Value = TransferId> {
     1..=u32::MAX
+}
+
+fn addr() -> impl Strategy<Value = (IpAddr, Option<u16>)> {
+    (any::<IpAddr>(), any::<Option<u16>>())
 }
 
 fn control() -> impl Strategy<Value = Control> {
@@ -86,6 +91,10 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<u64>().prop_map(Frame::Ping),
         any::<u64>().prop_map(Frame::Ack),
         position().prop_map(|limit| Frame::Credit { limit }),
+        (any::<u16>(), prop::collection::vec(addr(), 0..=ADDRS)).prop_map(|(port, list)| {
+            let list = list.into_iter().map(|(ip, own)| SocketAddr::new(ip, own.unwrap_or(port))).collect();
+            Frame::Addrs(Addrs { port, list })
+        }),
         (number(), position()).prop_map(|(transfer, position)| Frame::Received { transfer, position }),
         (number(), position()).prop_map(|(transfer, position)| Frame::Begin { transfer, position }),
         (number(), position(), any::<Digest>()).prop_map(|(transfer, position, digest)| Frame::Restart {
@@ -239,6 +248,19 @@ fn each_rule_has_its_error() {
     assert_eq!(broken(&cancel, |bytes| bytes.truncate(15)), Err(FrameError::Short("CANCEL")));
     assert_eq!(broken(&cancel, |bytes| bytes[12] = 0), Err(FrameError::Value("CANCEL", 0)));
     assert_eq!(broken(&greeting, |bytes| bytes[33] = 0), Err(FrameError::Value("GREETING", 0)));
+    let (v4, v6): (SocketAddr, SocketAddr) = ("192.0.2.1:9".parse().unwrap(), "[2001:db8::1]:7".parse().unwrap());
+    let addrs = |list: &[SocketAddr]| Frame::Addrs(Addrs { port: 7, list: list.to_vec() });
+    let full = addrs(&[v6; ADDRS]);
+    assert_eq!(Frame::decode(&encoded(&full)), Ok(full));
+    assert_eq!(broken(&addrs(&[]), |bytes| bytes[3] = 9), Err(FrameError::Value("ADDRS", 9)));
+    assert_eq!(broken(&addrs(&[v4]), |bytes| bytes[3] = 2), Err(FrameError::Short("ADDRS")));
+    assert_eq!(broken(&addrs(&[v4]), |bytes| bytes[3] = 0), Err(FrameError::Trailing("ADDRS")));
+    assert_eq!(broken(&addrs(&[v6]), |bytes| bytes.truncate(bytes.len() - 1)), Err(FrameError::Short("ADDRS")));
+    for kind in [0, 5, 17, 0x40] {
+        assert_eq!(broken(&addrs(&[v6]), |bytes| bytes[4] = kind), Err(FrameError::Value("ADDRS", kind.into())));
+    }
+    // A port of its own that is no other has two forms.
+    assert_eq!(broken(&addrs(&[v4]), |bytes| bytes[10] = 7), Err(FrameError::Value("ADDRS", 7)));
     let credit = Frame::Credit { limit: 1 };
     assert_eq!(broken(&credit, |bytes| bytes[1] = 0x80), Err(FrameError::Value("CREDIT", (1 << 63) | 1)));
     assert_eq!(

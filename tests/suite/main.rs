@@ -41,6 +41,8 @@ mod partials;
 mod proxy;
 mod races;
 mod reconnect;
+#[cfg(target_os = "linux")] // network namespaces
+mod roaming;
 #[cfg(unix)] // descriptors by number, ptys, modes
 mod secrets;
 mod take_over;

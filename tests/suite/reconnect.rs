@@ -184,6 +184,64 @@ fn redial_finds_a_listener_that_was_killed_and_started_elsewhere() {
     assert_eq!(ben.lines(Stream::Out).iter().filter(|line| line.contains("found")).count(), 1);
 }
 
+/// It takes its peer back without the code, which may be spent.
+#[test]
+fn redial_leads_to_a_listener_that_wanted_a_code_or_an_invite() {
+    for by_invite in [false, true] {
+        let gate = TcpListener::bind("127.0.0.1:0").unwrap();
+        let relay = Relay::to(gate.local_addr().unwrap());
+        let at = relay.addr().to_string();
+        let options: &[&str] = &["--invite", "--at", &at];
+        let ana = Home::new().listen("ana", if by_invite { options } else { &["--code=1-a-b"] });
+        let listening = ana.event("listening");
+        // What --at says comes first.
+        let addr = listening["addrs"][usize::from(by_invite)].as_str().unwrap();
+        relay.retarget(addr.parse().unwrap());
+        let (whom, code) = if by_invite { (text(&listening, "invite"), "-v") } else { (&*at, "--code=1-a-b") };
+        let ben = Home::new().json("ben", &["connect", whom], &[code], None);
+        assert_eq!([text(&ana.event("connected"), "trust"), text(&ben.event("connected"), "trust")], ["verified"; 2]);
+        relay.refuse(true);
+        relay.cut(Cut::Reset);
+        ben.event("lost");
+        ben.send("to where you went");
+        ben.send(&format!("/redial {addr}"));
+        ana.message("to where you went");
+        for peer in [&ana, &ben] {
+            assert!(!peer.event("reconnected").to_string().contains("\"restarted\":true"));
+        }
+        let (mut ana, mut ben) = (ana, ben);
+        quit(&mut ana, &mut ben);
+    }
+}
+
+#[test]
+fn redial_by_an_invite_finds_a_listener_that_was_started_anew() {
+    for options in [&[][..], &["--code=1-a-b"]] {
+        let home = Home::new();
+        let mut ana = home.listen("ana", options);
+        let relay = Relay::to(ana.addr());
+        let ben = Home::new().connect("ben", relay.addr(), options);
+        ana.event("connected");
+        ben.event("connected");
+        relay.refuse(true);
+        ana.kill();
+        ben.event("lost");
+        ben.send("to where you went");
+        // She lets nobody in without it.
+        let ana = home.listen("ana", &["--invite"]);
+        ben.send(&format!("/redial {}", text(&ana.event("listening"), "invite")));
+        ana.message("to where you went");
+        assert_eq!(ana.event("connected")["trust"], "verified");
+        ana.send("and back");
+        ben.message("and back");
+        // It is spent. From now on the key counts, as after any loss.
+        ben.wait_for(|event| event["event"] == "reconnected" && event["restarted"] == true);
+        let (mut ana, mut ben) = (ana, ben);
+        quit(&mut ana, &mut ben);
+        assert_eq!((ana.texts(), ben.texts()), (vec!["to where you went".into()], vec!["and back".into()]));
+    }
+}
+
 /// A network namespace with one address; gone when dropped.
 #[cfg(target_os = "linux")]
 struct Net(String);

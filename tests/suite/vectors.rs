@@ -4,7 +4,7 @@
 use p2pchat::channel::{Code, CodeError, HELLO, Hello, HelloError, Mode, PublicKey};
 use p2pchat::protocol::error::FrameError;
 use p2pchat::protocol::frame::{
-    ByeReason, Control, FileStatus, Frame, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,
+    Addrs, ByeReason, Control, FileStatus, Frame, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,
 };
 use p2pchat::transfer::compression::{Decompressor, content_len};
 use serde_json::Value;
@@ -49,6 +49,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
         reconnect_timeout: RECONNECT_FOREVER,
         name: "Zoë".to_owned(),
     };
+    let addrs = ["192.168.1.5:5000", "[2001:db8::5]:5000", "203.0.113.7:41000", "[2001:db8::6]:41000"];
+    let addrs = Addrs { port: 5000, list: addrs.map(|addr| addr.parse().unwrap()).to_vec() };
     vec![
         ("COMMIT", Frame::Commit([0xc0; 32])),
         ("NONCE", Frame::Nonce([0xc1; 32])),
@@ -62,6 +64,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("ACK", Frame::Ack(3)),
         ("CREDIT", Frame::Credit { limit: 25 << 20 }),
         ("RESTART", Frame::Restart { transfer: 7, position: 1 << 20, digest: [0xd2; 32] }),
+        ("ADDRS", Frame::Addrs(addrs)),
         ("RECEIVED", Frame::Received { transfer: 7, position: (1 << 20) + 1 }),
         ("LINE", control(1, line(false, "hello"))),
         ("LINE", control(2, line(true, "waves 👋"))),

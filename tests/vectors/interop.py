@@ -8,6 +8,7 @@ Ends with 0 when every value agrees. It is documentation: `cargo test` does not 
 """
 
 import base64
+import ipaddress
 import json
 import pathlib
 import struct
@@ -209,6 +210,7 @@ KINDS = {
     "ACK": (0x12, "received:Q"),
     "CREDIT": (0x13, "limit:Q"),
     "RESTART": (0x14, "transfer:I position:Q digest:h"),
+    "ADDRS": (0x15, "port:H addresses:a"),
     "RECEIVED": (0x16, "transfer:I position:Q"),
     "LINE": (0x20, "seq:Q flags:B text:s"),
     "OFFER": (0x21, "seq:Q transfer:I files:I folders:I bytes:Q list:I digest:h"),
@@ -232,6 +234,13 @@ def frame(name, fields):
         value = fields[key]
         if form == "h":
             out += bytes.fromhex(value)
+        elif form == "a":
+            out += bytes([len(value)])
+            for address in value:
+                host, port = address.rsplit(":", 1)
+                entry = ipaddress.ip_address(host.strip("[]")).packed
+                entry += b"" if int(port) == fields["port"] else struct.pack(">H", int(port))
+                out += bytes([len(entry)]) + entry
         elif form.startswith("s"):
             text = value.encode()
             out += {"s": b"", "s8": bytes([len(text) % 256]), "s16": struct.pack(">H", len(text))}[form] + text

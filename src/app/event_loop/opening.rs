@@ -71,6 +71,7 @@ impl EventLoop {
         };
         let initiator = matches!(self.role, Role::Dial(_));
         self.conversation.begin(Begun { peer, greeting, initiator, notice }, &queue);
+        self.announce_addresses();
         for warning in warnings {
             self.post(Notice::Warning(warning));
         }
@@ -112,13 +113,25 @@ impl EventLoop {
 
     /// The session has a connection again.
     pub(super) fn resume(&mut self, established: Established) {
-        let received = established.greeting.received;
+        let (received, addr) = (established.greeting.received, established.addr);
+        if matches!(self.role, Role::Dial(_)) {
+            self.post(Notice::Status(format!("the connection leads to {addr} now")));
+        }
         let queue = match self.start_connection(established) {
             Ok(connection) => Arc::clone(connection.send_queue()),
             Err(error) => return self.lose(DisconnectReason::Network(error)),
         };
-        if let Err(fault) = self.conversation.resume(received, &queue) {
-            self.lose(DisconnectReason::ProtocolError(fault));
+        match self.conversation.resume(received, addr, &queue) {
+            Ok(()) => self.announce_addresses(),
+            Err(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
+        }
+    }
+
+    /// Tells the peer where else this side listens. A peer that came to loopback, as by a hidden service or a tunnel, is told nothing:
+    /// what it came through may hide this side.
+    pub(super) fn announce_addresses(&mut self) {
+        if let (Role::Listen { listening, .. }, Some(_)) = (&self.role, &self.own_end) {
+            self.conversation.announce(self.begun.elapsed(), || listening.addrs());
         }
     }
 
@@ -141,8 +154,11 @@ impl EventLoop {
         }
         let greeting = self.conversation.greeting(intent, id, &self.setup.rules, &self.setup.own_name);
         let at_once = self.connected_at.elapsed() > STABLE;
-        let errand = Errand { greeting, peer, at_once };
         let Role::Dial(dialling) = &mut self.role else { return };
+        // What the peer told is good for the session in which it did.
+        let told =
+            if intent == Intent::Resume { dialling.permitted(self.conversation.peer_addrs()) } else { Vec::new() };
+        let errand = Errand { greeting, peer, told, at_once };
         if let Err(error) = dialling.start(errand, self.setup.events.clone()) {
             self.fail("system", &format!("cannot start a thread: {}", io_error_text(&error)), Exit::Failure);
         }
@@ -169,7 +185,7 @@ impl EventLoop {
             let unfit = |error| ("bad-argument", format!("cannot connect to {only}: {error}"));
             dialling.dialler.proxies.proxy_for(only).map_err(unfit)?;
         }
-        (dialling.dialler.candidates, dialling.dialler.whom) = (whom.candidates, whom.called);
+        dialling.move_to(whom);
         let places: Vec<String> = dialling.dialler.candidates.iter().map(ToString::to_string).collect();
         self.post(Notice::Info(Info::Text(format!("dialling {}", places.join(", ")).into())));
         Ok(())

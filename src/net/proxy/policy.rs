@@ -7,7 +7,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Whether a name is of Tor's (RFC 7686), which no name server must be asked for.
-pub(super) fn is_onion(host: &str) -> bool {
+pub fn is_onion(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("onion")) && host.contains('.')
 }

@@ -18,7 +18,7 @@ pub(crate) struct Attacker {
     pub(crate) channel: Channel,
     seq: u64,
     initiator: bool,
-    features: u32,
+    pub(crate) features: u32,
     /// The number of the next own transfer.
     pub(super) transfers: u32,
     /// The peer's latest CREDIT, and the weight that was sent.
