@@ -157,13 +157,11 @@ impl Race {
                 });
                 next_start = Instant::now() + STAGGER;
             }
-            if running == 0 {
+            let next = addresses.next_from(next_start, told_from).filter(|_| !won);
+            if running == 0 && next.is_none() {
                 return Err(failures);
             }
-            let until = match addresses.next_from(next_start, told_from) {
-                Some(start) if !won => start,
-                _ => self.deadline + STAGGER,
-            };
+            let until = next.unwrap_or(self.deadline + STAGGER);
             match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Report::Established(established)) => return Ok(*established),
                 Ok(Report::Found(found)) => {
@@ -310,7 +308,7 @@ mod tests {
     use crate::identity::Identity;
     use crate::net::address::ListenAddress;
     use crate::net::listen::{AcceptedModes, ListenCredentials, ListenEvent, Listener};
-    use crate::protocol::frame::{Frame, Intent, RECONNECT_FOREVER};
+    use crate::protocol::frame::{Frame, Intent, RECONNECT_FOREVER, Refusal};
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::mpsc::Receiver;
@@ -420,6 +418,43 @@ mod tests {
         let rejected = |failure: &Failure| matches!(failure, Failure::Open(at, ConnectError::Handshake(HandshakeError::KeyRejected(_))) if *at == other);
         assert!(failures.unwrap_err().iter().any(rejected));
         drop(events);
+    }
+
+    #[test]
+    fn what_the_peer_told_is_dialled_after_what_the_user_named_and_its_failures_are_its_own() {
+        let right = Arc::new(Identity::generate().unwrap());
+        let (_listener, addr, events) = listener(&right, None);
+        let (tell, greetings) = mpsc::channel();
+        answer(events, tell);
+        let (dead, other) = (dead(), decoy(b"SSH-2.0-OpenSSH\r\n"));
+        let run = |told: &[SocketAddr], wanted: &Identity| {
+            race(&[dead.into()], told, Instant::now() + LONG, &credentials(wanted, None), &greeting())
+        };
+        // The user's fails at once, and nothing else runs by then.
+        assert_eq!(run(&[other, addr], &right).unwrap().addr, addr);
+        greetings.recv().unwrap();
+        let failures = run(&[other, dead, addr], &Identity::generate().unwrap()).unwrap_err();
+        let [Failure::Connect(first, ..), told @ ..] = &failures[..] else { panic!("{failures:?}") };
+        let is_other =
+            |failure: &Failure| matches!(failure, Failure::Told(at, ToldFailure::Other) if [other, addr].contains(at));
+        assert!(*first == dead && told.len() == 2 && told.iter().all(is_other), "{failures:?}");
+    }
+
+    #[test]
+    fn a_told_address_whose_peer_refuses_says_so() {
+        let right = Arc::new(Identity::generate().unwrap());
+        let (_listener, addr, events) = listener(&right, None);
+        thread::spawn(move || {
+            for event in events {
+                if let ListenEvent::PeerGreeted(mut peer) = event {
+                    let refusal = Frame::Refusal(Refusal::NoSuchSession);
+                    crate::channel::write_frame(&mut &peer.stream, &mut peer.channel.sealer, &refusal).unwrap();
+                }
+            }
+        });
+        let failures = race(&[dead().into()], &[addr], Instant::now() + LONG, &credentials(&right, None), &greeting())
+            .unwrap_err();
+        assert!(matches!(&failures[..], [_, Failure::Told(at, ToldFailure::Refused)] if *at == addr), "{failures:?}");
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The listener moves to another address: the session goes on by what it told of its addresses, or by what the user types; and nobody
 //! makes a dialler knock where he should not.
 
-use crate::support::attacker::identity;
+use crate::support::attacker::{identity, is_refusal};
 use crate::support::files::content;
 use crate::support::net::Net;
 use crate::support::{Attacker, Home, Peer, Receiver, quit, text};
 use p2pchat::channel::Role;
 use p2pchat::identity::Identity;
-use p2pchat::protocol::frame::{ADDRS, Addrs, Control, FEATURE_ADDRS, FEATURE_ZCHUNK, Frame, Greeting, Intent};
+use p2pchat::protocol::frame::{
+    ADDRS, Addrs, Control, FEATURE_ADDRS, FEATURE_ZCHUNK, Frame, Greeting, Intent, Refusal,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -23,12 +25,21 @@ fn start(net: &Net, home: &Home, name: &str, arguments: &[&str]) -> Peer {
     home.start_by(name, &net.on(name), &[arguments, &common].concat())
 }
 
-/// `ana`, who listens on all her addresses, has a second network; `ben` dials the address in the first.
-fn roaming(net: &mut Net, options: &[&str]) -> (Peer, Peer, [String; 2]) {
+/// How the dialler finds a listener that moved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By its second address, which it had before.
+    Told,
+    /// It gets its second address after the first is gone.
+    Typed,
+}
+
+/// `ana` listens on all her addresses, of which she has so many; `ben` dials the first.
+fn roaming(net: &mut Net, way: Way) -> (Peer, Peer, [String; 2]) {
     let first = net.machine("ana");
     net.machine("ben");
-    let second = net.link("ana", "eth1");
-    let ana = start(net, &Home::new(), "ana", &[&["listen", "5000", "--accept", "always"], options].concat());
+    let second = if way == Way::Told { net.link("ana", "eth1") } else { String::new() };
+    let ana = start(net, &Home::new(), "ana", &["listen", "5000", "--accept", "always"]);
     ana.event("listening");
     let ben = start(net, &Home::new(), "ben", &["connect", &format!("{first}:5000"), "--accept", "always"]);
     ana.event("connected");
@@ -36,18 +47,10 @@ fn roaming(net: &mut Net, options: &[&str]) -> (Peer, Peer, [String; 2]) {
     (ana, ben, [first, second])
 }
 
-/// The first address is gone, and the second network leads on.
-fn move_away(net: &Net, first: &str) -> Instant {
-    net.ip("ana", &format!("addr del {first}/24 dev eth0"));
-    // 10.3.0.1 is the router in it.
-    net.ip("ana", "route replace default via 10.3.0.1");
-    Instant::now()
-}
-
-/// A file of so many bytes goes each way while the listener moves.
-fn moves_in_the_middle_of_a_file(name: &str, bytes: usize) {
+/// A file goes each way while the listener moves; the larger one has so many bytes.
+fn moves_in_the_middle_of_a_file(name: &str, way: Way, bytes: usize) {
     let Some(mut net) = Net::new(name) else { return };
-    let (mut ana, mut ben, [first, second]) = roaming(&mut net, &[]);
+    let (mut ana, mut ben, [first, mut second]) = roaming(&mut net, way);
     let (down, up) = (content("down", bytes), content("up", bytes / 4));
     ana.home().file("down", &down);
     ben.home().file("up", &up);
@@ -56,9 +59,18 @@ fn moves_in_the_middle_of_a_file(name: &str, bytes: usize) {
     let begun = |peer: &Peer| drop(peer.wait_for(|event| event["event"] == "progress" && event["bytes"] != 0));
     begun(&ben);
     begun(&ana);
-    let moved = move_away(&net, &first);
+    assert!(ana.all("done").is_empty() && ben.all("done").is_empty(), "it was too fast");
+    let moved = Instant::now();
+    net.ip("ana", &format!("addr del {first}/24 dev eth0"));
     let lost = ana.event("lost");
     let noticed = moved.elapsed();
+    if way == Way::Typed {
+        second = net.link("ana", "eth1");
+        ben.event("lost");
+        ben.send(&format!("/redial {second}:5000"));
+    }
+    // The router in it.
+    net.ip("ana", &format!("route replace default via {}", second.replace(".0.2", ".0.1")));
     assert!(text(&lost, "reason").contains(&format!("has the address {first} no more")), "{lost}");
     ben.event("reconnected");
     eprintln!("{name}: noticed by the listener after {noticed:?}, back after {:?}", moved.elapsed());
@@ -67,7 +79,7 @@ fn moves_in_the_middle_of_a_file(name: &str, bytes: usize) {
         peer.event_nth(2, "done");
     }
     ben.send("/peer");
-    let info = ben.event("info");
+    let info = ben.wait_for(|event| event["peer"].is_object());
     assert_eq!(info["peer"]["address"], format!("{second}:5000"));
     quit(&mut ana, &mut ben);
     assert!(fs::read(ben.home().inbox().join("down")).unwrap() == down, "the file differs");
@@ -77,13 +89,19 @@ fn moves_in_the_middle_of_a_file(name: &str, bytes: usize) {
 
 #[test]
 fn a_listener_that_moves_in_the_middle_of_a_file_is_found_again() {
-    moves_in_the_middle_of_a_file("a_listener_that_moves_in_the_middle_of_a_file_is_found_again", 64 << 20);
+    moves_in_the_middle_of_a_file("a_listener_that_moves_in_the_middle_of_a_file", Way::Told, 256 << 20);
+}
+
+#[test]
+fn a_listener_that_moves_to_an_unknown_address_is_found_by_redial() {
+    moves_in_the_middle_of_a_file("a_listener_that_moves_to_an_unknown_address", Way::Typed, 256 << 20);
 }
 
 #[test]
 #[ignore = "a long run: a large file"]
 fn a_listener_that_moves_in_the_middle_of_a_large_file_is_found_again() {
-    moves_in_the_middle_of_a_file("a_listener_that_moves_in_the_middle_of_a_large_file_is_found_again", 1 << 30);
+    moves_in_the_middle_of_a_file("a_listener_that_moves_in_the_middle_of_a_large_file", Way::Told, 1 << 30);
+    moves_in_the_middle_of_a_file("a_listener_that_moves_to_an_unknown_address", Way::Typed, 1 << 30);
 }
 
 /// Where `ben` sent the first packet of a connection to, since the start.
@@ -237,12 +255,23 @@ fn addresses_that_come_in_a_flood_or_out_of_place_end_the_session_with_words() {
     receiver.serves_the_next();
 }
 
-/// What `ana` told a caller from `ben` by the time that she answers him.
+/// A caller from `ben` with these features, in a session.
+fn caller(net: &Net, at: &str, features: u32) -> Attacker {
+    loop {
+        let stream = net.inside("ben", || TcpStream::connect(at).unwrap());
+        let mut eve = Attacker::shake(stream, Role::Initiator, &identity(), None).unwrap();
+        eve.features = features;
+        match eve.greet(Intent::New, [7; 16], "eve") {
+            Some(Frame::Greeting(_)) => return eve,
+            // The one before has not been seen to leave.
+            answer => assert!(is_refusal(answer.as_ref(), Refusal::Busy), "{answer:?}"),
+        }
+    }
+}
+
+/// What `ana` told him by the time that she answers.
 fn told(net: &Net, at: &str, features: u32) -> Option<Addrs> {
-    let stream = net.inside("ben", || TcpStream::connect(at).unwrap());
-    let mut eve = Attacker::shake(stream, Role::Initiator, &identity(), None).unwrap();
-    eve.features = features;
-    assert!(matches!(eve.greet(Intent::New, [7; 16], "eve"), Some(Frame::Greeting(_))));
+    let mut eve = caller(net, at, features);
     let mut told = None;
     // The acknowledgement of a line follows what she does when the session begins.
     eve.control(Control::Line { action: false, text: "hello".into() }).unwrap();
@@ -295,4 +324,10 @@ fn a_listener_tells_where_it_listens_to_whom_it_hides_nothing_from() {
         script.start_by("tunnel", &format!("exec ip netns exec {} python3 {}", net.name("ana"), path.display()), &[]);
     tunnel.event("listening");
     assert_eq!(told(&net, &format!("{ana}:5004"), both), None);
+    // She says so when that changes.
+    let mut eve = caller(&net, &format!("{ana}:5000"), both);
+    eve.read_to(|frame| matches!(frame, Frame::Addrs(_))).unwrap();
+    let third: SocketAddr = format!("{}:5000", net.link("ana", "eth2")).parse().unwrap();
+    let changed = eve.read_to(|frame| matches!(frame, Frame::Addrs(_)));
+    assert!(matches!(&changed, Some(Frame::Addrs(told)) if told.list.contains(&third)), "{changed:?}");
 }
