@@ -143,7 +143,7 @@ mod full {
         stream("does not", 32 * MIB, 6);
         let failed = ana.wait_for(failed);
         assert!(text(&failed, "reason").ends_with("the disk is nearly full"), "{failed}");
-        let left = rustix::fs::statvfs(&home.inbox()).unwrap();
+        let left = rustix::fs::statvfs(home.inbox()).unwrap();
         let (free, all) = (left.f_bavail * left.f_frsize, left.f_blocks * left.f_frsize);
         assert!(free >= all / 20, "{free} of {all} bytes left");
         assert!(fs::read(home.inbox().join("fits")).unwrap() == content("fits", 32 * MIB), "it differs");
