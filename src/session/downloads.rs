@@ -8,7 +8,7 @@ use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::text::PeerText;
-use crate::transfer::download::DownloadReport;
+use crate::transfer::download::{DownloadReport, Published, Totals};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::Manifest;
 use std::collections::BTreeMap;
@@ -195,17 +195,16 @@ impl Session {
                 self.left_out_by_peer(transfer);
                 self.queue(Control::Accept { transfer, position, digest });
             }
-            (_, DownloadReport::Published { path }) => self.notice(Notice::Published { transfer, path: local(&path) }),
-            (_, DownloadReport::File { path, bytes, digest, offered }) => {
-                let offered = offered.map(PeerText::new);
-                self.notice(Notice::File { transfer, path: local(&path), bytes, blake3: hex(&digest), offered });
-            }
-            (_, DownloadReport::FileFailed { offered, text, .. }) => {
-                self.incomplete = true;
-                let path = Some(PeerText::new(offered));
-                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None, cut: false });
-            }
-            (InState::Running, DownloadReport::Finished { path, files, failed, bytes, wire_bytes }) => {
+            (_, DownloadReport::Published(published)) => match published {
+                Published::Top(path) => self.notice(Notice::Published { transfer, path: local(&path) }),
+                Published::File { path, bytes, digest, offered } => {
+                    let offered = offered.map(PeerText::new);
+                    self.notice(Notice::File { transfer, path: local(&path), bytes, blake3: hex(&digest), offered });
+                }
+                Published::Failed { offered, text } => self.file_failed(transfer, PeerText::new(offered), text),
+            },
+            (InState::Running, DownloadReport::Finished { totals, wire_bytes }) => {
+                let Totals { path, files, failed, bytes } = totals;
                 let (more, begun) = (download.more(), download.begun);
                 self.downloads.complete.insert(transfer, (download.offer.digest, download.dest.take()));
                 self.downloads.open.remove(&transfer);

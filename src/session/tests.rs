@@ -11,7 +11,7 @@ use super::*;
 use crate::net::connection::DisconnectReason;
 use crate::notice::{Input, Question, Side as By};
 use crate::protocol::frame::{ByeReason, NO_DIGEST, Offer, Position, Reason};
-use crate::transfer::download::DownloadReport;
+use crate::transfer::download::{DownloadReport, Published, Totals};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::{self, Manifest};
 use crate::transfer::upload::{LeftOut, UploadReport};
@@ -128,7 +128,7 @@ fn ready(position: Position) -> DownloadReport {
 }
 
 fn finished() -> DownloadReport {
-    DownloadReport::Finished { path: "file".into(), files: 1, failed: 0, bytes: 0, wire_bytes: 0 }
+    DownloadReport::Finished { totals: Totals { path: "file".into(), files: 1, failed: 0, bytes: 0 }, wire_bytes: 0 }
 }
 
 impl Side {

@@ -43,6 +43,13 @@ impl Session {
         self.failed(transfer, reason);
     }
 
+    /// One file of it; the rest goes on.
+    pub(super) fn file_failed(&mut self, transfer: TransferId, path: PeerText, text: String) {
+        self.incomplete = true;
+        let path = Some(path);
+        self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None, cut: false });
+    }
+
     pub(super) fn failed(&mut self, transfer: TransferId, reason: impl Into<SafeText>) {
         self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None, cut: false });
     }

@@ -111,11 +111,7 @@ impl Session {
                     self.notice(Notice::File { transfer, path, bytes: file.bytes, blake3, offered: None });
                 }
             }
-            UploadReport::FileFailed { path, text, .. } => {
-                self.incomplete = true;
-                let path = Some(local(&path));
-                self.notice(Notice::Failed { transfer, path, reason: text.into(), part: None, cut: false });
-            }
+            UploadReport::FileFailed { path, text } => self.file_failed(transfer, local(&path), text),
             UploadReport::Finished { wire_bytes } => {
                 if let OutState::Completing { .. } = upload.state
                     && let Some(upload) = self.uploads.open.remove(&transfer)

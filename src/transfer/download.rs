@@ -16,10 +16,7 @@ mod output;
 mod worker;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
-pub use super::staging::OnClash;
+pub use super::staging::{OnClash, Published, Totals};
 
 use super::Report;
 use super::flow_control::{FlowControl, Opening};
@@ -100,27 +97,7 @@ pub enum DownloadReport {
         /// Bytes of file data that an earlier run left here.
         resumed: u64,
     },
-    /// An entry at the top of the list was published: all of it that arrived stands there.
-    Published {
-        path: PathBuf,
-    },
-    /// A file was published.
-    File {
-        path: PathBuf,
-        bytes: u64,
-        digest: Digest,
-        /// The offered path, when it was published under another name.
-        offered: Option<String>,
-    },
-    /// A file could not be received; the rest goes on.
-    FileFailed {
-        /// Where it would have gone.
-        path: PathBuf,
-        /// Its offered path.
-        offered: String,
-        /// For our user.
-        text: String,
-    },
+    Published(Published),
     Warning {
         text: String,
     },
@@ -128,12 +105,7 @@ pub enum DownloadReport {
     Fault(ProtocolError),
     /// All is published that can be: COMPLETE. The staging folder stays until [`Downloads::acknowledged`].
     Finished {
-        /// The local path of the first published top-level entry.
-        path: PathBuf,
-        /// Files published, those of an earlier run included.
-        files: u32,
-        failed: u32,
-        bytes: u64,
+        totals: Totals,
         /// Bytes of files that came for it in this run, as they went over the wire.
         wire_bytes: u64,
     },

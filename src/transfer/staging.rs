@@ -27,7 +27,7 @@ pub(crate) use claim::staging_name;
 pub(crate) use fs::Problem;
 pub(crate) use local_name::local_name;
 pub(super) use part::{Part, prefix_digest};
-pub(crate) use publish::{Published, Totals};
+pub use publish::{Published, Totals};
 pub(super) use tree::write_with_holes;
 
 use super::manifest::{Manifest, Step, Walk};

@@ -61,8 +61,6 @@ pub enum UploadReport {
     FileFailed {
         /// Its local path.
         path: PathBuf,
-        /// Its path in the list.
-        offered: String,
         /// For our user.
         text: String,
     },

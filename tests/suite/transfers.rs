@@ -68,9 +68,20 @@ fn files_of_every_awkward_size_arrive_whole() {
         ben.home().file(&name, content(&name, size));
         ben.send(&format!("/send {name}"));
     }
-    ana.event_nth(sizes.len(), "done");
-    ben.event_nth(sizes.len(), "done");
+    // Of zeros but for a byte, which take no room.
+    let mut sparse = vec![0; 12 * chunk + 10];
+    sparse[3 * chunk] = 1;
+    ben.home().file("sparse", sparse);
+    ben.send("/send sparse");
+    ana.event_nth(sizes.len() + 1, "done");
+    ben.event_nth(sizes.len() + 1, "done");
     assert_eq!(tree(&ana.home().inbox()), tree(&ben.home().work()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let sparse = fs::metadata(ana.home().inbox().join("sparse")).unwrap();
+        assert!(sparse.blocks() * 512 < sparse.len() / 2, "{} blocks", sparse.blocks());
+    }
 }
 
 mod consent {

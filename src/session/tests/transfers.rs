@@ -156,27 +156,6 @@ fn several_questions_are_answered_in_any_order_and_each_once() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_asked_for_again() {
-    let mut side = offered(rules(300), looked());
-    side.enter("/accept 1 /nowhere");
-    side.work.clear();
-    side.session.download(1, DownloadReport::NoSuchFolder { text: "/nowhere: no such folder".into() });
-    side.perform();
-    assert_eq!(side.errors(), ["no-such-folder"]);
-    assert!(matches!(side.questions[..], [(_, Question::Accept { again: true, .. })]));
-    side.answer(true);
-    assert!(matches!(side.work[..], [Work::Prepare(1)]));
-}
-
-#[test]
-fn the_end_of_input_declines_what_nobody_can_answer() {
-    let mut side = offered(Rules { stay: true, ..rules(300) }, looked());
-    side.session.input(Input::Ended);
-    side.perform();
-    assert_eq!((side.ends(), side.questions.len()), (vec![(1, "declined")], 0));
-}
-
-#[test]
 fn a_user_s_cancel_removes_what_came_and_a_broken_download_keeps_it() {
     let running = || {
         let mut side = offered(accepting(AcceptRule::Always), looked());
@@ -210,7 +189,8 @@ fn files_wait_for_a_frontend_that_is_not_read() {
     let mut files = 0;
     while !side.paused.1 {
         let (path, digest) = ("file".into(), [0; 32]);
-        side.session.download(1, DownloadReport::File { path, bytes: 0, digest, offered: None });
+        let file = Published::File { path, bytes: 0, digest, offered: None };
+        side.session.download(1, DownloadReport::Published(file));
         side.perform();
         files += 1;
     }
@@ -255,8 +235,8 @@ fn what_is_left_out_or_failed_is_named_and_makes_the_session_incomplete() {
     assert!(side.session.incomplete);
     let mut side = offered(accepting(AcceptRule::Always), looked());
     side.work(0);
-    let (path, offered, text) = ("/rx/a".into(), "a".into(), "too large".into());
-    side.session.download(1, DownloadReport::FileFailed { path, offered, text });
+    let failed = Published::Failed { offered: "a".into(), text: "too large".into() };
+    side.session.download(1, DownloadReport::Published(failed));
     side.perform();
     assert!(matches!(side.notices.last(), Some(Notice::Failed { path: Some(path), .. }) if path.raw() == "a"));
     assert!(side.session.incomplete);

@@ -3,8 +3,8 @@
 //! Invariant: what stands before [`Output::position`] was written and flushed, and cannot be taken back. Who reads slowly delays this
 //! thread, so credit, and so the sender. Nothing stays for a later run.
 
-use super::DownloadReport;
 use super::writer::{Broken, DIFFERS, data_of, len_of};
+use super::{DownloadReport, Published, Totals};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
@@ -79,12 +79,12 @@ impl Output {
             FileStatus::Unreadable => Some("the peer could not read it"),
         };
         let (files, failures, bytes) = if failed.is_none() { (1, 0, self.len) } else { (0, 1, 0) };
-        let finished = DownloadReport::Finished { path: path.clone(), files, failed: failures, bytes, wire_bytes };
+        let totals = Totals { path: path.clone(), files, failed: failures, bytes };
         let file = match failed {
-            None => DownloadReport::File { path, bytes, digest: *digest, offered: None },
-            Some(text) => DownloadReport::FileFailed { path, offered, text: text.to_owned() },
+            None => Published::File { path, bytes, digest: *digest, offered: None },
+            Some(text) => Published::Failed { offered, text: text.to_owned() },
         };
-        vec![file, finished]
+        vec![DownloadReport::Published(file), DownloadReport::Finished { totals, wire_bytes }]
     }
 }
 

@@ -318,7 +318,8 @@ impl Worker {
                         }
                         _ => continue,
                     };
-                    let written = writer.write(pieces, &mut |failed| report(transfer, failed));
+                    let written =
+                        writer.write(pieces, &mut |failed| report(transfer, DownloadReport::Published(failed)));
                     reached.push((transfer, writer.position()));
                     match written {
                         Ok(()) => self.publish_if_received(transfer),
@@ -356,22 +357,14 @@ impl Worker {
         let silent = staging.is_done();
         let report = &self.report;
         let totals = staging.publish(on_clash, &mut |published| {
-            let published = match published {
-                Published::Top(path) => return report(transfer, DownloadReport::Published { path }),
-                Published::File { path, bytes, digest, offered } => {
-                    DownloadReport::File { path, bytes, digest, offered }
-                }
-                Published::Failed { path, offered, text } => DownloadReport::FileFailed { path, offered, text },
-            };
-            if !silent {
-                report(transfer, published);
+            if !silent || matches!(published, Published::Top(_)) {
+                report(transfer, DownloadReport::Published(published));
             }
         });
         match totals {
             Ok(totals) => {
-                let (path, files, failed, bytes) = (totals.path, totals.files, totals.failed, totals.bytes);
                 let wire_bytes = self.flow.wire_bytes(transfer);
-                self.report(transfer, DownloadReport::Finished { path, files, failed, bytes, wire_bytes });
+                self.report(transfer, DownloadReport::Finished { totals, wire_bytes });
                 self.slots.insert(transfer, Slot::Published(Box::new(staging)));
             }
             Err(problem) => {

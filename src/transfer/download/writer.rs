@@ -2,7 +2,7 @@
 //!
 //! Invariant: what stands before [`Writer::position`] is with the file system or given up, and for finished files `results` says so.
 
-use super::DownloadReport;
+use super::Published;
 use super::open::Opened;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
@@ -100,7 +100,7 @@ impl Writer {
     }
 
     /// Writes pieces, in order. `report` hears of files that fail.
-    pub(super) fn write(&mut self, mut pieces: &[Piece], report: &mut dyn FnMut(DownloadReport)) -> Result<(), Broken> {
+    pub(super) fn write(&mut self, mut pieces: &[Piece], report: &mut dyn FnMut(Published)) -> Result<(), Broken> {
         while let Some((first, rest)) = pieces.split_first() {
             match first {
                 Piece::Begin { position, .. } => {
@@ -223,7 +223,7 @@ impl Writer {
         status: FileStatus,
         digest: &Digest,
         chunks: &[Piece],
-        report: &mut dyn FnMut(DownloadReport),
+        report: &mut dyn FnMut(Published),
     ) -> Result<(), Broken> {
         let index = self.staging.next_file();
         let outcome = match (status, std::mem::replace(&mut self.current, Current::Next)) {
@@ -246,9 +246,9 @@ impl Writer {
             _ => position + END_WEIGHT,
         };
         if let Err(text) = outcome {
-            let (path, offered) = (self.staging.path_of(index), self.manifest.path(index));
+            let offered = self.manifest.path(index);
             self.staging.fail(&text).map_err(|problem| self.broken(&problem))?;
-            report(DownloadReport::FileFailed { path, offered, text });
+            report(Published::Failed { offered, text });
         }
         Ok(())
     }

@@ -14,10 +14,10 @@ use cap_std::fs::{Dir, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 
-/// What was done with one file.
+/// What became of a part of a list.
 #[derive(Debug)]
-pub(crate) enum Published {
-    /// An entry of the list's top stands in DEST.
+pub enum Published {
+    /// An entry of the list's top: all of it that arrived stands in DEST.
     Top(PathBuf),
     File {
         path: PathBuf,
@@ -26,21 +26,24 @@ pub(crate) enum Published {
         /// The offered path, when the local one differs below DEST.
         offered: Option<String>,
     },
+    /// A file could not be received or moved; the rest goes on.
     Failed {
-        path: PathBuf,
+        /// Its offered path.
         offered: String,
+        /// For our user.
         text: String,
     },
 }
 
 /// How it ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub struct Totals {
     /// Where the first entry of the list stands.
-    pub(crate) path: PathBuf,
-    pub(crate) files: u32,
-    pub(crate) failed: u32,
-    pub(crate) bytes: u64,
+    pub path: PathBuf,
+    /// Files published, those of an earlier run included.
+    pub files: u32,
+    pub failed: u32,
+    pub bytes: u64,
 }
 
 /// A folder of the list, during the pass.
@@ -264,7 +267,7 @@ impl Staging {
             }
             Err(text) => {
                 pass.totals.failed += 1;
-                report(Published::Failed { path, offered, text });
+                report(Published::Failed { offered, text });
             }
         }
         Ok(())

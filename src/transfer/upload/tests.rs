@@ -142,26 +142,6 @@ fn whole() -> Vec<u8> {
 }
 
 #[test]
-fn a_transfer_goes_from_its_list_to_the_last_report() {
-    let mut fixture = Fixture::new();
-    let offer = fixture.offer(1);
-    assert_eq!((offer.files, offer.folders), (3, 1));
-    let start = fixture.start(1);
-    fixture.uploads.accepted(1, start, NO_DIGEST).unwrap();
-    assert_eq!(fixture.data(1), (start, whole()));
-    let end = fixture.uploads.manifest(1).unwrap().end();
-    fixture.uploads.received(1, end).unwrap();
-    let UploadReport::FilesSent(files) = fixture.report(1) else { panic!() };
-    let sizes: Vec<_> =
-        files.iter().map(|file| (file.path.file_name().unwrap().to_str().unwrap(), file.bytes)).collect();
-    assert_eq!(sizes, [("a", BIG as u64), ("b", 0), ("c", 5)]);
-    assert_eq!(files[0].digest, digest(&[1; BIG]));
-    fixture.uploads.complete(1).unwrap();
-    assert!(matches!(fixture.report(1), UploadReport::Finished { .. }));
-    assert!(fixture.uploads.manifest(1).is_none());
-}
-
-#[test]
 fn a_restart_goes_on_where_the_receiver_stands_or_at_the_start_of_a_file_that_differs() {
     for zchunks in [false, true] {
         restarts(zchunks);
@@ -292,37 +272,6 @@ fn transfers_take_turns_and_one_that_is_cancelled_makes_room() {
     fixture.uploads.cancel(3);
     let last = |frame: &Frame| matches!(frame, Frame::FileEnd { transfer: 5, .. });
     assert!(fixture.frames(last).iter().all(|frame| chunk_of(frame).is_none_or(|transfer| transfer == 5)));
-}
-
-#[test]
-fn a_file_that_changed_is_ended_as_such_and_named() {
-    let mut fixture = Fixture::new();
-    fixture.offer(1);
-    fs::write(fixture.root.join("a"), "shorter").unwrap();
-    let start = fixture.start(1);
-    fixture.uploads.accepted(1, start, NO_DIGEST).unwrap();
-    let frames = fixture.frames(|frame| matches!(frame, Frame::FileEnd { .. }));
-    let ended = frames.iter().find_map(|frame| match frame {
-        Frame::FileEnd { position, status, digest, .. } => Some((*position, *status, *digest)),
-        _ => None,
-    });
-    assert_eq!(ended, Some((start, crate::protocol::frame::FileStatus::Changed, NO_DIGEST)));
-    let UploadReport::FileFailed { offered, text, .. } = fixture.report(1) else { panic!() };
-    assert_eq!((offered.as_str(), text.as_str()), ("tree/a", "it shrank while it was sent"));
-}
-
-#[test]
-fn the_same_files_are_offered_again_under_another_number() {
-    let mut fixture = Fixture::new();
-    fixture.offer(1);
-    fixture.uploads.accepted(1, fixture.start(1), NO_DIGEST).unwrap();
-    fixture.connect();
-    fixture.uploads.renumber(1, 7);
-    fixture.uploads.begin(7);
-    fixture.frames(|frame| matches!(frame, Frame::Chunk { .. }));
-    let start = fixture.start(7);
-    fixture.uploads.accepted(7, start, NO_DIGEST).unwrap();
-    assert_eq!(fixture.data(7), (start, whole()));
 }
 
 #[test]

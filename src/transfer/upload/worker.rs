@@ -426,7 +426,7 @@ impl Work {
             Err(Failed { status, text }) => {
                 if self.failed.insert(index) {
                     let path = files.roots.path(&files.list, index).0;
-                    failures.push(UploadReport::FileFailed { path, offered: files.list.path(index), text });
+                    failures.push(UploadReport::FileFailed { path, text });
                 }
                 (status, NO_DIGEST)
             }

@@ -160,8 +160,8 @@ fn a_stream_that_cannot_be_read_on_fails_on_both_sides() {
     let (start, _) = fixture.stream(70_000, true);
     let (_, ended) = fixture.take(start, start, usize::MAX);
     assert_eq!(ended, Some((FileStatus::Unreadable, NO_DIGEST)));
-    let UploadReport::FileFailed { offered, text, .. } = fixture.report(1) else { panic!() };
-    assert_eq!((offered.as_str(), text.as_str()), ("-", "the pipe burst"));
+    let UploadReport::FileFailed { path, text } = fixture.report(1) else { panic!() };
+    assert_eq!((path, text.as_str()), ("-".into(), "the pipe burst"));
     let again = SendSource::Stream { name: "a/b".into(), reader: StreamReader::new(io::empty()) };
     fixture.uploads.scan(3, again);
     assert!(matches!(fixture.report(3), UploadReport::Unsendable { code: "bad-argument", .. }));
