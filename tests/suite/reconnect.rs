@@ -50,6 +50,9 @@ fn what_is_typed_during_a_gap_arrives_once_in_order() {
         ana.send(&format!("ana {n}"));
         ben.send(&format!("ben {n}"));
     }
+    for peer in [&ana, &ben] {
+        assert_eq!(peer.event("sent")["waiting"], true);
+    }
     relay.wait_for_refused(2);
     relay.refuse(false);
     ana.event_nth(20, "message");

@@ -39,32 +39,6 @@ fn a_quit_waits_for_what_was_asked_for_and_a_second_one_does_not() {
 }
 
 #[test]
-fn a_person_is_asked_before_leaving_transfers() {
-    let asked = || {
-        let mut side = uploading(person());
-        side.enter("/quit");
-        assert!(matches!(side.questions[..], [(_, Question::Leave { lost: None, .. })]));
-        side
-    };
-    let mut side = asked();
-    side.answer(false);
-    side.enter("still here");
-    assert!(side.errors().is_empty() && !side.session.is_own_wish());
-    let mut side = asked();
-    side.answer(true);
-    assert!(matches!(side.notices.last(), Some(Notice::Leaving { .. })));
-    side.enter("/stay");
-    side.enter("still here");
-    assert!(side.errors().is_empty() && !side.session.is_own_wish());
-    let mut side = asked();
-    side.enter("/stay");
-    assert!(side.questions.is_empty());
-    let mut side = asked();
-    side.enter("/quit");
-    assert!(has_said_bye(&side) && side.questions.is_empty());
-}
-
-#[test]
 fn stay_without_quit_is_an_error() {
     let mut side = Side::responder(person());
     side.enter("/stay");
@@ -156,16 +130,6 @@ fn an_undelivered_line_never_ends_with_exit_0() {
 }
 
 #[test]
-fn a_loss_without_a_timeout_ends_the_session_and_counts_what_was_not_delivered() {
-    let mut pair = Pair::connected(rules(0));
-    pair.sides[0].enter("one");
-    pair.sides[0].enter("two");
-    pair.cut();
-    assert!(matches!(pair.sides[0].notices.last(), Some(Notice::Undelivered { lines: 2, .. })));
-    assert_eq!(pair.sides.map(|side| side.ended), [Some(SessionEnd::Lost); 2]);
-}
-
-#[test]
 fn the_timeout_ends_at_its_second_and_not_before() {
     let mut side = Side::responder(rules(60));
     side.session.at(Duration::from_secs(100));
@@ -176,34 +140,6 @@ fn the_timeout_ends_at_its_second_and_not_before() {
         side.session.tick();
         side.perform();
         assert_eq!(side.ended, end);
-    }
-}
-
-#[test]
-fn a_person_who_quits_while_the_connection_is_lost_waits_for_nobody() {
-    for (rules, quits, end) in [(person(), 1, SessionEnd::Lost), (rules(300), 2, SessionEnd::Lost)] {
-        let mut side = Side::responder(rules);
-        side.session.lost(DisconnectReason::Closed);
-        for _ in 1..quits {
-            side.enter("/quit");
-            assert!(matches!(side.notices.last(), Some(Notice::Leaving { lost: true, .. })));
-            assert_eq!(side.ended, None);
-        }
-        side.enter("/quit");
-        assert_eq!(side.ended, Some(end));
-    }
-}
-
-#[test]
-fn the_third_tampering_ends_it() {
-    let mut side = Side::responder(rules(RECONNECT_FOREVER));
-    for count in 1..=3 {
-        side.session.lost(DisconnectReason::Tampered);
-        side.perform();
-        assert_eq!(side.ended, (count == 3).then_some(SessionEnd::Tampered));
-        if count < 3 {
-            side.session.resumed(0).unwrap();
-        }
     }
 }
 
@@ -244,26 +180,6 @@ fn what_is_still_looked_at_is_declined_before_the_bye() {
     side.session.acknowledged(1).unwrap();
     side.perform();
     assert!(has_said_bye(&side));
-}
-
-#[test]
-fn a_frontend_that_is_gone_leaves_at_once_and_is_no_failure() {
-    let mut side = Side::responder(rules(300));
-    side.session.leave_now();
-    side.perform();
-    assert!(has_said_bye(&side) && side.hung_up);
-    side.session.lost(DisconnectReason::Closed);
-    side.perform();
-    assert_eq!(side.ended, Some(POLITE));
-}
-
-#[test]
-fn the_next_peer_s_session_ends_with_the_input() {
-    let mut next = Side::of(Side::responder(rules(300)).session.successor());
-    next.last = next.session.numbers.posted;
-    next.session.input(Input::Ended);
-    next.perform();
-    assert_eq!(next.ended, Some(POLITE));
 }
 
 #[test]

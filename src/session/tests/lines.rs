@@ -77,28 +77,6 @@ fn each_line_is_said_to_be_delivered_by_its_own_id_over_the_whole_run() {
 }
 
 #[test]
-fn a_script_s_input_waits_for_the_first_peer_in_order() {
-    let mut side = Side::new(rules(0));
-    for line in ["one", "/me waves", "/quit"] {
-        side.enter(line);
-    }
-    side.session.input(Input::Ended);
-    side.perform();
-    assert_eq!((side.ended, side.on_the_way.len()), (None, 0));
-    side.session.connected(peer(false), connected_notice());
-    side.perform();
-    let lines: Vec<_> = side
-        .controls()
-        .into_iter()
-        .map(|control| match control {
-            Control::Line { action, text } => (*action, text.as_str()),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(lines, [(false, "one"), (true, "waves")]);
-}
-
-#[test]
 fn nothing_waits_for_somebody_unknown() {
     let person = Side::new(Rules { interactive: true, ..rules(0) });
     let between = Side::of(Side::responder(rules(0)).session.successor());
@@ -111,35 +89,6 @@ fn nothing_waits_for_somebody_unknown() {
         side.session.connected(peer(false), connected_notice());
         side.perform();
         assert!(side.on_the_way.is_empty());
-    }
-}
-
-#[test]
-fn while_the_connection_is_lost_a_line_waits_and_says_so() {
-    let mut side = Side::responder(rules(60));
-    side.session.lost(DisconnectReason::Closed);
-    side.enter("text");
-    assert!(matches!(side.notices.last(), Some(Notice::Sent { waiting: true, .. })));
-    side.session.resumed(0).unwrap();
-    side.perform();
-    assert!(matches!(side.controls()[..], [Control::Line { .. }]));
-}
-
-#[test]
-fn a_line_that_was_not_sent_makes_the_session_incomplete() {
-    let rejected = Input::Rejected { code: "not-utf8", text: "line 2".into() };
-    for (input, incomplete) in [
-        (rejected, true),
-        (Input::Line("/nonsense".into()), true),
-        (Input::Line("/cancel 9".into()), true),
-        (Input::Line("fine".into()), false),
-    ] {
-        let mut pair = Pair::connected(rules(0));
-        pair.sides[0].session.input(input.clone());
-        pair.sides[0].enter("/quit");
-        pair.quiesce();
-        pair.cut();
-        assert_eq!(pair.sides[0].ended, Some(SessionEnd::Polite { by_peer: false, incomplete }), "{input:?}");
     }
 }
 

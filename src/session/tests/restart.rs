@@ -12,23 +12,6 @@ fn texts(side: &Side) -> Vec<&str> {
 }
 
 #[test]
-fn a_script_sends_its_lines_again_and_each_is_delivered_once() {
-    let mut pair = Pair::connected(rules(300));
-    pair.sides[0].enter("seen");
-    pair.deliver(0);
-    pair.sides[0].enter("sent");
-    pair.cut();
-    pair.sides[0].enter("waiting");
-    pair.up = true;
-    pair.restart(1, rules(300));
-    assert!(pair.sides[0].notices.iter().any(|notice| matches!(notice, Notice::Reconnected { restarted: true, .. })));
-    assert!(matches!(pair.sides[0].notices.last(), Some(Notice::Resent { lines: 3, maybe_seen: 2 })));
-    pair.quiesce();
-    assert_eq!(texts(&pair.sides[1]), ["seen", "sent", "waiting"]);
-    assert_eq!(pair.sides[0].delivered, [1, 2, 3]);
-}
-
-#[test]
 fn a_person_is_asked_before_lines_are_sent_again() {
     for (answer, seen) in [(Some(true), vec!["new", "old"]), (Some(false), vec!["new"]), (None, vec!["new"])] {
         let mut pair = Pair::connected(person());
@@ -73,36 +56,6 @@ fn own_offers_are_offered_again_with_the_very_list_under_new_numbers() {
     ends.sort_unstable();
     assert_eq!(ends, [(10, "done"), (12, "done")]);
     assert_eq!(pair.sides[1].notices.iter().filter_map(was).collect::<Vec<_>>()[2..], [(10, Some(6)), (12, None)]);
-}
-
-#[test]
-fn the_receiver_keeps_consent_and_folder_for_the_same_list() {
-    let mut pair = Pair::connected(rules(300));
-    pair.sides[0].enter("/send file");
-    pair.quiesce();
-    pair.sides[1].enter("/accept 1 /tmp/there");
-    pair.restart(0, rules(300));
-    assert!(pair.sides[1].flow.is_empty());
-    pair.sides[0].enter("/send file");
-    while pair.sides[1].session.downloads.open.values().all(|download| !download.is_wanted()) {
-        assert!(
-            pair.deliver(0) | {
-                pair.sides[0].work(0);
-                true
-            }
-        );
-        pair.sides[1].work(0);
-    }
-    let download = pair.sides[1].session.downloads.open.values().next().unwrap();
-    assert_eq!(download.dest.as_deref(), Some(std::path::Path::new("/tmp/there")));
-    assert!(pair.sides[1].questions.is_empty());
-    pair.quiesce();
-    assert_eq!(pair.sides[1].ends(), [(3, "done")]);
-    // Another list is asked for.
-    pair.sides[0].list = list("other");
-    pair.sides[0].enter("/send other");
-    pair.quiesce();
-    assert_eq!(pair.sides[1].questions.len(), 1);
 }
 
 #[test]
