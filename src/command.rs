@@ -145,18 +145,20 @@ pub fn parse(line: &str, home: Option<&Path>) -> Result<Entry, CommandError> {
     }
     let (word, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
     let word = word.to_lowercase();
-    let Some(spec) = SPECS.iter().find(|spec| spec.word == word) else { return Err(CommandError::Unknown { word }) };
-    if spec.kind == Kind::Me {
+    let Some(usage) = USAGES.into_iter().find(|usage| usage.word() == word) else {
+        return Err(CommandError::Unknown { word });
+    };
+    if word == "me" {
         let text = rest.trim();
-        return if text.is_empty() { Err(spec.bad("what do you do?")) } else { say(text, true) };
+        return if text.is_empty() { Err(usage.bad("what do you do?")) } else { say(text, true) };
     }
     within_limit(line)?;
-    spec.command(rest.trim(), home).map(Entry::Command)
+    usage.command(rest.trim(), home).map(Entry::Command)
 }
 
 /// The names of all commands with their slash, sorted, for completion.
 pub fn words() -> impl Iterator<Item = &'static str> {
-    SPECS.iter().map(|spec| spec.usage.split(' ').next().unwrap_or(spec.usage))
+    USAGES.into_iter().map(|Usage(usage)| usage.split(' ').next().unwrap_or(usage))
 }
 
 /// What `/help` shows: fits into 80 columns and 24 rows with the input line below it.
@@ -193,70 +195,53 @@ fn within_limit(text: &str) -> Result<(), CommandError> {
     Err(CommandError::LineTooLong { bytes: u64::try_from(text.len()).unwrap_or(u64::MAX) })
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Accept,
-    Again,
-    Cancel,
-    Clear,
-    Decline,
-    Help,
-    Me,
-    Peer,
-    Quit,
-    Redial,
-    Send,
-    Stay,
-    Transfers,
-    Verify,
-}
+/// How a command is written, its word first.
+#[derive(Clone, Copy)]
+struct Usage(&'static str);
 
-/// How one command is written.
-struct Spec {
-    word: &'static str,
-    kind: Kind,
-    usage: &'static str,
-}
-
-const SPECS: [Spec; 15] = [
-    Spec { word: "accept", kind: Kind::Accept, usage: "/accept [ID] [DEST]" },
-    Spec { word: "again", kind: Kind::Again, usage: "/again" },
-    Spec { word: "cancel", kind: Kind::Cancel, usage: "/cancel [ID]" },
-    Spec { word: "clear", kind: Kind::Clear, usage: "/clear" },
-    Spec { word: "decline", kind: Kind::Decline, usage: "/decline [ID]" },
-    Spec { word: "exit", kind: Kind::Quit, usage: "/exit" },
-    Spec { word: "help", kind: Kind::Help, usage: "/help" },
-    Spec { word: "me", kind: Kind::Me, usage: "/me TEXT" },
-    Spec { word: "peer", kind: Kind::Peer, usage: "/peer" },
-    Spec { word: "quit", kind: Kind::Quit, usage: "/quit" },
-    Spec { word: "redial", kind: Kind::Redial, usage: "/redial ADDR|INVITE" },
-    Spec { word: "send", kind: Kind::Send, usage: "/send PATH…" },
-    Spec { word: "stay", kind: Kind::Stay, usage: "/stay" },
-    Spec { word: "transfers", kind: Kind::Transfers, usage: "/transfers [ID [FROM]]" },
-    Spec { word: "verify", kind: Kind::Verify, usage: "/verify" },
+const USAGES: [Usage; 15] = [
+    Usage("/accept [ID] [DEST]"),
+    Usage("/again"),
+    Usage("/cancel [ID]"),
+    Usage("/clear"),
+    Usage("/decline [ID]"),
+    Usage("/exit"),
+    Usage("/help"),
+    Usage("/me TEXT"),
+    Usage("/peer"),
+    Usage("/quit"),
+    Usage("/redial ADDR|INVITE"),
+    Usage("/send PATH…"),
+    Usage("/stay"),
+    Usage("/transfers [ID [FROM]]"),
+    Usage("/verify"),
 ];
 
-impl Spec {
-    fn bad(&self, what: impl Into<String>) -> CommandError {
-        CommandError::BadArgument { what: what.into(), usage: self.usage }
+impl Usage {
+    fn word(self) -> &'static str {
+        self.0.trim_start_matches('/').split(' ').next().unwrap_or_default()
     }
 
-    fn command(&self, rest: &str, home: Option<&Path>) -> Result<Command, CommandError> {
-        Ok(match self.kind {
-            Kind::Send if rest.is_empty() => return Err(self.bad("what is to be sent?")),
-            Kind::Send => Command::Send(SendSource::Typed(SendArgs::parse(rest, self.usage, home))),
-            Kind::Redial if rest.is_empty() => return Err(self.bad("where is your peer now?")),
-            Kind::Redial => Command::Redial(rest.to_owned()),
-            Kind::Accept => {
+    fn bad(self, what: impl Into<String>) -> CommandError {
+        CommandError::BadArgument { what: what.into(), usage: self.0 }
+    }
+
+    fn command(self, rest: &str, home: Option<&Path>) -> Result<Command, CommandError> {
+        Ok(match self.word() {
+            "send" if rest.is_empty() => return Err(self.bad("what is to be sent?")),
+            "send" => Command::Send(SendSource::Typed(SendArgs::parse(rest, self.0, home))),
+            "redial" if rest.is_empty() => return Err(self.bad("where is your peer now?")),
+            "redial" => Command::Redial(rest.to_owned()),
+            "accept" => {
                 let (first, dest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 let transfer = if looks_like_id(first) { Some(self.id(first)?) } else { None };
                 let dest = if transfer.is_some() { dest.trim() } else { rest };
                 let dest = if dest.is_empty() { None } else { Some(paths::one(dest, home)) };
                 Command::Accept { transfer, dest }
             }
-            Kind::Decline => Command::Decline { transfer: self.optional_id(rest)? },
-            Kind::Cancel => Command::Cancel { transfer: self.optional_id(rest)? },
-            Kind::Transfers => {
+            "decline" => Command::Decline { transfer: self.optional_id(rest)? },
+            "cancel" => Command::Cancel { transfer: self.optional_id(rest)? },
+            "transfers" => {
                 let (id, from) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 let from = self.optional_id(from.trim())?.unwrap_or(1);
                 Command::Transfers {
@@ -264,23 +249,23 @@ impl Spec {
                     from: usize::try_from(from).unwrap_or(usize::MAX),
                 }
             }
-            _ if !rest.is_empty() => return Err(self.bad(format!("/{} takes no argument", self.word))),
-            Kind::Help => Command::Help,
-            Kind::Quit => Command::Quit,
-            Kind::Stay => Command::Stay,
-            Kind::Again => Command::Again,
-            Kind::Verify => Command::Verify,
-            Kind::Peer => Command::Peer,
-            Kind::Clear => Command::Clear,
-            Kind::Me => return Err(self.bad("what do you do?")),
+            word if !rest.is_empty() => return Err(self.bad(format!("/{word} takes no argument"))),
+            "help" => Command::Help,
+            "quit" | "exit" => Command::Quit,
+            "stay" => Command::Stay,
+            "again" => Command::Again,
+            "verify" => Command::Verify,
+            "peer" => Command::Peer,
+            "clear" => Command::Clear,
+            word => return Err(CommandError::Unknown { word: word.to_owned() }),
         })
     }
 
-    fn optional_id(&self, rest: &str) -> Result<Option<u32>, CommandError> {
+    fn optional_id(self, rest: &str) -> Result<Option<u32>, CommandError> {
         if rest.is_empty() { Ok(None) } else { self.id(rest).map(Some) }
     }
 
-    fn id(&self, text: &str) -> Result<u32, CommandError> {
+    fn id(self, text: &str) -> Result<u32, CommandError> {
         let digits = text.strip_prefix('#').unwrap_or(text);
         let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
         let number = if is_number { digits.parse().ok() } else { None };
@@ -296,25 +281,26 @@ fn looks_like_id(word: &str) -> bool {
 
 fn unknown_hint(word: &str) -> String {
     match closest(word) {
-        Some(spec) => format!("did you mean {}? to send it as text, begin with //", spec.usage),
+        Some(Usage(usage)) => format!("did you mean {usage}? to send it as text, begin with //"),
         None => "see /help; to send it as text, begin with //".to_owned(),
     }
 }
 
 /// The command that was probably meant: one the word abbreviates, else one within two slips of a finger.
-fn closest(word: &str) -> Option<&'static Spec> {
+fn closest(word: &str) -> Option<Usage> {
     /// Longer words are no slips; this also bounds the work.
     const LONGEST: usize = 16;
     const SLIPS: usize = 2;
     if word.is_empty() || word.chars().count() > LONGEST {
         return None;
     }
-    if let Some(spec) = SPECS.iter().find(|spec| spec.word.starts_with(word)) {
-        return Some(spec);
+    if let Some(usage) = USAGES.into_iter().find(|usage| usage.word().starts_with(word)) {
+        return Some(usage);
     }
-    let near = SPECS.iter().map(|spec| (strsim::levenshtein(word, spec.word), spec)).min_by_key(|(slips, _)| *slips);
+    let near = USAGES.map(|usage| (strsim::levenshtein(word, usage.word()), usage));
+    let near = near.into_iter().min_by_key(|(slips, _)| *slips);
     // More slips than letters that are right is no likeness.
-    near.filter(|&(slips, spec)| slips <= SLIPS && slips * 2 <= spec.word.len()).map(|(_, spec)| spec)
+    near.filter(|(slips, usage)| *slips <= SLIPS && slips * 2 <= usage.word().len()).map(|(_, usage)| usage)
 }
 
 #[cfg(test)]
