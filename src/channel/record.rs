@@ -29,33 +29,16 @@ const GREETING: usize = 1 + 1 + 16 + 8 + 4 + 4 + 4 + 1 + NAME;
 /// The longest frame before the session begins. A stranger gets no more memory than this.
 const OPENING_FRAME: usize = 1 + KEM_KEY;
 
-/// Why a record cannot be sealed; this program is at fault.
+/// A frame is empty or one that no record holds, or the counter of this direction is used up; this program is at fault.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
-pub enum SealError {
-    /// No frame, or one that no record can hold.
-    #[error("a frame of this size cannot be sealed")]
-    Length,
-    /// The counter of this direction is used up.
-    #[error("this connection has sealed all the records it may")]
-    Exhausted,
-}
+#[error("a frame cannot be sealed")]
+pub struct SealError;
 
-/// Why a record gives no frame; the peer is at fault, or somebody in the middle.
+/// A record is not the next one that the peer sealed on this connection, or an earlier one was not; the peer is at fault, or somebody in
+/// the middle.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
-pub enum DecryptError {
-    /// Shorter than 17 bytes or longer than 65,535.
-    #[error("the peer sent a record of impossible length")]
-    Length,
-    /// It was not sealed by the peer as the next record of this connection.
-    #[error("tampering noticed: a record does not open")]
-    Tampered,
-    /// The counter of this direction is used up.
-    #[error("this connection has opened all the records it may")]
-    Exhausted,
-    /// An earlier record failed; nothing may be read any more.
-    #[error("an earlier record of this connection did not open")]
-    Dead,
-}
+#[error("tampering noticed: a record does not open")]
+pub struct DecryptError;
 
 /// Why [`write_frame`] failed.
 #[derive(Debug, Error)]
@@ -113,16 +96,16 @@ impl Sealer {
     /// # Errors
     /// When the frame is empty or over 65,519 bytes, or the counter is used up; then the record must not be sent.
     pub fn seal(&mut self, record: &mut [u8]) -> Result<(), SealError> {
-        let (length, body) = record.split_first_chunk_mut::<LENGTH>().ok_or(SealError::Length)?;
+        let (length, body) = record.split_first_chunk_mut::<LENGTH>().ok_or(SealError)?;
         if body.len() < SHORTEST {
-            return Err(SealError::Length);
+            return Err(SealError);
         }
-        *length = u16::try_from(body.len()).map_err(|_| SealError::Length)?.to_be_bytes();
-        let (frame, tag) = body.split_last_chunk_mut::<TAG>().ok_or(SealError::Length)?;
-        let nonce = self.cipher.nonce().ok_or(SealError::Exhausted)?;
+        *length = u16::try_from(body.len()).map_err(|_| SealError)?.to_be_bytes();
+        let (frame, tag) = body.split_last_chunk_mut::<TAG>().ok_or(SealError)?;
+        let nonce = self.cipher.nonce().ok_or(SealError)?;
         let sealed = self.cipher.key.seal_in_place_separate_tag(nonce, Aad::empty(), frame);
-        tag.copy_from_slice(sealed.map_err(|_| SealError::Length)?.as_ref());
-        self.cipher.advance().ok_or(SealError::Exhausted)
+        tag.copy_from_slice(sealed.map_err(|_| SealError)?.as_ref());
+        self.cipher.advance().ok_or(SealError)
     }
 }
 
@@ -144,7 +127,7 @@ impl Opener {
     pub fn open(&mut self, body: &mut [u8]) -> Result<(), DecryptError> {
         let Some(mut cipher) = self.cipher.take() else {
             body.fill(0);
-            return Err(DecryptError::Dead);
+            return Err(DecryptError);
         };
         let opened = cipher.open(body);
         match opened {
@@ -221,11 +204,11 @@ impl Cipher {
 
     fn open(&mut self, body: &mut [u8]) -> Result<(), DecryptError> {
         if body.len() < SHORTEST || body.len() > usize::from(u16::MAX) {
-            return Err(DecryptError::Length);
+            return Err(DecryptError);
         }
-        let nonce = self.nonce().ok_or(DecryptError::Exhausted)?;
-        self.key.open_in_place(nonce, Aad::empty(), body).map_err(|_| DecryptError::Tampered)?;
-        self.advance().ok_or(DecryptError::Exhausted)
+        let nonce = self.nonce().ok_or(DecryptError)?;
+        self.key.open_in_place(nonce, Aad::empty(), body).map_err(|_| DecryptError)?;
+        self.advance().ok_or(DecryptError)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attacker;
 mod records;
+mod rogue;
 mod stream;
 pub(super) mod vectors;
 
