@@ -6,10 +6,11 @@
 
 use crate::error_text::io_error_text;
 use crate::keys::{PublicKey, hex, unhex};
+use crate::private_file;
 use etcetera::BaseStrategy;
 use snow::params::DHChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::{env, fmt};
@@ -87,7 +88,8 @@ impl Identity {
         if let Some(found) = load(&path)? {
             return Ok(found);
         }
-        make_private_dir(data_dir).map_err(|source| IdentityError::Directory { path: data_dir.to_owned(), source })?;
+        private_file::make_dir(data_dir)
+            .map_err(|source| IdentityError::Directory { path: data_dir.to_owned(), source })?;
         let made = Self::generate()?;
         match publish(data_dir, &path, &made) {
             Ok(()) => Ok(made),
@@ -172,16 +174,12 @@ fn publish(dir: &Path, path: &Path, identity: &Identity) -> io::Result<()> {
     // The draft has done its work or was never needed; a copy left behind would be as private as the key.
     let _ = fs::remove_file(&draft);
     linked?;
-    sync_dir(dir)
+    private_file::sync_dir(dir)
 }
 
 /// Writes a file that is not there yet and that only its owner can read, down to the disk.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = private_file::options().write(true).create_new(true).open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
         // Half a key under the final name would stand in the way of every later start.
@@ -190,31 +188,10 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-#[cfg(unix)]
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-#[cfg(not(unix))]
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)
-}
-
-/// Makes the new name outlast a power cut.
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_dir(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 /// Opens the file if it is one that only its owner, this user, can read. What is checked is what was opened.
 #[cfg(unix)]
 fn open_private(path: &Path) -> Result<File, IdentityError> {
+    use std::fs::OpenOptions;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let path = path.to_owned();
     // Without O_NONBLOCK a pipe in the file's place would hold the program up.

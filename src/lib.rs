@@ -40,6 +40,7 @@
 //! | [`text`] | the one boundary between the peer's text and a terminal |
 //! | [`transfer`] | manifests, flow control, the workers that read and write files |
 //! | [`keys`], [`identity`] | public keys and fingerprints; our key, in one private file |
+//! | `private_file` | files and folders that their owner alone reads |
 //! | [`known_peers`] | who was met, in a text file that people may edit |
 //! | [`ui`] | the three frontends: terminal, plain lines, JSON |
 
@@ -56,6 +57,7 @@ pub mod keys;
 pub mod known_peers;
 pub mod net;
 pub mod notice;
+mod private_file;
 pub mod protocol;
 pub mod session;
 pub mod text;

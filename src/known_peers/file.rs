@@ -5,8 +5,9 @@ use crate::error_text::io_error_text;
 use crate::identity::DATA_HINT;
 use crate::keys::PublicKey;
 use crate::notice::Trust;
+use crate::private_file;
 use crate::text::SafeText;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -134,9 +135,14 @@ impl KnownPeersFile {
 
     /// The lock is held as long as the file that is returned is open. Creates the folder when it is missing.
     fn lock(&self) -> Result<File, PeersError> {
-        create_private_dir(&self.dir).map_err(failed("create", &self.dir))?;
+        private_file::make_dir(&self.dir).map_err(failed("create", &self.dir))?;
         let path = self.dir.join(LOCK);
-        let lock = private().create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+        let lock = private_file::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("open", &path))?;
         let begun = Instant::now();
         loop {
             match lock.try_lock() {
@@ -156,7 +162,8 @@ impl KnownPeersFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &new)(error)),
             _ => {}
         }
-        let mut file = private().create_new(true).open(&new).map_err(failed("create", &new))?;
+        let mut file =
+            private_file::options().write(true).create_new(true).open(&new).map_err(failed("create", &new))?;
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &new))?;
         drop(file);
         let begun = Instant::now();
@@ -168,29 +175,8 @@ impl KnownPeersFile {
             }
             thread::sleep(LOCK_PAUSE);
         }
-        if cfg!(unix) {
-            // The rename itself is only durable with its folder.
-            File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", &self.dir))?;
-        }
-        Ok(())
+        private_file::sync_dir(&self.dir).map_err(failed("sync", &self.dir))
     }
-}
-
-/// Mode 0600: the file says whom this user talks to.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn create_private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PeersError {

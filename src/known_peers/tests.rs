@@ -39,20 +39,6 @@ fn check(peers: &KnownPeersFile, address: &str, key: &PublicKey) -> Result<KeyVe
 }
 
 #[test]
-fn a_peer_is_new_once_and_known_from_then_on() {
-    let (dir, peers) = peers();
-    let first = peers.record(&encounter(&ALICE, "alice")).unwrap();
-    assert_eq!((first.label.as_str(), first.trust), ("alice", Trust::New));
-    assert_eq!((first.first_seen, first.last_seen), (at(0), None));
-    let peers = KnownPeersFile::new(dir.path());
-    let second = peers.record(&Encounter { now: at(5), ..encounter(&ALICE, "alice") }).unwrap();
-    assert_eq!(second.trust, Trust::Known);
-    assert_eq!((second.first_seen, second.last_seen), (at(0), Some(at(0))));
-    let peer = lookup(&peers, &ALICE);
-    assert_eq!((peer.first_seen, peer.last_seen, peer.address.as_str()), (at(0), at(5), HERE));
-}
-
-#[test]
 fn a_claimed_name_that_is_taken_gets_a_number_and_a_warning() {
     let (_dir, peers) = peers();
     peers.record(&encounter(&ALICE, "root")).unwrap();
@@ -206,23 +192,6 @@ fn dialled_addresses_are_bounded_and_the_oldest_gives_way() {
 }
 
 #[test]
-fn another_key_at_a_verified_address_is_refused() {
-    let (_dir, peers) = peers();
-    peers.record(&Encounter { verified: true, now: at(30), ..encounter(&ALICE, "alice") }).unwrap();
-    assert_eq!(check(&peers, HERE, &ALICE), Ok(KeyVerdict { warning: None }));
-    let refusal = check(&peers, HERE, &MALLORY).unwrap_err().to_string();
-    for part in ["2026-11-24T13:30:00Z", "new key or device", "sits between", "p2pchat peers forget alice"] {
-        assert!(refusal.contains(part), "{refusal}");
-    }
-    peers.record(&Encounter { address: "elsewhere:1", verified: true, ..encounter(&BOB, "bob") }).unwrap();
-    let refusal = check(&peers, HERE, &BOB).unwrap_err().to_string();
-    assert!(refusal.contains("it is the key of bob"), "{refusal}");
-    assert!(check(&peers, "host:5001", &MALLORY).is_ok());
-    peers.forget("alice").unwrap();
-    assert_eq!(check(&peers, HERE, &MALLORY), Ok(KeyVerdict { warning: None }));
-}
-
-#[test]
 fn a_key_that_once_got_in_at_an_address_does_not_pass_for_the_verified_one() {
     let (_dir, peers) = peers();
     peers.record(&encounter(&MALLORY, "alice")).unwrap();
@@ -230,23 +199,6 @@ fn a_key_that_once_got_in_at_an_address_does_not_pass_for_the_verified_one() {
     peers.verify(&ALICE).unwrap();
     let refusal = check(&peers, HERE, &MALLORY).unwrap_err().to_string();
     assert!(refusal.contains("which you verified"), "{refusal}");
-}
-
-#[test]
-fn a_demanded_peer_is_the_only_one_that_will_do() {
-    let (_dir, peers) = peers();
-    peers.record(&Encounter { verified: true, ..encounter(&ALICE, "alice") }).unwrap();
-    peers.record(&Encounter { address: "b:1", ..encounter(&BOB, "bob") }).unwrap();
-    let known = peers.read().unwrap();
-    let check = |address: &str, name: &str, key: &PublicKey| {
-        let expected = known.by_name(name).unwrap();
-        known.check_dialled(address, Some((name, &expected.key)), key)
-    };
-    assert_eq!(check("b:1", "bob", &BOB), Ok(KeyVerdict { warning: None }));
-    assert_eq!(check(HERE, "bob", &BOB), Ok(KeyVerdict { warning: None }));
-    let refused = |address, key| check(address, "bob", key).unwrap_err().to_string();
-    assert!(refused("b:1", &MALLORY).starts_with("b:1 is not bob: the key is another\n"));
-    assert!(refused(HERE, &ALICE).contains("it is the key of alice"));
 }
 
 #[test]

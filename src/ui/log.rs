@@ -11,7 +11,8 @@ use super::frontend::{BATCH, Verbosity};
 use super::messages::Messages;
 use super::{Notice, PeerText, Posted, SafeText};
 use crate::error_text::io_error_text;
-use std::fs::{File, OpenOptions};
+use crate::private_file;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
@@ -45,7 +46,8 @@ impl Log {
     /// # Errors
     /// [`LogError`], also for what is no ordinary file.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        let file = open(path).map_err(|source| LogError { path: path.to_owned(), source })?;
+        let file = private_file::append(path, &mut private_file::options())
+            .map_err(|source| LogError { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -72,27 +74,6 @@ impl Log {
         }
         complete
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Without O_NONBLOCK a pipe would hold the program up.
-        options.mode(0o600).custom_flags(libc::O_NONBLOCK);
-    }
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no ordinary file"));
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(PermissionsExt::from_mode(0o600))?;
-    }
-    Ok(file)
 }
 
 /// What the log says about a notice; nothing about most.

@@ -1,6 +1,7 @@
 //! The text file that has the folders in which transfers were received, one a line, so that what is unfinished is found again.
 
-use std::fs::{self, OpenOptions};
+use crate::private_file;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -49,12 +50,8 @@ pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
         return Ok(());
     }
     line.push(b'\n');
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     // One write, so that lines of two programs do not mix.
-    options.open(data_dir.join(FILE))?.write_all(&line)
+    private_file::append(&data_dir.join(FILE), &mut private_file::options())?.write_all(&line)
 }
 
 /// Writes the file anew with these folders.

@@ -1,8 +1,9 @@
 //! Ctrl-X Ctrl-E: the message in the editor of the user's choice, which has the terminal meanwhile.
 
 use crate::error_text::io_error_text;
+use crate::private_file;
 use data_encoding::HEXLOWER;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,14 +52,7 @@ impl Draft {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let path = std::env::temp_dir().join(format!("p2pchat-{}.txt", HEXLOWER.encode(&random)));
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let mut file = options.open(&path)?;
+        let mut file = private_file::options().write(true).create_new(true).open(&path)?;
         let draft = Self(path);
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;

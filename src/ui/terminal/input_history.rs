@@ -2,8 +2,9 @@
 //!
 //! Invariant: going through the history and back never loses the draft, the line that was being typed.
 
+use crate::private_file;
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ impl InputHistory {
     /// When the file cannot be made, read or written.
     pub(super) fn open(file: &Path) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        open_private(file)?.take(FILE_BYTES).read_to_end(&mut bytes)?;
+        open(file)?.take(FILE_BYTES).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         let mut history = Self { file: Some(file.into()), ..Self::default() };
         let mut read = 0;
@@ -65,7 +66,7 @@ impl InputHistory {
         }
         self.keep(line);
         match &self.file {
-            Some(file) => open_private(file)?.write_all(format!("{}\n", escaped(line)).as_bytes()),
+            Some(file) => open(file)?.write_all(format!("{}\n", escaped(line)).as_bytes()),
             None => Ok(()),
         }
     }
@@ -116,7 +117,7 @@ impl InputHistory {
             text.push_str(&escaped(line));
             text.push('\n');
         }
-        open_private(&beside)?.write_all(text.as_bytes())?;
+        open(&beside)?.write_all(text.as_bytes())?;
         fs::rename(&beside, file)
     }
 }
@@ -133,21 +134,8 @@ impl Search {
     }
 }
 
-fn open_private(file: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-        options.mode(0o600);
-        let opened = options.open(file)?;
-        if opened.metadata()?.permissions().mode() & 0o077 != 0 {
-            opened.set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
-        Ok(opened)
-    }
-    #[cfg(not(unix))]
-    options.open(file)
+fn open(file: &Path) -> io::Result<File> {
+    private_file::append(file, private_file::options().read(true))
 }
 
 /// A message on one line of the file.
