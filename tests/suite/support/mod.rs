@@ -35,7 +35,7 @@ use std::time::Duration;
 
 /// So long a test waits for what should happen soon; only a defect, or a machine that stands still, uses it up.
 /// Wine is slower by far: one process serves all programs.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(if cfg!(windows) { 120 } else { 30 });
+pub(crate) const DEADLINE: Duration = Duration::from_secs(if cfg!(windows) { 120 } else { 60 });
 
 /// A listener that `ana` runs and a dialler that `ben` runs, connected; each with a home of its own.
 pub(crate) fn meet(listen: &[&str], connect: &[&str]) -> (Peer, Peer) {
