@@ -267,6 +267,8 @@ impl EventLoop {
             self.uncalled = None;
             self.say_uncalled();
         }
+        // First, for a transfer that was accepted just now has made no progress before its flow is open.
+        self.settle();
         self.conversation.tick(now);
         self.settle();
     }

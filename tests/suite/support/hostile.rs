@@ -101,12 +101,19 @@ impl Attacker {
 
     /// Reads on to the answer to the offer: whether it was accepted. None when the peer hung up.
     pub(crate) fn answer(&mut self, transfer: TransferId) -> Option<bool> {
-        let frame = self.read_to(|frame| match frame {
-            Frame::Control { control: Control::Accept { transfer: id, .. }, .. } => *id == transfer,
-            Frame::Control { control: Control::Decline { transfer: id, .. }, .. } => *id == transfer,
-            _ => false,
-        })?;
-        Some(matches!(frame, Frame::Control { control: Control::Accept { .. }, .. }))
+        loop {
+            match self.read()? {
+                // The peer may think for long.
+                Frame::Ping(token) => drop(self.send(&Frame::Pong(token))),
+                Frame::Control { control: Control::Accept { transfer: id, .. }, .. } if id == transfer => {
+                    return Some(true);
+                }
+                Frame::Control { control: Control::Decline { transfer: id, .. }, .. } if id == transfer => {
+                    return Some(false);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Reads on to COMPLETE: files that arrived and files that failed. None when the peer hung up.
