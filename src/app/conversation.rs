@@ -366,9 +366,8 @@ impl Conversation {
         }
         self.reported_at = now;
         for info in self.session.transfers(|direction, transfer| self.moved(direction, transfer)) {
-            // Before its place is known a transfer that goes on would seem to begin.
-            let before = self.reported.insert(info.transfer, info.bytes).unwrap_or(0);
-            if info.state == TransferState::Running && before != info.bytes {
+            let before = self.reported.insert(info.transfer, info.bytes);
+            if info.state == TransferState::Running && before != Some(info.bytes) {
                 self.session.post(Notice::Progress {
                     transfer: info.transfer,
                     bytes: info.bytes,
