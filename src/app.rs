@@ -188,8 +188,8 @@ fn dialler(
     let keys = policy.clone();
     let accept_key = Arc::new(move |key: &_| keys.check(key));
     let credentials = DialCredentials { identity, code, accept_key };
-    let Whom { candidates, called, .. } = whom;
-    Dialler { candidates, whom: called, timeout, credentials, proxies }
+    let Whom { candidates, called, by_invite, .. } = whom;
+    Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies }
 }
 
 /// `p2pchat id`.

@@ -6,8 +6,9 @@
 use crate::error_text::io_error_text;
 use crate::keys::PublicKey;
 use crate::known_peers::{KnownPeer, KnownPeers};
-use crate::net::address::Candidate;
+use crate::net::address::{AddressError, Candidate};
 use crate::net::invite::{Invite, InviteError, LONGEST, PREFIX};
+use crate::net::reach::OwnNetworks;
 use crate::notice::Trust;
 use std::env;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -39,6 +40,8 @@ pub(super) struct Whom {
     pub(super) candidates: Vec<Candidate>,
     /// What messages call it.
     pub(super) called: String,
+    /// An invite says so, good or used.
+    pub(super) by_invite: bool,
     pub(super) kind: WhomKind,
 }
 
@@ -89,7 +92,7 @@ impl Whom {
             Err(InviteError::NoPrefix) => {}
             Err(error) => return Err(WhomError(error.to_string())),
         }
-        let candidate: Candidate = text.parse().map_err(|error| WhomError(format!("{text:?}: {error}")))?;
+        let candidate: Candidate = text.parse().map_err(|error| unfit(text, &error))?;
         if candidate.host == text
             && let Some(peer) = known.by_name(text).filter(|peer| peer.trust == Trust::Verified || peer.named)
         {
@@ -101,17 +104,23 @@ impl Whom {
             }
             return Self::peer(peer);
         }
-        Ok(Self { called: candidate.to_string(), candidates: vec![candidate], kind: WhomKind::Address })
+        Ok(Self {
+            called: candidate.to_string(),
+            candidates: vec![candidate],
+            by_invite: false,
+            kind: WhomKind::Address,
+        })
     }
 
     pub(super) fn invite(invite: Invite, known: &KnownPeers) -> Self {
         let candidates = invite.candidates().to_vec();
         // An invite is good once. Who used it before returns by the key that it led to.
         let used = known.iter().find(|peer| peer.invite.as_deref() == Some(&*invite.id()) && invite.names(&peer.key));
-        match used {
-            Some(peer) => Self { candidates, called: peer.name.clone(), kind: WhomKind::Peer(Box::new(peer.clone())) },
-            None => Self { candidates, called: "your peer".into(), kind: WhomKind::Invite(invite) },
-        }
+        let (called, kind) = match used {
+            Some(peer) => (peer.name.clone(), WhomKind::Peer(Box::new(peer.clone()))),
+            None => ("your peer".into(), WhomKind::Invite(invite)),
+        };
+        Self { candidates, called, by_invite: true, kind }
     }
 
     /// Where the peer with this key is now, by an address or an invite of it: `/redial`.
@@ -137,8 +146,16 @@ impl Whom {
             );
             return Err(WhomError(words));
         }
-        Ok(Self { candidates, called, kind: WhomKind::Peer(Box::new(peer.clone())) })
+        Ok(Self { candidates, called, by_invite: false, kind: WhomKind::Peer(Box::new(peer.clone())) })
     }
+}
+
+fn unfit(text: &str, error: &AddressError) -> WhomError {
+    let interfaces = match error {
+        AddressError::NoInterface(_) => format!("\nthis machine has {}", OwnNetworks::now().names()),
+        _ => String::new(),
+    };
+    WhomError(format!("{text:?}: {error}{interfaces}"))
 }
 
 /// The first line of standard input; what follows is chat, and waits in the same buffer.

@@ -50,7 +50,7 @@ pub enum AddressError {
         port: String,
     },
     /// A link-local address means nothing without the interface.
-    #[error("it needs the interface that it is reached by: write [{0}%eth0]:PORT")]
+    #[error("it needs the interface by which it is reached: write [{0}%eth0]:PORT")]
     NoInterface(String),
 }
 

@@ -111,6 +111,8 @@ pub struct Dialler {
     pub candidates: Vec<Candidate>,
     /// What messages call the peer: the address as typed, a name, `your peer`.
     pub whom: String,
+    /// An invite says where it is; it may be a used one, whose peer is dialled by its key.
+    pub invited: bool,
     /// For connecting and the opening together.
     pub timeout: Duration,
     pub credentials: DialCredentials,
@@ -166,9 +168,9 @@ impl Dialler {
                 return Err(DialError::Stopped);
             }
             let mut dialled = self.dial_once(first, greeting, &mut told);
-            if code.is_some()
-                && matches!(dialled, Err(DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode))))
-            {
+            let wants_code =
+                matches!(dialled, Err(DialError::InviteSpent | DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode))));
+            if code.is_some() && wants_code {
                 dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new());
             }
             match dialled {
@@ -268,7 +270,6 @@ impl Dialler {
     /// One error for all candidates: what somebody answered counts more than that nobody did, a key that was turned down most.
     fn why_none(&self, credentials: &DialCredentials, failures: Vec<Failure>) -> DialError {
         let own = OwnNetworks::now();
-        let invited = credentials.code.as_deref().is_some_and(|code| !code.is_guessable());
         let mut answered: Option<(Weight, SocketAddr, ConnectError)> = None;
         let mut unreached = Vec::new();
         for failure in failures {
@@ -289,7 +290,8 @@ impl Dialler {
             }
         }
         match answered {
-            Some((Weight::Code, ..)) if invited => DialError::InviteSpent,
+            Some((Weight::Code, _, ConnectError::Hello(_))) if self.invited => DialError::InviteSpent,
+            Some((Weight::Code, ..)) if self.invited && credentials.code.is_some() => DialError::InviteSpent,
             Some((_, _, error)) if self.candidates.len() == 1 => DialError::Open(self.whom.clone(), error),
             Some((_, addr, error)) => DialError::Open(addr.to_string(), error),
             None => DialError::Unreached(reach::unreached(&self.whom, &unreached)),
@@ -370,6 +372,7 @@ mod tests {
         let dialler = Dialler {
             candidates: vec![address.into()],
             whom: address.to_string(),
+            invited: false,
             timeout: Duration::from_secs(60),
             credentials,
             proxies: Arc::default(),

@@ -52,7 +52,12 @@ impl OwnNetworks {
         self.0.iter().any(|interface| same_network(&interface.addr, ip))
     }
 
-    fn names(&self) -> String {
+    fn have_ipv6(&self) -> bool {
+        self.0.iter().map(Interface::ip).any(|ip| ip.is_ipv6() && !ip.is_loopback() && !is_link_local(ip))
+    }
+
+    /// The names of their interfaces, in words.
+    pub fn names(&self) -> String {
         let mut names: Vec<_> = self
             .0
             .iter()
@@ -177,17 +182,21 @@ pub fn own_candidates(bound: &[SocketAddr], named: &[Candidate]) -> Vec<Candidat
     found
 }
 
-/// The IPv6 and the IPv4 address that the system would use towards the internet. Nothing is sent.
+/// The IPv6 and the IPv4 address that the system would use towards the internet.
 fn outward() -> Vec<IpAddr> {
-    let own = |from: IpAddr, to: IpAddr| {
-        let socket = UdpSocket::bind((from, 0)).ok()?;
-        socket.connect((to, 9)).ok()?;
-        socket.local_addr().ok().map(|addr| addr.ip())
-    };
     // Documentation addresses (RFC 3849, RFC 5737): routed by default, owned by nobody.
-    let v6 = own(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
-    let v4 = own(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
+    let v6 = own_address_towards(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+    let v4 = own_address_towards(Ipv4Addr::new(192, 0, 2, 1).into());
     v6.into_iter().chain(v4).collect()
+}
+
+/// The address that the system would use towards another; none when it has no route there. Nothing is sent.
+fn own_address_towards(to: IpAddr) -> Option<IpAddr> {
+    let from: IpAddr = if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((from, 0)).ok()?;
+    // Port 9 discards what it is sent (RFC 863).
+    socket.connect((to, 9)).ok()?;
+    socket.local_addr().ok().map(|addr| addr.ip())
 }
 
 /// Which address is tried first, the lowest: one in an own network, then global IPv6, then global IPv4.
@@ -202,43 +211,53 @@ pub fn preference(ip: IpAddr, own: &OwnNetworks) -> u8 {
 
 /// Why no connection to `addr` could be made; `took` is the time until the system said so.
 pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNetworks) -> Explanation {
+    use ErrorKind as Kind;
     let ip = addr.ip();
-    let (near, local) = (own.contain(ip), matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+    let near = own.contain(ip);
+    let elsewhere = is_private(ip) && !near;
     let (fact, hint) = match error.kind() {
-        ErrorKind::ConnectionRefused => (
+        Kind::ConnectionRefused => (
             "connection refused".to_owned(),
-            "nobody listens there; the peer runs `p2pchat listen PORT` first (--wait tries until it does)".to_owned(),
+            "nobody listens there, or a firewall refuses callers; the peer runs `p2pchat listen PORT` first (--wait tries until it does)"
+                .to_owned(),
         ),
-        ErrorKind::InvalidInput if local => {
+        Kind::InvalidInput if is_link_local(ip) => {
             (format!("{ip} needs an interface: {ip}%NAME"), format!("this machine has {}", own.names()))
         }
-        ErrorKind::HostUnreachable | ErrorKind::PermissionDenied if took < REJECTED => (
+        Kind::NetworkUnreachable if ip.is_ipv6() && !own.have_ipv6() => {
+            ("this machine has no IPv6".to_owned(), "ask for an IPv4 address".to_owned())
+        }
+        Kind::TimedOut | Kind::HostUnreachable | Kind::NetworkUnreachable if is_shared(ip) && !near => {
+            (io_error_text(error), format!("{ip} is an address inside a provider's network or a VPN such as Tailscale"))
+        }
+        Kind::HostUnreachable | Kind::PermissionDenied if took < REJECTED => (
             "rejected by a firewall".to_owned(),
             format!("at the other side: sudo firewall-cmd --add-port={0}/tcp, or sudo ufw allow {0}/tcp", addr.port()),
         ),
-        ErrorKind::HostUnreachable if near => (format!("no machine answers at {ip} on this network"), String::new()),
-        ErrorKind::NetworkUnreachable if ip.is_ipv6() => {
-            ("this machine has no IPv6".to_owned(), "ask for an IPv4 address".to_owned())
+        Kind::HostUnreachable if near => (
+            format!("no machine answers at {ip} on this network"),
+            "it is off or asleep, or has another address by now".to_owned(),
+        ),
+        Kind::HostUnreachable => (
+            "a router on the way finds no machine there".to_owned(),
+            "it is off or asleep, or has another address by now".to_owned(),
+        ),
+        Kind::TimedOut | Kind::NetworkUnreachable if elsewhere => (
+            format!("{ip} is a private address and this machine is not in its network"),
+            "ask for an address that is reached from outside, or use a VPN".to_owned(),
+        ),
+        Kind::NetworkUnreachable if own_address_towards(ip).is_none() => {
+            (format!("this machine has no way to {ip}"), "is it connected to a network?".to_owned())
         }
-        ErrorKind::TimedOut if near => (
+        Kind::TimedOut if near => (
             "no answer".to_owned(),
             "the machine is off, its firewall drops this, or this Wi-Fi keeps its devices apart".to_owned(),
         ),
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable if is_shared(ip) => {
-            (io_error_text(error), format!("{ip} is an address inside a provider's network or a VPN such as Tailscale"))
-        }
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable if is_private(ip) && !near => {
-            (
-                format!("{ip} is a private address and this machine is not in its network"),
-                "ask for an address that is reached from outside, or use a VPN".to_owned(),
-            )
-        }
-        ErrorKind::TimedOut => {
-            ("no answer".to_owned(), "the machine is off, or a firewall drops the connection".to_owned())
-        }
-        _ => (io_error_text(error), String::new()),
+        Kind::TimedOut => ("no answer".to_owned(), "the machine is off, or a firewall drops the connection".to_owned()),
+        // ICMP has more kinds of rejection, each with an error of its own.
+        _ => (io_error_text(error), "a router or a firewall on the way may reject this".to_owned()),
     };
-    Explanation { fact, hint: (!hint.is_empty()).then_some(hint) }
+    Explanation { fact, hint: Some(hint) }
 }
 
 /// Why a name has no address.
@@ -248,7 +267,7 @@ pub fn explain_name(candidate: &Candidate, error: &io::Error) -> Explanation {
     let (fact, hint) = if text.contains("Temporary failure") {
         ("the name server does not answer".to_owned(), Some("is this machine online?".to_owned()))
     } else if text.contains("not known") || text.contains("No address associated") {
-        ("there is no such name".to_owned(), None)
+        ("there is no such name".to_owned(), Some("check how it is written".to_owned()))
     } else {
         (io_error_text(error), None)
     };
@@ -282,8 +301,13 @@ pub(super) fn unreached(whom: &str, all: &[(Option<SocketAddr>, Explanation)]) -
             format!("cannot reach {whom} at any of {} addresses: {}", several.len(), facts.join("; "))
         }
     };
-    let hint = all.iter().find_map(|(_, explanation)| explanation.hint.as_deref());
-    hint.map_or(text.clone(), |hint| format!("{text}\n{hint}"))
+    let mut hints: Vec<_> = all.iter().filter_map(|(_, explanation)| explanation.hint.as_deref()).collect();
+    hints.dedup();
+    match hints[..] {
+        [] => text,
+        [hint] => format!("{text}\n{hint}"),
+        _ => format!("{text}\np2pchat doctor, run there and here, looks for reasons"),
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Machines and the network between them: a namespace each, joined by one router. Needs root, `ip`, `nft` and `python3`.
 
 use nix::sched::{CloneFlags, setns};
-use std::env;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
+use std::{env, fs, thread};
 
 /// See the module. Its namespaces are deleted when it is dropped, by their names.
 pub(crate) struct Net {
@@ -83,6 +82,17 @@ impl Net {
         run("ip", &["netns", "exec", &self.name(name), "sh", "-ec", line]).unwrap()
     }
 
+    /// A file of `/etc`, as the programs of a machine see it that start from now on; there has to be one of that name.
+    pub(crate) fn etc(&self, name: &str, file: &str, content: &str) {
+        let folder = self.etc_of(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(file), content).unwrap();
+    }
+
+    fn etc_of(&self, name: &str) -> PathBuf {
+        Path::new("/etc/netns").join(self.name(name))
+    }
+
     /// What starts a program on a machine: a line of shell for `Home::start_by`.
     pub(crate) fn on(&self, name: &str) -> String {
         format!("exec ip netns exec {} \"$@\"", self.name(name))
@@ -97,6 +107,7 @@ impl Drop for Net {
     fn drop(&mut self) {
         for name in &self.names {
             let _ = run("ip", &["netns", "del", &self.name(name)]);
+            let _ = fs::remove_dir_all(self.etc_of(name));
         }
     }
 }
