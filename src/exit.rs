@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 /// What a script sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Either side ended it politely.
     Polite,

@@ -7,7 +7,7 @@ use super::config::{CodeSource, Config, UsageError};
 use super::event::Event;
 use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
-use super::whom::{VARIABLE, Whom, WhomKind, from_invite};
+use super::whom::{VARIABLE, Whom, WhomKind, pasted_invite};
 use super::{code_entry, dial_peer, dialler, wait_for_peer};
 use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
@@ -16,21 +16,19 @@ use crate::exit::Exit;
 use crate::identity::Identity;
 use crate::known_peers::KnownPeersFile;
 use crate::net::address::{DEFAULT_PORT, ListenAddress};
-use crate::net::invite::{Invite, InviteError, LONGEST, PREFIX};
 use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Input, Trust};
 use crate::session::AcceptRule;
 use crate::transfer::download::Target;
 use crate::ui::frontend::Purpose;
 use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Duration;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 /// A one-shot was asked to talk to somebody of whom nothing is known but an address, or a name that was never verified: exit code 4.
 #[derive(Debug, Error)]
@@ -73,8 +71,7 @@ pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
 /// Said while a person at a terminal waits.
 pub(super) const PASTE: &str = "or paste here the invite that you were sent, then Enter";
 
-/// Reads the terminal, on a thread that lives as long as the program, for the invite of a peer that waits as well. It may come in
-/// several lines, and after a command.
+/// Reads the terminal, on a thread that lives as long as the program, for the invite of a peer that waits as well.
 pub(super) fn read_invite(
     identity: Arc<Identity>,
     timeout: Duration,
@@ -83,33 +80,12 @@ pub(super) fn read_invite(
     events: SyncSender<Event>,
 ) -> io::Result<()> {
     let read = move || {
-        let mut text = Zeroizing::new(String::new());
-        for line in io::stdin().lines() {
-            let Ok(line) = line.map(Zeroizing::new) else { return };
-            if line.contains(PREFIX) || text.len() > LONGEST {
-                text.clear();
-            }
-            text.push_str(from_invite(&line));
-            match Invite::parse(&text) {
-                Ok(invite) => {
-                    let whom = Whom::invite(invite, &peers_file.read().unwrap_or_default());
-                    let policy = PeerPolicy::dialling(peers_file, &whom, None);
-                    let code =
-                        if let WhomKind::Invite(invite) = &whom.kind { Some(Arc::new(invite.code())) } else { None };
-                    let dialler = dialler(identity, timeout, proxies, whom, code, &policy);
-                    let _ = events.send(Event::Dial(Box::new((dialler, policy))));
-                    return;
-                }
-                // The rest may follow.
-                Err(InviteError::Damaged(_)) if !line.trim().is_empty() => {}
-                Err(error) => {
-                    if !text.trim().is_empty() {
-                        let _ = writeln!(io::stderr(), "{error}");
-                    }
-                    text.clear();
-                }
-            }
-        }
+        let Some(invite) = pasted_invite() else { return };
+        let whom = Whom::invite(invite, &peers_file.read().unwrap_or_default());
+        let policy = PeerPolicy::dialling(peers_file, &whom, None);
+        let code = if let WhomKind::Invite(invite) = &whom.kind { Some(Arc::new(invite.code())) } else { None };
+        let dialler = dialler(identity, timeout, proxies, whom, code, &policy);
+        let _ = events.send(Event::Dial(Box::new((dialler, policy))));
     };
     thread::Builder::new().name("invite".into()).spawn(read).map(drop)
 }

@@ -7,18 +7,17 @@ use crate::error_text::io_error_text;
 use crate::keys::PublicKey;
 use crate::known_peers::{KnownPeer, KnownPeers};
 use crate::net::address::{AddressError, Candidate};
-use crate::net::invite::{Invite, InviteError, LONGEST, PREFIX};
+use crate::net::invite::{BAR, Invite, InviteError, LONGEST, PREFIX};
 use crate::net::reach::OwnNetworks;
 use crate::notice::Trust;
 use std::env;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::mem;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// The environment variable that stands for the argument: so an invite is not in the list of processes.
 pub(super) const VARIABLE: &str = "P2PCHAT_INVITE";
-/// What the chat screen puts before a row of its own.
-const BAR: char = '\u{a6}';
 /// Bytes of a line that is read: the longest invite, in the longest characters.
 const LINE: u64 = 4 * 1_024;
 
@@ -70,7 +69,7 @@ impl Whom {
             }
         };
         match (argument, variable, peer) {
-            (Some("-"), ..) => Self::parse(&first_line()?, known),
+            (Some("-"), ..) => Self::parse(&next_line()?, known),
             // A shell takes the first line of a pasted invite for all of it; the others come next.
             (Some(text), ..) if is_cut(text) && io::stdin().is_terminal() => ask(known, text),
             (Some(text), ..) => Self::parse(text, known),
@@ -158,8 +157,8 @@ fn unfit(text: &str, error: &AddressError) -> WhomError {
     WhomError(format!("{text:?}: {error}{interfaces}"))
 }
 
-/// The first line of standard input; what follows is chat, and waits in the same buffer.
-fn first_line() -> io::Result<Zeroizing<String>> {
+/// A line of standard input, empty at its end; what follows stays in the same buffer, where the frontend reads on.
+fn next_line() -> io::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::with_capacity(LONGEST));
     io::stdin().lock().take(LINE).read_line(&mut line)?;
     Ok(line)
@@ -170,41 +169,100 @@ fn is_cut(text: &str) -> bool {
     matches!(Invite::parse(text), Err(InviteError::Damaged(_)))
 }
 
-/// A line without what stands before an invite in it, such as the command that it was shown with.
-pub(super) fn from_invite(line: &str) -> &str {
-    line.find(PREFIX).and_then(|start| line.get(start..)).unwrap_or(line)
+/// What a person pastes or types, gathered from its lines. An invite may come in several, behind a command and the marks of the chat
+/// screen; it ends where its check is right, or with an empty line.
+#[derive(Default)]
+struct Pasted(Zeroizing<String>);
+
+impl Pasted {
+    /// Takes a line; gives all of what ended with it, if anything did.
+    fn push(&mut self, line: &str) -> Option<Zeroizing<String>> {
+        let folded = Zeroizing::new(line.to_ascii_lowercase());
+        let line = match folded.find(PREFIX) {
+            Some(start) => {
+                // What was begun before is given up.
+                self.0.clear();
+                line.get(start..).unwrap_or(line)
+            }
+            None if self.0.is_empty() => without_command(line),
+            None => line,
+        };
+        self.0.push_str(line);
+        let may_go_on = is_cut(&self.0) && !line.trim().is_empty() && self.0.len() <= LONGEST * 2;
+        if self.0.trim().is_empty() {
+            self.0.clear();
+        }
+        (!may_go_on && !self.0.is_empty()).then(|| mem::take(&mut self.0))
+    }
 }
 
-/// A first line as the chat screen shows one, without its bar and its command; the invite may be on the next row.
+/// A row of the chat screen that shows what to type, without its bar and its command; the invite may be on the next one.
 fn without_command(line: &str) -> &str {
     let said = line.trim_start_matches(|c: char| c.is_whitespace() || c == BAR);
-    ["p2pchat connect", "p2pchat receive"].iter().find_map(|command| said.strip_prefix(command)).unwrap_or(line)
+    let commands = ["p2pchat connect", "p2pchat receive", "p2pchat send"];
+    commands.iter().find_map(|command| said.strip_prefix(command)).unwrap_or(line)
 }
 
-/// Asks the person at the terminal. An invite may come in several lines, of which `begun` is the first; it ends where its check is right, or
-/// with an empty line.
+/// Asks the person at the terminal, who began with `begun`.
 fn ask(known: &KnownPeers, begun: &str) -> Result<Whom, WhomError> {
     let mut err = io::stderr();
     let words = if begun.is_empty() { "paste the invite or type an address" } else { "paste the rest of the invite" };
     writeln!(err, "{words}, then Enter:")?;
-    let mut text = Zeroizing::new(String::with_capacity(LONGEST));
-    text.push_str(begun);
+    let mut pasted = Pasted::default();
+    pasted.push(begun);
     loop {
-        let line = first_line()?;
-        let said = if text.is_empty() { without_command(&line) } else { &line };
-        text.push_str(from_invite(said));
-        let begun = !text.trim().is_empty();
-        let cut = is_cut(&text);
+        let line = next_line()?;
         let ended = line.is_empty();
-        match Whom::parse(&text, known) {
-            _ if !begun && !ended => {}
-            Err(_) if cut && !line.trim().is_empty() && text.len() <= LONGEST * 2 => {}
-            Err(error) if ended => return Err(error),
-            Err(error) => {
-                writeln!(err, "{error}")?;
-                text.clear();
-            }
-            Ok(whom) => return Ok(whom),
+        match pasted.push(&line).map(|text| Whom::parse(&text, known)) {
+            Some(Ok(whom)) => return Ok(whom),
+            Some(Err(error)) if ended => return Err(error),
+            Some(Err(error)) => writeln!(err, "{error}")?,
+            None if ended => return Whom::parse("", known),
+            None => {}
+        }
+    }
+}
+
+/// Reads standard input until it holds an invite; none when it ends before. For a person at a terminal, who is told what is wrong.
+pub(super) fn pasted_invite() -> Option<Invite> {
+    let mut pasted = Pasted::default();
+    loop {
+        let line = next_line().ok()?;
+        match pasted.push(&line).map(|text| Invite::parse(&text)) {
+            Some(Ok(invite)) => return Some(invite),
+            Some(Err(error)) => drop(writeln!(io::stderr(), "{error}")),
+            None => {}
+        }
+        if line.is_empty() {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_gathered_until_an_invite_is_whole_and_the_rest_is_taken_as_it_is() {
+        let invite = "p2pchat:cadqobyha4dqobyha4dqobyha4dqscijbeeqscijbeerhcaeycuacbiqeaaq3oaaaaaaaaaaaaaaaaaaaudmwadra6qcqm6ere";
+        let (head, tail) = invite.split_at(40);
+        let (row, upper) = (format!("      ¦   {tail}\n"), head.to_uppercase());
+        for (lines, whole) in [
+            (&["host:5000\n"][..], "host:5000\n"),
+            (&["", "\n", invite], invite),
+            (&["      ¦ p2pchat connect\n", &format!("      ¦   {head}\n"), &row], invite),
+            (&[&format!("15:21 $ p2pchat receive {upper}\r\n"), tail], invite),
+            // Begun anew; given up.
+            (&[head, head, tail], invite),
+            (&[head, "\n"], head),
+        ] {
+            let mut pasted = Pasted::default();
+            let (last, before) = lines.split_last().unwrap();
+            assert!(before.iter().all(|line| pasted.push(line).is_none()), "{lines:?}");
+            let text = pasted.push(last).unwrap();
+            assert_eq!(Invite::parse(&text), Invite::parse(whole), "{lines:?}");
+            assert!(Invite::parse(whole).is_ok() || text.trim() == whole.trim());
         }
     }
 }

@@ -25,7 +25,6 @@ use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use thiserror::Error;
@@ -85,7 +84,7 @@ pub enum ConnectionEvent {
     TooMuch(TransferId),
     /// The list of an offer is complete.
     Listed(TransferId, Vec<u8>),
-    /// Something came after [`Connection::probe`].
+    /// The peer answered the latest [`Connection::probe`].
     Alive,
     /// The connection ended; the last event.
     Ended(DisconnectReason),
@@ -96,7 +95,6 @@ pub enum ConnectionEvent {
 pub struct Connection {
     stream: Arc<TcpStream>,
     send_queue: Arc<SendQueue>,
-    probed: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -123,20 +121,18 @@ impl Connection {
         // One descriptor for all three, since there may be few.
         let stream = Arc::new(stream);
         let send_queue = Arc::new(SendQueue::new());
-        let probed = Arc::new(AtomicBool::new(false));
         let reading = Reader {
             stream: Arc::clone(&stream),
             source: Source::new(Arc::clone(&stream), Arc::clone(&send_queue)),
             opener,
             send_queue: Arc::clone(&send_queue),
-            probed: Arc::clone(&probed),
             flow,
         };
         let writing = Writer::new(Arc::clone(&stream), sealer, Arc::clone(&send_queue));
         let tell_reader = tell.clone();
         let reader = thread::Builder::new().name("reader".into()).spawn(move || reading.run(&tell_reader))?;
         let writer = thread::Builder::new().name("writer".into()).spawn(move || writing.run(&tell))?;
-        Ok(Self { stream, send_queue, probed, threads: vec![reader, writer] })
+        Ok(Self { stream, send_queue, threads: vec![reader, writer] })
     }
 
     /// Where to put what the peer shall get.
@@ -144,10 +140,10 @@ impl Connection {
         &self.send_queue
     }
 
-    /// Asks the peer for a sign of life: the next record that comes is reported as [`ConnectionEvent::Alive`].
+    /// Asks the peer for a sign of life: its answer is reported as [`ConnectionEvent::Alive`]. (What else comes may have been sent
+    /// before its program was killed.)
     pub fn probe(&self) {
-        self.probed.store(true, Ordering::Relaxed);
-        self.send_queue.ping(0);
+        self.send_queue.probe();
     }
 
     /// Ends it now, without waiting; its threads may still have something to tell.
@@ -178,7 +174,6 @@ struct Reader {
     source: Source,
     opener: Opener,
     send_queue: Arc<SendQueue>,
-    probed: Arc<AtomicBool>,
     flow: Arc<FlowControl>,
 }
 
@@ -206,9 +201,6 @@ impl Reader {
         let mut record = pool.take(length);
         self.source.fill(record.bytes_mut(), true)?;
         self.opener.open(record.bytes_mut()).map_err(|_| DisconnectReason::Tampered)?;
-        if self.probed.load(Ordering::Relaxed) && self.probed.swap(false, Ordering::Relaxed) {
-            tell(ConnectionEvent::Alive);
-        }
         received(record, &self.send_queue, &self.flow, tell)?;
         Ok(())
     }
@@ -247,7 +239,11 @@ pub(crate) fn received(
         }
         Frame::Ack(received) => tell(ConnectionEvent::Ack(received)),
         Frame::Ping(token) => send_queue.pong(token),
-        Frame::Pong(_) => {}
+        Frame::Pong(token) => {
+            if send_queue.is_probe(token) {
+                tell(ConnectionEvent::Alive);
+            }
+        }
         Frame::Credit { limit } => send_queue.peer_credit(limit)?,
         Frame::Restart { transfer, position, digest } => tell(ConnectionEvent::Restart(transfer, position, digest)),
         Frame::Received { transfer, position } => tell(ConnectionEvent::Received(transfer, position)),

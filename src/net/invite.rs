@@ -39,7 +39,7 @@ const CHECK: usize = 3;
 const VERSION: u8 = 0x10;
 const NAME: u8 = 0x40;
 /// Stands before the lines of this program, and so in an invite that was copied from several of them.
-const BAR: char = '¦';
+pub(crate) const BAR: char = '¦';
 const CHECK_CONTEXT: &str = "p2pchat/1 2026 invite check";
 const ID_CONTEXT: &str = "p2pchat/1 2026 invite id";
 

@@ -80,6 +80,8 @@ struct State {
     last_control: u64,
     ack: Option<u64>,
     ping: Option<u64>,
+    /// The token of the latest probe; 0 before the first one.
+    probe: u64,
     pong: Option<u64>,
     addrs: Option<Addrs>,
     received: BTreeMap<TransferId, Position>,
@@ -180,8 +182,22 @@ impl SendQueue {
         self.change(|state| state.ack = Some(received));
     }
 
-    pub fn ping(&self, token: u64) {
-        self.change(|state| state.ping = Some(token));
+    /// Asks for a byte, whatever it is.
+    pub fn ping(&self) {
+        self.change(|state| state.ping = Some(state.probe));
+    }
+
+    /// Asks for an answer that nothing else is taken for.
+    pub fn probe(&self) {
+        self.change(|state| {
+            state.probe += 1;
+            state.ping = Some(state.probe);
+        });
+    }
+
+    /// Whether this answers the latest probe.
+    pub fn is_probe(&self, token: u64) -> bool {
+        token > 0 && token == self.lock().probe
     }
 
     /// Answers the peer's latest ping.

@@ -1,9 +1,9 @@
 //! `p2pchat send` and `p2pchat receive`: who is let in, what arrives where, the exit codes, streams, and the same again after an end.
 
 use crate::support::files::content;
+use crate::support::home::names;
 use crate::support::peer::Stream;
-use crate::support::relay::Relay;
-use crate::support::{Home, Peer, Pty, meet_with, quit, text, turned_away};
+use crate::support::{Cut, Home, Pace, Peer, Plan, Pty, Relay, Way, meet_with, nobody, quit, text, turned_away};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -352,6 +352,82 @@ fn an_invite_is_for_one_and_who_has_none_is_kept_out() {
     sender.ends_with(0);
     assert_eq!(fs::read(ben.work().join("x")).unwrap(), b"x");
     Home::new().start("eve", &["receive", &invite, "--timeout", "3"]).ends_with(3);
+}
+
+/// Where a dialler is killed: after so many bytes of the opening; once it has said this, of so many bytes.
+enum Moment {
+    Opening(u64),
+    Said(&'static str, u64),
+}
+
+#[test]
+fn who_dials_and_is_killed_at_any_time_goes_on_by_the_same_invite() {
+    use Moment::{Opening, Said};
+    const MOMENTS: [Moment; 8] = [
+        Opening(40),
+        Opening(200),
+        // The keys of KEM_KEY and KEM_CT are this long.
+        Opening(1_300),
+        Said("connected", 0),
+        Said("progress", 0),
+        Said("progress", 4 << 20),
+        Said("progress", 8 << 20),
+        Said("progress", 12 << 20),
+    ];
+    let cut = |of: usize| {
+        let after = |side: u64| Way { cut_after: Some((side, Cut::Reset)), pace: Pace::Rate(8 << 20), fault: None };
+        match MOMENTS.get(of) {
+            Some(Opening(bytes)) => Plan { up: after(*bytes), down: after(u64::MAX) },
+            _ => Plan { up: after(u64::MAX), down: after(u64::MAX) },
+        }
+    };
+    let big = content("big", 16 << 20);
+    for dialler_sends in [false, true] {
+        let (ana, ben) = (Home::new(), Home::new());
+        ana.file("big", &big);
+        let (_taken, addr) = nobody();
+        let way = Relay::planned(addr, cut);
+        let (listen, at) = (addr.to_string(), way.addr().to_string());
+        let here = ["--listen", &listen, "--at", &at, "--json"];
+        let (waits, dials): (&[&str], &[&str]) =
+            if dialler_sends { (&["receive"], &["send", "big", "--to"]) } else { (&["send", "big"], &["receive"]) };
+        let (waiter, dialler) = if dialler_sends { (&ben, &ana) } else { (&ana, &ben) };
+        let mut waiting = waiter.start("waiting", &[waits, &here].concat());
+        let invite = text(&waiting.event("listening"), "invite").to_owned();
+        let again = [dials, &[&invite, "--json"]].concat();
+        for (number, moment) in MOMENTS.iter().enumerate() {
+            let mut killed = dialler.start("killed", &again);
+            match moment {
+                Opening(_) => way.wait_for_struck(number + 1),
+                Said(event, least) => {
+                    drop(killed.wait_for(|said| {
+                        said["event"] == *event && said["bytes"].as_u64().unwrap_or_default() >= *least
+                    }))
+                }
+            }
+            killed.kill();
+        }
+        let mut dialling = dialler.start("last", &again);
+        dialling.ends_with(0);
+        waiting.ends_with(0);
+        assert!(fs::read(ben.work().join("big")).unwrap() == big);
+        assert_eq!(names(&ben.work()), ["big"]);
+    }
+}
+
+#[test]
+fn a_used_invite_is_said_to_be_used_by_who_is_not_waited_for() {
+    let (ana, ben) = (Home::new(), Home::new());
+    ana.file("x", "x");
+    let (_taken, addr) = nobody();
+    let listen = ["send", "x", "--listen", &addr.to_string(), "--json"];
+    let mut sender = ana.start("ana", &listen);
+    let invite = text(&sender.event("listening"), "invite").to_owned();
+    ben.start("ben", &["receive", &invite]).ends_with(0);
+    sender.ends_with(0);
+    let again = ana.start("ana", &listen);
+    again.event("listening");
+    turned_away(ben.start("ben", &["receive", &invite, "--json"]), 4, "the invite is not good any more");
 }
 
 #[test]

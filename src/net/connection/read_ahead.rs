@@ -123,7 +123,7 @@ impl Source {
                     self.notice_sleep();
                     if self.heard.elapsed().min(self.pinged.elapsed()) >= IDLE {
                         self.pinged = Instant::now();
-                        self.send_queue.ping(0);
+                        self.send_queue.ping();
                     }
                 }
                 Err(error) => return Err(DisconnectReason::Network(error)),

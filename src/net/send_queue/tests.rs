@@ -98,11 +98,11 @@ fn bulk_leaves_only_while_its_whole_weight_fits() {
     for position in [10, 20, 30] {
         push(&queue, end(&queue, 1, position));
     }
-    queue.ping(0);
+    queue.ping();
     assert!(queue.take(9).unwrap().bulk.is_empty());
     queue.peer_credit(2 * END_WEIGHT + 1023).unwrap();
     assert_eq!(queue.take(9).unwrap().bulk.len(), 2);
-    queue.ping(0);
+    queue.ping();
     assert!(queue.take(9).unwrap().bulk.is_empty());
     queue.peer_credit(3 * END_WEIGHT).unwrap();
     assert_eq!(queue.take(9).unwrap().bulk.len(), 1);
@@ -180,4 +180,23 @@ fn a_finished_queue_gives_what_it_holds_and_ends() {
     queue.finish();
     assert_eq!(queue.take(1).unwrap().frames.len(), 1);
     assert!(queue.take(1).is_none());
+}
+
+#[test]
+fn only_the_answer_to_the_latest_probe_is_one() {
+    let queue = SendQueue::new();
+    let token = || match frames(queue.take(1).unwrap())[..] {
+        [Frame::Ping(token)] => token,
+        ref other => panic!("{other:?}"),
+    };
+    queue.ping();
+    assert!(!queue.is_probe(token()));
+    queue.probe();
+    let first = token();
+    assert!(queue.is_probe(first));
+    // A ping because of silence does not take the place of the probe.
+    queue.ping();
+    assert_eq!(token(), first);
+    queue.probe();
+    assert!(!queue.is_probe(first) && queue.is_probe(token()));
 }

@@ -72,7 +72,7 @@ impl Peer {
 
     fn told(&self) -> Vec<Frame> {
         // PING makes sure that there is something to take.
-        self.queue.ping(0);
+        self.queue.ping();
         self.queue.take(1).unwrap().frames.split_off(1)
     }
 

@@ -282,6 +282,6 @@ fn nothing_is_sent_when_the_receiver_has_it_all() {
     fixture.uploads.accepted(1, end, NO_DIGEST).unwrap();
     fixture.uploads.complete(1).unwrap();
     assert!(matches!(fixture.report(1), UploadReport::Finished { .. }));
-    fixture.queue.ping(1);
+    fixture.queue.ping();
     assert!(fixture.queue.take(16).unwrap().bulk.is_empty());
 }
