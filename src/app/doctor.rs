@@ -3,6 +3,7 @@
 //! A finding is a line: `ok` helps, `--` is to be known, `!!` keeps others from calling. Exit code 3 when there is one of those. Nothing
 //! here is sent beyond the name server.
 
+mod firewall;
 mod system;
 
 use crate::cli::Doctor;
@@ -15,11 +16,10 @@ use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-use system::{DefaultRoute, default_routes, firewalld_lets_in, listener_of};
+use system::{DefaultRoute, default_routes, listener_of};
 
 /// How long the name server may take; resolvers try for half a minute.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -27,7 +27,6 @@ const LOOKUP: Duration = Duration::from_secs(5);
 const NO_SUCH_NAME: &str = "x.invalid:80";
 /// Multicast DNS, by which `--lan` works.
 const MDNS: u16 = 5353;
-const UFW: &str = "/etc/ufw/ufw.conf";
 
 /// What a finding means for who wants to be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +84,7 @@ pub fn doctor(arguments: &Doctor) -> (String, Exit) {
     findings.extend(routes.as_deref().map(of_routes).unwrap_or_default());
     findings.push(ipv6(&interfaces, routes.as_deref()));
     findings.push(of_port(port));
-    findings.extend(firewalls(port));
+    findings.extend(firewall::findings(port, &outer(&interfaces)));
     // What the router offers (PCP, NAT-PMP, UPnP) and whether another one is before it belongs here.
     findings.push(multicast());
     findings.push(names());
@@ -105,13 +104,13 @@ pub(super) fn remarks(bound: &[SocketAddr], named: bool) -> Vec<String> {
             findings.push(Finding::new(State::Note, "address", text).hint(hint));
         }
     } else {
+        let is_bound = |ip| bound.iter().any(|addr| addr.ip().is_unspecified() || addr.ip() == ip);
+        let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        interfaces.retain(|interface| is_bound(interface.ip()));
         if !named {
-            let is_bound = |ip| bound.iter().any(|addr| addr.ip().is_unspecified() || addr.ip() == ip);
-            let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-            interfaces.retain(|interface| is_bound(interface.ip()));
             findings = addresses(&interfaces);
         }
-        findings.extend(firewalls(bound.first().map_or(0, SocketAddr::port)));
+        findings.extend(firewall::findings(bound.first().map_or(0, SocketAddr::port), &outer(&interfaces)));
     }
     findings.retain(|finding| finding.state != State::Good);
     let text =
@@ -133,6 +132,12 @@ impl Finding {
         }
         format!("{finding}\n")
     }
+}
+
+/// The names of those by which others come.
+fn outer(interfaces: &[Interface]) -> Vec<String> {
+    let outer = interfaces.iter().filter(|one| !one.is_loopback() && !reach::is_virtual(&one.name));
+    outer.map(|one| one.name.clone()).collect()
 }
 
 /// From where each own address can be called.
@@ -232,28 +237,6 @@ fn bind(ip: IpAddr, port: u16, kind: Type) -> io::Result<Socket> {
     }
     socket.bind(&addr.into())?;
     Ok(socket)
-}
-
-/// What can be known of them without being root.
-fn firewalls(port: u16) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let ufw = std::fs::read_to_string(Path::new(UFW)).unwrap_or_default();
-    if ufw.lines().any(|line| line.trim() == "ENABLED=yes") {
-        let text = "a firewall is on (ufw); its rules are not known here";
-        found.push(
-            Finding::new(State::Note, "firewall", text).hint(format!("sudo ufw allow {port}/tcp lets callers in")),
-        );
-    }
-    match firewalld_lets_in(port) {
-        Some(true) => found.push(Finding::new(State::Good, "firewall", "the firewall (firewalld) lets callers in")),
-        Some(false) => {
-            let text = format!("the firewall (firewalld) keeps callers out of port {port}");
-            let hint = format!("sudo firewall-cmd --add-port={port}/tcp lets them in");
-            found.push(Finding::new(State::Bad, "firewall", text).hint(hint));
-        }
-        None => {}
-    }
-    found
 }
 
 fn multicast() -> Finding {

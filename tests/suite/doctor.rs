@@ -87,18 +87,20 @@ fn a_listener_says_once_what_keeps_callers_out() {
     }
     const NO_ADDRESS: &str = "no address is reached from everywhere";
     const UFW: &str = "sudo ufw allow 5000/tcp";
-    const FIREWALLD: &str = "sudo firewall-cmd --add-port=5000/tcp";
-    // firewall-cmd says no by 1, and that firewalld does not run by 252.
-    let firewalls = |ufw: &str, firewalld: u8| {
+    const FIREWALLD: &str = "sudo firewall-cmd --zone=public --add-port=5000/tcp";
+    // What firewall-cmd answers. When firewalld does not run, it says so and ends with 252.
+    const OPEN: &str = r"echo; echo 'public (active)'; echo '  ports: 1025-65535/tcp'";
+    const SHUT: &str = r"echo; echo 'public (active)'; echo '  ports: 22/tcp'";
+    let firewalls = |ufw: &str, firewalld: &str| {
         format!(
             "mount -t tmpfs none /etc && mkdir /etc/ufw && echo ENABLED={ufw} >/etc/ufw/ufw.conf &&
-            printf '#!/bin/sh\nexit {firewalld}\n' >$1/firewall-cmd && chmod +x $1/firewall-cmd && PATH=$1:$PATH"
+            printf '%s\n' '#!/bin/sh' \"{firewalld}\" >$1/firewall-cmd && chmod +x $1/firewall-cmd && PATH=$1:$PATH"
         )
     };
     for (setup, said) in [
-        (firewalls("yes", 1), &[NO_ADDRESS, UFW, FIREWALLD][..]),
-        (firewalls("no", 252), &[NO_ADDRESS]),
-        (firewalls("no", 0) + " && ip addr add 11.22.33.1/24 dev lo", &[]),
+        (firewalls("yes", SHUT), &[NO_ADDRESS, UFW, FIREWALLD][..]),
+        (firewalls("no", "exit 252"), &[NO_ADDRESS]),
+        (firewalls("no", OPEN) + " && ip addr add 11.22.33.1/24 dev lo", &[]),
     ] {
         let mut listening = listen_alone(&Home::new(), &setup);
         for words in said {

@@ -247,35 +247,51 @@ fn the_same_again_goes_on_where_an_end_of_either_side_left_it() {
     let big = content("big", 16 << 20);
     ana.file("big", &big);
     let dir = inbox(&ben);
-    let options = [CODE, "--json", "--dir", &dir, "--reconnect", "0"];
+    let (_taken, addr) = nobody();
+    let way = Relay::slow(addr, RATE);
+    let (listen, at) = (addr.to_string(), way.addr().to_string());
+    // Each run of the sender has an invite of its own.
+    let meet = || {
+        let send = ["send", "big", "--json", "--reconnect", "0", "--listen", &listen, "--at", &at];
+        let sender = ana.start("ana", &send);
+        let invite = text(&sender.event("listening"), "invite").to_owned();
+        let receive = ["receive", &invite, "--json", "--reconnect", "0", "--dir", &dir];
+        (sender, ben.start("ben", &receive))
+    };
     let mut reached = 0;
-    for (sender_ends, signal) in
-        [(true, Some(Signal::SIGINT)), (false, Some(Signal::SIGINT)), (true, None), (false, None)]
-    {
-        let mut sender = waits(&ana, &["send", "big", CODE, "--reconnect", "0"]);
-        let way = Relay::slow(sender.addr(), RATE);
-        let mut receiver = ben.start("ben", &[&["receive", &way.addr().to_string()], &options[..]].concat());
-        let moved = |event: &serde_json::Value| event["event"] == "progress";
-        let first = receiver.wait_for(moved)["bytes"].as_u64().unwrap();
-        assert!(first >= reached, "it began at {first}, after {reached}");
-        let last = receiver.wait_for(|event| moved(event) && event["bytes"].as_u64() >= Some(reached + REACHED));
-        reached = last["bytes"].as_u64().unwrap();
-        let (ending, left) = if sender_ends { (&mut sender, &mut receiver) } else { (&mut receiver, &mut sender) };
-        match signal {
-            Some(signal) => {
-                ending.signal(signal);
-                ending.ends_with(130);
-                left.ends_with(6);
+    for sender_ends in [true, false] {
+        for (event, signal) in [
+            ("connected", Some(Signal::SIGINT)),
+            ("connected", None),
+            ("progress", Some(Signal::SIGINT)),
+            ("progress", None),
+        ] {
+            let (mut sender, mut receiver) = meet();
+            let moved = |event: &serde_json::Value| event["event"] == "progress";
+            if event == "progress" {
+                let first = receiver.wait_for(moved)["bytes"].as_u64().unwrap();
+                assert!(first >= reached, "it began at {first}, after {reached}");
+                let far =
+                    |event: &serde_json::Value| moved(event) && event["bytes"].as_u64() >= Some(reached + REACHED);
+                reached = receiver.wait_for(far)["bytes"].as_u64().unwrap();
             }
-            None => {
-                ending.kill();
-                left.ends_with(5);
+            let (ending, left) = if sender_ends { (&mut sender, &mut receiver) } else { (&mut receiver, &mut sender) };
+            ending.event("connected");
+            match signal {
+                Some(signal) => {
+                    ending.signal(signal);
+                    ending.ends_with(130);
+                    left.ends_with(6);
+                }
+                None => {
+                    ending.kill();
+                    left.ends_with(5);
+                }
             }
+            assert!(ben.received().len() <= 1, "nothing but the staging folder");
         }
-        assert_eq!(ben.received().len(), 1, "nothing but the staging folder");
     }
-    let mut sender = waits(&ana, &["send", "big", CODE]);
-    let mut receiver = ben.start("ben", &[&["receive", &sender.addr().to_string()], &options[..]].concat());
+    let (mut sender, mut receiver) = meet();
     receiver.ends_with(0);
     sender.ends_with(0);
     assert_eq!(ben.received(), ["big"]);
@@ -428,26 +444,4 @@ fn a_used_invite_is_said_to_be_used_by_who_is_not_waited_for() {
     let again = ana.start("ana", &listen);
     again.event("listening");
     turned_away(ben.start("ben", &["receive", &invite, "--json"]), 4, "the invite is not good any more");
-}
-
-#[test]
-fn a_receiver_that_was_killed_comes_back_by_the_same_command() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let big = content("big", 16 << 20);
-    ana.file("big", &big);
-    let mut sender = waits(&ana, &["send", "big", CODE]);
-    let way = Relay::slow(sender.addr(), 8 << 20);
-    let again = ["receive", &way.addr().to_string(), CODE, "--json"];
-    let moved = |event: &serde_json::Value, least: u64| {
-        event["event"] == "progress" && event["bytes"].as_u64().is_some_and(|bytes| bytes >= least)
-    };
-    let mut killed = ben.start("ben", &again);
-    killed.wait_for(|event| moved(event, 2 << 20));
-    killed.kill();
-    let mut receiver = ben.start("ben", &again);
-    receiver.wait_for(|event| moved(event, 2 << 20));
-    receiver.ends_with(0);
-    sender.ends_with(0);
-    assert_eq!(sender.event("reconnected")["restarted"], true);
-    assert!(fs::read(ben.work().join("big")).unwrap() == big);
 }

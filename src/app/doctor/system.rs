@@ -1,12 +1,6 @@
-//! What this machine's system tells about its routes, its ports and its firewall. Where it tells nothing, there is no answer.
+//! What this machine's system tells about its routes and its ports. Where it tells nothing, there is no answer.
 
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long `firewall-cmd` may take.
-const FIREWALL: Duration = Duration::from_secs(3);
 
 /// Where packets for everywhere else go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,26 +21,6 @@ pub(super) fn default_routes() -> Option<Vec<DefaultRoute>> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn listener_of(_: u16) -> Option<String> {
     None
-}
-
-/// Whether firewalld lets callers in; none when it does not run. It answers everybody.
-pub(super) fn firewalld_lets_in(port: u16) -> Option<bool> {
-    let mut asked = Command::new("firewall-cmd");
-    asked.arg(format!("--query-port={port}/tcp")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut asked = asked.spawn().ok()?;
-    let begun = Instant::now();
-    loop {
-        match asked.try_wait().ok()? {
-            // 1 is its "no"; others mean that it does not run.
-            Some(status) => return status.code().filter(|code| matches!(code, 0 | 1)).map(|code| code == 0),
-            None if begun.elapsed() > FIREWALL => {
-                let _ = asked.kill();
-                let _ = asked.wait();
-                return None;
-            }
-            None => thread::sleep(FIREWALL / 100),
-        }
-    }
 }
 
 #[cfg(target_os = "linux")]
