@@ -433,15 +433,21 @@ fn who_dials_and_is_killed_at_any_time_goes_on_by_the_same_invite() {
 
 #[test]
 fn a_used_invite_is_said_to_be_used_by_who_is_not_waited_for() {
+    const USED: &str = "the invite is not good any more";
     let (ana, ben) = (Home::new(), Home::new());
-    ana.file("x", "x");
+    ana.file("big", content("big", 16 << 20));
     let (_taken, addr) = nobody();
-    let listen = ["send", "x", "--listen", &addr.to_string(), "--json"];
-    let mut sender = ana.start("ana", &listen);
-    let invite = text(&sender.event("listening"), "invite").to_owned();
-    ben.start("ben", &["receive", &invite]).ends_with(0);
-    sender.ends_with(0);
-    let again = ana.start("ana", &listen);
+    let way = Relay::slow(addr, 4 << 20);
+    let (listen, at) = (addr.to_string(), way.addr().to_string());
+    let send = ["send", "big", "--json", "--listen", &listen, "--at", &at];
+    let mut killed = ana.start("ana", &send);
+    let invite = text(&killed.event("listening"), "invite").to_owned();
+    let receiver = ben.start("ben", &["receive", &invite, "--json"]);
+    receiver.event("accepted");
+    killed.kill();
+    let again = ana.start("ana", &send);
     again.event("listening");
-    turned_away(ben.start("ben", &["receive", &invite, "--json"]), 4, "the invite is not good any more");
+    receiver.wait_for(|event| event["event"] == "warning" && text(event, "text").contains(USED));
+    drop(receiver);
+    turned_away(ben.start("ben", &["receive", &invite, "--json"]), 4, USED);
 }
