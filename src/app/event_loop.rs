@@ -21,6 +21,7 @@ use super::signals::PendingSignal;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::identity::Identity;
+use crate::keys::PublicKey;
 use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
@@ -92,8 +93,9 @@ pub(super) struct EventLoop {
     /// Counts the connections.
     epoch: u64,
     connected_at: Instant,
-    /// A peer was let in, and is being recorded, which takes seconds at most. Input and signals wait for that.
-    recording: bool,
+    /// The peer with this key was let in, and is being recorded, which takes seconds at most. Input, signals and the same peer on
+    /// another connection wait for that.
+    recording: Option<PublicKey>,
     held: VecDeque<Event>,
     candidate: Option<Candidate>,
     rejections: RejectionLog,
@@ -129,7 +131,7 @@ impl EventLoop {
             own_end: None,
             epoch: 0,
             connected_at: Instant::now(),
-            recording: false,
+            recording: None,
             held: VecDeque::new(),
             candidate: None,
             rejections: RejectionLog::default(),
@@ -229,7 +231,9 @@ impl EventLoop {
                 | Event::Verified(..),
             ) => {}
             // Whoever was greeted gets what is typed, and a goodbye.
-            Some(event @ (Event::Input(_) | Event::FrontendFailed(_))) if self.recording && self.held.len() < HELD => {
+            Some(event @ (Event::Input(_) | Event::FrontendFailed(_)))
+                if self.recording.is_some() && self.held.len() < HELD =>
+            {
                 self.held.push_back(event);
             }
             Some(Event::Input(input)) => {
@@ -251,7 +255,7 @@ impl EventLoop {
                 self.conversation.session().leave_now();
             }
         }
-        if !self.recording
+        if self.recording.is_none()
             && let Some(signal) = self.setup.pending_signal.take()
         {
             self.signal = Some(signal);
@@ -313,7 +317,7 @@ impl EventLoop {
 
     /// The peer is recorded, or cannot be let in: what waited for that comes next.
     fn recorded(&mut self) {
-        self.recording = false;
+        self.recording = None;
         self.held.extend(self.backlog.drain(..));
         std::mem::swap(&mut self.held, &mut self.backlog);
     }

@@ -206,3 +206,19 @@ fn a_restart_during_a_gap_loses_no_line_of_either_side() {
     quit(&mut ana, &mut ben);
     assert_eq!(ben.texts(), (0..5).map(|n| format!("line {n}")).collect::<Vec<_>>());
 }
+
+#[test]
+fn who_is_back_before_it_was_recorded_is_not_told_that_its_place_is_taken() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let listening = ana.listen("ana", &[]);
+    let lock = fs::File::create(ana.data().join("known_peers.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut killed = ben.connect("ben", listening.addr(), &[]);
+    killed.event("connected");
+    killed.kill();
+    let back = ben.connect("ben", listening.addr(), &[]);
+    // The listener gives up the lock in seconds, if it is not free before.
+    assert_eq!(back.event("connected")["trust"], "known");
+    drop(lock);
+    listening.event_nth(2, "connected");
+}

@@ -5,7 +5,7 @@
 //!   session, that caller is a [`Candidate`] until the old connection answers a ping or has not for [`PROBE_TIME`].
 //! - Whoever begins is recorded among the known peers first, on a thread, since that file may be locked.
 
-use super::{Candidate, EventLoop, PROBE_TIME, Role};
+use super::{Candidate, EventLoop, HELD, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
 use crate::app::conversation::Begun;
 use crate::app::event::{Event, Met};
@@ -38,7 +38,7 @@ const STABLE: Duration = Duration::from_secs(1);
 impl EventLoop {
     /// Somebody new is here, and greeted: records that on a thread, since the file may be locked.
     pub(super) fn meet(&mut self, established: Established) {
-        self.recording = true;
+        self.recording = Some(established.channel.peer);
         let (number, events, policy) =
             (self.conversation.number(), self.setup.events.clone(), self.setup.peer_policy.clone());
         let uninvited = matches!(&self.role, Role::Listen { listening, .. } if listening.is_uninvited(&established));
@@ -253,7 +253,7 @@ impl EventLoop {
     }
 
     fn occupancy(&mut self) -> Occupancy {
-        let taken = self.recording || self.parted.is_some();
+        let taken = self.recording.is_some() || self.parted.is_some();
         let session = self.conversation.session();
         match (taken, session.has_peer(), session.is_lost()) {
             (true, ..) => Occupancy::Taken,
@@ -275,6 +275,10 @@ impl EventLoop {
 
     /// Somebody proved its key and greets. It is answered here and now, so the first one wins.
     pub(super) fn greeted(&mut self, established: Established) {
+        // A program that was killed just after it was let in is back before it is recorded.
+        if self.recording == Some(established.channel.peer) && self.held.len() < HELD {
+            return self.held.push_back(Event::Listen(ListenEvent::PeerGreeted(Box::new(established))));
+        }
         let mut admission = self.admission(&established);
         if admission == Admission::Resume && !self.conversation.session().is_lost() {
             self.lose(DisconnectReason::Replaced);
