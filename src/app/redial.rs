@@ -52,9 +52,10 @@ impl Dialling {
 
     /// The user says where the peer is; what the peer told counts no more.
     pub(super) fn move_to(&mut self, whom: Whom) {
-        let Whom { candidates, called, kind } = whom;
+        let Whom { candidates, called, by_invite, kind } = whom;
         self.code = if let WhomKind::Invite(invite) = kind { Some(Arc::new(invite.code())) } else { None };
         (self.dialler.candidates, self.dialler.whom, self.route) = (candidates, called, None);
+        self.dialler.invited = by_invite;
     }
 
     /// Those of the addresses that the peer told which may be dialled for the session that was lost.

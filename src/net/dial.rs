@@ -168,8 +168,10 @@ impl Dialler {
                 return Err(DialError::Stopped);
             }
             let mut dialled = self.dial_once(first, greeting, &mut told);
-            let wants_code =
-                matches!(dialled, Err(DialError::InviteSpent | DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode))));
+            let wants_code = matches!(
+                dialled,
+                Err(DialError::InviteSpent | DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode)))
+            );
             if code.is_some() && wants_code {
                 dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new());
             }
