@@ -25,17 +25,16 @@ mod fuzz;
 mod handshake_rejects;
 mod hostile_data;
 mod hostile_offers;
-#[cfg(unix)] // a shell sets the environment
 mod invites;
 mod known_peers;
-#[cfg(unix)]
+#[cfg(unix)] // modes, ptys
 mod log;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")] // /proc
 mod memory_limits;
 #[cfg(target_os = "linux")] // network namespaces
 mod networks;
-#[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")] // ptys, /proc; .ci/smoke.py has sessions of them on Windows
 mod one_shot;
 mod partials;
 mod proxy;
