@@ -5,7 +5,6 @@
 use super::event::Event;
 use super::frontend::give_terminal_back;
 use crate::exit::Exit;
-#[cfg(unix)]
 use crate::ui::terminal::is_lent;
 use std::io;
 use std::sync::Arc;
@@ -95,8 +94,13 @@ pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
                 (logoff.poll_recv(&mut context), Exit::Terminate),
                 (shutdown.poll_recv(&mut context), Exit::Terminate),
             ];
-            let came = polls.iter().filter(|(poll, _)| poll.is_ready());
-            if came.map(|(_, exit)| handler.handle(*exit)).count() == 0 {
+            let came = polls.iter().any(|(poll, _)| poll.is_ready());
+            for (_, exit) in polls.into_iter().filter(|(poll, _)| poll.is_ready()) {
+                if exit != Exit::Interrupt || !is_lent() {
+                    handler.handle(exit);
+                }
+            }
+            if !came {
                 // One that has come since it was polled has woken this thread already.
                 std::thread::park();
             }
