@@ -6,11 +6,15 @@
 #include <stdio.h>
 #include <tlhelp32.h>
 
+/* What Wine's function returns. */
+#define RETURNED 1
+
 int main(int count, char **arguments)
 {
     PROCESSENTRY32 entry = { .dwSize = sizeof(entry) };
     HANDLE all = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
     LPTHREAD_START_ROUTINE handlers = (void *)GetProcAddress(GetModuleHandle("kernelbase.dll"), "CtrlRoutine");
+    DWORD returned;
     int found = 0;
     if (count != 2 || !handlers)
         return 2;
@@ -22,8 +26,10 @@ int main(int count, char **arguments)
         thread = CreateRemoteThread(process, NULL, 0, handlers, (void *)CTRL_CLOSE_EVENT, 0, NULL);
         if (!thread)
             return 1;
+        /* The thread also ends with a process that ends by itself, and has its exit code then. */
         WaitForSingleObject(thread, 5000);
-        TerminateProcess(process, STATUS_CONTROL_C_EXIT);
+        if (!GetExitCodeThread(thread, &returned) || returned == RETURNED || returned == STILL_ACTIVE)
+            TerminateProcess(process, STATUS_CONTROL_C_EXIT);
         found++;
     }
     printf("%d closed\n", found);
