@@ -1,7 +1,7 @@
 //! Two people talk: lines of every length, both ways at once, on the face for people and the one for scripts.
 
 use crate::support::peer::Stream;
-use crate::support::{Home, Peer, is, meet, text};
+use crate::support::{DEADLINE, Home, Peer, is, meet, text};
 use serde_json::Value;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -205,7 +205,7 @@ fn line_of_flood(n: usize) -> String {
 #[test]
 fn twenty_thousand_lines_each_way_at_once_arrive_in_order() {
     const LINES: usize = 20_000;
-    const PATIENCE: Duration = Duration::from_secs(90);
+    const PATIENCE: Duration = DEADLINE.saturating_mul(3);
     let (tell, told) = mpsc::channel();
     let flooded = |name: &'static str, role: &[&str]| {
         let tell = tell.clone();

@@ -3,6 +3,7 @@
 use crate::support::peer::Stream;
 use crate::support::{Home, meet, nobody, text};
 use std::net::TcpListener;
+use std::path::{MAIN_SEPARATOR_STR, Path};
 
 #[test]
 fn quit_on_either_side_ends_both_politely() {
@@ -289,12 +290,13 @@ fn a_receiving_folder_is_made_in_one_that_exists_and_else_is_2_at_once() {
     let home = Home::new();
     home.file("a-file", "");
     for dir in ["no/such/folder", "a-file", "a-file/x"] {
+        let dir = &dir.replace('/', MAIN_SEPARATOR_STR);
         let mut ana = home.start("ana", &["listen", "127.0.0.1:0", "--dir", dir]);
         ana.ends_with(2);
         assert!(ana.lines(Stream::Err)[0].contains(dir), "{:?}", ana.lines(Stream::Err));
     }
     let mut ana = home.start("ana", &["listen", "127.0.0.1:0", "--dir", "new", "--accept", "always", "--stay"]);
-    ana.line(Stream::Err, |line| line.contains("made the folder") && line.ends_with("work/new"));
+    ana.line(Stream::Err, |line| line.contains("made the folder") && Path::new(line).ends_with("work/new"));
     let hint = ana.line(Stream::Err, |line| line.contains("p2pchat connect "));
     let mut ben = Home::new().json("ben", &["connect", hint.split(' ').next_back().unwrap()], &[], None);
     let file = ben.home().file("x", "x");

@@ -31,13 +31,13 @@ fn two_talk_through_a_proxy_that_looks_the_name_up_and_its_login_is_never_shown(
     let ana = Home::new().listen("ana", &[]);
     let proxy = socks5(ana.addr());
     let connect = ["connect", "peer.test:5000", "--json", "-vv"];
-    let shell = format!("P2PCHAT_PROXY=socks5h://ana:s3cret@{proxy} ALL_PROXY=http://127.0.0.1:1 exec \"$@\"");
-    let ben = Home::new().start_by("ben", &shell, &connect);
+    let proxies = [("P2PCHAT_PROXY", &*format!("socks5h://ana:s3cret@{proxy}")), ("ALL_PROXY", "http://127.0.0.1:1")];
+    let ben = Home::new().start_in("ben", &proxies, &connect);
     ben.event("connected");
     let (mut ana, mut ben) = (ana, ben);
     quit(&mut ana, &mut ben);
-    let shell = format!("P2PCHAT_PROXY=socks5h://ana:wrong!@{proxy} exec \"$@\"");
-    let mut eve = Home::new().start_by("eve", &shell, &connect);
+    let proxies = [("P2PCHAT_PROXY", &*format!("socks5h://ana:wrong!@{proxy}"))];
+    let mut eve = Home::new().start_in("eve", &proxies, &connect);
     eve.ends_with(3);
     let says = eve.wait_for(|event| is(event, "error"))["text"].to_string();
     assert!(says.contains("cannot connect to peer.test:5000: the proxy does not take this login"), "{says}");
@@ -52,13 +52,13 @@ fn whoever_set_a_proxy_or_names_an_onion_is_never_dialled_for_directly() {
     let port = socket.local_addr().unwrap().port();
     // The name of this machine: no loopback by its text, and found without any network.
     let this_machine = format!("ip6-localhost:{port}");
-    for (shell, target, code, says) in [
-        ("ALL_PROXY=socks5h://127.0.0.1:1 exec \"$@\"", &*this_machine, 3, "the proxy 127.0.0.1:1 cannot be reached"),
-        ("ALL_PROXY=socks4://u:s3cret@h:1 exec \"$@\"", "peer.test", 2, "ALL_PROXY: it is no proxy that can be used"),
-        ("ALL_PROXY=socks5://h:1 exec \"$@\"", "abc.onion:5000", 2, "reached through Tor alone"),
-        ("exec \"$@\"", "abc.onion:5000", 2, "reached through Tor alone"),
+    for (proxies, target, code, says) in [
+        (&[("ALL_PROXY", "socks5h://127.0.0.1:1")][..], &*this_machine, 3, "the proxy 127.0.0.1:1 cannot be reached"),
+        (&[("ALL_PROXY", "socks4://u:s3cret@h:1")], "peer.test", 2, "ALL_PROXY: it is no proxy that can be used"),
+        (&[("ALL_PROXY", "socks5://h:1")], "abc.onion:5000", 2, "reached through Tor alone"),
+        (&[], "abc.onion:5000", 2, "reached through Tor alone"),
     ] {
-        let mut ben = Home::new().start_by("ben", shell, &["connect", target, "--plain", "--timeout", "5"]);
+        let mut ben = Home::new().start_in("ben", proxies, &["connect", target, "--plain", "--timeout", "5"]);
         ben.ends_with(code);
         let said = ben.lines(Stream::Err).join("\n");
         assert!(said.contains(says) && !said.contains("s3cret"), "{said}");

@@ -84,6 +84,12 @@ fn a_line_arrives_once_when_it_or_its_acknowledgement_was_lost() {
 
 #[test]
 fn the_listener_takes_its_peer_back_while_it_believes_the_old_connection_alive() {
+    /// A machine that stands still for 15 seconds spoils a try: both then know by the silence.
+    const TRIES: usize = 5;
+    assert!((0..TRIES).any(|_| is_taken_back_from_a_connection_that_seems_alive()));
+}
+
+fn is_taken_back_from_a_connection_that_seems_alive() -> bool {
     let ana = Home::new().listen("ana", &[]);
     // The cut behind this relay is hidden from `ana`: her side of the connection stays open and silent.
     let near = Relay::to(ana.addr());
@@ -94,12 +100,17 @@ fn the_listener_takes_its_peer_back_while_it_believes_the_old_connection_alive()
     near.swallow(&[Side::Up, Side::Down]);
     relay.cut(Cut::Reset);
     ben.event("reconnected");
-    assert!(text(&ana.event("lost"), "reason").contains("came back"), "{}", ana.event("lost"));
+    let lost = ana.event("lost");
+    if text(&lost, "reason").contains("nothing was heard") {
+        return false;
+    }
+    assert!(text(&lost, "reason").contains("came back"), "{lost}");
     ana.event("reconnected");
     let (mut ana, mut ben) = (ana, ben);
     ben.send("here again");
     ana.message("here again");
     quit(&mut ana, &mut ben);
+    true
 }
 
 #[test]

@@ -67,6 +67,13 @@ impl Home {
         Peer::start(name, self, self.program(arguments), None)
     }
 
+    /// The same, with these variables of the environment.
+    pub(crate) fn start_in(&self, name: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Peer {
+        let mut program = self.program(arguments);
+        program.envs(environment.iter().copied());
+        Peer::start(name, self, program, None)
+    }
+
     /// The program started by a line of shell that ends in `"$@"`, with limits say.
     pub(crate) fn start_by(&self, name: &str, shell: &str, arguments: &[&str]) -> Peer {
         let program = self.program(arguments);

@@ -28,10 +28,11 @@ pub(crate) use rng::Rng;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
-use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
+use std::{io, iter};
 
 /// So long a test waits for what should happen soon; only a defect, or a machine that stands still, uses it up.
 /// Wine is slower by far: one process serves all programs.
@@ -72,13 +73,19 @@ pub(crate) fn serve(behave: impl Fn(TcpStream) -> io::Result<()> + Clone + Send 
 }
 
 /// An address that nobody listens at, and nobody else can take while the socket lives; a listener still can. On Windows it could not,
-/// so there the address is free, and kept from others only by its being the last that the system gave away.
+/// so there the port is one that no system gives away by itself, and that no other call gave.
 pub(crate) fn nobody() -> (Option<Socket>, SocketAddr) {
+    if cfg!(windows) {
+        static NEXT: AtomicU16 = AtomicU16::new(20_000);
+        let ports = iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut addrs = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        return (None, addrs.find(|addr| TcpListener::bind(addr).is_ok()).unwrap());
+    }
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    ((!cfg!(windows)).then_some(socket), addr)
+    (Some(socket), addr)
 }
 
 /// Whether the event has this name.
