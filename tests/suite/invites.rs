@@ -57,6 +57,7 @@ fn strangers_are_kept_out_and_do_not_kill_an_invite() {
         Home::new().connect("eve", listening.addr(), &[&code]).ends_with(4);
     }
     let mut dialling = dial(&Home::new(), &invite);
+    dialling.event("connected");
     assert_eq!(listening.event("connected")["trust"], "verified");
     quit(&mut listening, &mut dialling);
 }
