@@ -107,11 +107,28 @@ fn a_word_that_is_not_on_the_list_is_not_tried() {
     let home = Home::new();
     let mut ben = crate::support::Pty::start(&home, &["connect", &ana.addr().to_string(), "-n", "ben", "--code"]);
     ben.shows("code:");
-    ben.keys("42-otter-plazza\r");
+    ben.keys("42-otter-plazza\r\r");
     ben.shows("Tab: 42-otter-plaza");
-    ben.keys("\t\r");
+    ben.keys("\r\t");
+    ben.shows("code: 42-otter-plaza");
+    ben.wait(|shown| (!shown.has("no such word")).then_some(()));
+    ben.keys("\r");
     assert_eq!(ana.event("connected")["trust"], "verified");
     assert!(ana.all("warning").is_empty());
     ana.send("/quit");
     ana.ends_with(0);
+}
+
+/// One that a person chose and that looks like a made one.
+#[cfg(unix)]
+#[test]
+fn a_code_of_ones_own_with_the_look_of_a_made_one_can_be_typed() {
+    let ana = Home::new().listen("ana", &["--code=7-our-xqz"]);
+    let home = Home::new();
+    let mut ben = crate::support::Pty::start(&home, &["connect", &ana.addr().to_string(), "-n", "ben", "--code"]);
+    ben.shows("code:");
+    ben.keys("7-our-xqz\r");
+    ben.shows("without dashes");
+    ben.keys("\u{15}7ourxqz\r");
+    assert_eq!(ana.event("connected")["trust"], "verified");
 }

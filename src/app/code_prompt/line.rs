@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 const LABEL: &str = "code: ";
 /// Bytes of a code that may be typed: room for any that a person chooses.
 const LONGEST: usize = 256;
+/// How a code is typed that has the form of a made one and was none.
+const BY_HAND: &str = "(a code of your own: without dashes)";
 /// Words that one Tab shows.
 const SHOWN: usize = 8;
 /// The word behind the number of a code that was made; a dash follows it, and none the next.
@@ -18,6 +20,7 @@ const LAST_PART: usize = 2;
 /// The code so far, and what is said about it.
 pub(super) struct Prompt {
     text: Zeroizing<String>,
+    /// Rows below the code.
     hint: String,
     /// What Tab puts in its place.
     proposed: Option<String>,
@@ -50,7 +53,7 @@ impl Prompt {
             KeyCode::Char('u') if control => self.text.clear(),
             KeyCode::Char('w') if control => self.drop_part(),
             KeyCode::Char('h') if control => drop(self.text.pop()),
-            KeyCode::Char('j' | 'm') if control => return self.enter(proposed.is_some()),
+            KeyCode::Char('j' | 'm') if control => return self.enter(),
             KeyCode::Char(_) if control => {}
             KeyCode::Char(c) => self.add(c),
             KeyCode::Backspace => drop(self.text.pop()),
@@ -58,7 +61,7 @@ impl Prompt {
                 Some(proposed) => self.replace(&proposed),
                 None => self.complete(),
             },
-            KeyCode::Enter => return self.enter(proposed.is_some()),
+            KeyCode::Enter => return self.enter(),
             _ => {}
         }
         Step::Show
@@ -71,16 +74,21 @@ impl Prompt {
         let room = columns.saturating_sub(LABEL.len() + 1);
         let from = self.text.ceil_char_boundary(self.text.len().saturating_sub(room));
         let seen = self.text.get(from..).unwrap_or_default();
-        let hint: String = self.hint.chars().take(columns.saturating_sub(1)).collect();
+        let mut hint = String::new();
+        for line in self.hint.split('\n') {
+            hint.push_str("\r\n");
+            hint.extend(line.chars().take(columns.saturating_sub(1)));
+        }
+        let up = self.hint.split('\n').count();
         let column = LABEL.len() + seen.chars().count();
-        Zeroizing::new(format!("\r\x1b[J{LABEL}{seen}\r\n{hint}\x1b[A\r\x1b[{column}C"))
+        Zeroizing::new(format!("\r\x1b[J{LABEL}{seen}{hint}\x1b[{up}A\r\x1b[{column}C"))
     }
 
-    /// A code that no listener can have made is not tried at once, since every wrong one costs the listener a try; `told` when the
-    /// person knows that. (A code that was chosen by hand may look like this.)
-    fn enter(&mut self, told: bool) -> Step {
-        if let Some(corrected) = Code::corrected(&self.text).filter(|_| !told) {
-            self.hint = format!("not in the word list. Tab: {corrected}; Enter again: as it is");
+    /// A code in the form of a made one that no listener can have made is not tried, since every wrong one costs the listener a
+    /// try. A code that was chosen by hand and looks like that can be typed without its dashes, which do not count.
+    fn enter(&mut self) -> Step {
+        if let Some(corrected) = Code::corrected(&self.text) {
+            self.hint = format!("no such word; Tab: {corrected}\n{BY_HAND}");
             self.proposed = Some(corrected);
             return Step::Show;
         }
@@ -229,17 +237,27 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_not_on_the_list_is_not_tried_at_once_and_tab_takes_the_nearest() {
-        for (tab, code) in [(true, "42-otter-plaza"), (false, "42-ottter-plaza")] {
-            let mut prompt = typed("42-ottter-plaza");
+    fn a_word_that_is_not_on_the_list_is_never_tried_and_tab_takes_the_nearest() {
+        let mut prompt = typed("42-ottter-plaza");
+        for _ in 0..3 {
             assert!(matches!(key(&mut prompt, KeyCode::Enter, KeyModifiers::NONE), Step::Show));
             assert!(prompt.hint.contains("42-otter-plaza"), "{}", prompt.hint);
-            if tab {
-                key(&mut prompt, KeyCode::Tab, KeyModifiers::NONE);
-            }
-            let Step::Done(taken) = key(&mut prompt, KeyCode::Enter, KeyModifiers::NONE) else { panic!("refused") };
-            assert_eq!(taken.display(), code);
         }
+        key(&mut prompt, KeyCode::Tab, KeyModifiers::NONE);
+        let Step::Done(taken) = key(&mut prompt, KeyCode::Enter, KeyModifiers::NONE) else { panic!("refused") };
+        assert_eq!(taken.display(), "42-otter-plaza");
+    }
+
+    #[test]
+    fn a_code_of_ones_own_that_looks_like_a_made_one_is_taken_without_its_dashes() {
+        let enter = |text| match key(&mut typed(text), KeyCode::Enter, KeyModifiers::NONE) {
+            Step::Done(code) => Some(code.display().to_owned()),
+            _ => None,
+        };
+        assert_eq!(enter("7-our-xqz"), None);
+        assert_eq!(enter("7ourxqz").as_deref(), Some("7ourxqz"));
+        // Not the form of a made code.
+        assert_eq!(enter("our-xqz").as_deref(), Some("our-xqz"));
     }
 
     #[test]
@@ -266,9 +284,9 @@ mod tests {
         for _ in 0..40 {
             prompt.key(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE));
         }
-        prompt.hint = "y".repeat(80);
+        prompt.hint = format!("{}\nz", "y".repeat(80));
         terminal.process(prompt.frame(24).as_bytes());
-        assert_eq!(terminal.screen().contents(), format!("code: {}\n{}", "x".repeat(17), "y".repeat(23)));
+        assert_eq!(terminal.screen().contents(), format!("code: {}\n{}\nz", "x".repeat(17), "y".repeat(23)));
         assert_eq!(terminal.screen().cursor_position(), (0, 23));
     }
 }
