@@ -144,7 +144,7 @@ mod tests {
         let log: String = notices.iter().map(|notice| entry("NOW ", &mut messages, notice)).collect();
         let expected = "NOW -- connected to al at 1.2.3.4:5 (new: never met before)\nNOW al: one\n\
                         \x20                   2026-11-25 14:03:07 -- al has left\u{fffd}[2J\nNOW bob: two\nNOW * al waves\n\
-                        NOW -- al has left\n";
+                        NOW -- your peer has left: al\n";
         assert_eq!(log, expected);
     }
 }

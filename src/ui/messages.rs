@@ -150,7 +150,9 @@ impl Messages {
                 }
                 format!("connection lost{}{hint}", because(reason))
             }
-            Notice::Reconnected { restarted: true, .. } => format!("{peer} is back (the program was restarted)"),
+            Notice::Reconnected { restarted: true, .. } => {
+                format!("your peer is back (the program was restarted): {peer}")
+            }
             Notice::Reconnected { .. } => "connected again".into(),
             Notice::Leaving { transfers, lines, lost } => {
                 let what = waiting(*lines, *transfers);
@@ -168,7 +170,10 @@ impl Messages {
                 self.transfers.clear();
                 match from {
                     Side::Own => "goodbye".into(),
-                    Side::Peer => format!("{peer} has left{}", because(&bye_text(*reason).into())),
+                    Side::Peer => match bye_text(*reason) {
+                        "" => format!("your peer has left: {peer}"),
+                        reason => format!("your peer has left ({reason}): {peer}"),
+                    },
                 }
             }
         }

@@ -177,10 +177,10 @@ fn loss_and_end_are_told() {
     assert!(lost(1, 0).ends_with("--   1 line waits for its return\n"));
     let back = |restarted| said([Notice::Reconnected { resent: 0, restarted }]);
     assert_eq!(back(false), "-- connected again\n");
-    assert_eq!(back(true), "-- the peer is back (the program was restarted)\n");
+    assert_eq!(back(true), "-- your peer is back (the program was restarted): the peer\n");
     let bye = |from, reason| said([Notice::Bye { from, reason }]);
-    assert_eq!(bye(Side::Peer, ByeReason::Quit), "-- the peer has left\n");
-    assert_eq!(bye(Side::Peer, ByeReason::InputEnded), "-- the peer has left: its input ended\n");
+    assert_eq!(bye(Side::Peer, ByeReason::Quit), "-- your peer has left: the peer\n");
+    assert_eq!(bye(Side::Peer, ByeReason::InputEnded), "-- your peer has left (its input ended): the peer\n");
     assert_eq!(bye(Side::Own, ByeReason::Signal), "-- goodbye\n");
     let undelivered = Notice::Undelivered { ids: vec![1], lines: 2 };
     assert_eq!(said([undelivered]), "-- 2 lines did not reach the peer\n");

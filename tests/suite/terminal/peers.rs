@@ -109,7 +109,7 @@ fn when_the_peer_leaves_the_draft_stays_and_again_listens_again() {
     terminal.shows("> the door will be lo");
     peer.send("/quit");
     peer.ends_with(0);
-    terminal.shows("bob has left");
+    terminal.shows("your peer has left: bob");
     terminal.shows("Enter on an empty line leaves, /again listens again");
     terminal.keys("cked\r");
     terminal.shows("> the door will be locked");
