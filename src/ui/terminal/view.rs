@@ -8,20 +8,18 @@
 //! Enter, the line stays and says so.
 
 mod actions;
+mod rows;
 
 use super::chat::Chat;
 use super::completion::{self, CompletionContext};
 use super::editor::{self, Editor};
 use super::input_history::{InputHistory, Search};
-use super::input_layout;
 use super::keys::{Key, TerminalEvent};
-use super::screen::{Above, Block, Size};
-use crate::ui::format;
+use super::screen::{Above, Size};
 use crate::ui::frontend::Verbosity;
 use crate::ui::messages::Tone;
 use crate::ui::progress_bars::ProgressBars;
-use crate::ui::style::{Paint, Row, Style, cut};
-use crate::ui::wrap::wrap;
+use crate::ui::style::Style;
 use crate::ui::{Input, InputSender, Notice, Question, SafeText, Trust};
 use chrono::NaiveDateTime;
 use std::collections::VecDeque;
@@ -38,11 +36,6 @@ const AWAY: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(1);
 /// Own lines that the peer has not acknowledged after this time are counted in the status row.
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
-/// Rows of candidates and hints at most.
-const HINT_ROWS: usize = 4;
-/// Rows of a question at most.
-const QUESTION_ROWS: usize = 3;
-
 /// The time of an event, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
@@ -313,76 +306,6 @@ impl View {
             self.interrupted = None;
             self.hints.clear();
         }
-    }
-
-    /// The block for a screen of `size`.
-    pub(super) fn block(&self, size: Size, now: Now) -> Block {
-        let limit = usize::from(size.columns).saturating_sub(1).max(1);
-        let screen = usize::from(size.rows);
-        // A third of the screen stays for the chat.
-        let most = (screen * 2 / 3).clamp(1, screen.saturating_sub(1).max(1));
-        let mut below = Vec::new();
-        if most >= 2 {
-            below.push(self.status(limit, now));
-        }
-        let bars = if most >= 4 { (screen / 5).clamp(1, 4) } else { 0 };
-        below.extend(self.bars.rows(self.style, limit, bars, now.at));
-        let mut hints = self.hint_rows(limit, HINT_ROWS.min(most.saturating_sub(below.len() + 1)));
-        let room = most.saturating_sub(below.len() + hints.len()).max(1);
-        let input = input_layout::lay_out(self.editor.text(), self.editor.cursor(), self.style, limit, room);
-        let mut rows = input.rows;
-        rows.append(&mut hints);
-        rows.append(&mut below);
-        Block { rows, cursor_row: input.cursor_row, cursor_byte: input.cursor_byte, cursor_column: input.cursor_column }
-    }
-
-    fn status(&self, limit: usize, now: Now) -> Row {
-        let mut row = Row::default();
-        row.push(self.style, Paint::Dim, "-- ", limit);
-        if let Some(peer) = &self.peer {
-            // The trust first: a name comes from the peer and could claim anything after it.
-            row.push(self.style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
-            row.push(self.style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
-            row.push(self.style, Paint::Dim, ", ", limit);
-        }
-        match &self.connection {
-            ConnectionState::Waiting(what) => row.push(self.style, Paint::Dim, SafeText::clean(what).as_str(), limit),
-            ConnectionState::Connected => row.push(self.style, Paint::Dim, "connected", limit),
-            ConnectionState::LostSince(since) => {
-                let seconds = now.at.saturating_duration_since(*since).as_secs();
-                row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s"), limit)
-            }
-        };
-        let lost = matches!(self.connection, ConnectionState::LostSince(_));
-        let is_slow = |sent: &Instant| lost || now.at >= *sent + SLOW_DELIVERY;
-        let slow = self.undelivered.iter().filter(|(_, sent)| is_slow(sent)).count();
-        let (lines, verb) = (format::count(slow, "line"), if slow == 1 { "waits" } else { "wait" });
-        let extra = [
-            (self.leaving, "leaving when done".to_owned()),
-            (slow > 0, if lost { format!("{lines} {verb}") } else { format!("{lines} not delivered yet") }),
-            (lost, "reconnecting".to_owned()),
-            (self.unseen > 0, format!("{} unseen", self.unseen)),
-        ];
-        for (_, text) in extra.iter().filter(|(shown, _)| *shown) {
-            row.push(self.style, Paint::Dim, &format!(", {text}"), limit);
-        }
-        row
-    }
-
-    fn hint_rows(&self, limit: usize, most: usize) -> Vec<Row> {
-        let question = self.questions.front().map(|(_, question)| self.chat.question(question));
-        let question = question.as_deref().map(|question| wrap(question, limit, limit)).unwrap_or_default();
-        let question = question.into_iter().take(QUESTION_ROWS).map(|row| (Paint::Bold, row.to_owned()));
-        let search = self.search.as_ref();
-        let search = search.map(|search| (Paint::Dim, format!("search: {}  (Ctrl-R older, Esc edits)", search.wanted)));
-        let hints = self.hints.iter().map(|hint| (Paint::Dim, hint.clone()));
-        let rows = question.chain(search).chain(hints).take(most);
-        rows.map(|(paint, text)| {
-            let mut row = Row::default();
-            row.push(self.style, paint, SafeText::clean(&text).as_str(), limit);
-            row
-        })
-        .collect()
     }
 
     fn hint(&mut self, text: impl Into<String>) {

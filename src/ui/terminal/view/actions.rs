@@ -306,7 +306,7 @@ fn answer(line: &str) -> Option<bool> {
 fn in_columns(candidates: &[String], limit: usize) -> Vec<String> {
     let widest = candidates.iter().map(|name| width(name)).max().unwrap_or(0).min(CANDIDATE);
     let a_row = (limit / (widest + 2)).max(1);
-    let fit = a_row * super::HINT_ROWS;
+    let fit = a_row * super::rows::HINT_ROWS;
     let (shown, hidden) =
         if candidates.len() > fit { (fit - a_row, candidates.len() - (fit - a_row)) } else { (fit, 0) };
     let mut rows: Vec<String> = candidates

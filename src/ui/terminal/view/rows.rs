@@ -1,0 +1,86 @@
+//! The rows of the block: the input, the question, hints, what moves, the status.
+
+use super::super::input_layout;
+use super::super::screen::{Block, Size};
+use super::{ConnectionState, Now, SLOW_DELIVERY, View};
+use crate::ui::style::{Paint, Row, cut};
+use crate::ui::wrap::wrap;
+use crate::ui::{SafeText, format};
+use std::time::Instant;
+
+/// Rows of candidates and hints at most.
+pub(super) const HINT_ROWS: usize = 4;
+/// Rows of a question at most.
+const QUESTION_ROWS: usize = 3;
+
+impl View {
+    /// The block for a screen of `size`.
+    pub(in crate::ui::terminal) fn block(&self, size: Size, now: Now) -> Block {
+        let limit = usize::from(size.columns).saturating_sub(1).max(1);
+        let screen = usize::from(size.rows);
+        // A third of the screen stays for the chat.
+        let most = (screen * 2 / 3).clamp(1, screen.saturating_sub(1).max(1));
+        let mut below = Vec::new();
+        if most >= 2 {
+            below.push(self.status(limit, now));
+        }
+        let bars = if most >= 4 { (screen / 5).clamp(1, 4) } else { 0 };
+        below.extend(self.bars.rows(self.style, limit, bars, now.at));
+        let mut hints = self.hint_rows(limit, HINT_ROWS.min(most.saturating_sub(below.len() + 1)));
+        let room = most.saturating_sub(below.len() + hints.len()).max(1);
+        let input = input_layout::lay_out(self.editor.text(), self.editor.cursor(), self.style, limit, room);
+        let mut rows = input.rows;
+        rows.append(&mut hints);
+        rows.append(&mut below);
+        Block { rows, cursor_row: input.cursor_row, cursor_byte: input.cursor_byte, cursor_column: input.cursor_column }
+    }
+
+    fn status(&self, limit: usize, now: Now) -> Row {
+        let mut row = Row::default();
+        row.push(self.style, Paint::Dim, "-- ", limit);
+        if let Some(peer) = &self.peer {
+            // The trust first: a name comes from the peer and could claim anything after it.
+            row.push(self.style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
+            row.push(self.style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
+            row.push(self.style, Paint::Dim, ", ", limit);
+        }
+        match &self.connection {
+            ConnectionState::Waiting(what) => row.push(self.style, Paint::Dim, SafeText::clean(what).as_str(), limit),
+            ConnectionState::Connected => row.push(self.style, Paint::Dim, "connected", limit),
+            ConnectionState::LostSince(since) => {
+                let seconds = now.at.saturating_duration_since(*since).as_secs();
+                row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s"), limit)
+            }
+        };
+        let lost = matches!(self.connection, ConnectionState::LostSince(_));
+        let is_slow = |sent: &Instant| lost || now.at >= *sent + SLOW_DELIVERY;
+        let slow = self.undelivered.iter().filter(|(_, sent)| is_slow(sent)).count();
+        let (lines, verb) = (format::count(slow, "line"), if slow == 1 { "waits" } else { "wait" });
+        let extra = [
+            (self.leaving, "leaving when done".to_owned()),
+            (slow > 0, if lost { format!("{lines} {verb}") } else { format!("{lines} not delivered yet") }),
+            (lost, "reconnecting".to_owned()),
+            (self.unseen > 0, format!("{} unseen", self.unseen)),
+        ];
+        for (_, text) in extra.iter().filter(|(shown, _)| *shown) {
+            row.push(self.style, Paint::Dim, &format!(", {text}"), limit);
+        }
+        row
+    }
+
+    fn hint_rows(&self, limit: usize, most: usize) -> Vec<Row> {
+        let question = self.questions.front().map(|(_, question)| self.chat.question(question));
+        let question = question.as_deref().map(|question| wrap(question, limit, limit)).unwrap_or_default();
+        let question = question.into_iter().take(QUESTION_ROWS).map(|row| (Paint::Bold, row.to_owned()));
+        let search = self.search.as_ref();
+        let search = search.map(|search| (Paint::Dim, format!("search: {}  (Ctrl-R older, Esc edits)", search.wanted)));
+        let hints = self.hints.iter().map(|hint| (Paint::Dim, hint.clone()));
+        let rows = question.chain(search).chain(hints).take(most);
+        rows.map(|(paint, text)| {
+            let mut row = Row::default();
+            row.push(self.style, paint, SafeText::clean(&text).as_str(), limit);
+            row
+        })
+        .collect()
+    }
+}
