@@ -16,7 +16,7 @@ const MEASURED: Duration = Duration::from_millis(300);
 const SAMPLES: usize = 24;
 /// Columns of a name: at least and, where there is room, at most.
 const NAME: (usize, usize) = (8, 32);
-/// Cells of the bar itself. A wider one wraps when the terminal becomes narrower, which leaves rows of the block behind.
+/// Cells of the bar itself at least; where there is less room there is none.
 const CELLS: usize = 10;
 
 /// Where a transfer stands.
@@ -195,8 +195,23 @@ impl OpenTransfer {
         row.push(style, Paint::Plain, &id, limit);
         row.push(style, Paint::Bold, &name, limit);
         row.push(style, Paint::Plain, "  ", limit);
+        // The bar takes what is left, so that it is as long as the terminal allows.
+        let taken = row.width().most + figures.chars().count();
+        row.push(style, Paint::Plain, &self.bar(limit.saturating_sub(taken)), limit);
         row.push(style, Paint::Plain, &figures, limit);
         row
+    }
+
+    /// The bar and a blank, of so many columns; nothing when there is no end to measure by, or no room.
+    fn bar(&self, columns: usize) -> String {
+        let cells = columns.saturating_sub("[] ".len());
+        match self.total {
+            Some(total) if cells >= CELLS && self.state == BarState::Runs => {
+                let filled = usize::from(format::percent(self.bytes, total)) * cells / 100;
+                format!("[{}{}] ", "#".repeat(filled), "-".repeat(cells - filled))
+            }
+            _ => String::new(),
+        }
     }
 
     /// The numbers, the more important ones first when `room` is small.
@@ -232,12 +247,6 @@ impl OpenTransfer {
         while parts.len() > 1 && length(&parts) > room + 1 {
             let worst = parts.iter().map(|(rank, _)| *rank).max();
             parts.retain(|(rank, _)| Some(*rank) != worst);
-        }
-        // The bar takes what is left, so that it is as long as the terminal allows.
-        let cells = (room + 1).saturating_sub(length(&parts) + 3).min(CELLS);
-        if let Some(total) = self.total.filter(|_| cells >= CELLS) {
-            let filled = usize::from(format::percent(self.bytes, total)) * cells / 100;
-            parts.insert(0, (5, format!("[{}{}]", "#".repeat(filled), "-".repeat(cells - filled))));
         }
         let texts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
         texts.join(" ")
@@ -305,7 +314,7 @@ mod tests {
     fn a_bar_shows_direction_name_and_numbers() {
         let start = Instant::now();
         let rows = texts(&moving(start), 79, 4, start + Duration::from_secs(3));
-        assert_eq!(rows, ["↓ 3 photos   30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files"]);
+        assert_eq!(rows, ["↓ 3 photos  [###--------]  30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files"]);
     }
 
     #[test]
@@ -314,8 +323,12 @@ mod tests {
         let now = start + Duration::from_secs(3);
         let transfers = moving(start);
         assert_eq!(texts(&transfers, 39, 4, now), ["↓ 3 photos   30% 1.0 MiB/s 0:07 left"]);
-        let wide = "↓ 3 photos  [###-------]  30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files";
-        assert_eq!(texts(&transfers, 199, 4, now), [wide]);
+        let figures = "30% 3.0 of 10.0 MiB 1.0 MiB/s 0:07 left 12/240 files";
+        let wide =
+            |cells: [usize; 2]| format!("↓ 3 photos  [{}{}]  {figures}", "#".repeat(cells[0]), "-".repeat(cells[1]));
+        assert_eq!(texts(&transfers, 77, 4, now), [format!("↓ 3 photos   {figures}")]);
+        assert_eq!(texts(&transfers, 78, 4, now), [wide([3, 7])]);
+        assert_eq!(texts(&transfers, 199, 4, now), [wide([39, 92])]);
         for limit in 1..130 {
             let rows = transfers.rows(PLAIN, limit, 4, now);
             assert!(rows.iter().all(|row| row.width().most <= limit), "{limit}");

@@ -121,7 +121,8 @@ impl TestTerminal {
         if self.screen.would_change(&above, &block) {
             let mut frame = String::new();
             self.screen.frame(&above, block, &mut frame);
-            self.terminal.process(frame.as_bytes());
+            let (_, columns) = self.terminal.screen().size();
+            self.terminal.process(without_overflow(&frame, usize::from(columns)).as_bytes());
             self.bytes.push_str(&frame);
         }
     }
@@ -142,6 +143,27 @@ impl TestTerminal {
     pub(super) fn everything(&mut self) -> Vec<String> {
         everything(&mut self.terminal)
     }
+}
+
+/// The emulator has no autowrap to switch off: leaves out what a terminal would not show of the rows that are painted without.
+fn without_overflow(frame: &str, columns: usize) -> String {
+    let (mut kept, mut column, mut wraps) = (String::new(), 0, true);
+    let mut rest = frame;
+    while let Some(first) = rest.chars().next() {
+        wraps = !rest.starts_with("\x1b[?7l") && (wraps || rest.starts_with("\x1b[?7h"));
+        let length = match rest.strip_prefix("\x1b[") {
+            Some(sequence) => 3 + sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap(),
+            None if first == '\x1b' => 2,
+            None => first.len_utf8(),
+        };
+        let (piece, after) = rest.split_at(length);
+        column = if first == '\r' { 0 } else { column + usize::from(!first.is_control()) };
+        if first.is_control() || wraps || column <= columns {
+            kept.push_str(piece);
+        }
+        rest = after;
+    }
+    kept
 }
 
 /// Of one file of 3 GiB.
