@@ -19,7 +19,7 @@ use super::screen::{Above, Size};
 use crate::ui::frontend::Verbosity;
 use crate::ui::messages::Tone;
 use crate::ui::progress_bars::ProgressBars;
-use crate::ui::style::Style;
+use crate::ui::style::{Style, cut};
 use crate::ui::{Input, InputSender, Notice, Question, SafeText, Trust};
 use chrono::NaiveDateTime;
 use std::collections::VecDeque;
@@ -34,8 +34,10 @@ const BELL_GAP: Duration = Duration::from_secs(10);
 const AWAY: Duration = Duration::from_secs(60);
 /// What changes with time alone (rates, how long the connection is lost) is painted this often.
 const TICK: Duration = Duration::from_secs(1);
-/// Own lines that the peer has not acknowledged after this time are counted in the status row.
+/// Own lines that the peer has not acknowledged after this time are shown below the input, and counted in the status row.
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
+/// Columns that are kept of such a line.
+const SENT_BEGIN: usize = 120;
 /// The time of an event, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
@@ -70,6 +72,14 @@ struct PeerInfo {
     trust: Trust,
 }
 
+/// A line of this side's that went out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SentLine {
+    id: u64,
+    at: Instant,
+    begin: String,
+}
+
 /// What a line may be meant for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Context {
@@ -90,8 +100,8 @@ pub(super) struct View {
     bars: ProgressBars,
     peer: Option<PeerInfo>,
     connection: ConnectionState,
-    /// Own lines that the peer has not acknowledged, and when they were sent.
-    undelivered: VecDeque<(u64, Instant)>,
+    /// Own lines that the peer has not acknowledged, oldest first. They are delivered in this order.
+    undelivered: VecDeque<SentLine>,
     /// Open questions, that of leaving first, then the oldest; the first alone is shown and answered.
     questions: VecDeque<(u64, Question)>,
     /// What was there when the line in the editor was begun; None while it is empty.
@@ -175,8 +185,11 @@ impl View {
                 self.connection = ConnectionState::Connected;
                 self.parted = false;
             }
-            Notice::Sent { id, .. } => self.undelivered.push_back((*id, now.at)),
-            Notice::Delivered { id } => self.undelivered.retain(|(sent, _)| sent != id),
+            Notice::Sent { id, text, .. } => {
+                let first = text.lines().next().unwrap_or_default();
+                self.undelivered.push_back(SentLine { id: *id, at: now.at, begin: cut(first, SENT_BEGIN) });
+            }
+            Notice::Delivered { id } => self.undelivered.retain(|sent| sent.id != *id),
             Notice::Undelivered { .. } => self.undelivered.clear(),
             // It follows what was just typed, so it comes first.
             Notice::Question { id, question: question @ Question::Leave { .. } } => {
@@ -296,7 +309,7 @@ impl View {
     pub(super) fn wake_at(&self, shown: Instant) -> Option<Instant> {
         let moves = self.bars.any_runs() || matches!(self.connection, ConnectionState::LostSince(_));
         let hint_ends = self.interrupted.map(|at| at + TWICE);
-        let slow = self.undelivered.iter().map(|(_, at)| *at + SLOW_DELIVERY).find(|at| *at > shown);
+        let slow = self.undelivered.iter().map(|sent| sent.at + SLOW_DELIVERY).find(|at| *at > shown);
         [moves.then(|| shown + TICK), hint_ends, slow].into_iter().flatten().min()
     }
 

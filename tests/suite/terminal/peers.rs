@@ -1,7 +1,7 @@
 //! Whom a line is for, and what happens when the peer goes: nothing reaches anybody but whom the person saw when beginning it.
 
 use super::{ends_with, lose, meet};
-use crate::support::{Home, Peer, Pty, Relay, is};
+use crate::support::{Cut, Home, Peer, Pty, Relay, Side, is};
 use std::net::SocketAddr;
 
 /// Types a line where nobody is here, and sees it stay.
@@ -90,10 +90,28 @@ fn a_line_for_who_is_on_the_screen_does_not_reach_who_came_unseen() {
 }
 
 #[test]
+fn a_line_that_is_not_there_after_a_second_is_marked_until_it_is() {
+    let bob = Home::new().listen("bob", &[]);
+    let relay = Relay::to(bob.addr());
+    let home = Home::new();
+    let mut terminal = Pty::sized(&home, 24, 80, &["connect", &relay.addr().to_string(), "-n", "alice"]);
+    terminal.shows("] bob, connected");
+    relay.stall(&[Side::Up, Side::Down]);
+    terminal.keys("is it there?\r");
+    terminal.shows("alice▸ is it there?");
+    terminal.shows("not there yet: is it there?");
+    terminal.shows("1 line not delivered yet");
+    relay.cut(Cut::Reset);
+    bob.message("is it there?");
+    terminal.wait(|shown| (!shown.has("not there yet") && !shown.has("waits: ")).then_some(()));
+}
+
+#[test]
 fn what_waits_for_a_lost_peer_is_on_the_screen() {
     let (_home, mut terminal, bob, relay) = lose();
     terminal.keys("are you there?\r");
     terminal.shows("alice▸ (waits) are you there?");
+    terminal.shows("waits: are you there?");
     terminal.shows(" s, 1 line waits, reconnecting");
     relay.refuse(false);
     bob.message("are you there?");

@@ -2,16 +2,19 @@
 
 use super::super::input_layout;
 use super::super::screen::{Block, Size};
-use super::{ConnectionState, Now, SLOW_DELIVERY, View};
+use super::{ConnectionState, Now, SLOW_DELIVERY, SentLine, View};
 use crate::ui::style::{Paint, Row, cut};
 use crate::ui::wrap::wrap;
 use crate::ui::{SafeText, format};
-use std::time::Instant;
 
 /// Rows of candidates and hints at most.
 pub(super) const HINT_ROWS: usize = 4;
 /// Rows of a question at most.
 const QUESTION_ROWS: usize = 3;
+/// Rows that are left to the input where something takes them that can do without.
+const INPUT_ROWS: usize = 2;
+/// Own lines at most that are shown as not delivered.
+const UNDELIVERED_ROWS: usize = 3;
 
 impl View {
     /// The block for a screen of `size`.
@@ -27,10 +30,13 @@ impl View {
         let bars = if most >= 4 { (screen / 5).clamp(1, 4) } else { 0 };
         below.extend(self.bars.rows(self.style, limit, bars, now.at));
         let mut hints = self.hint_rows(limit, HINT_ROWS.min(most.saturating_sub(below.len() + 1)));
-        let room = most.saturating_sub(below.len() + hints.len()).max(1);
+        let room = most.saturating_sub(below.len() + hints.len() + INPUT_ROWS).min(UNDELIVERED_ROWS);
+        let mut undelivered = self.undelivered_rows(limit, room, now);
+        let room = most.saturating_sub(below.len() + hints.len() + undelivered.len()).max(1);
         let input = input_layout::lay_out(self.editor.text(), self.editor.cursor(), self.style, limit, room);
         let mut rows = input.rows;
         rows.append(&mut hints);
+        rows.append(&mut undelivered);
         rows.append(&mut below);
         Block { rows, cursor_row: input.cursor_row, cursor_byte: input.cursor_byte, cursor_column: input.cursor_column }
     }
@@ -52,9 +58,8 @@ impl View {
                 row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s"), limit)
             }
         };
-        let lost = matches!(self.connection, ConnectionState::LostSince(_));
-        let is_slow = |sent: &Instant| lost || now.at >= *sent + SLOW_DELIVERY;
-        let slow = self.undelivered.iter().filter(|(_, sent)| is_slow(sent)).count();
+        let lost = self.is_lost();
+        let slow = self.slow(now).count();
         let (lines, verb) = (format::count(slow, "line"), if slow == 1 { "waits" } else { "wait" });
         let extra = [
             (self.leaving, "leaving when done".to_owned()),
@@ -66,6 +71,27 @@ impl View {
             row.push(self.style, Paint::Dim, &format!(", {text}"), limit);
         }
         row
+    }
+
+    fn is_lost(&self) -> bool {
+        matches!(self.connection, ConnectionState::LostSince(_))
+    }
+
+    /// Own lines that are not delivered, though they could be by now.
+    fn slow(&self, now: Now) -> impl Iterator<Item = &SentLine> {
+        self.undelivered.iter().filter(move |sent| self.is_lost() || now.at >= sent.at + SLOW_DELIVERY)
+    }
+
+    /// The mark of own lines that are not delivered: such a line once more, for as long as that is so. In the chat itself it would
+    /// have to be taken back, and what has scrolled away cannot be changed.
+    fn undelivered_rows(&self, limit: usize, most: usize, now: Now) -> Vec<Row> {
+        let mark = if self.is_lost() { "waits: " } else { "not there yet: " };
+        let rows = self.slow(now).take(most).map(|sent| {
+            let mut row = Row::default();
+            row.push(self.style, Paint::Dim, &format!("{mark}{}", SafeText::clean(&sent.begin)), limit);
+            row
+        });
+        rows.collect()
     }
 
     fn hint_rows(&self, limit: usize, most: usize) -> Vec<Row> {

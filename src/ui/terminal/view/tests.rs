@@ -24,18 +24,37 @@ fn a_line_goes_out_on_enter_and_is_shown_when_it_is_sent() {
 }
 
 #[test]
-fn undelivered_lines_are_counted_until_the_peer_has_them() {
+fn undelivered_lines_are_shown_and_counted_until_the_peer_has_them() {
     let mut screen = TestTerminal::connected(80, 24);
-    let status = |screen: &TestTerminal| screen.rows().iter().rev().find(|row| row.starts_with("-- ")).unwrap().clone();
-    screen.notice(sent(1, "a"));
-    screen.notice(sent(2, "b"));
-    assert_eq!(status(&screen), "-- [known] bob, connected");
+    let block = |screen: &TestTerminal| screen.rows().into_iter().skip_while(|row| row != ">").collect::<Vec<_>>();
+    screen.notice(sent(1, "one\nand more"));
+    screen.notice(sent(2, "two\x1b[2J"));
+    assert_eq!(block(&screen), [">", "-- [known] bob, connected"]);
     screen.pass(Duration::from_secs(2));
-    assert_eq!(status(&screen), "-- [known] bob, connected, 2 lines not delivered yet");
+    let slow = |count| format!("-- [known] bob, connected, {count} not delivered yet");
+    // (The emulator does not show the replacement.)
+    let two = "not there yet: two[2J";
+    assert_eq!(block(&screen), [">", "not there yet: one", two, &slow("2 lines")]);
     screen.notice(Notice::Delivered { id: 1 });
-    assert_eq!(status(&screen), "-- [known] bob, connected, 1 line not delivered yet");
+    assert_eq!(block(&screen), [">", two, &slow("1 line")]);
     screen.notice(Notice::Delivered { id: 2 });
-    assert_eq!(status(&screen), "-- [known] bob, connected");
+    assert_eq!(block(&screen), [">", "-- [known] bob, connected"]);
+    // Nothing of it stays behind in the chat.
+    assert_eq!(screen.everything().iter().filter(|row| row.contains("not there")).count(), 0);
+}
+
+#[test]
+fn of_many_undelivered_lines_the_oldest_are_shown_and_the_input_keeps_its_room() {
+    for (columns, rows, shown) in [(80, 24, 3), (40, 10, 3), (40, 6, 1), (20, 5, 0)] {
+        let mut screen = TestTerminal::connected(columns, rows);
+        (1..=9).for_each(|id| screen.notice(sent(id, &format!("line {id}"))));
+        screen.notice(Notice::Lost { reason: "reset".into(), lines: 9, transfers: 0 });
+        screen.typed("draft");
+        let waiting: Vec<_> = screen.rows().into_iter().filter(|row| row.starts_with("waits: ")).collect();
+        let oldest: Vec<_> = (1..=shown).map(|id| format!("waits: line {id}")).collect();
+        assert_eq!(waiting, oldest, "{rows}");
+        assert!(shows(&screen, "> draft"));
+    }
 }
 
 #[test]
