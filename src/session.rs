@@ -222,6 +222,11 @@ impl Session {
         self.advance();
     }
 
+    /// Whether the session can go on with a peer that holds all own frames up to `received`.
+    pub fn can_resume(&self, received: u64) -> bool {
+        self.outgoing.can_resume(received)
+    }
+
     /// A new connection of this session is there; the peer holds all own frames up to `received`.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ pub(super) struct Caller {
     pub(super) intent: Intent,
     /// The key is that of the conversation's peer.
     pub(super) same_key: bool,
-    /// The greeting names the conversation's session.
+    /// The greeting names the conversation's session, and a state of it that can go on: a machine that was set back has another.
     pub(super) same_session: bool,
     /// It may begin with a peer of its kind: one that knows the code, when there is one.
     pub(super) eligible: bool,

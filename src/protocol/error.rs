@@ -35,6 +35,8 @@ pub enum ProtocolError {
 
     #[error("the peer acknowledged frame {acknowledged} where {sent} were sent")]
     FalseAck { acknowledged: u64, sent: u64 },
+    #[error("the peer resumed at frame {received}, which is not between {acknowledged} and {sent}")]
+    FalseResume { received: u64, acknowledged: u64, sent: u64 },
     #[error("the peer sent frame {came} where {expected} was due")]
     Gap { expected: u64, came: u64 },
     #[error("the peer sent more unacknowledged frames than the protocol allows")]

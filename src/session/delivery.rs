@@ -84,13 +84,19 @@ impl Outgoing {
         Ok(acknowledged)
     }
 
+    /// Whether a peer can hold all up to `received` and nothing more.
+    pub(super) fn can_resume(&self, received: u64) -> bool {
+        (self.acknowledged..=self.last).contains(&received)
+    }
+
     /// What has to be sent again to a peer that holds all up to `received`.
     ///
     /// # Errors
     /// When the peer claims to hold what was never sent, or to have lost what it acknowledged.
     pub(super) fn again(&self, received: u64) -> Result<Vec<(u64, Control)>, ProtocolError> {
-        if received > self.last || received < self.acknowledged {
-            return Err(ProtocolError::FalseAck { acknowledged: received, sent: self.last });
+        if !self.can_resume(received) {
+            let (acknowledged, sent) = (self.acknowledged, self.last);
+            return Err(ProtocolError::FalseResume { received, acknowledged, sent });
         }
         let missing = self.unacknowledged.iter().filter(|held| held.seq > received);
         Ok(missing.map(|held| (held.seq, held.frame.control.clone())).collect())

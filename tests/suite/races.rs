@@ -1,9 +1,9 @@
 //! What crosses on its way: ends with beginnings, goodbyes with offers, signals with what is stuck. Found by a reviewer, each.
 
-use crate::support::attacker::identity;
+use crate::support::attacker::{identity, is_refusal};
 use crate::support::{Attacker, Cut, Home, Relay, is, meet, serve};
 use p2pchat::channel::Role;
-use p2pchat::protocol::frame::{ByeReason, Control, Frame, Greeting, Intent, RECONNECT_FOREVER};
+use p2pchat::protocol::frame::{ByeReason, Control, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,17 +84,32 @@ fn a_session_that_ends_as_its_peer_comes_back_is_not_gone_on_with() {
     assert_eq!(ana.all("connected").len(), 2);
 }
 
+/// A machine that was set back to an earlier state, as by a snapshot, comes with such a count.
 #[test]
-fn a_peer_that_comes_back_with_a_false_count_ends_the_session() {
-    let mut ana = Home::new().listen("ana", &[]);
+fn a_resume_with_a_false_count_is_refused_and_a_new_session_goes_on_with_what_was_left() {
+    let ana = Home::new().listen("ana", &[]);
     let key = identity();
     let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
     greet(&mut eve, Intent::New, [7; 16], 0).unwrap();
+    ana.send("seen");
+    let sent = eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Line { .. }, .. }));
+    let Some(Frame::Control { seq, .. }) = sent else { panic!("{sent:?}") };
+    eve.send(&Frame::Ack(seq)).unwrap();
+    ana.event("delivered");
     drop(eve);
     ana.event("lost");
+    ana.send("not seen");
+    for received in [0, seq - 1, 999] {
+        let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
+        let answer = greet(&mut eve, Intent::Resume, [7; 16], received);
+        assert!(is_refusal(answer.as_ref(), Refusal::NoSuchSession), "{received}: {answer:?}");
+    }
+    assert_eq!(ana.all("lost").len(), 1);
     let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
-    greet(&mut eve, Intent::Resume, [7; 16], 999);
-    assert_eq!(ana.exit_code(), 1);
+    greet(&mut eve, Intent::New, [8; 16], 0).unwrap();
+    assert_eq!(ana.event("reconnected")["restarted"], true);
+    let again = eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Line { .. }, .. }));
+    assert!(matches!(again, Some(Frame::Control { control: Control::Line { text, .. }, .. }) if text == "not seen"));
 }
 
 #[test]

@@ -264,10 +264,12 @@ impl EventLoop {
     }
 
     fn admission(&mut self, established: &Established) -> Admission {
+        let greeting = &established.greeting;
+        let can_resume = self.conversation.session().can_resume(greeting.received);
         let caller = Caller {
-            intent: established.greeting.intent,
+            intent: greeting.intent,
             same_key: self.conversation.peer().is_some_and(|peer| peer.key == established.channel.peer),
-            same_session: established.greeting.session == self.conversation.id(),
+            same_session: greeting.session == self.conversation.id() && can_resume,
             eligible: matches!(&self.role, Role::Listen { listening, .. } if listening.may_begin(established)),
         };
         accept::admit(caller, self.occupancy())
@@ -332,8 +334,11 @@ impl EventLoop {
     pub(super) fn refuse(&mut self, mut established: Established, refusal: Refusal) {
         let refused = accept::answer(&mut established, &Frame::Refusal(refusal));
         accept::hang_up(&established);
-        let error = ConnectError::Refused(refusal);
-        let words = format!("a caller from {} was turned away: {error}", established.addr.ip());
+        let why = match refusal {
+            Refusal::Busy => "one conversation at a time",
+            Refusal::NoSuchSession => "it resumes a session that is not here, or not in that state",
+        };
+        let words = format!("a caller from {} was turned away: {why}", established.addr.ip());
         if refused
             && self.parted.is_none()
             && let Some(words) = self.rejections.log(&words)

@@ -123,7 +123,7 @@ fn gaps_and_false_acknowledgements_are_errors() {
     for received in [0, 2] {
         side.session.lost(DisconnectReason::Closed);
         let error = side.session.resumed(received).unwrap_err();
-        assert_eq!(error, ProtocolError::FalseAck { acknowledged: received, sent: 1 });
+        assert_eq!(error, ProtocolError::FalseResume { received, acknowledged: 1, sent: 1 });
     }
     side.session.lost(DisconnectReason::ProtocolError(ProtocolError::TooManyOpen));
     side.perform();
