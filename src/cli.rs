@@ -109,6 +109,7 @@ pub struct Connect {
     /// Whom to dial
     #[arg(
         value_name = "WHOM",
+        value_hint = ValueHint::Username,
         help = "HOST:PORT, HOST or [IPV6]:PORT (port 5050 when none is given), an invite, the name of a known peer, or - to read one \
                 of these from the input; none: asks for it [default: P2PCHAT_INVITE]"
     )]
@@ -128,7 +129,7 @@ pub struct Send {
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
     /// Dial instead of waiting: an invite, the name of a verified peer, or HOST:PORT with --code; - reads it from the input
-    #[arg(long, value_name = "WHOM")]
+    #[arg(long, value_name = "WHOM", value_hint = ValueHint::Username)]
     pub to: Option<String>,
     /// What standard input is called at the peer [default: stdin]
     #[arg(long = "as", value_name = "NAME", value_parser = offered_name)]
@@ -145,7 +146,7 @@ pub struct Send {
 #[derive(Debug, Args)]
 pub struct Receive {
     /// Dial instead of waiting: an invite, the name of a verified peer, or HOST:PORT with --code; - reads it from the input
-    #[arg(value_name = "WHOM")]
+    #[arg(value_name = "WHOM", value_hint = ValueHint::Username)]
     pub whom: Option<String>,
     /// Where it goes; made when only its last folder is missing [default: the current folder]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -213,7 +214,7 @@ pub struct Meeting {
     #[arg(long, value_name = "N", conflicts_with = "code")]
     pub code_fd: Option<u32>,
     /// Demand the key of this known peer
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
     pub peer: Option<String>,
     /// Dial through this proxy: socks5://, socks5h:// or http://HOST:PORT, or none [default: P2PCHAT_PROXY, else ALL_PROXY]
     #[arg(long, value_name = "URL")]

@@ -1,10 +1,9 @@
 //! Parse, run, say what went wrong, exit.
 
+mod completions;
 mod manual;
 
 use anyhow::Result;
-use clap::CommandFactory;
-use clap_complete::Shell;
 use p2pchat::app;
 use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
@@ -59,23 +58,11 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
             return Ok(exit);
         }
         Command::Completions { shell } => {
-            print(&completions(shell))?;
+            print(completions::script(shell).as_bytes())?;
         }
         Command::Man { command } => print(&manual::page(&command)?)?,
     }
     Ok(Exit::Polite)
-}
-
-/// The completion script.
-fn completions(shell: Shell) -> Vec<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "p2pchat", &mut script);
-    if shell != Shell::Bash {
-        return script;
-    }
-    // `compgen -f` here splits names at blanks; without words of the function, bash completes whole names itself.
-    let script = String::from_utf8_lossy(&script).replace(r#"COMPREPLY=($(compgen -f "${cur}"))"#, "COMPREPLY=()");
-    [script.as_bytes(), include_bytes!("completions.bash")].concat()
 }
 
 /// Asks the system for what this program needs; where it says no, the program runs all the same.

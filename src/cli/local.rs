@@ -1,7 +1,7 @@
 //! The commands about this machine and what the program keeps on it.
 
 use crate::net::address::DEFAULT_PORT;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 /// `p2pchat doctor`.
 #[derive(Debug, Args)]
@@ -30,11 +30,13 @@ pub enum PeersCommand {
     /// Forget one: the next meeting is a first one
     Forget {
         /// Its name in the list
+        #[arg(value_hint = ValueHint::Username)]
         name: String,
     },
     /// Call one something else
     Rename {
         /// Its name in the list
+        #[arg(value_hint = ValueHint::Username)]
         old: String,
         /// Its new name
         new: String,

@@ -132,33 +132,3 @@ fn the_manual_has_its_sections_and_examples_on_lines_of_their_own() {
         assert!(before.rfind("\n.nf") > before.rfind("\n.fi"), "{line}");
     }
 }
-
-/// Names of peers are their own choice, and end up in a shell.
-#[test]
-fn bash_completes_known_peers_and_runs_nothing_of_their_names() {
-    let home = Home::new();
-    let line = |(key, name): (usize, &str)| {
-        format!("\"{name}\" {key:064x} known 2026-11-24T13:30:00Z 2026-11-24T13:30:00Z host:1\n")
-    };
-    let names = ["ana", "ana maria", "$(touch pwned)", "`touch pwned`", "ben"];
-    std::fs::create_dir_all(home.data()).unwrap();
-    std::fs::write(home.data().join("known_peers"), (1..).zip(names).map(line).collect::<String>()).unwrap();
-    // As bash calls it; what it gives stands on the command line then.
-    let complete = r#"
-        eval "$("$0" completions bash)"
-        COMP_WORDS=("$0" "$@") COMP_CWORD=$#
-        _p2pchat_names "$0" "${COMP_WORDS[$#]}" "${COMP_WORDS[$# - 1]}"
-        for word in "${COMPREPLY[@]}"; do printf '%s\n' "$word"; eval ": $word"; done"#;
-    let completed = |line: &str| {
-        let mut bash = std::process::Command::new("bash");
-        bash.args(["-c", complete, env!("CARGO_BIN_EXE_p2pchat")]).args(line.split(' '));
-        let ended = bash.current_dir(home.data()).env("P2PCHAT_DATA", home.data()).output().unwrap();
-        String::from_utf8(ended.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(completed("peers forget an"), ["ana", r"ana\ maria"]);
-    assert_eq!(completed(r"peers rename ana\"), [r"ana\ maria"]);
-    assert_eq!(completed("connect --peer ").len(), names.len());
-    assert_eq!(completed("send "), [""; 0]);
-    assert_eq!(completed("li"), ["listen"]);
-    assert!(!home.data().join("pwned").exists());
-}

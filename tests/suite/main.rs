@@ -11,6 +11,8 @@ mod chat;
 mod codes;
 #[cfg(unix)] // descriptors by number, ptys
 mod command_line;
+#[cfg(unix)] // bash, zsh, fish
+mod completions;
 #[cfg(target_os = "linux")] // all of 127.0.0.0/8 is its own, /proc
 mod connection_flood;
 mod crash_resume;

@@ -38,6 +38,16 @@ impl Home {
         self.dir.path().join("work")
     }
 
+    /// A folder for `PATH` that has the program under its name.
+    #[cfg(unix)]
+    pub(crate) fn bin(&self) -> PathBuf {
+        let bin = self.dir.path().join("bin");
+        if fs::create_dir(&bin).is_ok() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_p2pchat"), bin.join("p2pchat")).unwrap();
+        }
+        bin
+    }
+
     /// A file to send: made, and its path.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.work().join(name);

@@ -1,8 +1,9 @@
 
 # Names of known peers stand first in the lines below the heading, before two blanks. They are text of others: never expanded, always quoted.
-_p2pchat_names() {
+_p2pchat_with_peers() {
     local command=${COMP_WORDS[1]} line name
-    if [[ $3 == --peer || $command == peers && $COMP_CWORD -eq 3 && ($3 == forget || $3 == rename) ]]; then
+    if [[ $3 == --peer || $3 == --to || $command == peers && $COMP_CWORD -eq 3 && ($3 == forget || $3 == rename) ||
+        ($command == connect || $command == receive) && $COMP_CWORD -gt 1 && $2 != -* && $3 != -* ]]; then
         COMPREPLY=()
         while IFS= read -r line; do
             printf -v name %q "${line%%  *}"
@@ -14,4 +15,4 @@ _p2pchat_names() {
         _p2pchat "$@"
     fi
 }
-complete -F _p2pchat_names -o bashdefault -o default p2pchat
+complete -F _p2pchat_with_peers -o bashdefault -o default p2pchat
