@@ -253,35 +253,3 @@ fn the_longest_name_gets_through_the_opening() {
     ben.ends_with(0);
     ana.ends_with(0);
 }
-
-/// The README's example of a program whose lines are shown as they come, word for word but for the address.
-#[cfg(unix)]
-#[test]
-fn lines_of_a_growing_file_arrive_as_they_come() {
-    let readme = include_str!("../../README.md");
-    let example = readme.lines().find(|line| line.starts_with("tail -f app.log | ")).unwrap();
-    let mut ana = Home::new().listen("ana", &[]);
-    let home = Home::new();
-    let bin = home.work().join("bin");
-    std::fs::create_dir(&bin).unwrap();
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_p2pchat"), bin.join("p2pchat")).unwrap();
-    let log = home.file("app.log", "one\n");
-    let script = format!("PATH={}:$PATH; {}", bin.display(), example.replace("host:5000", &ana.addr().to_string()));
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", &script]).current_dir(home.work()).env("P2PCHAT_DATA", home.data());
-    let mut pipeline = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let append = |line: &str| {
-        let mut file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
-        std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
-    };
-    ana.message("one");
-    append("/two\n");
-    ana.message("/two");
-    ana.send("/quit");
-    ana.ends_with(0);
-    // `tail` and `sed` end as soon as they write to who is gone.
-    while pipeline.try_wait().unwrap().is_none() {
-        append("more\n");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}

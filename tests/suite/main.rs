@@ -22,6 +22,8 @@ mod disk;
 mod doctor;
 #[cfg(unix)] // ptys
 mod escape_sequences;
+#[cfg(target_os = "linux")] // network namespaces
+mod examples;
 mod exit_codes;
 mod fuzz;
 mod handshake_rejects;
