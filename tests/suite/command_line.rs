@@ -2,6 +2,7 @@
 
 use crate::support::peer::Stream;
 use crate::support::{Home, Pty};
+use p2pchat::exit::Exit;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -131,4 +132,32 @@ fn the_manual_has_its_sections_and_examples_on_lines_of_their_own() {
         let before = &page[..page.find(&format!("\n{line}")).expect(line)];
         assert!(before.rfind("\n.nf") > before.rfind("\n.fi"), "{line}");
     }
+}
+
+/// The numbers are in `exit.rs`; what they mean is said in two places.
+#[test]
+fn the_manual_and_the_readme_tell_every_exit_code() {
+    let codes = [
+        Exit::Polite,
+        Exit::Failure,
+        Exit::Usage,
+        Exit::Unreachable,
+        Exit::Refused,
+        Exit::Lost,
+        Exit::Incomplete,
+        Exit::Hangup,
+        Exit::Interrupt,
+        Exit::Terminate,
+    ]
+    .map(Exit::number);
+    let numbers = |text: &str| text.split(", ").map(|number| number.parse().ok()).collect::<Option<Vec<u8>>>();
+    let page = manual(&Home::new(), &[]);
+    let (_, section) = page.split_once(".SH \"EXIT STATUS\"\n").unwrap();
+    let (section, _) = section.split_once("\n.SH ").unwrap();
+    let told: Vec<u8> = section.split(".TP\n").filter_map(|entry| numbers(entry.lines().next()?)).flatten().collect();
+    assert_eq!(told, codes);
+    let (_, table) = include_str!("../../README.md").split_once("### Exit codes\n").unwrap();
+    let told: Vec<u8> =
+        table.lines().filter_map(|row| numbers(row.strip_prefix("| ")?.split(" | ").next()?)).flatten().collect();
+    assert_eq!(told, codes);
 }
