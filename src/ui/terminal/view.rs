@@ -78,6 +78,8 @@ struct SentLine {
     id: u64,
     at: Instant,
     begin: String,
+    /// The chat says so: the connection was lost when it was sent.
+    said_to_wait: bool,
 }
 
 /// What a line may be meant for.
@@ -185,9 +187,14 @@ impl View {
                 self.connection = ConnectionState::Connected;
                 self.parted = false;
             }
-            Notice::Sent { id, text, .. } => {
+            Notice::Sent { id, text, waiting, .. } => {
                 let first = text.lines().next().unwrap_or_default();
-                self.undelivered.push_back(SentLine { id: *id, at: now.at, begin: cut(first, SENT_BEGIN) });
+                self.undelivered.push_back(SentLine {
+                    id: *id,
+                    at: now.at,
+                    begin: cut(first, SENT_BEGIN),
+                    said_to_wait: *waiting,
+                });
             }
             Notice::Delivered { id } => self.undelivered.retain(|sent| sent.id != *id),
             Notice::Undelivered { .. } => self.undelivered.clear(),

@@ -18,12 +18,13 @@ fn patterns_and_urls_name_files_and_a_path_alone_is_asked_about() {
     let work = home.work();
     let folder = work.display();
     terminal.keys("/send *.txt\r");
-    terminal.shows("offered to bob: 2 files, 10 B: a.txt and 1 more");
+    terminal.shows("[2] offered to bob: 2 files, 10 B: a.txt and 1 more");
     // A pattern that is quoted is a name.
     terminal.keys("/send '*.txt'\r");
     terminal.shows("no such file or folder: *.txt");
     terminal.keys(&format!("/send file://{folder}/two%20words\r"));
-    terminal.shows("1 file, 9 B: two words");
+    // What failed used up no number.
+    terminal.shows("[4] offered to bob: 1 file, 9 B: two words");
     let dropped = [
         format!("'{folder}/two words'"),
         format!("{folder}/two\\ words"),

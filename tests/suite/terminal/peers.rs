@@ -111,7 +111,6 @@ fn what_waits_for_a_lost_peer_is_on_the_screen() {
     let (_home, mut terminal, bob, relay) = lose();
     terminal.keys("are you there?\r");
     terminal.shows("alice▸ (waits) are you there?");
-    terminal.shows("waits: are you there?");
     terminal.shows(" s, 1 line waits, reconnecting");
     relay.refuse(false);
     bob.message("are you there?");

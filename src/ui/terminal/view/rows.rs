@@ -86,7 +86,8 @@ impl View {
     /// have to be taken back, and what has scrolled away cannot be changed.
     fn undelivered_rows(&self, limit: usize, most: usize, now: Now) -> Vec<Row> {
         let mark = if self.is_lost() { "waits: " } else { "not there yet: " };
-        let rows = self.slow(now).take(most).map(|sent| {
+        let marked = self.slow(now).filter(|sent| !(sent.said_to_wait && self.is_lost()));
+        let rows = marked.take(most).map(|sent| {
             let mut row = Row::default();
             row.push(self.style, Paint::Dim, &format!("{mark}{}", SafeText::clean(&sent.begin)), limit);
             row
@@ -100,7 +101,8 @@ impl View {
         let question = question.into_iter().take(QUESTION_ROWS).map(|row| (Paint::Bold, row.to_owned()));
         let search = self.search.as_ref();
         let search = search.map(|search| (Paint::Dim, format!("search: {}  (Ctrl-R older, Esc edits)", search.wanted)));
-        let hints = self.hints.iter().map(|hint| (Paint::Dim, hint.clone()));
+        let hints = self.hints.iter().flat_map(|hint| wrap(hint, limit, limit));
+        let hints = hints.map(|row| (Paint::Dim, row.to_owned()));
         let rows = question.chain(search).chain(hints).take(most);
         rows.map(|(paint, text)| {
             let mut row = Row::default();

@@ -44,9 +44,19 @@ fn undelivered_lines_are_shown_and_counted_until_the_peer_has_them() {
 }
 
 #[test]
+fn a_hint_is_whole_on_a_narrow_screen() {
+    let mut screen = TestTerminal::new(40, 10);
+    screen.enter("hello");
+    assert_eq!(screen.rows().iter().filter(|row| row.ends_with("the line stays until")).count(), 1);
+    assert!(shows(&screen, "somebody is"));
+}
+
+#[test]
 fn of_many_undelivered_lines_the_oldest_are_shown_and_the_input_keeps_its_room() {
     for (columns, rows, shown) in [(80, 24, 3), (40, 10, 3), (40, 6, 1), (20, 5, 0)] {
         let mut screen = TestTerminal::connected(columns, rows);
+        // What is sent while the connection is lost says so where it stands.
+        screen.notice(Notice::Sent { id: 0, text: "line 0".into(), action: false, waiting: true });
         (1..=9).for_each(|id| screen.notice(sent(id, &format!("line {id}"))));
         screen.notice(Notice::Lost { reason: "reset".into(), lines: 9, transfers: 0 });
         screen.typed("draft");
