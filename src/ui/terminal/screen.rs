@@ -4,8 +4,7 @@
 //! cursor, and erases only from the first row of its block downwards. It writes bytes to a buffer and knows no terminal.
 //!
 //! 1. From the cursor (in the input row) go up to the first row of the block.
-//! 2. With chat to print: erase the block row by row, print the chat, and let the terminal wrap it, so that its
-//!    scrollback can reflow it later.
+//! 2. With chat to print: erase the block row by row, print the chat, whose rows fit when they are made.
 //! 3. Make room for the new block by line feeds, then paint it; nothing scrolls while that happens, so the place saved with
 //!    `ESC 7` is where the cursor belongs. The terminal decides how wide an emoji is.
 //!
@@ -42,7 +41,7 @@ pub(super) struct Block {
 /// Chat and other bytes for a frame.
 #[derive(Debug, Default)]
 pub(super) struct Above {
-    /// Lines that end in CR LF; the terminal wraps them.
+    /// Rows that end in CR LF.
     pub(super) chat: String,
     /// Whether to scroll what is shown into the scrollback first.
     pub(super) clear: bool,
