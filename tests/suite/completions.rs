@@ -103,7 +103,8 @@ fn fish_completes_known_peers_and_runs_nothing_of_their_names() {
         let said = String::from_utf8(ended.stdout).unwrap();
         let mut names: Vec<_> = said.lines().filter_map(|row| row.split('\t').next()).collect();
         let mut wanted = wanted.to_vec();
-        (names.sort_unstable(), wanted.sort_unstable());
+        names.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(names, wanted, "{line}");
     }
     assert!(!home.work().join("pwned").exists());

@@ -23,8 +23,10 @@ const NOT_RUN: [(&str, &str); 2] = [
     ("cargo bench --bench whole_program", "minutes on a machine that must do nothing else; .ci/run builds it"),
 ];
 
+type Scenario = fn(&World, &[&str]);
+
 /// The examples of a scenario, and what happens. One that ends in `…` is the only one that begins so.
-const SCENARIOS: [(&[&str], fn(&World, &[&str])); 10] = [
+const SCENARIOS: [(&[&str], Scenario); 10] = [
     (&["cargo run --release -- listen 5000", "cargo run --release -- connect 127.0.0.1:5000"], two_on_one_machine),
     (&["p2pchat listen", "p2pchat connect"], by_invite),
     (&["p2pchat listen 5000 --code", "p2pchat connect host:5000 --code"], by_code),
