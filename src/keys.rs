@@ -10,6 +10,12 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicKey(pub [u8; 32]);
 
+/// Bytes of a pin: forging a key for it takes 2^128 tries.
+const PIN: usize = 16;
+
+/// The first bytes of a fingerprint (PROTOCOL.md section 10).
+pub type Pin = [u8; PIN];
+
 /// A text that is no public key.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 #[error("not a key: 64 digits of 0-9 and a-f are expected")]
@@ -50,6 +56,13 @@ impl PublicKey {
         let mut bytes = [0; FINGERPRINT_BYTES];
         bytes.iter_mut().zip(blake3::derive_key(FINGERPRINT_CONTEXT, &self.0)).for_each(|(to, from)| *to = from);
         bytes
+    }
+
+    /// What invites and announcements know the key by.
+    pub fn pin(&self) -> Pin {
+        let mut pin = [0; PIN];
+        pin.iter_mut().zip(self.fingerprint_bytes()).for_each(|(to, from)| *to = from);
+        pin
     }
 
     /// The key for the peers file: 64 hexadecimal digits, lower case.

@@ -17,7 +17,7 @@
 
 use super::address::Candidate;
 use crate::channel::Code;
-use crate::keys::{PublicKey, base32};
+use crate::keys::{Pin, PublicKey, base32};
 use data_encoding::BASE32_NOPAD;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,8 +30,6 @@ pub const PREFIX: &str = "p2pchat:";
 pub const LONGEST: usize = 1_024;
 /// Candidates of one invite: what a QR code on 24 rows holds.
 pub const CANDIDATES: usize = 8;
-/// Bytes of the pin: forging a key for it takes 2^128 tries.
-const PIN: usize = 16;
 /// Bytes of the secret: 80 bits cannot be guessed over the network, so such a code needs no limit of tries.
 const SECRET: usize = 10;
 /// Bytes of the check: a damaged invite passes once in 16 million.
@@ -46,7 +44,7 @@ const ID_CONTEXT: &str = "p2pchat/1 2026 invite id";
 /// See the module. `Debug` shows nothing of the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Invite {
-    pin: [u8; PIN],
+    pin: Pin,
     secret: Zeroizing<[u8; SECRET]>,
     /// For candidates without their own; the port that the listener is bound to.
     port: u16,
@@ -77,7 +75,7 @@ impl Invite {
         let mut secret = Zeroizing::new([0; SECRET]);
         getrandom::fill(&mut *secret)?;
         candidates.truncate(CANDIDATES);
-        let mut invite = Self { pin: pin_of(key), secret, port, candidates };
+        let mut invite = Self { pin: key.pin(), secret, port, candidates };
         // Only long names come to so much.
         while invite.text().len() > LONGEST {
             invite.candidates.pop();
@@ -176,9 +174,14 @@ impl Invite {
         Code::from_secret(&*self.secret)
     }
 
+    /// Of the listener's key.
+    pub fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
     /// Whether a listener with this key made the invite.
     pub fn names(&self, key: &PublicKey) -> bool {
-        pin_of(key) == self.pin
+        key.pin() == self.pin
     }
 
     /// What the dialler remembers a used invite by; it does not tell the secret.
@@ -196,12 +199,6 @@ impl fmt::Debug for Invite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invite").field("candidates", &self.candidates).finish_non_exhaustive()
     }
-}
-
-fn pin_of(key: &PublicKey) -> [u8; PIN] {
-    let mut pin = [0; PIN];
-    pin.iter_mut().zip(key.fingerprint_bytes()).for_each(|(to, from)| *to = from);
-    pin
 }
 
 fn check_of(body: &[u8]) -> [u8; CHECK] {
