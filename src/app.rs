@@ -16,6 +16,7 @@ mod event;
 mod event_loop;
 mod frontend;
 mod listening;
+mod neighbours;
 mod one_shot;
 mod partials;
 mod peer_policy;
@@ -36,6 +37,7 @@ use crate::identity::{self, Identity};
 use crate::known_peers::KnownPeersFile;
 use crate::net::address::ListenAddress;
 use crate::net::dial::Dialler;
+use crate::net::lan::Admits;
 use crate::net::listen::BindError;
 use crate::net::opening::DialCredentials;
 use crate::net::proxy::ProxyPolicy;
@@ -49,14 +51,16 @@ use event::Event;
 use event_loop::{EventLoop, Role, Setup};
 use frontend::Frontend;
 use listening::{Entry, ListenTerms, Listening};
+use neighbours::ChoiceError;
 use peer_policy::PeerPolicy;
 use redial::Dialling;
+use std::env;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
-use whom::{Whom, WhomKind};
+use whom::{VARIABLE, Whom, WhomKind};
 
 /// Events that may wait for the event loop; it never waits for those who send them.
 const EVENTS: usize = 1_024;
@@ -86,11 +90,41 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
 /// # Errors
 /// What keeps it from dialling at all; main shows it.
 pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
-    let Connect { whom, wait, common } = arguments;
+    let Connect { whom, wait, lan, common } = arguments;
     let config = Config::load(&common)?;
-    let whom = Whom::find(whom.as_deref(), common.meeting.peer.as_deref(), &config.known)
-        .map_err(|error| UsageError(error.to_string()))?;
-    dial_peer(config, whom, wait)
+    let peer = common.meeting.peer.as_deref();
+    if lan && peer.is_none() && is_unsaid(whom.as_deref()) {
+        return dial_neighbour(config, wait, |_, _| Ok(()));
+    }
+    let whom = Whom::find(whom.as_deref(), peer, &config.known, lan).map_err(|error| UsageError(error.to_string()))?;
+    dial_peer(config, whom, wait, lan)
+}
+
+/// Whether neither the command line nor the environment says whom to dial.
+fn is_unsaid(whom: Option<&str>) -> bool {
+    whom.is_none() && env::var_os(VARIABLE).is_none()
+}
+
+/// Dials one of those who announce themselves on the own network, if `fits` has nothing against it.
+fn dial_neighbour(
+    mut config: Config,
+    wait: bool,
+    fits: impl FnOnce(&Config, &Whom) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    config.lan_proxies(&[])?;
+    let (whom, admits) = match neighbours::choose(&config, wait) {
+        Ok(choice) => choice,
+        Err(ChoiceError::Usage(error)) => return Err(error.into()),
+        Err(ChoiceError::Nobody(why)) => {
+            let policy = PeerPolicy::listening(config.peers_file.clone(), None);
+            return Ok(Running::start(config, policy)?.fail("lan", &why.to_string(), Exit::Unreachable));
+        }
+    };
+    if admits == Admits::WithCode && matches!(config.code, CodeSource::None) {
+        config.code = CodeSource::Wanted;
+    }
+    fits(&config, &whom)?;
+    dial_peer(config, whom, wait, true)
 }
 
 /// By the code that the user gave, or a new one.
@@ -123,9 +157,8 @@ fn wait_for_peer(
     let running = Running::start(config, policy)?;
     let start = |addr| {
         let events = running.setup.events.clone();
-        let on_event = move |event| drop(events.send(Event::Listen(event)));
         let terms = ListenTerms { identity: Arc::clone(&identity), accept_key: Arc::clone(&accept_key), timeout };
-        Listening::start(addr, reachable.at.clone(), entry.clone(), terms, on_event)
+        Listening::start(addr, &reachable, entry.clone(), terms, events)
     };
     let is_taken = |bound: &Result<_, BindError>| matches!(bound, Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse);
     let mut bound = Err(BindError::System(ErrorKind::AddrInUse.into()));
@@ -137,9 +170,12 @@ fn wait_for_peer(
     }
     let mut listening = match bound {
         Ok(listening) => listening,
-        Err(error) => return Ok(running.fail("listen", &error, Exit::of_binding(&error))),
+        Err(error) => return Ok(running.fail("listen", &error.to_string(), Exit::of_binding(&error))),
     };
     running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
+    if let Some(warning) = listening.announce_on_lan(false) {
+        running.post(warning);
+    }
     if takes_all {
         let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
         running.post(Notice::Warning(text.into()));
@@ -157,8 +193,8 @@ fn wait_for_peer(
     running.converse(Role::Listen { listening, keep })
 }
 
-fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
-    let proxies = config.proxies(&whom.candidates)?;
+fn dial_peer(config: Config, whom: Whom, wait: bool, lan: bool) -> anyhow::Result<Exit> {
+    let proxies = if lan { config.lan_proxies(&whom.candidates)? } else { config.proxies(&whom.candidates)? };
     let code = match (&config.code, &whom.kind) {
         (CodeSource::None, WhomKind::Invite(invite)) => Some(Arc::new(invite.code())),
         (CodeSource::None, _) => None,
@@ -172,8 +208,11 @@ fn dial_peer(config: Config, whom: Whom, wait: bool) -> anyhow::Result<Exit> {
         },
     };
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
+    let expected = config.expected.as_ref().map(|(_, key)| key.pin());
+    let look_for = expected.or(whom.kind.pin()).filter(|_| lan);
     let dialler = dialler(Arc::clone(&config.identity), config.timeout, proxies, whom, code, &policy);
-    Running::start(config, policy)?.converse(Role::Dial(Dialling::new(dialler, wait)))
+    let dialler = Dialler { look_for, ..dialler };
+    Running::start(config, policy)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
 }
 
 /// Dials, and lets through whom `policy` does.
@@ -189,7 +228,7 @@ fn dialler(
     let accept_key = Arc::new(move |key: &_| keys.check(key));
     let credentials = DialCredentials { identity, code, accept_key };
     let Whom { candidates, called, by_invite, .. } = whom;
-    Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies }
+    Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None }
 }
 
 /// `p2pchat id`.
@@ -261,8 +300,8 @@ impl Running {
     }
 
     /// Says what went wrong on the frontend, and ends.
-    fn fail(self, code: &'static str, error: &BindError, exit: Exit) -> Exit {
-        self.post(Notice::Error { code, text: SafeText::with_hint(&error.to_string()) });
+    fn fail(self, code: &'static str, text: &str, exit: Exit) -> Exit {
+        self.post(Notice::Error { code, text: SafeText::with_hint(text) });
         drop(self.setup);
         self.frontend.finish(false);
         exit

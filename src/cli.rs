@@ -117,6 +117,9 @@ pub struct Connect {
     /// Try again until the peer listens
     #[arg(long)]
     pub wait: bool,
+    /// Look for the peer on the own network (multicast DNS); without WHOM, choose who of those that announce themselves
+    #[arg(long)]
+    pub lan: bool,
     /// What both have
     #[command(flatten)]
     pub common: Common,
@@ -185,11 +188,14 @@ pub struct Reachable {
     /// Show the invite as a QR code as well
     #[arg(long, conflicts_with_all = ["code", "code_fd"])]
     pub qr: bool,
+    /// Be found, or find the peer, on the own network, without a name on it (multicast DNS)
+    #[arg(long)]
+    pub lan: bool,
 }
 
 impl Reachable {
-    /// Whether anything of it is asked for.
-    pub fn is_asked_for(&self) -> bool {
+    /// Whether anything is asked for that only who waits can do.
+    pub fn is_for_who_waits(&self) -> bool {
         !self.at.is_empty() || self.qr
     }
 }

@@ -13,7 +13,7 @@ mod line;
 pub use file::{KnownPeersFile, PeersError};
 pub use line::{LineError, Problem};
 
-use crate::keys::PublicKey;
+use crate::keys::{Pin, PublicKey};
 use crate::net::address::Candidate;
 use crate::net::invite::Invite;
 use crate::notice::Trust;
@@ -114,6 +114,11 @@ impl KnownPeers {
 
     pub fn lookup(&self, key: &PublicKey) -> Option<&KnownPeer> {
         self.iter().find(|peer| peer.key == *key)
+    }
+
+    /// The peer whose key has this pin.
+    pub fn by_pin(&self, pin: &Pin) -> Option<&KnownPeer> {
+        self.iter().find(|peer| peer.key.pin() == *pin)
     }
 
     /// The peer with this local name.

@@ -7,12 +7,16 @@ use anyhow::Result;
 use p2pchat::app;
 use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::Exit;
+use p2pchat::net::lan;
 use p2pchat::ui::frontend::FrontendError;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
+        if lan::is_daemon(&std::thread::current()) {
+            return;
+        }
         // On whatever thread: the terminal first, then the words, then out, before anything hangs on a thread that is gone.
         p2pchat::ui::terminal::restore();
         let _ = writeln!(io::stderr(), "p2pchat: a bug ended the program: {panic}\nplease report it with what you did");

@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod connection;
 pub mod dial;
 pub mod invite;
+pub mod lan;
 pub mod listen;
 pub mod opening;
 pub mod proxy;

@@ -61,6 +61,8 @@ pub enum Notice {
         /// Show the invite as a QR code as well.
         qr: bool,
     },
+    /// Others on the own network find this side by this name, which means nothing.
+    Announced { instance: String },
     /// A step that a person may want to see; no JSON event.
     Status(String),
     /// A session began.

@@ -166,6 +166,16 @@ impl Config {
         }
         Ok(Arc::new(proxies))
     }
+
+    /// For `--lan`, which goes past any proxy.
+    pub(super) fn lan_proxies(&self, candidates: &[Candidate]) -> Result<Arc<ProxyPolicy>, UsageError> {
+        let proxies = self.proxies(candidates)?;
+        if proxies.proxy().is_some() {
+            let text = "--lan looks around on the own network, past the proxy\n--proxy none connects without it";
+            return Err(UsageError(text.into()));
+        }
+        Ok(proxies)
+    }
 }
 
 /// The folder that received files go to, absolute, and whether it has to be made.

@@ -9,7 +9,7 @@ mod system;
 use crate::cli::Doctor;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
-use crate::net::reach;
+use crate::net::{lan, reach};
 use crate::text::SafeText;
 use if_addrs::Interface;
 use serde_json::json;
@@ -25,8 +25,6 @@ use system::{DefaultRoute, default_routes, listener_of};
 const LOOKUP: Duration = Duration::from_secs(5);
 /// No name ends like this (RFC 6761), so whoever answers lies.
 const NO_SUCH_NAME: &str = "x.invalid:80";
-/// Multicast DNS, by which `--lan` works.
-const MDNS: u16 = 5353;
 
 /// What a finding means for who wants to be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,9 +197,9 @@ fn ipv6(interfaces: &[Interface], routes: Option<&[DefaultRoute]>) -> Finding {
 }
 
 fn of_port(port: u16) -> Finding {
-    let free = bind(Ipv6Addr::UNSPECIFIED.into(), port, Type::STREAM).or_else(|error| match error.kind() {
+    let free = bind(Ipv6Addr::UNSPECIFIED.into(), port).or_else(|error| match error.kind() {
         ErrorKind::AddrInUse => Err(error),
-        _ => bind(Ipv4Addr::UNSPECIFIED.into(), port, Type::STREAM),
+        _ => bind(Ipv4Addr::UNSPECIFIED.into(), port),
     });
     match free {
         Ok(_) => Finding::new(State::Good, "port", format!("TCP port {port} is free")),
@@ -222,26 +220,24 @@ fn of_port(port: u16) -> Finding {
     }
 }
 
-fn bind(ip: IpAddr, port: u16, kind: Type) -> io::Result<Socket> {
+fn bind(ip: IpAddr, port: u16) -> io::Result<Socket> {
     let addr = SocketAddr::new(ip, port);
-    let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
-    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    if kind == Type::DGRAM {
-        socket.set_reuse_port(true)?;
-    }
     socket.bind(&addr.into())?;
     Ok(socket)
 }
 
 fn multicast() -> Finding {
-    match bind(Ipv4Addr::UNSPECIFIED.into(), MDNS, Type::DGRAM) {
-        Ok(_) => Finding::new(State::Good, "mdns", format!("UDP port {MDNS} can be used, to be found on this network")),
+    const MDNS: u16 = lan::PORT;
+    match lan::check_port() {
+        Ok(()) => {
+            Finding::new(State::Good, "mdns", format!("UDP port {MDNS} can be used, to be found on this network"))
+        }
         Err(error) => {
             let text = format!("UDP port {MDNS} cannot be used: {}", io_error_text(&error));
             Finding::new(State::Note, "mdns", text)

@@ -5,6 +5,7 @@ use super::peer_policy::{PeerInfo, PeerPolicy};
 use crate::known_peers::PeersError;
 use crate::net::connection::ConnectionEvent;
 use crate::net::dial::{DialError, Dialler};
+use crate::net::lan::AnnounceEvent;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::Established;
 use crate::notice::Input;
@@ -29,6 +30,8 @@ pub(super) enum Event {
     Upload(u64, TransferId, UploadReport),
     Download(u64, TransferId, DownloadReport),
     Listen(ListenEvent),
+    /// What becomes of the announcement with this name on the own network.
+    Lan(String, AnnounceEvent),
     /// What the person who listens is to know of this machine.
     Remarks(Vec<String>),
     /// Instead of waiting, dial.

@@ -167,7 +167,11 @@ impl EventLoop {
         self.conversation.finish();
         match self.role {
             Role::Dial(mut dialling) => dialling.stop(),
-            Role::Listen { listening, .. } => listening.close(),
+            Role::Listen { listening, .. } => {
+                if let Some(announcer) = listening.close() {
+                    announcer.finish();
+                }
+            }
         }
         // Threads that still want to report something find the channel closed, and end.
         match self.failure {
@@ -244,6 +248,7 @@ impl EventLoop {
             }
             Some(Event::Shown(display_seq)) => self.conversation.session().shown(display_seq),
             Some(Event::Listen(event)) => self.listen_event(event),
+            Some(Event::Lan(nonce, event)) => self.announced(&nonce, event),
             Some(Event::Remarks(remarks)) => {
                 for text in remarks {
                     self.post(Notice::Info(Info::Text(SafeText::with_hint(&text))));
@@ -382,6 +387,7 @@ impl EventLoop {
             return self.greeted(established);
         }
         if self.conversation.session().is_lost() {
+            self.announce_on_lan();
             self.dial(Intent::Resume);
         }
     }

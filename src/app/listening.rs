@@ -2,11 +2,14 @@
 //!
 //! Invariant: an invite is good for one session. Whoever waits for the next peer makes a new one ([`Listening::announce`]).
 
+use super::event::Event;
 use crate::channel::{Code, KeyCheck};
+use crate::cli::Reachable;
 use crate::identity::Identity;
 use crate::net::address::{Candidate, ListenAddress};
 use crate::net::invite::Invite;
-use crate::net::listen::{AcceptedModes, BindError, ListenCredentials, ListenEvent, Listener};
+use crate::net::lan::{Admits, Announcer, LanError};
+use crate::net::listen::{AcceptedModes, BindError, ListenCredentials, Listener};
 use crate::net::opening::Established;
 use crate::net::proxy::is_onion;
 use crate::net::reach;
@@ -15,6 +18,7 @@ use crate::protocol::frame::{ADDRS, Addrs};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// How callers are to prove that they are expected.
@@ -46,6 +50,8 @@ pub(super) struct Listening {
     /// `--at`.
     named: Vec<Candidate>,
     modes: AcceptedModes,
+    /// `--lan`.
+    announcer: Option<Announcer>,
 }
 
 impl Listening {
@@ -55,18 +61,23 @@ impl Listening {
     /// See [`BindError`].
     pub(super) fn start(
         address: &ListenAddress,
-        named: Vec<Candidate>,
+        reachable: &Reachable,
         entry: Entry,
         terms: ListenTerms,
-        on_event: impl Fn(ListenEvent) + Send + Sync + 'static,
+        events: SyncSender<Event>,
     ) -> Result<Self, BindError> {
         let ListenTerms { identity, accept_key, timeout } = terms;
         let nobody = getrandom::u64().map_err(|error| BindError::System(io::Error::other(error)))?;
         let modes = AcceptedModes::Code(Arc::new(Code::from_secret(&nobody.to_be_bytes())));
         let credentials = ListenCredentials { identity, accept_key, modes: modes.clone(), timeout };
         let identity = Arc::clone(&credentials.identity);
-        let listener = Listener::start(address, credentials, on_event)?;
-        Ok(Self { listener, identity, entry, named, modes })
+        let tell = events.clone();
+        let listener = Listener::start(address, credentials, move |event| drop(tell.send(Event::Listen(event))))?;
+        let announcer = reachable.lan.then(|| {
+            let tell = move |nonce: &str, event| drop(events.send(Event::Lan(nonce.to_owned(), event)));
+            Announcer::new(listener.addrs(), identity.public().pin(), tell)
+        });
+        Ok(Self { listener, identity, entry, named: reachable.at.clone(), modes, announcer })
     }
 
     /// Ready for the next peer: a code has all its tries, an invite is a new one.
@@ -116,6 +127,31 @@ impl Listening {
         Addrs { port, list: known.filter(|addr| !addr.ip().is_loopback()).take(ADDRS).collect() }
     }
 
+    /// With `--lan`, announces on the own network that this side waits: for the next peer, or, when the present one is `lost`, for its
+    /// return. Gives a warning where that cannot be done.
+    pub(super) fn announce_on_lan(&mut self, lost: bool) -> Option<Notice> {
+        let admits = match &self.entry {
+            _ if lost => Admits::Returning,
+            Entry::Invite { only: true, .. } => Admits::Invited,
+            Entry::Code(_) => Admits::WithCode,
+            Entry::Open | Entry::Invite { .. } => Admits::Anybody,
+        };
+        let error = self.announcer.as_mut()?.announce(admits).err()?;
+        Some(not_announced(&error))
+    }
+
+    /// Takes the announcement back: who is found now cannot be let in.
+    pub(super) fn withdraw(&mut self) {
+        if let Some(announcer) = &mut self.announcer {
+            announcer.withdraw();
+        }
+    }
+
+    /// Whether this is the present announcement on the own network.
+    pub(super) fn is_announced_as(&self, nonce: &str) -> bool {
+        self.announcer.as_ref().is_some_and(|announcer| announcer.is_current(nonce))
+    }
+
     pub(super) fn bound(&self) -> &[SocketAddr] {
         self.listener.addrs()
     }
@@ -137,8 +173,9 @@ impl Listening {
     }
 
     /// A session is there, to which its peer returns in open mode or, after a restart of its program, with the code.
-    pub(super) fn open_to_peer(&self) {
+    pub(super) fn open_to_peer(&mut self) {
         self.listener.open_too();
+        self.withdraw();
     }
 
     /// Its peer could not be let in after all: waits on with the same code or invite.
@@ -146,7 +183,14 @@ impl Listening {
         self.listener.set_modes(self.modes.clone());
     }
 
-    pub(super) fn close(self) {
+    /// Gives the goodbye on the own network, for who wants to wait for it.
+    pub(super) fn close(self) -> Option<Announcer> {
         self.listener.close();
+        self.announcer
     }
+}
+
+/// For the user.
+pub(super) fn not_announced(error: &LanError) -> Notice {
+    Notice::Warning(format!("not announced on this network: {error}").into())
 }

@@ -7,8 +7,8 @@ use super::config::{CodeSource, Config, UsageError};
 use super::event::Event;
 use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
-use super::whom::{VARIABLE, Whom, WhomKind, pasted_invite};
-use super::{code_entry, dial_peer, dialler, wait_for_peer};
+use super::whom::{Whom, WhomKind, pasted_invite};
+use super::{code_entry, dial_neighbour, dial_peer, dialler, is_unsaid, wait_for_peer};
 use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
@@ -21,7 +21,6 @@ use crate::notice::{Input, Trust};
 use crate::session::AcceptRule;
 use crate::transfer::download::Target;
 use crate::ui::frontend::Purpose;
-use std::env;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +46,7 @@ pub fn send(arguments: Send) -> anyhow::Result<Exit> {
     config.pasted &= !is_stream;
     config.rules.accept = AcceptRule::Never;
     config.inputs = vec![Input::Send(source), Input::Ended];
-    meet(config, to.as_deref(), waiting)
+    meet(config, to.as_deref(), waiting, false)
 }
 
 /// `p2pchat receive`.
@@ -65,7 +64,9 @@ pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
     let mut config = config(meeting, dir, fsync, purpose)?;
     config.rules.accept = AcceptRule::One;
     config.target = target;
-    meet(config, whom.as_deref(), waiting)
+    // Who sends with --lan announces itself, so who receives looks around, unless it is to listen.
+    let looks = waiting.reachable.lan && waiting.listen.is_none();
+    meet(config, whom.as_deref(), waiting, looks)
 }
 
 /// Said while a person at a terminal waits.
@@ -130,16 +131,21 @@ fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose)
     Ok(config)
 }
 
-fn meet(config: Config, whom: Option<&str>, waiting: Waiting) -> anyhow::Result<Exit> {
-    if whom.is_some() || env::var_os(VARIABLE).is_some() {
-        if waiting.listen.is_some() || waiting.reachable.is_asked_for() {
+/// `looks`: without `whom` it looks around on the own network instead of waiting.
+fn meet(config: Config, whom: Option<&str>, waiting: Waiting, looks: bool) -> anyhow::Result<Exit> {
+    if looks || !is_unsaid(whom) {
+        if waiting.listen.is_some() || waiting.reachable.is_for_who_waits() {
             return Err(UsageError("--listen, --at and --qr are for who waits, not for who dials".into()).into());
         }
-        let whom = Whom::find(whom, None, &config.known).map_err(|error| UsageError(error.to_string()))?;
-        if matches!(config.code, CodeSource::None) && !is_verified(&config, &whom) {
-            return Err(NobodyKnown(whom.called).into());
+        let peer = config.expected.as_ref().map(|(name, _)| name.clone()).filter(|_| looks);
+        if peer.is_none() && is_unsaid(whom) {
+            return dial_neighbour(config, false, is_trusted);
         }
-        return dial_peer(config, whom, false);
+        let lan = waiting.reachable.lan;
+        let whom =
+            Whom::find(whom, peer.as_deref(), &config.known, lan).map_err(|error| UsageError(error.to_string()))?;
+        is_trusted(&config, &whom)?;
+        return dial_peer(config, whom, false, lan);
     }
     let entry = match (&config.code, &config.expected) {
         (CodeSource::None, None) => Entry::Invite { only: true, qr: waiting.reachable.qr },
@@ -154,6 +160,14 @@ fn meet(config: Config, whom: Option<&str>, waiting: Waiting) -> anyhow::Result<
     wait_for_peer(config, &choice, waiting.reachable, entry, false)
 }
 
+/// A code, or a verified key: nobody else is talked to.
+fn is_trusted(config: &Config, whom: &Whom) -> anyhow::Result<()> {
+    if matches!(config.code, CodeSource::None) && !is_verified(config, whom) {
+        return Err(NobodyKnown(whom.called.clone()).into());
+    }
+    Ok(())
+}
+
 /// Whether the key that answers there will be one that this user verified; others are refused then.
 fn is_verified(config: &Config, whom: &Whom) -> bool {
     let expected = config.expected.as_ref().and_then(|(_, key)| config.known.lookup(key));
@@ -161,6 +175,7 @@ fn is_verified(config: &Config, whom: &Whom) -> bool {
         (WhomKind::Invite(_), _) => true,
         (_, Some(peer)) => peer.trust == Trust::Verified,
         (WhomKind::Peer(peer), None) => peer.trust == Trust::Verified,
+        (WhomKind::Stranger, None) => false,
         (WhomKind::Address, None) => {
             config.known.at_address(&whom.called).iter().any(|peer| peer.trust == Trust::Verified)
         }

@@ -52,6 +52,7 @@ impl PeerPolicy {
             WhomKind::Address => dialled = Some(whom.called.clone()),
             WhomKind::Invite(used) => invite = Some(used.clone()),
             WhomKind::Peer(peer) => demanded = Some((peer.name.clone(), peer.key)),
+            WhomKind::Stranger => {}
         }
         Self { file, dialled, invite, expected: expected.or(demanded) }
     }

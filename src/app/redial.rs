@@ -27,6 +27,8 @@ pub(super) struct Dialling {
     route: Option<Route>,
     /// `--wait`: until somebody listens.
     wait: bool,
+    /// `--lan`: after a loss the peer is looked for on the own network as well.
+    lan: bool,
 }
 
 /// What one run of the dialling thread is for.
@@ -41,8 +43,8 @@ pub(super) struct Errand {
 }
 
 impl Dialling {
-    pub(super) fn new(dialler: Dialler, wait: bool) -> Self {
-        Self { dialler, wake: Arc::default(), run: 0, code: None, route: None, wait }
+    pub(super) fn new(dialler: Dialler, wait: bool, lan: bool) -> Self {
+        Self { dialler, wake: Arc::default(), run: 0, code: None, route: None, wait, lan }
     }
 
     /// There is a connection.
@@ -81,6 +83,7 @@ impl Dialling {
         if let Some(peer) = peer {
             // Whatever goes on after a loss does so only with the key it began with.
             dialler.credentials.code.clone_from(&self.code);
+            dialler.look_for = self.lan.then(|| peer.pin());
             let run = Arc::clone(&wake);
             dialler.credentials.accept_key = Arc::new(move |other: &_| {
                 // A greeting that comes after that of the next run tells of less than the peer knows: a fault of the protocol.

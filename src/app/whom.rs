@@ -4,7 +4,7 @@
 //! never decides whom one talks to.
 
 use crate::error_text::io_error_text;
-use crate::keys::PublicKey;
+use crate::keys::{Pin, PublicKey};
 use crate::known_peers::{KnownPeer, KnownPeers};
 use crate::net::address::{AddressError, Candidate};
 use crate::net::invite::{BAR, Invite, InviteError, LONGEST, PREFIX};
@@ -53,6 +53,19 @@ pub(super) enum WhomKind {
     Invite(Invite),
     /// The key of a known peer.
     Peer(Box<KnownPeer>),
+    /// Nothing: it announces itself on the own network, where addresses have another owner every day.
+    Stranger,
+}
+
+impl WhomKind {
+    /// By what its announcement is recognised, when `--lan` looks for it.
+    pub(super) fn pin(&self) -> Option<Pin> {
+        match self {
+            Self::Invite(invite) => Some(*invite.pin()),
+            Self::Peer(peer) => Some(peer.key.pin()),
+            Self::Address | Self::Stranger => None,
+        }
+    }
 }
 
 impl Whom {
@@ -60,7 +73,12 @@ impl Whom {
     ///
     /// # Errors
     /// See [`WhomError`].
-    pub(super) fn find(argument: Option<&str>, peer: Option<&str>, known: &KnownPeers) -> Result<Self, WhomError> {
+    pub(super) fn find(
+        argument: Option<&str>,
+        peer: Option<&str>,
+        known: &KnownPeers,
+        lan: bool,
+    ) -> Result<Self, WhomError> {
         let variable = match env::var(VARIABLE) {
             Ok(text) => Some(text),
             Err(env::VarError::NotPresent) => None,
@@ -69,14 +87,19 @@ impl Whom {
             }
         };
         match (argument, variable, peer) {
-            (Some("-"), ..) => Self::parse(&next_line()?, known),
+            (Some("-"), ..) => Self::parse(&next_line()?, known, lan),
             // A shell takes the first line of a pasted invite for all of it; the others come next.
-            (Some(text), ..) if is_cut(text) && io::stdin().is_terminal() => ask(known, text),
-            (Some(text), ..) => Self::parse(text, known),
-            (None, Some(text), _) => Self::parse(&text, known).map_err(|error| WhomError(format!("{VARIABLE}: {error}"))),
+            (Some(text), ..) if is_cut(text) && io::stdin().is_terminal() => ask(known, text, lan),
+            (Some(text), ..) => Self::parse(text, known, lan),
+            (None, Some(text), _) => {
+                Self::parse(&text, known, lan).map_err(|error| WhomError(format!("{VARIABLE}: {error}")))
+            }
             // That the name is known was seen to before.
-            (None, None, Some(name)) => known.by_name(name).map(Self::peer).unwrap_or_else(|| Self::parse(name, known)),
-            (None, None, None) if io::stdin().is_terminal() => ask(known, ""),
+            (None, None, Some(name)) => match known.by_name(name) {
+                Some(peer) => Self::peer(peer, lan),
+                None => Self::parse(name, known, lan),
+            },
+            (None, None, None) if io::stdin().is_terminal() => ask(known, "", lan),
             (None, None, None) => Err(WhomError(
                 "whom to connect to? give an address, an invite or the name of a known peer\n- reads it from the first line of the input"
                     .into(),
@@ -84,7 +107,7 @@ impl Whom {
         }
     }
 
-    fn parse(text: &str, known: &KnownPeers) -> Result<Self, WhomError> {
+    fn parse(text: &str, known: &KnownPeers, lan: bool) -> Result<Self, WhomError> {
         let text = text.trim();
         match Invite::parse(text) {
             Ok(invite) => return Ok(Self::invite(invite, known)),
@@ -101,7 +124,7 @@ impl Whom {
                 );
                 return Err(WhomError(words));
             }
-            return Self::peer(peer);
+            return Self::peer(peer, lan);
         }
         Ok(Self {
             called: candidate.to_string(),
@@ -129,19 +152,21 @@ impl Whom {
     pub(super) fn moved(place: &str, key: &PublicKey) -> Result<Self, WhomError> {
         match Invite::parse(place) {
             Ok(invite) if !invite.names(key) => Err(WhomError("the invite is of somebody else than your peer".into())),
-            Err(InviteError::NoPrefix) => Self::parse(place, &KnownPeers::default()),
+            Err(InviteError::NoPrefix) => Self::parse(place, &KnownPeers::default(), false),
             Ok(invite) => Ok(Self::invite(invite, &KnownPeers::default())),
             Err(error) => Err(WhomError(error.to_string())),
         }
     }
 
-    fn peer(peer: &KnownPeer) -> Result<Self, WhomError> {
+    /// With `lan` it may be found.
+    fn peer(peer: &KnownPeer, lan: bool) -> Result<Self, WhomError> {
         let candidates: Vec<Candidate> =
             peer.dialled.iter().chain(&peer.via).filter_map(|at| at.parse().ok()).collect();
         let called = peer.name.clone();
-        if candidates.is_empty() {
+        if candidates.is_empty() && !lan {
             let words = format!(
-                "it is not known where {called} is: this side never dialled it\nconnect ADDRESS --peer NAME dials it there"
+                "it is not known where {called} is: this side never dialled it\n\
+                 connect ADDRESS --peer NAME dials it there, --lan looks for it on this network"
             );
             return Err(WhomError(words));
         }
@@ -158,7 +183,7 @@ fn unfit(text: &str, error: &AddressError) -> WhomError {
 }
 
 /// A line of standard input, empty at its end; what follows stays in the same buffer, where the frontend reads on.
-fn next_line() -> io::Result<Zeroizing<String>> {
+pub(super) fn next_line() -> io::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::with_capacity(LONGEST));
     io::stdin().lock().take(LINE).read_line(&mut line)?;
     Ok(line)
@@ -204,7 +229,7 @@ fn without_command(line: &str) -> &str {
 }
 
 /// Asks the person at the terminal, who began with `begun`.
-fn ask(known: &KnownPeers, begun: &str) -> Result<Whom, WhomError> {
+fn ask(known: &KnownPeers, begun: &str, lan: bool) -> Result<Whom, WhomError> {
     let mut err = io::stderr();
     let words = if begun.is_empty() { "paste the invite or type an address" } else { "paste the rest of the invite" };
     writeln!(err, "{words}, then Enter:")?;
@@ -213,11 +238,11 @@ fn ask(known: &KnownPeers, begun: &str) -> Result<Whom, WhomError> {
     loop {
         let line = next_line()?;
         let ended = line.is_empty();
-        match pasted.push(&line).map(|text| Whom::parse(&text, known)) {
+        match pasted.push(&line).map(|text| Whom::parse(&text, known, lan)) {
             Some(Ok(whom)) => return Ok(whom),
             Some(Err(error)) if ended => return Err(error),
             Some(Err(error)) => writeln!(err, "{error}")?,
-            None if ended => return Whom::parse("", known),
+            None if ended => return Whom::parse("", known, lan),
             None => {}
         }
     }

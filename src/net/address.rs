@@ -88,7 +88,12 @@ impl fmt::Display for Candidate {
 
 impl From<SocketAddr> for Candidate {
     fn from(addr: SocketAddr) -> Self {
-        Self { host: addr.ip().to_string(), port: addr.port() }
+        let host = match addr {
+            // By its number, which a system takes as it does the name.
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            _ => addr.ip().to_string(),
+        };
+        Self { host, port: addr.port() }
     }
 }
 

@@ -6,11 +6,13 @@
 //! 3. Both check a flag that the event loop sets, so that nothing dials on after the session ended.
 
 use super::address::Candidate;
+use super::lan::{self, BROWSE_TIME, Search};
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::proxy::ProxyPolicy;
-use super::race::{Failure, ToldFailure, race};
+use super::race::{Failure, SearchUntil, ToldFailure, race};
 use super::reach::{self, OwnNetworks};
 use crate::channel::{HandshakeError, HelloError};
+use crate::keys::Pin;
 use crate::protocol::frame::{Greeting, Intent, Refusal};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -117,6 +119,8 @@ pub struct Dialler {
     pub timeout: Duration,
     pub credentials: DialCredentials,
     pub proxies: Arc<ProxyPolicy>,
+    /// Look for the peer on the own network as well, by this pin of its key.
+    pub look_for: Option<Pin>,
 }
 
 impl Dialler {
@@ -126,11 +130,13 @@ impl Dialler {
     /// See [`DialError`].
     pub fn connect(&self, greeting: &Greeting, wait: bool, wake: &Wake) -> Result<Established, DialError> {
         let mut backoff = Backoff::default();
+        let mut search = self.look_for.map(Search::start);
         loop {
-            let failure = match self.dial_once(&self.credentials, greeting, &mut Vec::new()) {
-                Err(error @ DialError::Unreached(_)) if wait => error,
-                other => return other,
-            };
+            let failure =
+                match self.dial_once(&self.credentials, greeting, &mut Vec::new(), search.as_mut(), BROWSE_TIME) {
+                    Err(error @ DialError::Unreached(_)) if wait => error,
+                    other => return other,
+                };
             wake.pause(backoff.next());
             if wake.is_stopped() {
                 return Err(failure);
@@ -154,6 +160,7 @@ impl Dialler {
         on_failure: &dyn Fn(String),
     ) -> Result<Established, DialError> {
         let mut backoff = Backoff::default();
+        let mut search = self.look_for.map(Search::start);
         let mut said = None;
         let open = DialCredentials { code: None, ..self.credentials.clone() };
         let (first, code) = match greeting.intent {
@@ -167,13 +174,14 @@ impl Dialler {
             if wake.is_stopped() {
                 return Err(DialError::Stopped);
             }
-            let mut dialled = self.dial_once(first, greeting, &mut told);
+            // Who is not found on the network yet may be at the next try.
+            let mut dialled = self.dial_once(first, greeting, &mut told, search.as_mut(), Duration::ZERO);
             let wants_code = matches!(
                 dialled,
                 Err(DialError::InviteSpent | DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode)))
             );
             if code.is_some() && wants_code {
-                dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new());
+                dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new(), None, Duration::ZERO);
             }
             match dialled {
                 Ok(opened) => return Ok(opened),
@@ -193,21 +201,26 @@ impl Dialler {
         }
     }
 
+    /// The peer is searched for `patience` when there is nobody to be dialled.
     fn dial_once(
         &self,
         credentials: &DialCredentials,
         greeting: &Greeting,
         told: &mut Vec<SocketAddr>,
+        mut search: Option<&mut Search>,
+        patience: Duration,
     ) -> Result<Established, DialError> {
+        let until = Instant::now() + patience;
         let deadline = Instant::now() + self.timeout;
         let (direct, mut failures) = match self.dial_by_proxy(&self.candidates, credentials, deadline, greeting) {
             Ok(established) => return Ok(established),
             Err(rest) => rest,
         };
         let by_proxy = self.proxies.proxy().is_some();
-        if !direct.is_empty() {
+        if !direct.is_empty() || search.is_some() {
             let raced: &[SocketAddr] = if by_proxy { &[] } else { told };
-            match race(&direct, raced, deadline, credentials, greeting) {
+            let while_searching = search.as_mut().map(|search| SearchUntil { search, until });
+            match race(&direct, raced, while_searching, deadline, credentials, greeting) {
                 Ok(established) => return Ok(established),
                 Err(of_race) => failures.extend(of_race),
             }
@@ -228,7 +241,7 @@ impl Dialler {
         told.retain(|told| {
             !failures.iter().any(|one| matches!(one, Failure::Told(addr, ToldFailure::Refused) if addr == told))
         });
-        Err(self.why_none(credentials, failures))
+        Err(self.why_none(credentials, failures, search.as_deref()))
     }
 
     /// Dials what is dialled through a proxy, one candidate after the other, for all have the same way. Else gives the candidates that
@@ -270,7 +283,7 @@ impl Dialler {
     }
 
     /// One error for all candidates: what somebody answered counts more than that nobody did, a key that was turned down most.
-    fn why_none(&self, credentials: &DialCredentials, failures: Vec<Failure>) -> DialError {
+    fn why_none(&self, credentials: &DialCredentials, failures: Vec<Failure>, search: Option<&Search>) -> DialError {
         let own = OwnNetworks::now();
         let mut answered: Option<(Weight, SocketAddr, ConnectError)> = None;
         let mut unreached = Vec::new();
@@ -290,6 +303,11 @@ impl Dialler {
                 Failure::System(error) => unreached.push((None, reach::cannot_start(&error))),
                 Failure::Overtaken | Failure::Told(..) => {}
             }
+        }
+        if let Some(search) = search
+            && (unreached.is_empty() || search.error().is_some())
+        {
+            unreached.push((None, lan::explain(Some(&self.whom), search.error())));
         }
         match answered {
             Some((Weight::Code, _, ConnectError::Hello(_))) if self.invited => DialError::InviteSpent,
@@ -378,6 +396,7 @@ mod tests {
             timeout: Duration::from_secs(60),
             credentials,
             proxies: Arc::default(),
+            look_for: None,
         };
         let greeting = Greeting {
             intent: Intent::Resume,

@@ -6,11 +6,13 @@
 //!    sees one greeting.
 //! 3. When the winner of several fails after that, the race is run once more, for it kept the others out.
 //! 4. Losing threads are not waited for; their deadline ends them.
+//! 5. Addresses that a [`Search`] finds meanwhile take part.
 //!
 //! With a code that can be guessed only one opening at a time is under way, and none follows one that spent the code: each would be a
 //! guess for a false responder (PROTOCOL.md section 3).
 
 use super::address::Candidate;
+use super::lan::Search;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::proxy::ProxyError;
 use super::reach::{self, OwnNetworks};
@@ -92,6 +94,13 @@ struct Race {
     guess: Mutex<bool>,
 }
 
+/// A search for the peer on the own network, while a race runs.
+pub(super) struct SearchUntil<'s> {
+    pub(super) search: &'s mut Search,
+    /// Until then the race goes on, also when nobody is left to be dialled.
+    pub(super) until: Instant,
+}
+
 /// Races for the peer. `told` are addresses that the peer named; they come after all `candidates`.
 ///
 /// # Errors
@@ -99,6 +108,7 @@ struct Race {
 pub(super) fn race(
     candidates: &[Candidate],
     told: &[SocketAddr],
+    mut search: Option<SearchUntil<'_>>,
     deadline: Instant,
     credentials: &DialCredentials,
     greeting: &Greeting,
@@ -108,7 +118,7 @@ pub(super) fn race(
         let won = Arc::new(AtomicBool::new(false));
         let (credentials, greeting) = (credentials.clone(), greeting.clone());
         let race = Race { credentials, greeting, deadline, won: Arc::clone(&won), guess: Mutex::new(false) };
-        match Arc::new(race).run(candidates, told) {
+        match Arc::new(race).run(candidates, told, search.as_mut()) {
             Ok(established) => return Ok(established),
             Err(of_race) => failures = of_race,
         }
@@ -123,7 +133,12 @@ pub(super) fn race(
 }
 
 impl Race {
-    fn run(self: &Arc<Self>, candidates: &[Candidate], told: &[SocketAddr]) -> Result<Established, Vec<Failure>> {
+    fn run(
+        self: &Arc<Self>,
+        candidates: &[Candidate],
+        told: &[SocketAddr],
+        mut search: Option<&mut SearchUntil<'_>>,
+    ) -> Result<Established, Vec<Failure>> {
         let (tell, reports) = mpsc::channel();
         let own = OwnNetworks::now();
         let mut addresses = Addresses::new(candidates, told);
@@ -145,6 +160,8 @@ impl Race {
         // What names lead to is not taken for told.
         let told_from = next_start + STAGGER;
         loop {
+            let found = search.as_mut().map(|search| search.search.found());
+            addresses.add(found.unwrap_or_default(), &own);
             let won = self.won.load(Ordering::Acquire) || self.guess.try_lock().is_err();
             if !won
                 && next_start <= Instant::now()
@@ -158,10 +175,14 @@ impl Race {
                 next_start = Instant::now() + STAGGER;
             }
             let next = addresses.next_from(next_start, told_from).filter(|_| !won);
-            if running == 0 && next.is_none() {
+            let searching = search.as_ref().is_some_and(|search| Instant::now() < search.until);
+            if running == 0 && next.is_none() && (won || !searching) {
                 return Err(failures);
             }
-            let until = next.unwrap_or(self.deadline + STAGGER);
+            let mut until = next.unwrap_or(self.deadline + STAGGER);
+            if search.is_some() {
+                until = until.min(Instant::now() + STAGGER);
+            }
             match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Report::Established(established)) => return Ok(*established),
                 Ok(Report::Found(found)) => {
@@ -393,9 +414,15 @@ mod tests {
         answer(events, tell);
         // The right one is there twice, as a host with two addresses is.
         let addrs = [decoy(b"HTTP/1.1 400 Bad Request\r\n\r\n"), decoy(b""), other, dead(), addr, addr];
-        let established =
-            race(&addrs.map(Candidate::from), &[], Instant::now() + LONG, &credentials(&right, None), &greeting())
-                .unwrap();
+        let established = race(
+            &addrs.map(Candidate::from),
+            &[],
+            None,
+            Instant::now() + LONG,
+            &credentials(&right, None),
+            &greeting(),
+        )
+        .unwrap();
         assert_eq!((established.addr, established.channel.peer), (addr, right.public()));
         greetings.recv().unwrap();
         drop((_listener, established));
@@ -411,6 +438,7 @@ mod tests {
         let failures = race(
             &[other, addr].map(Candidate::from),
             &[],
+            None,
             Instant::now() + LONG,
             &credentials(&right, Some(&code)),
             &greeting(),
@@ -428,7 +456,7 @@ mod tests {
         answer(events, tell);
         let (dead, other) = (dead(), decoy(b"SSH-2.0-OpenSSH\r\n"));
         let run = |told: &[SocketAddr], wanted: &Identity| {
-            race(&[dead.into()], told, Instant::now() + LONG, &credentials(wanted, None), &greeting())
+            race(&[dead.into()], told, None, Instant::now() + LONG, &credentials(wanted, None), &greeting())
         };
         // The user's fails at once, and nothing else runs by then.
         assert_eq!(run(&[other, addr], &right).unwrap().addr, addr);
@@ -452,8 +480,9 @@ mod tests {
                 }
             }
         });
-        let failures = race(&[dead().into()], &[addr], Instant::now() + LONG, &credentials(&right, None), &greeting())
-            .unwrap_err();
+        let failures =
+            race(&[dead().into()], &[addr], None, Instant::now() + LONG, &credentials(&right, None), &greeting())
+                .unwrap_err();
         assert!(matches!(&failures[..], [_, Failure::Told(at, ToldFailure::Refused)] if *at == addr), "{failures:?}");
     }
 
@@ -464,6 +493,7 @@ mod tests {
         let failures = race(
             &[first, second].map(Candidate::from),
             &[],
+            None,
             Instant::now() + LONG,
             &credentials(&wanted, None),
             &greeting(),

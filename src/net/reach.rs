@@ -315,6 +315,13 @@ mod tests {
     use super::*;
     use if_addrs::{IfOperStatus, Ifv4Addr};
 
+    impl OwnNetworks {
+        /// 10.77.0.0/24 alone.
+        pub(in crate::net) fn of_tests() -> Self {
+            own()
+        }
+    }
+
     fn own() -> OwnNetworks {
         let addr = Ifv4Addr {
             ip: Ipv4Addr::new(10, 77, 0, 2),

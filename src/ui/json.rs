@@ -115,6 +115,7 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
             .with("addrs", addrs.clone())
             .with_some("code", code.clone())
             .with_some("invite", invite.clone()),
+        Notice::Announced { instance } => JsonEvent::new("announced").with("instance", instance.as_str()),
         Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited: _, own: _ } => {
             JsonEvent::new("connected")
                 .with("peer", peer.raw())

@@ -126,6 +126,12 @@ impl Messages {
             | Notice::QuestionGone { .. } => String::new(),
             Notice::Status(text) => clean(text),
             Notice::Listening { addrs, code, invite, .. } => self.listening(addrs, code.as_deref(), invite.as_deref()),
+            Notice::Announced { .. } => match self.purpose {
+                Purpose::Chat | Purpose::Send => {
+                    format!("your peer finds you on this network with\n{}", self.purpose.command("--lan"))
+                }
+                Purpose::Receive | Purpose::Pipe => "your peer finds you on this network with --lan".to_owned(),
+            },
             Notice::Connected { .. } => self.connected(notice),
             Notice::Undelivered { lines, .. } => format!("{} did not reach {peer}", count(*lines, "line")),
             Notice::Resent { lines, maybe_seen: 0 } => format!("{} sent again", was(*lines, "line")),

@@ -58,8 +58,9 @@ impl EventLoop {
     /// Begins the conversation with the next peer.
     fn renew(&mut self) {
         self.close_connection();
-        if let Role::Dial(dialling) = &mut self.role {
-            dialling.stop();
+        match &mut self.role {
+            Role::Dial(dialling) => dialling.stop(),
+            Role::Listen { listening, .. } => listening.withdraw(),
         }
         self.conversation = self.conversation.successor();
         self.setup.backpressure.set_paused(false);
@@ -80,7 +81,10 @@ impl EventLoop {
     fn announce(&mut self) -> Option<Notice> {
         let Role::Listen { listening, .. } = &mut self.role else { return None };
         match listening.announce() {
-            Ok(notice) => Some(notice),
+            Ok(notice) => {
+                self.announce_on_lan();
+                Some(notice)
+            }
             Err(error) => {
                 self.exit = Some(Exit::Failure);
                 let text = format!("the system gives no randomness: {error}");

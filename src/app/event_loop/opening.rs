@@ -9,6 +9,7 @@ use super::{Candidate, EventLoop, HELD, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
 use crate::app::conversation::Begun;
 use crate::app::event::{Event, Met};
+use crate::app::listening::not_announced;
 use crate::app::peer_policy::PeerPolicy;
 use crate::app::redial::{Dialling, Errand};
 use crate::app::whom::Whom;
@@ -19,6 +20,7 @@ use crate::exit::Exit;
 use crate::keys::PublicKey;
 use crate::net::connection::DisconnectReason;
 use crate::net::dial::{DialError, Dialler};
+use crate::net::lan::AnnounceEvent;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::{ConnectError, Established};
 use crate::notice::{Info, Notice};
@@ -106,6 +108,7 @@ impl EventLoop {
             // One caller more or less does not end a listener.
             Role::Listen { listening, .. } => {
                 listening.rearm();
+                self.announce_on_lan();
                 self.post(Notice::Warning(words.into()));
             }
         }
@@ -121,6 +124,9 @@ impl EventLoop {
             Ok(connection) => Arc::clone(connection.send_queue()),
             Err(error) => return self.lose(DisconnectReason::Network(error)),
         };
+        if let Role::Listen { listening, .. } = &mut self.role {
+            listening.withdraw();
+        }
         match self.conversation.resume(received, addr, &queue) {
             Ok(()) => self.announce_addresses(),
             Err(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
@@ -196,9 +202,12 @@ impl EventLoop {
         if self.occupancy() != Occupancy::Free {
             return;
         }
-        let dialling = Dialling::new(dialler, false);
+        let dialling = Dialling::new(dialler, false, false);
         if let Role::Listen { listening, .. } = std::mem::replace(&mut self.role, Role::Dial(dialling)) {
-            listening.close();
+            // Its goodbye is said meanwhile.
+            if let Some(mut announcer) = listening.close() {
+                announcer.withdraw();
+            }
         }
         self.setup.peer_policy = policy;
         self.dial(Intent::New);
@@ -217,6 +226,28 @@ impl EventLoop {
     }
 
     // The listener.
+
+    /// With `--lan`, a listener announces on the own network that it waits.
+    pub(super) fn announce_on_lan(&mut self) {
+        let lost = self.conversation.session().is_lost();
+        let Role::Listen { listening, .. } = &mut self.role else { return };
+        if let Some(warning) = listening.announce_on_lan(lost) {
+            self.post(warning);
+        }
+    }
+
+    pub(super) fn announced(&mut self, nonce: &str, event: AnnounceEvent) {
+        let current = matches!(&self.role, Role::Listen { listening, .. } if listening.is_announced_as(nonce));
+        let lost = self.conversation.session().is_lost();
+        match event {
+            _ if !current => {}
+            AnnounceEvent::Moved => self.announce_on_lan(),
+            // Where this side is while its peer is lost is news to the peer alone.
+            _ if lost => {}
+            AnnounceEvent::Announced => self.post(Notice::Announced { instance: nonce.to_owned() }),
+            AnnounceEvent::Failed(error) => self.post(not_announced(&error)),
+        }
+    }
 
     pub(super) fn listen_event(&mut self, event: ListenEvent) {
         if !matches!(event, ListenEvent::Failed { .. }) {
@@ -295,7 +326,7 @@ impl EventLoop {
             Admission::Probe => self.probe(established),
             Admission::Begin => {
                 if let Some(established) = self.let_in(established) {
-                    if let Role::Listen { listening, .. } = &self.role {
+                    if let Role::Listen { listening, .. } = &mut self.role {
                         listening.open_to_peer();
                     }
                     self.meet(established);

@@ -58,6 +58,10 @@ fn the_beginning_and_the_end() {
         line(Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None, qr: false }),
         r#"{"event":"listening","addrs":["0.0.0.0:5000","192.168.1.5:5000"],"code":"42-otter-plum"}"#
     );
+    assert_eq!(
+        line(Notice::Announced { instance: "0123456789abcdef".to_owned() }),
+        r#"{"event":"announced","instance":"0123456789abcdef"}"#
+    );
     let connected = |verify: Option<&str>, trust| Notice::Connected {
         peer: peer("bob"),
         fingerprint: "ABCD-EFGH".to_owned(),

@@ -115,6 +115,13 @@ fn own_lines_are_not_repeated() {
 }
 
 #[test]
+fn who_is_found_on_the_network_reads_what_the_peer_types() {
+    let announced = Notice::Announced { instance: "0123456789abcdef".to_owned() };
+    let text = "-- your peer finds you on this network with\n--   p2pchat connect --lan\n";
+    assert_eq!(said([announced]), text);
+}
+
+#[test]
 fn listening_gives_lines_to_copy() {
     let addrs = ["0.0.0.0:5000", "192.168.1.5:5000", "[2001:db8::1]:5000"].map(str::to_owned).to_vec();
     assert_eq!(

@@ -1,0 +1,187 @@
+//! Who waits announces itself.
+//!
+//! 1. [`Announcer::announce`] starts the package's thread for one announcement, and a thread "lan" that registers it and reports how that
+//!    goes. Neither is waited for.
+//! 2. The thread "lan" ends when the own addresses changed, which it reports, or with the package's thread.
+//! 3. [`Announcer::withdraw`] says goodbye, so that those who look around forget it at once; a thread "goodbye" ends the package's thread
+//!    when that was said twice.
+//!
+//! Every announcement has a new random name: who meets it in two networks does not know it again.
+
+use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, is_shared, nonce, tag};
+use crate::keys::Pin;
+use if_addrs::Interface;
+use mdns_sd::{DaemonEvent, RecvTimeoutError, ServiceDaemon, ServiceInfo};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Seconds between two looks at the own addresses: few wakeups for who may wait for days.
+const IDLE_CHECK: u32 = 30;
+/// While the peer is lost, it may be this machine that has moved.
+const LOST_CHECK: u32 = 5;
+/// Without an announcement after so long there will be none.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// For the goodbye, which the package repeats after 120 ms.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// What becomes of an announcement.
+#[derive(Debug)]
+pub enum AnnounceEvent {
+    Announced,
+    Failed(LanError),
+    /// The own addresses are others now: it is time for a new one ([`Announcer::announce`]).
+    Moved,
+}
+
+type Tell = dyn Fn(&str, AnnounceEvent) + Send + Sync;
+
+/// See the module.
+pub struct Announcer {
+    /// Where the listener is bound.
+    bound: Vec<SocketAddr>,
+    pin: Pin,
+    /// Gets the announcement's name and what becomes of it, on a thread.
+    tell: Arc<Tell>,
+    current: Option<Announcement>,
+    goodbye: Option<JoinHandle<()>>,
+}
+
+struct Announcement {
+    nonce: String,
+    daemon: ServiceDaemon,
+}
+
+impl Announcer {
+    pub fn new(bound: &[SocketAddr], pin: Pin, tell: impl Fn(&str, AnnounceEvent) + Send + Sync + 'static) -> Self {
+        Self { bound: bound.to_vec(), pin, tell: Arc::new(tell), current: None, goodbye: None }
+    }
+
+    /// Announces under a new name, instead of what was announced before.
+    ///
+    /// # Errors
+    /// What the system does not give.
+    pub fn announce(&mut self, admits: Admits) -> Result<(), LanError> {
+        self.withdraw();
+        let nonce = nonce()?;
+        let interval = if admits == Admits::Returning { LOST_CHECK } else { IDLE_CHECK };
+        let bound = self.bound.clone();
+        let daemon = daemon(interval, move |interface| serves(&bound, interface))?;
+        let registration = Registration {
+            bound: self.bound.clone(),
+            tag: tag(&self.pin, &nonce),
+            nonce: nonce.clone(),
+            admits,
+            daemon: daemon.clone(),
+            tell: Arc::clone(&self.tell),
+        };
+        self.current = Some(Announcement { nonce, daemon });
+        thread::Builder::new().name("lan".into()).spawn(move || registration.run())?;
+        Ok(())
+    }
+
+    /// Whether this is what is announced now; events of an earlier announcement may come late.
+    pub fn is_current(&self, nonce: &str) -> bool {
+        self.current.as_ref().is_some_and(|current| current.nonce == nonce)
+    }
+
+    /// Takes back what is announced, if anything is.
+    pub fn withdraw(&mut self) {
+        let Some(Announcement { nonce, daemon }) = self.current.take() else { return };
+        let _ = daemon.unregister(&full_name(&nonce));
+        let end = daemon.clone();
+        let goodbye = thread::Builder::new().name("goodbye".into()).spawn(move || {
+            thread::sleep(GOODBYE);
+            drop(end.shutdown());
+        });
+        self.goodbye = goodbye.map_err(|_| drop(daemon.shutdown())).ok();
+    }
+
+    /// Withdraws, and waits for the goodbye. For the end of the program.
+    pub fn finish(mut self) {
+        self.withdraw();
+        if let Some(goodbye) = self.goodbye.take() {
+            let _ = goodbye.join();
+        }
+    }
+}
+
+/// What the thread "lan" has.
+struct Registration {
+    bound: Vec<SocketAddr>,
+    nonce: String,
+    tag: String,
+    admits: Admits,
+    daemon: ServiceDaemon,
+    tell: Arc<Tell>,
+}
+
+impl Registration {
+    fn run(self) {
+        if let Err(error) = self.register_and_watch() {
+            (self.tell)(&self.nonce, AnnounceEvent::Failed(error));
+        }
+    }
+
+    fn register_and_watch(&self) -> Result<(), LanError> {
+        let addrs = own_addrs(&self.bound)?;
+        let events = self.daemon.monitor()?;
+        self.daemon.register(self.service(&addrs)?)?;
+        let until = Instant::now() + PATIENCE;
+        let mut told = false;
+        loop {
+            let event = if told { events.recv().map_err(RecvTimeoutError::from) } else { events.recv_deadline(until) };
+            match event {
+                Ok(DaemonEvent::Announce(..)) if !told => {
+                    told = true;
+                    (self.tell)(&self.nonce, AnnounceEvent::Announced);
+                }
+                Ok(DaemonEvent::IpAdd(_) | DaemonEvent::IpDel(_)) if own_addrs(&self.bound)? != addrs => {
+                    (self.tell)(&self.nonce, AnnounceEvent::Moved);
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    told = true;
+                    let error = if check_port().is_err() { LanError::PortTaken } else { LanError::NoNetwork };
+                    (self.tell)(&self.nonce, AnnounceEvent::Failed(error));
+                }
+                // Withdrawn, which nobody hears, or by a bug of the package.
+                Err(RecvTimeoutError::Disconnected) => return Err(LanError::Daemon("it has ended".into())),
+            }
+        }
+    }
+
+    fn service(&self, addrs: &BTreeSet<IpAddr>) -> Result<ServiceInfo, LanError> {
+        let port = self.bound.first().map_or(0, SocketAddr::port);
+        let host = format!("p2pchat-{}.local.", self.nonce);
+        let text = [("v", VERSION), ("m", self.admits.digit()), ("t", &self.tag)];
+        let addrs: Vec<IpAddr> = addrs.iter().copied().collect();
+        let mut service = ServiceInfo::new(SERVICE, &self.nonce, &host, &addrs[..], port, &text[..])?;
+        // 64 random bits are no other's name, and a neighbour who says that they are would have it changed.
+        service.set_requires_probe(false);
+        Ok(service)
+    }
+}
+
+fn full_name(nonce: &str) -> String {
+    format!("{nonce}.{SERVICE}")
+}
+
+/// The addresses to announce.
+fn own_addrs(bound: &[SocketAddr]) -> Result<BTreeSet<IpAddr>, LanError> {
+    let interfaces = if_addrs::get_if_addrs()?;
+    Ok(interfaces.iter().filter(|interface| serves(bound, interface)).map(Interface::ip).collect())
+}
+
+/// Whether the listener is reached by this interface's address, and others may be there.
+fn serves(bound: &[SocketAddr], interface: &Interface) -> bool {
+    let ip = interface.ip();
+    let reaches = |addr: &SocketAddr| match addr.ip() {
+        any if any.is_unspecified() => any.is_ipv6() || ip.is_ipv4(),
+        one => one == ip,
+    };
+    is_shared(interface) && bound.iter().any(reaches)
+}
