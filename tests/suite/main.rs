@@ -31,7 +31,10 @@ mod hostile_data;
 mod hostile_offers;
 mod invites;
 mod known_peers;
+#[cfg(target_os = "linux")] // network namespaces
+#[cfg(unix)]
 #[cfg(unix)] // modes, ptys
+mod lan;
 mod log;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")] // /proc

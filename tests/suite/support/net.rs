@@ -72,6 +72,28 @@ impl Net {
         thread::scope(|scope| scope.spawn(inside).join().unwrap())
     }
 
+    /// A machine at `10.200.0.N` and `fd00:200::N`, on one segment with the others made so: what it sends to a group reaches them all. The
+    /// router does not reach it.
+    pub(crate) fn neighbour(&mut self, name: &str) -> String {
+        let n = self.names.len();
+        if n == 1 {
+            self.ip("router", "link add segment type bridge mcast_snooping 0 forward_delay 0");
+            self.ip("router", "link set segment up");
+        }
+        run("ip", &["netns", "add", &self.name(name)]).unwrap();
+        self.names.push(name.into());
+        // Or IPv6 comes seconds late.
+        self.sh(name, "for all in all default; do echo 0 >/proc/sys/net/ipv6/conf/$all/accept_dad; done");
+        let own = self.name(name);
+        self.ip("router", &format!("link add to-{name} type veth peer name eth0 netns {own}"));
+        self.ip("router", &format!("link set to-{name} master segment up"));
+        self.ip(name, "link set lo up");
+        self.ip(name, "link set eth0 up");
+        self.ip(name, &format!("addr add 10.200.0.{n}/24 dev eth0"));
+        self.ip(name, &format!("addr add fd00:200::{n}/64 dev eth0 nodad"));
+        format!("10.200.0.{n}")
+    }
+
     pub(crate) fn ip(&self, name: &str, arguments: &str) {
         let name = self.name(name);
         run("ip", &[&["-n", &name][..], &arguments.split(' ').collect::<Vec<_>>()].concat()).unwrap();
