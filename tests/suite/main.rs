@@ -32,9 +32,8 @@ mod hostile_offers;
 mod invites;
 mod known_peers;
 #[cfg(target_os = "linux")] // network namespaces
-#[cfg(unix)]
-#[cfg(unix)] // modes, ptys
 mod lan;
+#[cfg(unix)] // modes, ptys
 mod log;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")] // /proc
