@@ -175,11 +175,12 @@ impl Whom {
 }
 
 fn unfit(text: &str, error: &AddressError) -> WhomError {
-    let interfaces = match error {
-        AddressError::NoInterface(_) => format!("\nthis machine has {}", OwnNetworks::now().names()),
-        _ => String::new(),
-    };
-    WhomError(format!("{text:?}: {error}{interfaces}"))
+    WhomError(match error {
+        AddressError::NoInterface(_) => format!("{text:?}: {error}\nthis machine has {}", OwnNetworks::now().names()),
+        // It has the text in it.
+        AddressError::Malformed(_) => error.to_string(),
+        _ => format!("{text:?}: {error}"),
+    })
 }
 
 /// A line of standard input, empty at its end; what follows stays in the same buffer, where the frontend reads on.

@@ -76,6 +76,7 @@ fn a_command_line_that_is_nearly_right_is_answered_with_the_right_form() {
         ("connect ::1:5000", 2, "[::1]:5000"),
         ("connect [fe80::1]:5000", 2, "[fe80::1%eth0]:PORT"),
         ("connect http://host:5000", 2, "HOST:PORT"),
+        ("connect a:b:c", 2, "p2pchat: \"a:b:c\" is no address: write HOST:PORT or [IPV6]:PORT"),
         ("listen abc", 3, "PORT, HOST:PORT or [IPV6]:PORT"),
         ("listen --timeout abc", 2, "a number of seconds from 1 to 3600"),
         ("listen --reconnect abc", 2, "a number of seconds, or forever"),
