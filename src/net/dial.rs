@@ -132,11 +132,12 @@ impl Dialler {
         let mut backoff = Backoff::default();
         let mut search = self.look_for.map(Search::start);
         loop {
-            let failure =
-                match self.dial_once(&self.credentials, greeting, &mut Vec::new(), search.as_mut(), BROWSE_TIME) {
-                    Err(error @ DialError::Unreached(_)) if wait => error,
-                    other => return other,
-                };
+            let search = search.as_mut();
+            let failure = match self.dial_once(&self.credentials, greeting, &mut Vec::new(), search, BROWSE_TIME, wake)
+            {
+                Err(error @ DialError::Unreached(_)) if wait => error,
+                other => return other,
+            };
             wake.pause(backoff.next());
             if wake.is_stopped() {
                 return Err(failure);
@@ -175,13 +176,13 @@ impl Dialler {
                 return Err(DialError::Stopped);
             }
             // Who is not found on the network yet may be at the next try.
-            let mut dialled = self.dial_once(first, greeting, &mut told, search.as_mut(), Duration::ZERO);
+            let mut dialled = self.dial_once(first, greeting, &mut told, search.as_mut(), Duration::ZERO, wake);
             let wants_code = matches!(
                 dialled,
                 Err(DialError::InviteSpent | DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode)))
             );
             if code.is_some() && wants_code {
-                dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new(), None, Duration::ZERO);
+                dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new(), None, Duration::ZERO, wake);
             }
             match dialled {
                 Ok(opened) => return Ok(opened),
@@ -209,6 +210,7 @@ impl Dialler {
         told: &mut Vec<SocketAddr>,
         mut search: Option<&mut Search>,
         patience: Duration,
+        wake: &Wake,
     ) -> Result<Established, DialError> {
         let until = Instant::now() + patience;
         let deadline = Instant::now() + self.timeout;
@@ -225,10 +227,13 @@ impl Dialler {
                 Err(of_race) => failures.extend(of_race),
             }
         }
-        if by_proxy {
+        let refused = |one: &Failure| matches!(one, Failure::Open(_, ConnectError::Refused(_)));
+        if by_proxy && !failures.iter().any(refused) {
             // They cannot race, and a proxy may take all of the time to find that the first one does not answer.
             for addr in told.iter().copied().filter(|addr| !self.candidates.contains(&(*addr).into())) {
-                let refused = |one: &Failure| matches!(one, Failure::Open(_, ConnectError::Refused(_)));
+                if wake.is_stopped() {
+                    break;
+                }
                 match self.dial_by_proxy(&[addr.into()], credentials, Instant::now() + self.timeout, greeting) {
                     Ok(established) => return Ok(established),
                     Err((_, of_one)) if of_one.iter().any(refused) => {

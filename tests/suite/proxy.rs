@@ -1,9 +1,15 @@
 //! `connect` through a proxy, which is a small real one here.
 
+use super::support::attacker::identity;
 use super::support::peer::Stream;
-use super::support::{Home, is, quit};
+use super::support::{Attacker, Home, is, quit};
+use p2pchat::channel::Role;
+use p2pchat::protocol::frame::{Addrs, Frame, Intent, Refusal};
 use std::io::{self, Read, Write, copy};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 /// A SOCKS5 proxy that wants the login `ana` and `s3cret` and knows one name, `peer.test`.
@@ -65,4 +71,86 @@ fn whoever_set_a_proxy_or_names_an_onion_is_never_dialled_for_directly() {
     }
     socket.set_nonblocking(true).unwrap();
     assert!(socket.accept().is_err());
+}
+
+/// A SOCKS5 proxy without a login. All that it is asked for is behind one socket, but for what is shut; it says what it is asked for.
+fn sees_all(behind: SocketAddr, shut: &Arc<AtomicBool>) -> (SocketAddr, Receiver<String>) {
+    let (tell, asked) = mpsc::channel();
+    let shut = Arc::clone(shut);
+    let proxy = super::support::serve(move |mut stream: TcpStream| -> io::Result<()> {
+        let mut request = [0; 3];
+        stream.read_exact(&mut request)?;
+        stream.write_all(&[5, 0])?;
+        let mut request = [0; 4];
+        stream.read_exact(&mut request)?;
+        let mut length = [4];
+        if request[3] == 3 {
+            stream.read_exact(&mut length)?;
+        }
+        let mut host = vec![0; length[0].into()];
+        stream.read_exact(&mut host)?;
+        stream.read_exact(&mut [0; 2])?;
+        let by_name = request[3] == 3;
+        let host = if by_name {
+            String::from_utf8(host).unwrap()
+        } else {
+            host.iter().map(u8::to_string).collect::<Vec<_>>().join(".")
+        };
+        tell.send(host).unwrap();
+        if by_name && shut.load(Ordering::Acquire) {
+            return stream.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+        }
+        let mut onwards = TcpStream::connect(behind)?;
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
+        let (mut back, mut from_peer) = (stream.try_clone()?, onwards.try_clone()?);
+        thread::spawn(move || copy(&mut from_peer, &mut back).and_then(|_| back.shutdown(Shutdown::Write)));
+        copy(&mut stream, &mut onwards)?;
+        onwards.shutdown(Shutdown::Write)
+    });
+    (proxy, asked)
+}
+
+#[test]
+fn what_a_peer_tells_of_its_addresses_is_dialled_by_the_proxy_alone_and_for_that_session_alone() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let shut = Arc::new(AtomicBool::new(false));
+    let (proxy, asked) = sees_all(socket.local_addr().unwrap(), &shut);
+    let shell = format!("NO_PROXY=203.0.113.8 P2PCHAT_PROXY=socks5h://{proxy} exec \"$@\"");
+    let connect = ["connect", "peer.test:5000", "--json", "--reconnect", "forever"];
+    let ben = Home::new().start_by("ben", &shell, &connect);
+    let key = identity();
+    let meet = || {
+        let mut eve = Attacker::shake(socket.accept().unwrap().0, Role::Responder, &key, None).unwrap();
+        let Some(Frame::Greeting(greeting)) = eve.read() else { panic!("no greeting") };
+        (eve, greeting)
+    };
+    let (mut eve, greeting) = meet();
+    eve.send(&Frame::Greeting(greeting)).unwrap();
+    ben.event("connected");
+    assert_eq!(asked.recv().unwrap(), "peer.test");
+    let told = ["127.0.0.1", "10.0.0.1", "192.168.0.1", "100.64.0.1", "169.254.0.1", "203.0.113.8", "203.0.113.7"];
+    let list = told.map(|ip| SocketAddr::new(ip.parse().unwrap(), 5000)).to_vec();
+    eve.send(&Frame::Addrs(Addrs { port: 5000, list })).unwrap();
+    assert!(eve.is_answered());
+    shut.store(true, Ordering::Release);
+    drop(eve);
+    let (mut eve, greeting) = meet();
+    assert_eq!(greeting.intent, Intent::Resume);
+    eve.send(&Frame::Greeting(greeting)).unwrap();
+    ben.event("reconnected");
+    shut.store(false, Ordering::Release);
+    assert_eq!(asked.try_iter().filter(|host| host != "peer.test").collect::<Vec<_>>(), ["203.0.113.7"]);
+    // The program there is another now, and forgot the session.
+    drop(eve);
+    let (mut eve, greeting) = meet();
+    assert_eq!(greeting.intent, Intent::Resume);
+    eve.send(&Frame::Refusal(Refusal::NoSuchSession)).unwrap();
+    drop(eve);
+    shut.store(true, Ordering::Release);
+    for _ in 0..3 {
+        assert_eq!(asked.recv().unwrap(), "peer.test", "what was told is dialled for a new session");
+    }
+    shut.store(false, Ordering::Release);
+    let (_eve, greeting) = meet();
+    assert_eq!(greeting.intent, Intent::New);
 }
