@@ -146,9 +146,11 @@ impl Dialler {
     }
 
     /// Dials until the session is back, the peer says that it is gone, or it is stopped. A code of the credentials is used for a new
-    /// session, and to resume where the listener takes nobody without: it was restarted, and says so. `told` are addresses that the peer named:
-    /// nothing is said of failures there, and one that refuses is not tried again. `at_once` leaves out the pause before the first try;
-    /// `on_failure` gets the words for an answer that was not the peer's, when they differ from the last.
+    /// session, and to resume where the listener takes nobody without: it was restarted, and says so.
+    ///
+    /// `told` are addresses that the peer named: nothing is said of failures there, and one that refuses is not tried again. `at_once`
+    /// leaves out the pause before the first try; `on_failure` gets the words for an answer that was not the peer's, when they differ
+    /// from the last.
     ///
     /// # Errors
     /// [`DialError::Stopped`], or the peer's word that there is no such session.

@@ -111,12 +111,12 @@ fn same_network(own: &IfAddr, ip: IpAddr) -> bool {
     }
 }
 
-/// Whether an address can be a single machine's: it is not unspecified, multicast, broadcast or reserved, and the port is none but 0.
+/// Whether a single machine can be there: the address is not unspecified, multicast, broadcast or reserved, nor the port 0.
 pub fn is_dialable(addr: SocketAddr) -> bool {
     let machine = match addr.ip().to_canonical() {
-        // The first and the last sixteenth of the reserved blocks: "this network" (RFC 1122), and what was class E.
+        // 0.0.0.0/8 is "this network" (RFC 1122, section 3.2.1.3), 240.0.0.0/4 reserved, with the broadcast address at its end.
         IpAddr::V4(ip) => !ip.is_multicast() && !matches!(ip.octets(), [0 | 240..=255, ..]),
-        // The unspecified address is one of those that contain an IPv4 address in a form that nobody uses any more (RFC 4291).
+        // ::/96 has the unspecified address, loopback, and IPv4 addresses in a form that is out of use (RFC 4291, section 2.5.5.1).
         IpAddr::V6(ip) => !ip.is_multicast() && (ip.is_loopback() || ip.to_bits() > u128::from(u32::MAX)),
     };
     machine && addr.port() != 0

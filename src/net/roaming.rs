@@ -88,7 +88,7 @@ impl Route {
     fn permit(&self, addr: SocketAddr, own: &OwnNetworks) -> Option<SocketAddr> {
         let (ip, remote) = (addr.ip().to_canonical(), self.remote.ip().to_canonical());
         // What a tunnel hides of this side would be seen at any other address.
-        if remote.is_loopback() || !is_public_or_inner(addr) || (own.include(ip) && !self.own) {
+        if remote.is_loopback() || !is_other_machine(addr) || (own.include(ip) && !self.own) {
             return None;
         }
         let scope = match self.remote {
@@ -110,7 +110,7 @@ impl Route {
 pub fn permitted(told: &[SocketAddr], route: Route, proxies: &ProxyPolicy) -> Vec<SocketAddr> {
     if proxies.proxy().is_some() {
         let by_proxy = |addr: &SocketAddr| matches!(proxies.proxy_for(&(*addr).into()), Ok(Some(_)));
-        let public = |addr: &SocketAddr| is_public_or_inner(*addr) && !is_inner(addr.ip());
+        let public = |addr: &SocketAddr| is_other_machine(*addr) && !is_inner(addr.ip());
         let canonical = told.iter().map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port()));
         return canonical.filter(public).filter(by_proxy).collect();
     }
@@ -118,8 +118,8 @@ pub fn permitted(told: &[SocketAddr], route: Route, proxies: &ProxyPolicy) -> Ve
     told.iter().filter_map(|addr| route.permit(*addr, &own)).collect()
 }
 
-/// Whether an address is another machine's at all, and only one's.
-fn is_public_or_inner(addr: SocketAddr) -> bool {
+/// Whether a single machine can be there that is not the one that dials.
+fn is_other_machine(addr: SocketAddr) -> bool {
     reach::is_dialable(addr) && !addr.ip().to_canonical().is_loopback()
 }
 
