@@ -26,10 +26,12 @@ const NOT_RUN: [(&str, &str); 2] = [
 type Scenario = fn(&World, &[&str]);
 
 /// The examples of a scenario, and what happens. One that ends in `…` is the only one that begins so.
-const SCENARIOS: [(&[&str], Scenario); 10] = [
+const SCENARIOS: [(&[&str], Scenario); 12] = [
     (&["cargo run --release -- listen 5000", "cargo run --release -- connect 127.0.0.1:5000"], two_on_one_machine),
     (&["p2pchat listen", "p2pchat connect"], by_invite),
     (&["p2pchat listen 5000 --code", "p2pchat connect host:5000 --code"], by_code),
+    (&["p2pchat listen --lan", "p2pchat connect --lan"], on_one_network),
+    (&["p2pchat send photos --lan --code", "p2pchat receive --lan --code"], a_folder_on_one_network),
     (&["p2pchat send photos/", "p2pchat receive"], a_folder),
     (&["p2pchat send photos", "p2pchat receive --dir ~/Downloads"], a_folder),
     (&["tar xf \"$(p2pchat receive …", "p2pchat send backup.tar --to host:5000"], an_archive),
@@ -135,8 +137,8 @@ struct World {
 impl World {
     fn new() -> Option<Self> {
         let mut net = Net::new("the examples of README.md")?;
-        let addr = net.machine("host");
-        net.machine("guest");
+        let addr = net.neighbour("host");
+        net.neighbour("guest");
         let (host, guest) = (Home::new(), Home::new());
         for home in [&host, &guest] {
             home.file("hosts", format!("127.0.0.1 localhost\n{addr} host\n"));
@@ -244,6 +246,33 @@ fn by_code(world: &World, lines: &[&str]) {
     dialling.shows("[verified] host, connected");
     listening.shows("[verified] guest, connected");
     talk(&mut listening, &mut dialling);
+}
+
+fn on_one_network(world: &World, lines: &[&str]) {
+    let mut listening = world.types("host", lines[0]);
+    listening.shows("your peer finds you on this network with");
+    let mut dialling = world.types("guest", lines[1]);
+    dialling.shows("which one?");
+    dialling.keys("1\r");
+    dialling.shows("] host, connected");
+    talk(&mut listening, &mut dialling);
+}
+
+fn a_folder_on_one_network(world: &World, lines: &[&str]) {
+    photos(&world.host);
+    let mut sending = world.types("host", lines[0]);
+    let code = sending.wait(|shown| {
+        let rows = shown.rows();
+        rows.iter().find_map(|row| row.split("code: ").nth(1).map(str::to_owned))
+    });
+    sending.shows("your peer finds you on this network with");
+    let mut receiving = world.types("guest", lines[1]);
+    receiving.shows("which one?");
+    receiving.keys("1\r");
+    receiving.shows("code:");
+    receiving.keys(&format!("{code}\r"));
+    assert_eq!((receiving.exit_code(), sending.exit_code()), (0, 0));
+    assert_eq!(fs::read(world.guest.work().join("photos/b.jpg")).unwrap(), b"bb");
 }
 
 fn photos(home: &Home) {
