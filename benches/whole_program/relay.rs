@@ -21,6 +21,8 @@ pub(crate) struct Link {
 const PIECE_TIME: Duration = Duration::from_micros(2_400);
 /// The largest piece.
 const PIECE: usize = 64 * 1024;
+/// A sleep ends a little late, and what came meanwhile waited: the link makes up for it, up to this.
+const MADE_UP: Duration = Duration::from_millis(2);
 
 impl Link {
     pub(crate) const fn new(megabits: u64, delay: Duration) -> Self {
@@ -87,7 +89,8 @@ fn read(mut from: TcpStream, depart: &SyncSender<(Instant, Vec<u8>)>, link: Link
     let mut free = Instant::now();
     while let Ok(count) = from.read(&mut piece) {
         let Some(data) = piece.get(..count).filter(|data| !data.is_empty()) else { break };
-        free = free.max(Instant::now()) + link.time(u64::try_from(count).unwrap_or(0));
+        let late = Instant::now().checked_sub(MADE_UP).unwrap_or(free);
+        free = free.max(late) + link.time(u64::try_from(count).unwrap_or(0));
         thread::sleep(free.saturating_duration_since(Instant::now()));
         if depart.send((free + link.delay, data.to_vec())).is_err() {
             break;

@@ -6,7 +6,8 @@
 //!
 //! The formula is that of a link kept full: twice rate times round trip, since half a round trip is always out of sight,
 //! and some time's worth for a receiver that is late now and then. A sender that is held back by it doubles what it may
-//! send each round trip; one that is held back by the link stays where it is.
+//! send each round trip; one that is held back by the link stays where it is. While it doubles, what has come since the last span
+//! counts at once, as the least that this span will bring: else it would double every other round trip.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const LATE: Duration = Duration::from_millis(20);
 const SPAN: Duration = Duration::from_millis(5);
 /// Spans whose best rate counts: a pause of the sender's disk is not the link's.
 const SPANS: usize = 4;
+/// In percent. A sender that is held back by the window brings twice as much; a link that is full, the same.
+const GROWTH: u64 = 125;
 
 /// See the module. Knows no clock: the time comes with each call.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Pace {
     round_trip: Option<Duration>,
     span_begun: Instant,
     span_bytes: u64,
+    /// Every span brought more than the one before, by [`GROWTH`] at least: the link is not full yet.
+    growing: bool,
     /// Bytes a second, the latest spans first.
     rates: [u64; SPANS],
 }
@@ -36,11 +41,14 @@ pub(super) struct Pace {
 impl Pace {
     /// The sender is told now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, rates: [0; SPANS] }
+        Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, growing: true, rates: [0; SPANS] }
     }
 
-    /// So many more bytes are with the file system.
+    /// So many more bytes are with the file system. The worker says so after each of its turns, also when nothing had come.
     pub(super) fn progressed(&mut self, bytes: u64, now: Instant) {
+        if bytes == 0 {
+            return;
+        }
         let Some(round_trip) = self.round_trip else {
             // The first piece: what passed since the sender was told is a round trip and that piece's own time.
             self.round_trip = Some(now.saturating_duration_since(self.told).max(Duration::from_micros(100)));
@@ -52,20 +60,28 @@ impl Pace {
         if span < SPAN.max(round_trip) {
             return;
         }
+        let rate = per_second(self.span_bytes, span);
+        self.growing &= rate >= self.best_rate().saturating_mul(GROWTH) / 100;
         self.rates.rotate_right(1);
         let [latest, ..] = &mut self.rates;
-        *latest = per_second(self.span_bytes, span);
+        *latest = rate;
         self.span_begun = now;
         self.span_bytes = 0;
     }
 
     /// How much should be outstanding.
     pub(super) fn flight(&self) -> u64 {
-        let rate = self.rates.iter().copied().max().unwrap_or(0);
-        match self.round_trip {
-            Some(round_trip) if rate > 0 => worth(rate, round_trip.saturating_mul(2) + LATE).saturating_add(FLOOR),
-            _ => START,
+        let Some(round_trip) = self.round_trip else { return START };
+        let present = if self.growing { per_second(self.span_bytes, SPAN.max(round_trip)) } else { 0 };
+        let flight = |rate| worth(rate, round_trip.saturating_mul(2) + LATE).saturating_add(FLOOR);
+        match self.best_rate() {
+            0 => flight(present).max(START),
+            best => flight(best.max(present)),
         }
+    }
+
+    fn best_rate(&self) -> u64 {
+        self.rates.iter().copied().max().unwrap_or(0)
     }
 }
 
@@ -84,8 +100,8 @@ mod tests {
     use super::*;
 
     /// Plays a link of `rate` bytes a second and a `round_trip`, with endless buffers, for `rounds` chunks of 48 KiB; gives
-    /// what is outstanding in the end.
-    fn play(rate: u64, round_trip: Duration, window: u64, rounds: usize) -> u64 {
+    /// what is outstanding in the end, and when the whole window first was.
+    fn play(rate: u64, round_trip: Duration, window: u64, rounds: usize) -> (u64, Option<Duration>) {
         let chunk = 49_152;
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
@@ -95,7 +111,7 @@ mod tests {
         // When the link is free again, and when each sent chunk is durable and its credit back.
         let mut free = begun + round_trip / 2;
         let mut arrivals = std::collections::VecDeque::new();
-        let mut now = begun;
+        let (mut now, mut whole) = (begun, None);
         for _ in 0..rounds {
             while sent + chunk <= limit {
                 free = free.max(now + round_trip / 2) + Duration::from_micros(chunk * 1_000_000 / rate);
@@ -108,8 +124,11 @@ mod tests {
             limit = limit.max(durable + pace.flight().min(window));
             // The sender hears of it half a round trip later.
             now = arrived + round_trip / 2;
+            if limit - durable == window {
+                whole.get_or_insert(now - begun);
+            }
         }
-        limit - durable
+        (limit - durable, whole)
     }
 
     const WINDOW: u64 = 24 << 20;
@@ -117,7 +136,7 @@ mod tests {
     #[test]
     fn a_slow_link_is_not_filled_with_seconds_of_data() {
         for (rate, round_trip) in [(1_250_000, 1), (1_250_000, 50), (125_000, 30), (12_500_000, 5)] {
-            let outstanding = play(rate, Duration::from_millis(round_trip), WINDOW, 2_000);
+            let (outstanding, _) = play(rate, Duration::from_millis(round_trip), WINDOW, 2_000);
             let product = worth(rate, Duration::from_millis(round_trip));
             assert!(outstanding <= 3 * product + 320 * 1024 + worth(rate, LATE), "{rate} {round_trip}: {outstanding}");
         }
@@ -125,8 +144,22 @@ mod tests {
 
     #[test]
     fn a_long_fast_link_gets_the_whole_window() {
-        assert_eq!(play(125_000_000, Duration::from_millis(200), WINDOW, 20_000), WINDOW);
-        assert_eq!(play(2_000_000_000, Duration::from_micros(50), WINDOW, 200_000), WINDOW);
+        let (outstanding, whole) = play(125_000_000, Duration::from_millis(200), WINDOW, 20_000);
+        assert_eq!(outstanding, WINDOW);
+        // From 512 KiB it doubles five times, and the first flight takes a round trip.
+        assert!(whole.is_some_and(|whole| whole <= 7 * Duration::from_millis(200)), "{whole:?}");
+        assert_eq!(play(2_000_000_000, Duration::from_micros(50), WINDOW, 200_000).0, WINDOW);
+    }
+
+    #[test]
+    fn a_turn_of_the_worker_in_which_nothing_came_is_no_round_trip() {
+        let (begun, round_trip) = (Instant::now(), Duration::from_millis(150));
+        let mut pace = Pace::new(begun);
+        pace.progressed(0, begun);
+        for rounds in 1..=2 {
+            pace.progressed(100_000, begun + rounds * round_trip);
+        }
+        assert_eq!(pace.flight(), worth(per_second(100_000, round_trip), 2 * round_trip + LATE) + FLOOR);
     }
 
     #[test]
