@@ -7,6 +7,7 @@
 //! 2. Writer: send_queue → frames sealed into one buffer, chunks sealed in place → one vectored write.
 //! 3. Five seconds without a byte: the reader asks for a ping. Fifteen: the connection is lost. A write that does not move: the same.
 
+mod keepalive;
 mod read_ahead;
 mod writer;
 
@@ -19,6 +20,7 @@ use crate::protocol::frame::{
     Addrs, ChunkHeader, Control, Digest, Frame, KIND_CHUNK, KIND_ZCHUNK, Position, TransferId,
 };
 use crate::transfer::flow_control::FlowControl;
+use keepalive::{IDLE, Keepalive, SILENCE};
 use read_ahead::Source;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
@@ -30,13 +32,9 @@ use std::time::Duration;
 use thiserror::Error;
 use writer::Writer;
 
-/// After this long without a byte from the peer it is asked for a sign of life.
-const IDLE: Duration = Duration::from_secs(5);
 /// The longest single wait of a read. On Windows shutting a socket down does not end a read of another thread, which then finds it
 /// shut down after this.
 const READ_STEP: Duration = if cfg!(windows) { Duration::from_secs(1) } else { IDLE };
-/// After this long it is taken for lost: two pings may go unanswered.
-const SILENCE: Duration = Duration::from_secs(15);
 /// Bytes the kernel may hold that are not on the wire yet; a line of chat waits behind them. At 10 Mbit/s 64 KiB are 52 ms; on a
 /// fast connection the writer is woken often enough all the same.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -123,7 +121,7 @@ impl Connection {
         let send_queue = Arc::new(SendQueue::new());
         let reading = Reader {
             stream: Arc::clone(&stream),
-            source: Source::new(Arc::clone(&stream), Arc::clone(&send_queue)),
+            source: Source::new(Arc::clone(&stream), Keepalive::new(Arc::clone(&send_queue))),
             opener,
             send_queue: Arc::clone(&send_queue),
             flow,

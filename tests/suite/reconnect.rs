@@ -1,6 +1,8 @@
 //! A session outlives its connection: nothing lost, nothing twice, and both sides say what happens.
 
 use crate::support::attacker::{identity, is_refusal};
+#[cfg(target_os = "linux")]
+use crate::support::net::Net;
 use crate::support::peer::Stream;
 use crate::support::{Attacker, Cut, Home, Pace, Peer, Plan, Relay, Rng, Side, Way, quit, text};
 use p2pchat::protocol::frame::{Intent, Refusal};
@@ -16,6 +18,15 @@ fn meet(listen: &[&str], connect: &[&str]) -> (Peer, Relay, Peer) {
     ana.event("connected");
     ben.event("connected");
     (ana, relay, ben)
+}
+
+/// The connection is lost, as these say, and no other gets through.
+fn gap(relay: &Relay, noticed_by: &[&Peer]) {
+    relay.refuse(true);
+    relay.cut(Cut::Reset);
+    for peer in noticed_by {
+        peer.event("lost");
+    }
 }
 
 #[test]
@@ -42,10 +53,7 @@ fn a_cut_is_said_and_mended_on_both_sides() {
 #[test]
 fn what_is_typed_during_a_gap_arrives_once_in_order() {
     let (mut ana, relay, mut ben) = meet(&[], &[]);
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    ana.event("lost");
-    ben.event("lost");
+    gap(&relay, &[&ana, &ben]);
     for n in 0..20 {
         ana.send(&format!("ana {n}"));
         ben.send(&format!("ben {n}"));
@@ -118,10 +126,7 @@ fn redial_takes_a_lost_session_to_another_address() {
     let (mut ana, relay, mut ben) = meet(&[], &[]);
     ben.send("/redial 127.0.0.1:1");
     assert!(text(&ben.event("error"), "text").contains("when the connection is lost"));
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    ben.event("lost");
-    ana.event("lost");
+    gap(&relay, &[&ana, &ben]);
     ana.send("/redial 127.0.0.1:1");
     assert!(text(&ana.event("error"), "text").contains("this side listens"));
     ben.send("to where you went");
@@ -214,9 +219,7 @@ fn redial_leads_to_a_listener_that_wanted_a_code_or_an_invite() {
         let (whom, code) = if by_invite { (text(&listening, "invite"), "-v") } else { (&*at, "--code=1-a-b") };
         let ben = Home::new().json("ben", &["connect", whom], &[code], None);
         assert_eq!([text(&ana.event("connected"), "trust"), text(&ben.event("connected"), "trust")], ["verified"; 2]);
-        relay.refuse(true);
-        relay.cut(Cut::Reset);
-        ben.event("lost");
+        gap(&relay, &[&ben]);
         ben.send("to where you went");
         ben.send(&format!("/redial {addr}"));
         ana.message("to where you went");
@@ -256,63 +259,27 @@ fn redial_by_an_invite_finds_a_listener_that_was_started_anew() {
     }
 }
 
-/// A network namespace with one address; gone when dropped.
-#[cfg(target_os = "linux")]
-struct Net(String);
-
-#[cfg(target_os = "linux")]
-impl Net {
-    const ADDRESS: &str = "10.77.0.1/32";
-
-    /// None where this user may not make one.
-    fn new() -> Option<Self> {
-        let net = Self(format!("p2p-{}-moving", std::process::id()));
-        if !net.ip(&["netns", "add", &net.0]) {
-            return None;
-        }
-        assert!(net.ip(&["-n", &net.0, "link", "set", "lo", "up"]));
-        net.address("add");
-        Some(net)
-    }
-
-    fn ip(&self, arguments: &[&str]) -> bool {
-        std::process::Command::new("ip").args(arguments).output().is_ok_and(|done| done.status.success())
-    }
-
-    fn address(&self, change: &str) {
-        assert!(self.ip(&["-n", &self.0, "address", change, Self::ADDRESS, "dev", "lo"]));
-    }
-
-    fn start(&self, name: &str, role: &str, addr: &str) -> Peer {
-        let shell = format!("exec ip netns exec {} \"$@\"", self.0);
-        Home::new().start_by(name, &shell, &[role, addr, "--json", "-n", name])
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Net {
-    fn drop(&mut self) {
-        self.ip(&["netns", "delete", &self.0]);
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_connection_whose_own_address_is_gone_is_lost_at_once() {
-    let Some(net) = Net::new() else {
-        return eprintln!("SKIPPED a_connection_whose_own_address_is_gone_is_lost_at_once: needs root and ip");
+    let Some(mut net) = Net::new("a_connection_whose_own_address_is_gone") else { return };
+    net.machine("moving");
+    let address = |change: &str| net.ip("moving", &format!("address {change} 10.77.0.1/32 dev lo"));
+    address("add");
+    let start = |name: &str, role: &str, addr: &str| {
+        Home::new().start_by(name, &net.on("moving"), &[role, addr, "--json", "-n", name])
     };
-    let mut ana = net.start("ana", "listen", "10.77.0.1:0");
-    let mut ben = net.start("ben", "connect", &ana.addr().to_string());
+    let mut ana = start("ana", "listen", "10.77.0.1:0");
+    let mut ben = start("ben", "connect", &ana.addr().to_string());
     ana.event("connected");
     ben.event("connected");
-    net.address("delete");
+    address("delete");
     for peer in [&ana, &ben] {
         // Silence would be noticed as well, later and in other words.
         assert!(text(&peer.event("lost"), "reason").contains("has the address 10.77.0.1 no more"));
     }
     ben.send("are you there?");
-    net.address("add");
+    address("add");
     ana.message("are you there?");
     quit(&mut ana, &mut ben);
 }
@@ -334,9 +301,7 @@ fn a_session_that_began_with_a_code_goes_on_without_one() {
 #[test]
 fn a_stranger_hears_busy_during_a_gap() {
     let (mut ana, relay, mut ben) = meet(&[], &[]);
-    relay.refuse(true);
-    relay.cut(Cut::Close);
-    ana.event("lost");
+    gap(&relay, &[&ana]);
     let mut eve = Home::new().connect("eve", ana.addr(), &[]);
     eve.ends_with(3);
     assert!(text(&eve.event("error"), "text").contains("busy"), "{}", eve.event("error"));
@@ -349,9 +314,7 @@ fn a_stranger_hears_busy_during_a_gap() {
 #[test]
 fn another_key_cannot_take_a_session_over() {
     let (mut ana, relay, mut ben) = meet(&[], &[]);
-    relay.refuse(true);
-    relay.cut(Cut::Close);
-    ana.event("lost");
+    gap(&relay, &[&ana]);
     for session in [[0; 16], [7; 16]] {
         let mut eve = Attacker::dial(ana.addr(), &identity(), None).unwrap();
         let answer = eve.greet(Intent::Resume, session, "ben");
@@ -381,9 +344,7 @@ fn a_replayed_connection_gets_nothing_and_disturbs_nothing() {
         ana.event_nth(n, "warning");
     };
     replay(1);
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    ana.event("lost");
+    gap(&relay, &[&ana]);
     replay(2);
     relay.refuse(false);
     ben.event("reconnected");
@@ -397,9 +358,7 @@ fn a_replayed_connection_gets_nothing_and_disturbs_nothing() {
 #[test]
 fn quit_during_a_gap_ends_at_once_and_says_what_was_not_delivered() {
     let (mut ana, relay, mut ben) = meet(&["--reconnect", "1"], &[]);
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    ben.event("lost");
+    gap(&relay, &[&ben]);
     ben.send("too late");
     ben.send("/quit");
     ben.ends_with(5);
@@ -410,9 +369,7 @@ fn quit_during_a_gap_ends_at_once_and_says_what_was_not_delivered() {
 #[test]
 fn an_input_that_ends_during_a_gap_still_delivers_its_lines() {
     let (mut ana, relay, mut ben) = meet(&[], &[]);
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    ben.event("lost");
+    gap(&relay, &[&ben]);
     ben.send("the last line");
     ben.close_input();
     relay.wait_for_refused(1);

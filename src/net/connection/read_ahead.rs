@@ -1,16 +1,16 @@
-//! Bytes from the socket, in the pieces that the reader asks for, and the watch over a silent peer.
+//! Bytes from the socket, in the pieces that the reader asks for.
 //!
 //! Invariant: large records are read straight to where they are opened; small ones many at a time, so that neither a copy of bulk
 //! nor a system call for every line is paid for. An end of the stream is told as what it is: between records or inside one.
 
-use super::{DisconnectReason, IDLE, SILENCE};
+use super::DisconnectReason;
+use super::keepalive::Keepalive;
 use crate::channel::LENGTH;
-use crate::net::send_queue::SendQueue;
 use std::io::{ErrorKind, IoSliceMut, Read};
 use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Bytes read ahead where records are small: a few dozen of them.
 const AHEAD: usize = 64 * 1024;
@@ -23,33 +23,22 @@ const RECORD: Duration = Duration::from_secs(15);
 /// The receiving side of the socket.
 pub(super) struct Source {
     stream: Arc<TcpStream>,
-    send_queue: Arc<SendQueue>,
+    keepalive: Keepalive,
     /// Read ahead; `ahead` is the part that was not asked for yet.
     buffer: Vec<u8>,
     ahead: Range<usize>,
     /// Whether the last record was bulk.
     bulk: bool,
+    /// When the last bytes came.
     heard: Instant,
-    pinged: Instant,
-    /// The same by the wall clock, which goes on while the machine sleeps.
-    heard_by_the_wall: SystemTime,
     /// When the first byte of the current record was there.
     record_begun: Option<Instant>,
 }
 
 impl Source {
-    pub(super) fn new(stream: Arc<TcpStream>, send_queue: Arc<SendQueue>) -> Self {
-        Self {
-            stream,
-            send_queue,
-            buffer: vec![0; AHEAD],
-            ahead: 0..0,
-            bulk: false,
-            heard: Instant::now(),
-            pinged: Instant::now(),
-            heard_by_the_wall: SystemTime::now(),
-            record_begun: None,
-        }
+    pub(super) fn new(stream: Arc<TcpStream>, keepalive: Keepalive) -> Self {
+        let (buffer, heard) = (vec![0; AHEAD], Instant::now());
+        Self { stream, keepalive, buffer, ahead: 0..0, bulk: false, heard, record_begun: None }
     }
 
     /// Fills `wanted`. `inside` a record an end of the stream is a truncation.
@@ -111,33 +100,15 @@ impl Source {
                 Ok(0) if self.record_begun.is_some() => return Err(DisconnectReason::Truncated),
                 Ok(0) => return Err(DisconnectReason::Closed),
                 Ok(read) => {
-                    self.heard = Instant::now();
-                    self.heard_by_the_wall = SystemTime::now();
+                    self.heard = self.keepalive.heard();
                     return Ok(read);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    if self.heard.elapsed() >= SILENCE {
-                        return Err(DisconnectReason::Silent(SILENCE));
-                    }
-                    self.notice_sleep();
-                    if self.heard.elapsed().min(self.pinged.elapsed()) >= IDLE {
-                        self.pinged = Instant::now();
-                        self.send_queue.ping();
-                    }
+                    self.keepalive.nothing_came()?;
                 }
                 Err(error) => return Err(DisconnectReason::Network(error)),
             }
-        }
-    }
-
-    /// After a sleep of this machine the peer has most likely given the connection up: it gets one more ping, not three.
-    fn notice_sleep(&mut self) {
-        // A wall clock that was set back says nothing.
-        let by_the_wall = self.heard_by_the_wall.elapsed().unwrap_or_default();
-        if by_the_wall.saturating_sub(self.heard.elapsed()) >= SILENCE {
-            self.heard_by_the_wall = SystemTime::now();
-            self.heard = self.heard.checked_sub(SILENCE - IDLE).unwrap_or(self.heard);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a control frame waits behind one batch, so on a slow connection batches are small.
 
-use super::{ConnectionEvent, DisconnectReason, SILENCE};
+use super::keepalive::SILENCE;
+use super::{ConnectionEvent, DisconnectReason};
 use crate::channel::{LENGTH, Sealer, TAG};
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
