@@ -22,8 +22,6 @@ use crate::protocol::frame::{
 use crate::transfer::flow_control::FlowControl;
 use keepalive::{IDLE, Keepalive, SILENCE};
 use read_ahead::Source;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
@@ -35,10 +33,6 @@ use writer::Writer;
 /// The longest single wait of a read. On Windows shutting a socket down does not end a read of another thread, which then finds it
 /// shut down after this.
 const READ_STEP: Duration = if cfg!(windows) { Duration::from_secs(1) } else { IDLE };
-/// Bytes the kernel may hold that are not on the wire yet; a line of chat waits behind them. At 10 Mbit/s 64 KiB are 52 ms; on a
-/// fast connection the writer is woken often enough all the same.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const NOT_SENT: u32 = 64 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
@@ -156,14 +150,11 @@ impl Connection {
     }
 }
 
-/// Options of a socket that carries a session: no delay, deadlines, and little held back in the kernel.
+/// Options of a socket that carries a session: no delay, and deadlines.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(READ_STEP))?;
     stream.set_write_timeout(Some(SILENCE))?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    // Where it cannot be set, lines wait longer behind bulk; that is all.
-    let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT);
     Ok(())
 }
 
