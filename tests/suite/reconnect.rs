@@ -1,13 +1,14 @@
 //! A session outlives its connection: nothing lost, nothing twice, and both sides say what happens.
 
+mod redial;
+
 use crate::support::attacker::{identity, is_refusal};
 #[cfg(target_os = "linux")]
 use crate::support::net::Net;
-use crate::support::peer::Stream;
 use crate::support::{Attacker, Cut, Home, Pace, Peer, Plan, Relay, Rng, Side, Way, quit, text};
 use p2pchat::protocol::frame::{Intent, Refusal};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// `ana` listens, `ben` dials through a relay; connected.
@@ -119,144 +120,6 @@ fn is_taken_back_from_a_connection_that_seems_alive() -> bool {
     ana.message("here again");
     quit(&mut ana, &mut ben);
     true
-}
-
-#[test]
-fn redial_takes_a_lost_session_to_another_address() {
-    let (mut ana, relay, mut ben) = meet(&[], &[]);
-    ben.send("/redial 127.0.0.1:1");
-    assert!(text(&ben.event("error"), "text").contains("when the connection is lost"));
-    gap(&relay, &[&ana, &ben]);
-    ana.send("/redial 127.0.0.1:1");
-    assert!(text(&ana.event("error"), "text").contains("this side listens"));
-    ben.send("to where you went");
-    let eve = Home::new().listen("eve", &["--invite"]);
-    let listening = eve.event("listening");
-    let invite = text(&listening, "invite");
-    for (n, (place, says)) in
-        [("", "where is your peer now?"), ("h:x", "h:x"), ("abc.onion:1", "Tor"), (invite, "somebody else")]
-            .into_iter()
-            .enumerate()
-    {
-        ben.send(&format!("/redial {place}"));
-        let error = ben.event_nth(n + 2, "error");
-        assert!(text(&error, "text").contains(says), "{error}");
-    }
-    ben.send(&format!("/redial {}", ana.addr()));
-    ana.message("to where you went");
-    ana.send("and back");
-    ben.message("and back");
-    ben.send("/quit");
-    // Commands were not done.
-    ben.ends_with(6);
-    ana.ends_with(6);
-    assert_eq!((ana.texts().len(), ben.texts().len()), (1, 1));
-    assert!(!ben.event("reconnected").to_string().contains("\"restarted\":true"));
-}
-
-/// Its greeting tells of less than the listener has heard since, which would be a fault of the protocol.
-#[test]
-fn a_replaced_run_of_the_dialling_thread_ends_before_it_greets() {
-    let (mut ana, relay, mut ben) = meet(&[], &["--timeout", "60"]);
-    let gate = TcpListener::bind("127.0.0.1:0").unwrap();
-    relay.retarget(gate.local_addr().unwrap());
-    relay.cut(Cut::Reset);
-    let (mut held, _) = gate.accept().unwrap();
-    ben.send(&format!("/redial {}", ana.addr()));
-    ben.event("reconnected");
-    ben.send("first");
-    ana.message("first");
-    ana.send("second");
-    ben.message("second");
-    let mut onwards = TcpStream::connect(ana.addr()).unwrap();
-    let (mut back, mut from_ana) = (held.try_clone().unwrap(), onwards.try_clone().unwrap());
-    let down = std::thread::spawn(move || drop(std::io::copy(&mut from_ana, &mut back)));
-    let _ = std::io::copy(&mut held, &mut onwards);
-    let _ = onwards.shutdown(Shutdown::Write);
-    down.join().unwrap();
-    ben.send("third");
-    ana.message("third");
-    quit(&mut ana, &mut ben);
-    assert_eq!((ana.texts(), ben.texts()), (vec!["first".into(), "third".into()], vec!["second".into()]));
-    assert_eq!((ana.all("lost").len(), ben.all("lost").len()), (1, 1));
-}
-
-#[test]
-fn redial_finds_a_listener_that_was_killed_and_started_elsewhere() {
-    let (home, elsewhere) = (Home::new(), Home::new());
-    let mut ana = home.listen("ana", &[]);
-    let relay = Relay::to(ana.addr());
-    let connect = ["connect", &relay.addr().to_string(), "--plain", "-n", "ben", "--reconnect", "forever"];
-    let mut ben = elsewhere.start("ben", &connect);
-    ana.event("connected");
-    relay.refuse(true);
-    ana.kill();
-    ben.line(Stream::Err, |line| line.contains("lost"));
-    ben.send("typed meanwhile");
-    let mut ana = home.listen("ana", &[]);
-    ben.send(&format!("/redial {}", ana.addr()));
-    ana.message("typed meanwhile");
-    ana.send("found");
-    ben.line(Stream::Out, |line| line.contains("found"));
-    quit(&mut ana, &mut ben);
-    assert_eq!(ana.texts(), ["typed meanwhile"]);
-    assert_eq!(ben.lines(Stream::Out).iter().filter(|line| line.contains("found")).count(), 1);
-}
-
-/// It takes its peer back without the code, which may be spent.
-#[test]
-fn redial_leads_to_a_listener_that_wanted_a_code_or_an_invite() {
-    for by_invite in [false, true] {
-        let gate = TcpListener::bind("127.0.0.1:0").unwrap();
-        let relay = Relay::to(gate.local_addr().unwrap());
-        let at = relay.addr().to_string();
-        let options: &[&str] = &["--invite", "--at", &at];
-        let ana = Home::new().listen("ana", if by_invite { options } else { &["--code=1-a-b"] });
-        let listening = ana.event("listening");
-        // What --at says comes first.
-        let addr = listening["addrs"][usize::from(by_invite)].as_str().unwrap();
-        relay.retarget(addr.parse().unwrap());
-        let (whom, code) = if by_invite { (text(&listening, "invite"), "-v") } else { (&*at, "--code=1-a-b") };
-        let ben = Home::new().json("ben", &["connect", whom], &[code], None);
-        assert_eq!([text(&ana.event("connected"), "trust"), text(&ben.event("connected"), "trust")], ["verified"; 2]);
-        gap(&relay, &[&ben]);
-        ben.send("to where you went");
-        ben.send(&format!("/redial {addr}"));
-        ana.message("to where you went");
-        for peer in [&ana, &ben] {
-            assert!(!peer.event("reconnected").to_string().contains("\"restarted\":true"));
-        }
-        let (mut ana, mut ben) = (ana, ben);
-        quit(&mut ana, &mut ben);
-    }
-}
-
-#[test]
-fn redial_by_an_invite_finds_a_listener_that_was_started_anew() {
-    for options in [&[][..], &["--code=1-a-b"]] {
-        let home = Home::new();
-        let mut ana = home.listen("ana", options);
-        let relay = Relay::to(ana.addr());
-        let ben = Home::new().connect("ben", relay.addr(), options);
-        ana.event("connected");
-        ben.event("connected");
-        relay.refuse(true);
-        ana.kill();
-        ben.event("lost");
-        ben.send("to where you went");
-        // She lets nobody in without it.
-        let ana = home.listen("ana", &["--invite"]);
-        ben.send(&format!("/redial {}", text(&ana.event("listening"), "invite")));
-        ana.message("to where you went");
-        assert_eq!(ana.event("connected")["trust"], "verified");
-        ana.send("and back");
-        ben.message("and back");
-        // It is spent. From now on the key counts, as after any loss.
-        ben.wait_for(|event| event["event"] == "reconnected" && event["restarted"] == true);
-        let (mut ana, mut ben) = (ana, ben);
-        quit(&mut ana, &mut ben);
-        assert_eq!((ana.texts(), ben.texts()), (vec!["to where you went".into()], vec!["and back".into()]));
-    }
 }
 
 #[cfg(target_os = "linux")]
