@@ -208,9 +208,14 @@ fn the_plain_face_shows_it_and_obeys_nothing() {
     ];
     let mut ana = Pty::start(&home, &arguments).without_echo();
     let addr = ana.addr();
-    for name in names() {
+    for (number, name) in names().iter().enumerate() {
         let mut types = |line: &str| ana.keys(&format!("{line}\r"));
-        visit(addr, &name, &mut types, own.to_str().unwrap());
+        visit(addr, name, &mut types, own.to_str().unwrap());
+        // Before that the next visitor may find the place taken.
+        ana.wait(|shown| {
+            let left = String::from_utf8_lossy(&shown.raw).matches("-- your peer has left").count();
+            (left > number).then_some(())
+        });
     }
     ana.keys("/quit\r");
     // A file of the last visitor's session was declined: 6, unless that session was over before the quit.
