@@ -12,4 +12,5 @@ pub mod proxy;
 mod race;
 pub mod reach;
 pub mod roaming;
+pub mod routes;
 pub mod send_queue;

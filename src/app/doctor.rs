@@ -9,6 +9,7 @@ mod system;
 use crate::cli::Doctor;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
+use crate::net::routes::{DefaultRoute, default_routes};
 use crate::net::{lan, reach};
 use crate::text::SafeText;
 use if_addrs::Interface;
@@ -19,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-use system::{DefaultRoute, default_routes, listener_of};
+use system::listener_of;
 
 /// How long the name server may take; resolvers try for half a minute.
 const LOOKUP: Duration = Duration::from_secs(5);
