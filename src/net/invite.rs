@@ -71,16 +71,22 @@ impl Invite {
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub fn new(key: &PublicKey, port: u16, mut candidates: Vec<Candidate>) -> Result<Self, getrandom::Error> {
+    pub fn new(key: &PublicKey, port: u16, candidates: Vec<Candidate>) -> Result<Self, getrandom::Error> {
         let mut secret = Zeroizing::new([0; SECRET]);
         getrandom::fill(&mut *secret)?;
-        candidates.truncate(CANDIDATES);
-        let mut invite = Self { pin: key.pin(), secret, port, candidates };
-        // Only long names come to so much.
-        while invite.text().len() > LONGEST {
-            invite.candidates.pop();
-        }
+        let mut invite = Self { pin: key.pin(), secret, port, candidates: Vec::new() };
+        invite.set_candidates(candidates);
         Ok(invite)
+    }
+
+    /// The same invite with other addresses.
+    pub fn set_candidates(&mut self, candidates: Vec<Candidate>) {
+        self.candidates = candidates;
+        self.candidates.truncate(CANDIDATES);
+        // Only long names come to so much.
+        while self.text().len() > LONGEST {
+            self.candidates.pop();
+        }
     }
 
     /// Reads an invite. White space and case do not count, nor what this program puts before wrapped lines.
