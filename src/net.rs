@@ -8,6 +8,7 @@ pub mod invite;
 pub mod lan;
 pub mod listen;
 pub mod opening;
+pub mod port_map;
 pub mod proxy;
 mod race;
 pub mod reach;

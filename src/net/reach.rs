@@ -147,6 +147,20 @@ pub fn is_shared(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if ip.to_bits() & 0xffc0_0000 == NETWORK)
 }
 
+/// Whether an address may be reached from everywhere, as far as it tells.
+pub fn is_global(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let special = ip.is_loopback() || ip.is_private() || ip.is_link_local() || is_shared(ip.into());
+            // 198.18.0.0/15 is for measurements; from 224 on multicast and reserved.
+            !special && first != 0 && first < 224 && !(first == 198 && second & 0xfe == 18)
+        }
+        // All of global unicast that is given away.
+        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
 /// Whether an interface of this name is one of containers or virtual machines, which nobody else reaches.
 pub fn is_virtual(interface: &str) -> bool {
     ["docker", "br-", "veth", "virbr", "cni"].iter().any(|kind| interface.starts_with(kind))
@@ -184,14 +198,17 @@ pub fn own_candidates(bound: &[SocketAddr], named: &[Candidate]) -> Vec<Candidat
 
 /// The IPv6 and the IPv4 address that the system would use towards the internet.
 fn outward() -> Vec<IpAddr> {
-    // Documentation addresses (RFC 3849, RFC 5737): routed by default, owned by nobody.
-    let v6 = own_address_towards(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+    // A documentation address (RFC 5737), as the one of IPv6 (RFC 3849): routed by default, owned by nobody.
     let v4 = own_address_towards(Ipv4Addr::new(192, 0, 2, 1).into());
-    v6.into_iter().chain(v4).collect()
+    outward_v6().into_iter().chain(v4).collect()
+}
+
+pub(super) fn outward_v6() -> Option<IpAddr> {
+    own_address_towards(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
 }
 
 /// The address that the system would use towards another; none when it has no route there. Nothing is sent.
-fn own_address_towards(to: IpAddr) -> Option<IpAddr> {
+pub(super) fn own_address_towards(to: IpAddr) -> Option<IpAddr> {
     let from: IpAddr = if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((from, 0)).ok()?;
     // Port 9 discards what it is sent (RFC 863).

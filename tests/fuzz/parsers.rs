@@ -7,6 +7,10 @@ use p2pchat::command::{self, Entry};
 use p2pchat::known_peers::KnownPeers;
 use p2pchat::net::address::{Candidate, ListenAddress};
 use p2pchat::net::invite::Invite;
+use p2pchat::net::port_map::{
+    Answer, NONCE, Url, read_announce, read_answer, read_location, read_map, read_nat_pmp_address, read_nat_pmp_map,
+    read_services,
+};
 use p2pchat::notice::Input;
 use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Frame, KIND_CHUNK, KIND_ZCHUNK, LINE_TEXT, POSITIONS};
 use p2pchat::text::{PeerText, SafeText};
@@ -296,6 +300,61 @@ pub(crate) fn invite_seeds() -> Vec<Vec<u8>> {
             Invite::new(&PublicKey([7; 32]), 5000, candidates[..=count].to_vec()).unwrap().text().as_bytes().to_vec()
         })
         .collect()
+}
+
+/// Of a router's answer what does not fit the request is nothing, and what it describes lies at its own address.
+pub(crate) fn router(data: &[u8]) {
+    if let Some(Answer::Pcp(Ok(_))) = read_map(data, &[7; NONCE], 5000) {
+        assert!(data.len() >= 60 && data[24..36] == [7; NONCE] && data[40..42] == 5000_u16.to_be_bytes());
+    }
+    if let Some(Ok(_)) = read_nat_pmp_map(data, 5000) {
+        assert_eq!(data[8..10], 5000_u16.to_be_bytes());
+    }
+    let _ = (read_announce(data), read_nat_pmp_address(data));
+    let from = "192.168.1.1:1900".parse().unwrap();
+    let is_there = |url: &Url| {
+        assert_eq!(url.server.ip().to_string(), "192.168.1.1");
+        assert!(url.server.port() != 0 && url.path.starts_with('/'));
+        assert!(!url.path.contains(|c: char| c.is_whitespace() || c.is_control()), "{:?}", url.path);
+    };
+    let location = read_location(data, from);
+    location.iter().for_each(is_there);
+    for ended in [false, true] {
+        let Some((_, body)) = read_answer(data, ended) else { continue };
+        // Each byte that is no UTF-8 becomes three.
+        assert!(body.len() <= 3 * data.len());
+        let at = Url::absolute("http://192.168.1.1:5000/a/b.xml", from).unwrap();
+        let services = read_services(&body, &at);
+        assert!(services.len() <= 4);
+        services.iter().for_each(|(_, control)| is_there(control));
+    }
+}
+
+pub(crate) fn router_seeds() -> Vec<Vec<u8>> {
+    let map =
+        [&[2, 0x81, 0, 0, 0, 0, 14, 16][..], &[0; 16], &[7; NONCE], &[6, 0, 0, 0, 0x13, 0x88, 0xa0, 0x28], &[1; 16]];
+    let service = "<service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>\
+        <controlURL>/control</controlURL></service>";
+    let description =
+        format!("<URLBase>http://192.168.1.1:80/x/</URLBase>{service}{}", service.replace("/control", "c"));
+    let head = "HTTP/1.1 200 OK\r\n";
+    let search = format!("{head}ST: urn:x:InternetGatewayDevice:1\r\nLOCATION: http://192.168.1.1:5000/d.xml\r\n\r\n");
+    let (length, half) = (description.len(), description.len() / 2);
+    let (one, two) = description.split_at(half);
+    vec![
+        map.concat(),
+        vec![2, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        vec![0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 7],
+        vec![0, 130, 0, 0, 0, 0, 0, 1, 0x13, 0x88, 0xa0, 0x28, 0, 0, 14, 16],
+        search.into_bytes(),
+        format!("{head}Content-Length: {length}\r\n\r\n{description}").into_bytes(),
+        format!(
+            "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+            one.len(),
+            two.len()
+        )
+        .into_bytes(),
+    ]
 }
 
 /// An address that is accepted is shown in a form that means the same.

@@ -27,7 +27,7 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>)
     Target { name, run, seeds, slow: false }
 }
 
-pub(crate) const TARGETS: [Target; 17] = [
+pub(crate) const TARGETS: [Target; 18] = [
     target("frame", parsers::frame, parsers::frame_seeds),
     target("hello", parsers::hello, parsers::hello_seeds),
     target("zchunk", parsers::zchunk, parsers::zchunk_seeds),
@@ -38,6 +38,7 @@ pub(crate) const TARGETS: [Target; 17] = [
     target("file-name", parsers::file_name, parsers::file_name_seeds),
     target("address", parsers::address, parsers::address_seeds),
     target("invite", parsers::invite, parsers::invite_seeds),
+    target("router", parsers::router, parsers::router_seeds),
     target("lines", parsers::lines, parsers::lines_seeds),
     target("code", parsers::code, parsers::code_seeds),
     Target { slow: true, ..target("arguments", parsers::arguments, parsers::arguments_seeds) },

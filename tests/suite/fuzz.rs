@@ -37,6 +37,7 @@ short! {
     file_names => "file-name",
     addresses => "address",
     invites => "invite",
+    routers => "router",
     input_lines => "lines",
     codes => "code",
     arguments => "arguments",

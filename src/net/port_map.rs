@@ -1,0 +1,473 @@
+//! Port mapping: while this side listens, the router is asked to let callers in, by PCP, NAT-PMP or UPnP.
+//!
+//! Invariant: one protocol for each mapping; one that was made by two is deleted by neither. Whatever a router answers is bounded in time
+//! and memory, and an external address that is not global is never reported.
+//!
+//! 1. [`PortMap::start`] starts a thread "map" for IPv4, which asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by
+//!    UPnP, whose search began at the same time. One for each own global IPv6 address asks for a pinhole in the firewall.
+//! 2. They report each mapping, why there is none, and that all have asked ([`Report`]).
+//! 3. Each sleeps until half of its lease is over and renews it. A router that went silent is asked anew each minute, from the search on.
+//! 4. [`PortMap::close`] has them delete what they got, and waits for half a second at most; leases end by themselves.
+
+mod gateway;
+mod http;
+mod pcp;
+mod upnp;
+
+pub use http::{Url, element, read_answer};
+pub use pcp::{Answer, Assigned, NONCE, read_announce, read_map, read_nat_pmp_address, read_nat_pmp_map};
+pub use upnp::{read_location, read_services};
+
+use super::reach::{self, Explanation};
+use crate::identity::Identity;
+use gateway::{Gateway, gateways, is_bound, pinholes, servers};
+use pcp::{Server, pcp_error};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use upnp::{Found, Search, Service};
+
+/// Seconds that are asked for.
+const LIFETIME: u32 = 3_600;
+/// A longer lease is renewed as one of a day.
+const LONGEST: u32 = 86_400;
+/// No router makes this side ask more often.
+const RENEW_LEAST: Duration = Duration::from_secs(5);
+/// Pause after a renewal that failed, unless the lease ends before.
+const RETRY: Duration = Duration::from_secs(60);
+/// For the deletions at the end, all together.
+const CLOSE: Duration = Duration::from_millis(500);
+/// For one of them: requests by datagram, and UPnP's.
+const DELETE_WAITS: [Duration; 2] = [Duration::from_millis(200); 2];
+const DELETE: Duration = Duration::from_millis(400);
+const NONCE_CONTEXT: &str = "p2pchat/1 2026 pcp nonce";
+
+/// By which protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Pcp,
+    NatPmp,
+    Upnp,
+}
+
+impl Method {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pcp => "PCP",
+            Self::NatPmp => "NAT-PMP",
+            Self::Upnp => "UPnP",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Why there is no mapping. The router, the network or the address listened at is at fault.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum MapError {
+    #[error(
+        "the router has no public IPv4 address: there is another NAT before it (of the provider, or a second router)"
+    )]
+    NoPublicAddress,
+    #[error("the router offers no port mapping (PCP, NAT-PMP and UPnP asked)")]
+    Silent,
+    #[error("the router may not be asked for this: port mapping is switched off in it")]
+    Forbidden,
+    #[error("the router refuses to map the port ({0}, code {1})")]
+    Refused(Method, u16),
+    #[error("there is no router to ask: this machine has no default route")]
+    NoRouter,
+    #[error("the router cannot send callers to the address that is listened at")]
+    NotBound,
+}
+
+impl MapError {
+    /// With what the person who listens at `port` can do.
+    pub fn explain(&self, port: u16) -> Explanation {
+        let hint = match self {
+            Self::NoPublicAddress => Some("IPv6 or a VPN works, or swap the roles".to_owned()),
+            Self::Silent | Self::Refused(..) => {
+                Some(format!("forward TCP port {port} to this machine by hand, and listen with --at ADDRESS:{port}"))
+            }
+            Self::NotBound => Some(format!("p2pchat listen {port} listens at all addresses")),
+            Self::Forbidden | Self::NoRouter => None,
+        };
+        Explanation { fact: self.to_string(), hint }
+    }
+
+    /// A failure that says more than another.
+    fn or(self, other: Self) -> Self {
+        if self == Self::Silent { other } else { self }
+    }
+}
+
+/// A way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    pub addr: SocketAddr,
+    pub by: Method,
+    /// The lease; 0 is without end.
+    pub seconds: u32,
+}
+
+/// What the threads say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    Mapped(Mapped),
+    /// Nothing could be mapped, for IPv4 where that was tried.
+    Failed(MapError),
+    /// Callers do not come in there any more.
+    Lost(SocketAddr),
+    /// All has been asked for once.
+    Settled,
+}
+
+/// What a router offers, without a mapping being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub by: Vec<Method>,
+    /// Its address outside, where it tells.
+    pub external: Option<IpAddr>,
+}
+
+/// The threads; see the module. Their mappings are deleted when this is dropped, which waits for nothing.
+#[derive(Debug)]
+pub struct PortMap {
+    /// One for each thread; dropping it is the word to end.
+    stops: Vec<Sender<()>>,
+    /// Disconnected once all have ended.
+    ended: Receiver<()>,
+}
+
+impl PortMap {
+    /// Asks for what is bound to `bound`. `on_report` is called on the threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        identity: &Identity,
+        bound: &[SocketAddr],
+        on_report: impl Fn(Report) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let ways = ways(bound);
+        let port = bound.first().map_or(0, SocketAddr::port);
+        let mapper = Arc::new(Mapper {
+            bound: bound.to_vec(),
+            port,
+            nonce: nonce(identity, port),
+            unsettled: AtomicUsize::new(ways.len()),
+            on_report: Box::new(on_report),
+        });
+        let (end, ended) = mpsc::channel::<()>();
+        let mut stops = Vec::new();
+        for (number, way) in ways.into_iter().enumerate() {
+            let (mapper, end) = (Arc::clone(&mapper), end.clone());
+            let (stop, stopped) = mpsc::channel();
+            let run = move || {
+                mapper.run(&way, number == 0, &stopped);
+                drop(end);
+            };
+            thread::Builder::new().name("map".into()).spawn(run)?;
+            stops.push(stop);
+        }
+        Ok(Self { stops, ended })
+    }
+
+    /// Has the mappings deleted.
+    pub fn close(self) {
+        drop(self.stops);
+        let _ = self.ended.recv_timeout(CLOSE);
+    }
+}
+
+/// What can be asked for, IPv4 first; that it cannot be is said of the first.
+fn ways(bound: &[SocketAddr]) -> Vec<Way> {
+    let pinholes: Vec<_> = pinholes(bound).into_iter().map(|(own, server)| Way::V6(own, server)).collect();
+    let v4 = pinholes.is_empty() || bound.iter().any(|bound| bound.is_ipv4() || bound.ip().is_unspecified());
+    v4.then_some(Way::V4).into_iter().chain(pinholes).collect()
+}
+
+/// The same for the same key and port, so that the next run may renew and delete what a killed one left.
+fn nonce(identity: &Identity, port: u16) -> [u8; NONCE] {
+    let mut hasher = blake3::Hasher::new_derive_key(NONCE_CONTEXT);
+    hasher.update(identity.private()).update(&port.to_be_bytes());
+    let mut nonce = [0; NONCE];
+    hasher.finalize_xof().fill(&mut nonce);
+    nonce
+}
+
+/// What the threads share.
+struct Mapper {
+    bound: Vec<SocketAddr>,
+    port: u16,
+    nonce: [u8; NONCE],
+    /// Threads that have asked for nothing yet.
+    unsettled: AtomicUsize,
+    on_report: Box<dyn Fn(Report) + Send + Sync>,
+}
+
+/// For what a mapping is asked.
+enum Way {
+    V4,
+    /// From this own address, by the router at that one.
+    V6(Ipv6Addr, SocketAddrV6),
+}
+
+/// How a mapping is renewed and deleted.
+enum Lease {
+    Pcp(Server),
+    NatPmp(Server),
+    Upnp(Service),
+    Pinhole(Service, u16),
+}
+
+struct Mapping {
+    lease: Lease,
+    assigned: Assigned,
+    renew_at: Instant,
+    ends_at: Instant,
+    /// Said to be lost.
+    lost: bool,
+}
+
+impl Mapper {
+    /// One thread: a mapping as long as it can be had.
+    fn run(&self, way: &Way, is_first: bool, stopped: &Receiver<()>) {
+        let mut mapping = match self.establish(way) {
+            Ok((lease, assigned)) => Some(Mapping::new(lease, assigned)),
+            // Without a pinhole callers by IPv6 come in where no firewall is in the way.
+            Err(error) => {
+                if is_first {
+                    self.report(Report::Failed(error));
+                }
+                None
+            }
+        };
+        mapping.iter().for_each(|mapping| self.report(mapping.report()));
+        if self.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.report(Report::Settled);
+        }
+        let Some(mapping) = &mut mapping else { return };
+        let wait = |mapping: &Mapping| mapping.renew_at.saturating_duration_since(Instant::now());
+        while stopped.recv_timeout(wait(mapping)) == Err(RecvTimeoutError::Timeout) {
+            self.renew(way, mapping);
+        }
+        mapping.lease.delete(self.port, &self.nonce, mapping.assigned);
+    }
+
+    fn report(&self, report: Report) {
+        (self.on_report)(report);
+    }
+
+    fn establish(&self, way: &Way) -> Result<(Lease, Assigned), MapError> {
+        let (lease, mut assigned) = match way {
+            Way::V4 => self.establish_v4()?,
+            Way::V6(own, server) => self.establish_v6(*own, *server)?,
+        };
+        assigned.seconds = assigned.seconds.min(LONGEST);
+        if reach::is_global(assigned.external.ip()) && assigned.external.port() != 0 {
+            return Ok((lease, assigned));
+        }
+        lease.delete(self.port, &self.nonce, assigned);
+        Err(MapError::NoPublicAddress)
+    }
+
+    fn establish_v4(&self) -> Result<(Lease, Assigned), MapError> {
+        if self.bound.iter().all(|bound| bound.ip().is_loopback()) {
+            return Err(MapError::NotBound);
+        }
+        let gateways: Vec<_> = gateways()?.into_iter().filter(|gateway| is_bound(&self.bound, gateway.own)).collect();
+        if gateways.is_empty() {
+            return Err(MapError::NotBound);
+        }
+        let search = Search::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+        let (servers, mut found) = servers(&gateways, &search);
+        let mut failure = MapError::Silent;
+        for (own, server) in servers {
+            match self.by_datagrams(own, server) {
+                Ok(mapping) => return Ok(mapping),
+                Err(error) => failure = failure.or(error),
+            }
+        }
+        found = found.or_else(|| search.wait());
+        let by_upnp = |found: Found| {
+            let (service, ip) = found.connection()?;
+            let assigned = service.map(ip, self.port)?;
+            Ok((Lease::Upnp(service), assigned))
+        };
+        found.ok_or(MapError::Silent).and_then(by_upnp).map_err(|error| failure.or(error))
+    }
+
+    fn establish_v6(&self, own: Ipv6Addr, server: SocketAddrV6) -> Result<(Lease, Assigned), MapError> {
+        // A router answers from another address than that of the route, so whoever answers counts. The address stays the own one.
+        let search = Search::start([(own.into(), None, server.scope_id())]);
+        let failure = match self.by_datagrams(own.into(), server.into()) {
+            Ok(mapping) => return Ok(mapping),
+            Err(error) => error,
+        };
+        let Some(service) = search.wait().and_then(|found| found.firewall()) else { return Err(failure) };
+        let pinhole = service.open(self.port).map_err(|error| failure.or(error))?;
+        let external = SocketAddr::new(own.into(), self.port);
+        Ok((Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
+    }
+
+    /// By PCP, or by NAT-PMP where the router speaks no other.
+    fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<(Lease, Assigned), MapError> {
+        let server = Server::new(own, server).map_err(|_| MapError::Silent)?;
+        match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
+            Answer::Pcp(mapped) => mapped.map(|assigned| (Lease::Pcp(server), assigned)).map_err(pcp_error),
+            Answer::NatPmp => {
+                let mapped = server.map_by_nat_pmp(self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)?;
+                mapped.map(|assigned| (Lease::NatPmp(server), assigned))
+            }
+        }
+    }
+
+    /// Renews a mapping, or makes it anew where that fails.
+    fn renew(&self, way: &Way, mapping: &mut Mapping) {
+        let renewed = mapping.lease.renew(self.port, &self.nonce, mapping.assigned);
+        let renewed = renewed.filter(|assigned| assigned.external == mapping.assigned.external);
+        let renewed = match renewed {
+            Some(assigned) => {
+                mapping.extend(assigned);
+                return;
+            }
+            None => self.establish(way),
+        };
+        match renewed {
+            Ok((lease, assigned)) => {
+                let (before, was_lost) = (mapping.assigned.external, mapping.lost);
+                *mapping = Mapping::new(lease, assigned);
+                if before != assigned.external && !was_lost {
+                    self.report(Report::Lost(before));
+                }
+                if before != assigned.external || was_lost {
+                    self.report(mapping.report());
+                }
+            }
+            Err(_) => {
+                let (now, ends_at) = (Instant::now(), mapping.ends_at);
+                mapping.renew_at = if ends_at > now { ends_at.min(now + RETRY) } else { now + RETRY };
+                if ends_at <= now && !std::mem::replace(&mut mapping.lost, true) {
+                    self.report(Report::Lost(mapping.assigned.external));
+                }
+            }
+        }
+    }
+}
+
+impl Mapping {
+    fn new(lease: Lease, assigned: Assigned) -> Self {
+        let now = Instant::now();
+        let mut mapping = Self { lease, assigned, renew_at: now, ends_at: now, lost: false };
+        mapping.extend(assigned);
+        mapping
+    }
+
+    fn extend(&mut self, assigned: Assigned) {
+        // A lease without end is looked at as well: a router that starts anew forgets it.
+        let seconds = if assigned.seconds == 0 { LIFETIME } else { assigned.seconds.min(LONGEST) };
+        let lease = Duration::from_secs(seconds.into());
+        (self.assigned, self.lost) = (assigned, false);
+        (self.renew_at, self.ends_at) = (Instant::now() + (lease / 2).max(RENEW_LEAST), Instant::now() + lease);
+    }
+
+    fn report(&self) -> Report {
+        let by = match self.lease {
+            Lease::Pcp(_) => Method::Pcp,
+            Lease::NatPmp(_) => Method::NatPmp,
+            Lease::Upnp(_) | Lease::Pinhole(..) => Method::Upnp,
+        };
+        Report::Mapped(Mapped { addr: self.assigned.external, by, seconds: self.assigned.seconds })
+    }
+}
+
+impl Lease {
+    /// None when the router does not extend it.
+    fn renew(&self, port: u16, nonce: &[u8; NONCE], before: Assigned) -> Option<Assigned> {
+        let at = Some(before.external);
+        match self {
+            Self::Pcp(server) => match server.map(nonce, port, at, LIFETIME, &pcp::WAITS)? {
+                Answer::Pcp(assigned) => assigned.ok(),
+                Answer::NatPmp => None,
+            },
+            Self::NatPmp(server) => server.map_by_nat_pmp(port, at, LIFETIME, &pcp::WAITS)?.ok(),
+            Self::Upnp(service) => {
+                let ip = service.external_address().ok()?.into();
+                let (external_port, seconds) = service.add(before.external.port(), port).ok()?;
+                Some(Assigned { external: SocketAddr::new(ip, external_port), seconds })
+            }
+            Self::Pinhole(service, pinhole) => service.keep_open(*pinhole).ok().map(|()| before),
+        }
+    }
+
+    /// Some routers refuse to delete a pinhole that was renewed; it ends by itself.
+    fn delete(&self, port: u16, nonce: &[u8; NONCE], assigned: Assigned) {
+        match self {
+            Self::Pcp(server) => drop(server.map(nonce, port, None, 0, &DELETE_WAITS)),
+            Self::NatPmp(server) => server.unmap_by_nat_pmp(port, &DELETE_WAITS),
+            Self::Upnp(service) => service.within(DELETE).delete(assigned.external.port()),
+            Self::Pinhole(service, pinhole) => service.within(DELETE).shut(*pinhole),
+        }
+    }
+}
+
+/// What the routers offer; nothing is mapped.
+///
+/// # Errors
+/// [`MapError::NoRouter`], or that there is nothing to be had.
+pub fn offer() -> Result<Offer, MapError> {
+    let gateways = gateways()?;
+    let search = Search::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+    let (servers, mut found) = servers(&gateways, &search);
+    let mut offer = Offer { by: Vec::new(), external: None };
+    let mut failure = MapError::Silent;
+    for (own, server) in servers {
+        let Ok(server) = Server::new(own, server) else { continue };
+        let waits = match server.serves_pcp() {
+            Some(Answer::Pcp(Ok(()))) => {
+                offer.by.push(Method::Pcp);
+                &pcp::WAITS[..]
+            }
+            Some(_) => &pcp::WAITS,
+            // It hardly serves the older protocol then.
+            None => pcp::WAITS.get(..1).unwrap_or_default(),
+        };
+        match server.nat_pmp_address(waits) {
+            Some(Ok(ip)) => {
+                offer.by.push(Method::NatPmp);
+                offer.external.get_or_insert(ip.into());
+            }
+            Some(Err(code)) => failure = failure.or(pcp::nat_pmp_error(code)),
+            None => {}
+        }
+        if !offer.by.is_empty() {
+            break;
+        }
+    }
+    found = found.or_else(|| search.wait());
+    match found.map(|found| found.connection()) {
+        Some(Ok((_, ip))) => {
+            offer.by.push(Method::Upnp);
+            offer.external.get_or_insert(ip.into());
+        }
+        Some(Err(error)) => failure = failure.or(error),
+        None => {}
+    }
+    let is_outside = offer.external.is_some_and(|ip| !reach::is_global(ip));
+    match offer {
+        _ if is_outside || failure == MapError::NoPublicAddress => Err(MapError::NoPublicAddress),
+        Offer { by, .. } if by.is_empty() => Err(failure),
+        offer => Ok(offer),
+    }
+}
