@@ -185,6 +185,9 @@ pub struct Reachable {
     /// An address that only you know to lead here, such as a forwarded port; may be given several times
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Vec<Candidate>,
+    /// Ask the router to let callers in, by PCP, NAT-PMP or UPnP, while this side listens
+    #[arg(long)]
+    pub map: bool,
     /// Show the invite as a QR code as well
     #[arg(long, conflicts_with_all = ["code", "code_fd"])]
     pub qr: bool,
@@ -196,7 +199,7 @@ pub struct Reachable {
 impl Reachable {
     /// Whether anything is asked for that only who waits can do.
     pub fn is_for_who_waits(&self) -> bool {
-        !self.at.is_empty() || self.qr
+        !self.at.is_empty() || self.map || self.qr
     }
 }
 

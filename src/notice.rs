@@ -63,6 +63,15 @@ pub enum Notice {
     },
     /// Others on the own network find this side by this name, which means nothing.
     Announced { instance: String },
+    /// The router lets callers in.
+    Mapped {
+        /// Where, as seen from outside.
+        addr: String,
+        /// The protocol by which it was asked.
+        by: &'static str,
+        /// For so long, unless it is renewed, as it is; 0 is without end.
+        seconds: u32,
+    },
     /// A step that a person may want to see; no JSON event.
     Status(String),
     /// A session began.

@@ -1,7 +1,7 @@
-//! `p2pchat doctor`: why others may not reach this machine, found out by asking the machine itself and its name server.
+//! `p2pchat doctor`: why others may not reach this machine, found out by asking the machine itself, its router and its name server.
 //!
 //! A finding is a line: `ok` helps, `--` is to be known, `!!` keeps others from calling. Exit code 3 when there is one of those. Nothing
-//! here is sent beyond the name server.
+//! here is sent beyond these two, and nothing is changed in either.
 
 mod firewall;
 mod system;
@@ -9,8 +9,10 @@ mod system;
 use crate::cli::Doctor;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
+use crate::net::lan;
+use crate::net::port_map::{self, MapError, Offer};
+use crate::net::reach::{self, Explanation};
 use crate::net::routes::{DefaultRoute, default_routes};
-use crate::net::{lan, reach};
 use crate::text::SafeText;
 use if_addrs::Interface;
 use serde_json::json;
@@ -77,6 +79,8 @@ impl Finding {
 /// What to print, and the exit code.
 pub fn doctor(arguments: &Doctor) -> (String, Exit) {
     let port = arguments.port;
+    // The router may take its time, while all else is looked at.
+    let router = thread::Builder::new().name("router".into()).spawn(port_map::offer).ok();
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let routes = default_routes();
     let mut findings = addresses(&interfaces);
@@ -84,20 +88,20 @@ pub fn doctor(arguments: &Doctor) -> (String, Exit) {
     findings.push(ipv6(&interfaces, routes.as_deref()));
     findings.push(of_port(port));
     findings.extend(firewall::findings(port, &outer(&interfaces)));
-    // What the router offers (PCP, NAT-PMP, UPnP) and whether another one is before it belongs here.
-    findings.push(multicast());
-    findings.push(names());
+    let last = [multicast(), names()];
+    findings.extend(router.and_then(|router| router.join().ok()).and_then(|offer| of_router(offer, port)));
+    findings.extend(last);
     let bad = findings.iter().any(|finding| finding.state == State::Bad);
     let lines = findings.iter().map(|finding| if arguments.json { finding.json() } else { finding.line() });
     (lines.collect(), if bad { Exit::Unreachable } else { Exit::Polite })
 }
 
-/// What a person who listens at `bound` is to know; nothing when nothing is in the way. `named` says that callers come by another
+/// What a person who listens at `bound` is to know; nothing when nothing is in the way. `forwarded` says that callers come by another
 /// address, which is forwarded to here.
-pub(super) fn remarks(bound: &[SocketAddr], named: bool) -> Vec<String> {
+pub(super) fn remarks(bound: &[SocketAddr], forwarded: bool) -> Vec<String> {
     let mut findings = Vec::new();
     if bound.iter().all(|addr| addr.ip().is_loopback()) {
-        if !named {
+        if !forwarded {
             let text = "only this machine reaches a listener on loopback";
             let hint = "--at says which address is forwarded to here";
             findings.push(Finding::new(State::Note, "address", text).hint(hint));
@@ -106,7 +110,7 @@ pub(super) fn remarks(bound: &[SocketAddr], named: bool) -> Vec<String> {
         let is_bound = |ip| bound.iter().any(|addr| addr.ip().is_unspecified() || addr.ip() == ip);
         let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         interfaces.retain(|interface| is_bound(interface.ip()));
-        if !named {
+        if !forwarded {
             findings = addresses(&interfaces);
         }
         findings.extend(firewall::findings(bound.first().map_or(0, SocketAddr::port), &outer(&interfaces)));
@@ -150,10 +154,9 @@ fn addresses(interfaces: &[Interface]) -> Vec<Finding> {
     if found.is_empty() {
         let text = "this machine has no address but its own inner ones";
         found.push(Finding::new(State::Bad, "address", text).hint("connect it to a network first"));
-    } else if !interfaces.iter().any(|interface| is_public(interface.ip())) {
+    } else if !interfaces.iter().any(|interface| reach::is_global(interface.ip())) {
         let text = "no address is reached from everywhere";
-        let hint =
-            "a peer in another network needs a port that your router forwards, or a VPN; or let it listen, and dial it";
+        let hint = "listen --map asks the router to let callers in; or use a VPN, or let your peer listen, and dial it";
         found.push(Finding::new(State::Note, "address", text).hint(hint));
     }
     found
@@ -170,10 +173,6 @@ fn worth(ip: IpAddr, interface: &str) -> &'static str {
     }
 }
 
-fn is_public(ip: IpAddr) -> bool {
-    !(ip.is_loopback() || ip.is_unspecified() || reach::is_private(ip) || reach::is_shared(ip))
-}
-
 fn of_routes(routes: &[DefaultRoute]) -> Vec<Finding> {
     if routes.is_empty() {
         let text = "there is no default route: nobody outside the own networks is reached";
@@ -187,7 +186,7 @@ fn of_routes(routes: &[DefaultRoute]) -> Vec<Finding> {
 }
 
 fn ipv6(interfaces: &[Interface], routes: Option<&[DefaultRoute]>) -> Finding {
-    let address = interfaces.iter().any(|interface| interface.ip().is_ipv6() && is_public(interface.ip()));
+    let address = interfaces.iter().any(|interface| interface.ip().is_ipv6() && reach::is_global(interface.ip()));
     let is_v6 = |route: &DefaultRoute| route.gateway.is_none_or(|gateway| gateway.is_ipv6());
     let route = routes.is_none_or(|routes| routes.iter().any(is_v6));
     match (address, route) {
@@ -231,6 +230,23 @@ fn bind(ip: IpAddr, port: u16) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
     Ok(socket)
+}
+
+/// None without a router to ask: that has its own finding.
+fn of_router(offer: Result<Offer, MapError>, port: u16) -> Option<Finding> {
+    match offer {
+        Ok(Offer { by, external }) => {
+            let by: Vec<_> = by.iter().map(ToString::to_string).collect();
+            let external = external.map(|ip| format!("; its address is {ip}")).unwrap_or_default();
+            let text = format!("the router lets callers in when it is asked, by {}{external}", by.join(", "));
+            Some(Finding::new(State::Good, "router", text).hint("listen --map asks it"))
+        }
+        Err(MapError::NoRouter) => None,
+        Err(error) => {
+            let Explanation { fact, hint } = error.explain(port);
+            Some(Finding { hint, ..Finding::new(State::Note, "router", fact) })
+        }
+    }
 }
 
 fn multicast() -> Finding {

@@ -8,6 +8,7 @@ use crate::net::dial::{DialError, Dialler};
 use crate::net::lan::AnnounceEvent;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::Established;
+use crate::net::port_map::Report;
 use crate::notice::Input;
 use crate::protocol::frame::TransferId;
 use crate::text::SafeText;
@@ -32,6 +33,8 @@ pub(super) enum Event {
     Listen(ListenEvent),
     /// What becomes of the announcement with this name on the own network.
     Lan(String, AnnounceEvent),
+    /// What became of asking the router to let callers in.
+    Map(Report),
     /// What the person who listens is to know of this machine.
     Remarks(Vec<String>),
     /// Instead of waiting, dial.

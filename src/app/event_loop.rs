@@ -33,7 +33,6 @@ use crate::transfer::download::{DownloadReport, Target};
 use crate::ui::InputBackpressure;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -68,6 +67,8 @@ pub(super) struct Setup {
     pub(super) notices: Sender<Posted>,
     pub(super) backpressure: Arc<InputBackpressure>,
     pub(super) pending_signal: PendingSignal,
+    /// While it waits, a person may paste the peer's invite instead.
+    pub(super) pasted: bool,
 }
 
 /// A peer that comes with a new session while its old connection seems alive.
@@ -168,7 +169,11 @@ impl EventLoop {
         match self.role {
             Role::Dial(mut dialling) => dialling.stop(),
             Role::Listen { listening, .. } => {
-                if let Some(announcer) = listening.close() {
+                let (announcer, map) = listening.close();
+                if let Some(map) = map {
+                    map.close();
+                }
+                if let Some(announcer) = announcer {
                     announcer.finish();
                 }
             }
@@ -190,7 +195,9 @@ impl EventLoop {
         let probe = self.candidate.as_ref().map(|candidate| candidate.until.saturating_duration_since(Instant::now()));
         let check = self.own_end.as_ref().map(|end| end.check_at().saturating_duration_since(Instant::now()));
         let uncalled = self.uncalled.map(|until| until.saturating_duration_since(Instant::now()));
-        match [deadline, probe, check, uncalled].into_iter().flatten().min() {
+        let show = if let Role::Listen { listening, .. } = &self.role { listening.show_at() } else { None };
+        let show = show.map(|at| at.saturating_duration_since(Instant::now()));
+        match [deadline, probe, check, uncalled, show].into_iter().flatten().min() {
             None => self.events.recv().ok(),
             Some(wait) => self.events.recv_timeout(wait).ok(),
         }
@@ -249,6 +256,7 @@ impl EventLoop {
             Some(Event::Shown(display_seq)) => self.conversation.session().shown(display_seq),
             Some(Event::Listen(event)) => self.listen_event(event),
             Some(Event::Lan(nonce, event)) => self.announced(&nonce, event),
+            Some(Event::Map(report)) => self.mapping(report),
             Some(Event::Remarks(remarks)) => {
                 for text in remarks {
                     self.post(Notice::Info(Info::Text(SafeText::with_hint(&text))));
@@ -276,6 +284,11 @@ impl EventLoop {
             self.uncalled = None;
             self.say_uncalled();
         }
+        if let Role::Listen { listening, .. } = &self.role
+            && listening.show_at().is_some_and(|at| Instant::now() >= at)
+        {
+            self.show_listening();
+        }
         // First, for a transfer that was accepted just now has made no progress before its flow is open.
         self.settle();
         self.conversation.tick(now);
@@ -292,7 +305,7 @@ impl EventLoop {
 
     fn say_uncalled(&mut self) {
         if let Role::Listen { listening, .. } = &self.role {
-            let port = listening.bound().first().map_or(0, SocketAddr::port);
+            let port = listening.port();
             let text = format!("nobody has called yet\np2pchat doctor {port} looks for reasons");
             self.post(Notice::Info(Info::Text(SafeText::with_hint(&text))));
         }

@@ -1,6 +1,7 @@
 //! The waiting side: its listener, in which modes callers may come, and the invite that is out.
 //!
-//! Invariant: an invite is good for one session. Whoever waits for the next peer makes a new one ([`Listening::announce`]).
+//! Invariant: an invite is good for one session. Whoever waits for the next peer makes a new one ([`Listening::announce`]). Its addresses
+//! may change meanwhile; its secret stays, so what was sent already stays good.
 
 use super::event::Event;
 use crate::channel::{Code, KeyCheck};
@@ -11,15 +12,22 @@ use crate::net::invite::Invite;
 use crate::net::lan::{Admits, Announcer, LanError};
 use crate::net::listen::{AcceptedModes, BindError, ListenCredentials, Listener};
 use crate::net::opening::Established;
+use crate::net::port_map::{Mapped, PortMap, Report};
 use crate::net::proxy::is_onion;
 use crate::net::reach;
 use crate::notice::Notice;
 use crate::protocol::frame::{ADDRS, Addrs};
+use crate::text::SafeText;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the first invite waits for the router. Callers are taken from the start, so it costs nothing but that the invite is shown later:
+/// most routers answer within a tenth of it, and an invite that lacks the one address that leads here from outside is the one that
+/// gets sent. When the router is slower, the invite is shown without it, and once more with it.
+const ROUTER: Duration = Duration::from_secs(3);
 
 /// How callers are to prove that they are expected.
 #[derive(Debug, Clone)]
@@ -52,6 +60,13 @@ pub(super) struct Listening {
     modes: AcceptedModes,
     /// `--lan`.
     announcer: Option<Announcer>,
+    invite: Option<Invite>,
+    /// `--map`.
+    map: Option<PortMap>,
+    /// Where the router lets callers in.
+    mapped: Vec<SocketAddr>,
+    /// Nothing is shown before this, unless the router has answered.
+    show_at: Option<Instant>,
 }
 
 impl Listening {
@@ -77,7 +92,15 @@ impl Listening {
             let tell = move |nonce: &str, event| drop(events.send(Event::Lan(nonce.to_owned(), event)));
             Announcer::new(listener.addrs(), identity.public().pin(), tell)
         });
-        Ok(Self { listener, identity, entry, named: reachable.at.clone(), modes, announcer })
+        let (invite, map, mapped, show_at) = (None, None, Vec::new(), None);
+        Ok(Self { listener, identity, entry, named: reachable.at.clone(), modes, announcer, invite, map, mapped, show_at })
+    }
+
+    /// Asks the router to let callers in, and has what is shown first wait for it.
+    pub(super) fn map(&mut self, on_report: impl Fn(Report) + Send + Sync + 'static) -> io::Result<()> {
+        self.map = Some(PortMap::start(&self.identity, self.listener.addrs(), on_report)?);
+        self.show_at = Some(Instant::now() + ROUTER);
+        Ok(())
     }
 
     /// Ready for the next peer: a code has all its tries, an invite is a new one.
@@ -85,22 +108,27 @@ impl Listening {
     /// # Errors
     /// When the system gives no randomness.
     pub(super) fn announce(&mut self) -> Result<Notice, getrandom::Error> {
-        let bound = self.listener.addrs();
-        let candidates = self.candidates();
-        let invite = match &self.entry {
-            Entry::Invite { .. } => {
-                let port = bound.first().map_or(0, SocketAddr::port);
-                Some(Invite::new(&self.identity.public(), port, candidates.clone())?)
-            }
+        self.invite = match &self.entry {
+            Entry::Invite { .. } => Some(Invite::new(&self.identity.public(), self.port(), self.candidates())?),
             Entry::Open | Entry::Code(_) => None,
         };
-        self.modes = match (&self.entry, &invite) {
+        self.modes = match (&self.entry, &self.invite) {
             (Entry::Invite { only: true, .. }, Some(invite)) => AcceptedModes::Code(Arc::new(invite.code())),
             (_, Some(invite)) => AcceptedModes::Both(Arc::new(invite.code())),
             (Entry::Code(code), None) => AcceptedModes::Code(Arc::clone(code)),
             (_, None) => AcceptedModes::Open,
         };
         self.listener.set_modes(self.modes.clone());
+        Ok(self.notice())
+    }
+
+    /// Where it listens, and the invite that is out, with the present addresses.
+    pub(super) fn notice(&mut self) -> Notice {
+        self.show_at = None;
+        let (bound, candidates) = (self.listener.addrs(), self.candidates());
+        if let Some(invite) = &mut self.invite {
+            invite.set_candidates(candidates.clone());
+        }
         let mut addrs: Vec<String> = self.named.iter().map(Candidate::to_string).collect();
         for addr in bound.iter().map(SocketAddr::to_string).chain(candidates.iter().map(Candidate::to_string)) {
             if !addrs.contains(&addr) {
@@ -109,17 +137,47 @@ impl Listening {
         }
         let code = if let Entry::Code(code) = &self.entry { Some(code.display().to_owned()) } else { None };
         let qr = matches!(self.entry, Entry::Invite { qr: true, .. });
-        Ok(Notice::Listening { addrs, code, qr, invite: invite.map(|invite| invite.text().to_string()) })
+        let invite = self.invite.as_ref().map(|invite| invite.text().to_string());
+        Notice::Listening { addrs, code, qr, invite }
     }
 
-    /// Where another machine may reach this listener.
+    /// Those that the user named, those that the router lets callers in at, then the own ones.
     fn candidates(&self) -> Vec<Candidate> {
-        reach::own_candidates(self.listener.addrs(), &self.named)
+        let mapped = self.mapped.iter().copied().map(Candidate::from);
+        let first: Vec<_> = self.named.iter().cloned().chain(mapped).collect();
+        reach::own_candidates(self.listener.addrs(), &first)
+    }
+
+    /// When to show what waits for the router.
+    pub(super) fn show_at(&self) -> Option<Instant> {
+        self.show_at
+    }
+
+    /// What to say of the router's answer, and whether to show now, or anew, where callers come in.
+    pub(super) fn mapping(&mut self, report: Report) -> (Option<Notice>, bool) {
+        let shown = self.show_at.is_none();
+        match report {
+            Report::Mapped(Mapped { addr, by, seconds }) => {
+                self.mapped.push(addr);
+                (Some(Notice::Mapped { addr: addr.to_string(), by: by.word(), seconds }), shown)
+            }
+            Report::Lost(addr) => {
+                self.mapped.retain(|mapped| *mapped != addr);
+                let text =
+                    format!("the router does not let callers in at {addr} any more\nit is asked again all the time");
+                (Some(Notice::Warning(SafeText::with_hint(&text))), false)
+            }
+            Report::Failed(error) => {
+                let text = error.explain(self.port()).to_string();
+                (Some(Notice::Warning(SafeText::with_hint(&text))), false)
+            }
+            Report::Settled => (None, !shown),
+        }
     }
 
     /// What the peer may be told of where this listener is, now.
     pub(super) fn addrs(&self) -> Addrs {
-        let port = self.listener.addrs().first().map_or(0, SocketAddr::port);
+        let port = self.port();
         // Who is reached by an onion name hides where he is.
         let hidden = self.named.iter().any(|at| is_onion(&at.host));
         let candidates = if hidden { Vec::new() } else { self.candidates() };
@@ -156,9 +214,13 @@ impl Listening {
         self.listener.addrs()
     }
 
-    /// Whether callers come by an address that the user named.
-    pub(super) fn is_named(&self) -> bool {
-        !self.named.is_empty()
+    pub(super) fn port(&self) -> u16 {
+        self.bound().first().map_or(0, SocketAddr::port)
+    }
+
+    /// Whether callers may come by another address than an own one.
+    pub(super) fn is_forwarded(&self) -> bool {
+        !self.named.is_empty() || self.map.is_some()
     }
 
     /// Whether this caller may begin a session with its kind of opening.
@@ -183,10 +245,10 @@ impl Listening {
         self.listener.set_modes(self.modes.clone());
     }
 
-    /// Gives the goodbye on the own network, for who wants to wait for it.
-    pub(super) fn close(self) -> Option<Announcer> {
+    /// What is left says goodbye on the own network, and has the router's mappings deleted, for who wants to wait for it.
+    pub(super) fn close(self) -> (Option<Announcer>, Option<PortMap>) {
         self.listener.close();
-        self.announcer
+        (self.announcer, self.map)
     }
 }
 

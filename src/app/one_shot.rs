@@ -135,7 +135,7 @@ fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose)
 fn meet(config: Config, whom: Option<&str>, waiting: Waiting, looks: bool) -> anyhow::Result<Exit> {
     if looks || !is_unsaid(whom) {
         if waiting.listen.is_some() || waiting.reachable.is_for_who_waits() {
-            return Err(UsageError("--listen, --at and --qr are for who waits, not for who dials".into()).into());
+            return Err(UsageError("--listen, --at, --map and --qr are for who waits, not for who dials".into()).into());
         }
         let peer = config.expected.as_ref().map(|(name, _)| name.clone()).filter(|_| looks);
         if peer.is_none() && is_unsaid(whom) {

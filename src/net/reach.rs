@@ -261,7 +261,7 @@ pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNet
         ),
         Kind::TimedOut | Kind::NetworkUnreachable if elsewhere => (
             format!("{ip} is a private address and this machine is not in its network"),
-            "ask for an address that is reached from outside, or use a VPN".to_owned(),
+            "ask for an invite made with listen --map, or use a VPN".to_owned(),
         ),
         Kind::NetworkUnreachable if own_address_towards(ip).is_none() => {
             (format!("this machine has no way to {ip}"), "is it connected to a network?".to_owned())

@@ -116,6 +116,9 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
             .with_some("code", code.clone())
             .with_some("invite", invite.clone()),
         Notice::Announced { instance } => JsonEvent::new("announced").with("instance", instance.as_str()),
+        Notice::Mapped { addr, by, seconds } => {
+            JsonEvent::new("mapped").with("addr", addr.as_str()).with("by", *by).with("seconds", *seconds)
+        }
         Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited: _, own: _ } => {
             JsonEvent::new("connected")
                 .with("peer", peer.raw())

@@ -132,6 +132,14 @@ impl Messages {
                 }
                 Purpose::Receive | Purpose::Pipe => "your peer finds you on this network with --lan".to_owned(),
             },
+            Notice::Mapped { addr, by, seconds } => {
+                let long = if *seconds == 0 {
+                    "; without an end: it stays when the program is killed"
+                } else {
+                    ", renewed while you listen"
+                };
+                format!("the router lets callers in at {} ({by}{long})", clean(addr))
+            }
             Notice::Connected { .. } => self.connected(notice),
             Notice::Undelivered { lines, .. } => format!("{} did not reach {peer}", count(*lines, "line")),
             Notice::Resent { lines, maybe_seen: 0 } => format!("{} sent again", was(*lines, "line")),

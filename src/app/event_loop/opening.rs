@@ -10,6 +10,7 @@ use crate::app::accept::{self, Admission, Caller, Occupancy};
 use crate::app::conversation::Begun;
 use crate::app::event::{Event, Met};
 use crate::app::listening::not_announced;
+use crate::app::one_shot::PASTE;
 use crate::app::peer_policy::PeerPolicy;
 use crate::app::redial::{Dialling, Errand};
 use crate::app::whom::Whom;
@@ -23,6 +24,7 @@ use crate::net::dial::{DialError, Dialler};
 use crate::net::lan::AnnounceEvent;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::{ConnectError, Established};
+use crate::net::port_map::Report;
 use crate::notice::{Info, Notice};
 use crate::protocol::frame::{Frame, Intent, Refusal};
 use crate::text::SafeText;
@@ -204,8 +206,8 @@ impl EventLoop {
         }
         let dialling = Dialling::new(dialler, false, false);
         if let Role::Listen { listening, .. } = std::mem::replace(&mut self.role, Role::Dial(dialling)) {
-            // Its goodbye is said meanwhile.
-            if let Some(mut announcer) = listening.close() {
+            // Its goodbye is said, and the router told, meanwhile.
+            if let (Some(mut announcer), _) = listening.close() {
                 announcer.withdraw();
             }
         }
@@ -283,6 +285,27 @@ impl EventLoop {
         }
     }
 
+    /// The router has answered, or does not any more.
+    pub(super) fn mapping(&mut self, report: Report) {
+        let Role::Listen { listening, .. } = &mut self.role else { return };
+        let (notice, show) = listening.mapping(report);
+        notice.into_iter().for_each(|notice| self.post(notice));
+        // An invite is of no use to anybody else while somebody is here.
+        if show && self.occupancy() == Occupancy::Free {
+            self.show_listening();
+        }
+    }
+
+    /// Where callers come in, for the first time, or with other addresses.
+    pub(super) fn show_listening(&mut self) {
+        let Role::Listen { listening, .. } = &mut self.role else { return };
+        let notice = listening.notice();
+        self.post(notice);
+        if self.setup.pasted {
+            self.post(Notice::Info(Info::Text(PASTE.into())));
+        }
+    }
+
     fn occupancy(&mut self) -> Occupancy {
         let taken = self.recording.is_some() || self.parted.is_some();
         let session = self.conversation.session();
@@ -325,6 +348,9 @@ impl EventLoop {
             Admission::Refuse(refusal) => self.refuse(established, refusal),
             Admission::Probe => self.probe(established),
             Admission::Begin => {
+                if matches!(&self.role, Role::Listen { listening, .. } if listening.show_at().is_some()) {
+                    self.show_listening();
+                }
                 if let Some(established) = self.let_in(established) {
                     if let Role::Listen { listening, .. } = &mut self.role {
                         listening.open_to_peer();

@@ -55,6 +55,10 @@ fn the_beginning_and_the_end() {
         r#"{"event":"listening","addrs":["0.0.0.0:5000","192.168.1.5:5000"]}"#
     );
     assert_eq!(
+        line(Notice::Mapped { addr: "203.0.113.7:5000".to_owned(), by: "PCP", seconds: 3_600 }),
+        r#"{"event":"mapped","addr":"203.0.113.7:5000","by":"PCP","seconds":3600}"#
+    );
+    assert_eq!(
         line(Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None, qr: false }),
         r#"{"event":"listening","addrs":["0.0.0.0:5000","192.168.1.5:5000"],"code":"42-otter-plum"}"#
     );

@@ -122,6 +122,16 @@ fn who_is_found_on_the_network_reads_what_the_peer_types() {
 }
 
 #[test]
+fn where_the_router_lets_callers_in_is_said_and_that_a_mapping_stays() {
+    let mapped = |seconds| Notice::Mapped { addr: "203.0.113.7:5000".to_owned(), by: "PCP", seconds };
+    assert_eq!(
+        said([mapped(3_600), mapped(0)]),
+        "-- the router lets callers in at 203.0.113.7:5000 (PCP, renewed while you listen)\n\
+         -- the router lets callers in at 203.0.113.7:5000 (PCP; without an end: it stays when the program is killed)\n"
+    );
+}
+
+#[test]
 fn listening_gives_lines_to_copy() {
     let addrs = ["0.0.0.0:5000", "192.168.1.5:5000", "[2001:db8::1]:5000"].map(str::to_owned).to_vec();
     assert_eq!(
