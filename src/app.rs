@@ -150,8 +150,13 @@ fn wait_for_peer(
     let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
     let (peers_file, pasted) = (config.peers_file.clone(), config.pasted);
     let interactive = config.rules.interactive;
-    let takes_all =
-        matches!(entry, Entry::Open) && config.expected.is_none() && config.rules.accept == AcceptRule::Always;
+    let takes_all_of = |open| open && config.expected.is_none() && config.rules.accept == AcceptRule::Always;
+    let takes_all = takes_all_of(matches!(entry, Entry::Open));
+    if reachable.map && takes_all_of(matches!(entry, Entry::Open | Entry::Invite { only: false, .. })) {
+        let text =
+            "with --map and --accept always anyone could send files here\n--invite, --code or --peer keeps others out";
+        return Err(UsageError(text.into()).into());
+    }
     // Who only waits dials nobody, whatever the environment says of proxies.
     let proxies = if pasted { config.proxies(&[])? } else { Arc::default() };
     let running = Running::start(config, policy)?;
@@ -172,22 +177,30 @@ fn wait_for_peer(
         Ok(listening) => listening,
         Err(error) => return Ok(running.fail("listen", &error.to_string(), Exit::of_binding(&error))),
     };
-    running.post(listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?);
-    if let Some(warning) = listening.announce_on_lan(false) {
-        running.post(warning);
+    let notice = listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    let unannounced = listening.announce_on_lan(false);
+    if reachable.map {
+        let events = running.setup.events.clone();
+        listening.map(move |report| drop(events.send(Event::Map(report))))?;
+    } else {
+        running.post(notice);
     }
+    unannounced.into_iter().for_each(|warning| running.post(warning));
     if takes_all {
         let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
         running.post(Notice::Warning(text.into()));
     }
-    if pasted {
+    if pasted && !reachable.map {
         running.post(Notice::Info(Info::Text(one_shot::PASTE.into())));
+    }
+    if pasted {
         one_shot::read_invite(identity, timeout, proxies, peers_file, running.setup.events.clone())?;
     }
     if interactive {
-        let (events, bound, named) = (running.setup.events.clone(), listening.bound().to_vec(), listening.is_named());
+        let events = running.setup.events.clone();
+        let (bound, forwarded) = (listening.bound().to_vec(), listening.is_forwarded());
         // firewalld takes its time.
-        let asks = move || drop(events.send(Event::Remarks(doctor::remarks(&bound, named))));
+        let asks = move || drop(events.send(Event::Remarks(doctor::remarks(&bound, forwarded))));
         thread::Builder::new().name("remarks".into()).spawn(asks)?;
     }
     running.converse(Role::Listen { listening, keep })
@@ -284,6 +297,7 @@ impl Running {
             notices,
             backpressure: Arc::clone(frontend.backpressure()),
             pending_signal,
+            pasted: config.pasted,
         };
         for input in config.inputs {
             setup.events.send(Event::Input(input))?;

@@ -43,6 +43,8 @@ mod networks;
 #[cfg(target_os = "linux")] // ptys, /proc; .ci/smoke.py has sessions of them on Windows
 mod one_shot;
 mod partials;
+#[cfg(target_os = "linux")] // network namespaces
+mod port_map;
 mod proxy;
 mod races;
 mod reconnect;

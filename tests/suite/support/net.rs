@@ -115,6 +115,11 @@ impl Net {
         Path::new("/etc/netns").join(self.name(name))
     }
 
+    /// Gives `nft` on a machine these statements.
+    pub(crate) fn nft(&self, name: &str, statements: &[&str]) {
+        self.sh(name, &format!("printf '%s\\n' '{}' | nft -f -", statements.join("' '")));
+    }
+
     /// What starts a program on a machine: a line of shell for `Home::start_by`.
     pub(crate) fn on(&self, name: &str) -> String {
         format!("exec ip netns exec {} \"$@\"", self.name(name))
