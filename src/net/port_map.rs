@@ -85,7 +85,7 @@ pub enum MapError {
     Forbidden,
     #[error("the router refuses to map the port ({0}, code {1})")]
     Refused(Method, u16),
-    #[error("there is no router to ask: this machine has no default route")]
+    #[error("there is no router to ask: this machine has no default route for IPv4")]
     NoRouter,
     #[error("the router cannot send callers to the address that is listened at")]
     NotBound,
@@ -324,30 +324,31 @@ impl Mapper {
     /// By PCP, or by NAT-PMP where the router speaks no other.
     fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<(Lease, Assigned), MapError> {
         let server = Server::new(own, server).map_err(|_| MapError::Silent)?;
-        match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
+        let mapped = match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
             Answer::Pcp(mapped) => mapped.map(|assigned| (Lease::Pcp(server), assigned)).map_err(pcp_error),
             Answer::NatPmp => {
                 let mapped = server.map_by_nat_pmp(self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)?;
                 mapped.map(|assigned| (Lease::NatPmp(server), assigned))
             }
-        }
+        };
+        // By these protocols no seconds are no mapping.
+        mapped.and_then(|(lease, given)| if given.seconds == 0 { Err(MapError::Silent) } else { Ok((lease, given)) })
     }
 
     /// Renews a mapping, or makes it anew where that fails.
     fn renew(&self, way: &Way, mapping: &mut Mapping) {
         let renewed = mapping.lease.renew(self.port, &self.nonce, mapping.assigned);
-        let renewed = renewed.filter(|assigned| assigned.external == mapping.assigned.external);
-        let renewed = match renewed {
-            Some(assigned) => {
-                mapping.extend(assigned);
-                return;
-            }
-            None => self.establish(way),
+        let renewed = match renewed.filter(|assigned| assigned.external == mapping.assigned.external) {
+            Some(assigned) => Ok((None, assigned)),
+            None => self.establish(way).map(|(lease, assigned)| (Some(lease), assigned)),
         };
         match renewed {
             Ok((lease, assigned)) => {
                 let (before, was_lost) = (mapping.assigned.external, mapping.lost);
-                *mapping = Mapping::new(lease, assigned);
+                mapping.extend(assigned);
+                if let Some(lease) = lease {
+                    mapping.lease = lease;
+                }
                 if before != assigned.external && !was_lost {
                     self.report(Report::Lost(before));
                 }
@@ -469,5 +470,45 @@ pub fn offer() -> Result<Offer, MapError> {
         _ if is_outside || failure == MapError::NoPublicAddress => Err(MapError::NoPublicAddress),
         Offer { by, .. } if by.is_empty() => Err(failure),
         offer => Ok(offer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, UdpSocket};
+    use std::sync::Mutex;
+
+    #[test]
+    fn what_was_lost_and_comes_back_is_said() {
+        let router = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = router.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut request = [0; 60];
+            while let Ok((length, from)) = router.recv_from(&mut request) {
+                let answer: &[u8] = match length {
+                    2 => &[0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 7],
+                    _ => &[0, 130, 0, 0, 0, 0, 0, 1, 0x13, 0x88, 0x13, 0x88, 0, 0, 14, 16],
+                };
+                router.send_to(answer, from).unwrap();
+            }
+        });
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::clone(&reports);
+        let mapper = Mapper {
+            bound: vec![(Ipv4Addr::UNSPECIFIED, 5_000).into()],
+            port: 5_000,
+            nonce: [7; NONCE],
+            unsettled: AtomicUsize::new(0),
+            on_report: Box::new(move |report| said.lock().unwrap().push(report)),
+        };
+        let assigned = Assigned { external: "203.0.113.7:5000".parse().unwrap(), seconds: 10 };
+        let lease = Lease::NatPmp(Server::new(Ipv4Addr::LOCALHOST.into(), addr).unwrap());
+        let mut mapping = Mapping { lost: true, ..Mapping::new(lease, assigned) };
+        mapper.renew(&Way::V4, &mut mapping);
+        // The second time it is no news.
+        mapper.renew(&Way::V4, &mut mapping);
+        let back = Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
+        assert_eq!(*reports.lock().unwrap(), [Report::Mapped(back)]);
     }
 }

@@ -132,6 +132,18 @@ fn a_mapping_lets_in_and_is_gone_after_ctrl_c() {
     const TEST: &str = "a_mapping_lets_in_and_is_gone_after_ctrl_c";
     let (Some(net), Some(place)) = (home_network(TEST, WAN), miniupnpd_place(TEST)) else { return };
     for (pcp, by, offered) in [(true, "PCP", "PCP, NAT-PMP, UPnP"), (false, "UPnP", "UPnP")] {
+        if !pcp {
+            // A firewall that keeps out answers to what was sent to all.
+            let firewall = [
+                "add table inet own",
+                "add chain inet own in { type filter hook input priority 0; policy drop; }",
+                "add rule inet own in ct state established,related accept",
+                "add rule inet own in iif lo accept",
+                "add rule inet own in meta l4proto icmpv6 accept",
+                "add rule inet own in tcp dport 5000 accept",
+            ];
+            net.nft("home", &firewall);
+        }
         let _router = miniupnpd(&net, &place, pcp);
         let said = format!("ok the router lets callers in when it is asked, by {offered}; its address is {WAN}");
         assert_eq!(doctor(&net), said);

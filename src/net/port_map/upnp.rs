@@ -86,13 +86,15 @@ impl Search {
     }
 
     fn send(&self) {
-        for Searching { socket, group, .. } in &self.sockets {
-            for device in DEVICES {
+        for Searching { socket, group, router, .. } in &self.sockets {
+            // A firewall of this machine lets in answers to what was sent to the router alone.
+            let places = [Some(*group), router.map(|router| (router, SSDP).into())];
+            for (device, to) in DEVICES.iter().flat_map(|device| places.iter().flatten().map(move |to| (device, to))) {
                 let host = if group.is_ipv4() { "239.255.255.250:1900" } else { "[FF02::C]:1900" };
                 let request = format!(
                     "M-SEARCH * HTTP/1.1\r\nHOST: {host}\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: {device}\r\n\r\n"
                 );
-                let _ = socket.send_to(request.as_bytes(), group);
+                let _ = socket.send_to(request.as_bytes(), to);
             }
         }
     }
