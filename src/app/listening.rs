@@ -93,7 +93,18 @@ impl Listening {
             Announcer::new(listener.addrs(), identity.public().pin(), tell)
         });
         let (invite, map, mapped, show_at) = (None, None, Vec::new(), None);
-        Ok(Self { listener, identity, entry, named: reachable.at.clone(), modes, announcer, invite, map, mapped, show_at })
+        Ok(Self {
+            listener,
+            identity,
+            entry,
+            named: reachable.at.clone(),
+            modes,
+            announcer,
+            invite,
+            map,
+            mapped,
+            show_at,
+        })
     }
 
     /// Asks the router to let callers in, and has what is shown first wait for it.
