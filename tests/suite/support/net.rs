@@ -38,11 +38,27 @@ impl Net {
         None
     }
 
-    /// A machine at `10.N.0.2`, its router at `10.N.0.1`; N counts from 1.
-    pub(crate) fn machine(&mut self, name: &str) -> String {
+    /// A machine without any network.
+    pub(crate) fn namespace(&mut self, name: &str) {
         run("ip", &["netns", "add", &self.name(name)]).unwrap();
         self.names.push(name.into());
+        // Else an IPv6 address is not used for a second or two.
+        self.sh(name, "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad");
         self.ip(name, "link set lo up");
+    }
+
+    /// A cable between two machines, each with the name of its end.
+    pub(crate) fn cable(&self, (one, end): (&str, &str), (other, far_end): (&str, &str)) {
+        let (one_name, other_name) = (self.name(one), self.name(other));
+        let far = ["type", "veth", "peer", "name", far_end, "netns", &other_name];
+        run("ip", &[&["-n", &one_name, "link", "add", end], &far[..]].concat()).unwrap();
+        self.ip(one, &format!("link set {end} up"));
+        self.ip(other, &format!("link set {far_end} up"));
+    }
+
+    /// A machine at `10.N.0.2`, its router at `10.N.0.1`; N counts from 1.
+    pub(crate) fn machine(&mut self, name: &str) -> String {
+        self.namespace(name);
         let address = self.link(name, "eth0");
         self.ip(name, &format!("route add default via 10.{}.0.1", self.links));
         address
@@ -51,14 +67,11 @@ impl Net {
     /// One more network between a machine and its router, of the next number.
     pub(crate) fn link(&mut self, name: &str, interface: &str) -> String {
         self.links += 1;
-        let (n, own, routers) = (self.links, self.name(name), self.name("router"));
+        let n = self.links;
         let peer = format!("to-{n}");
-        run("ip", &["-n", &routers, "link", "add", &peer, "type", "veth", "peer", "name", interface, "netns", &own])
-            .unwrap();
+        self.cable(("router", &peer), (name, interface));
         self.ip("router", &format!("addr add 10.{n}.0.1/24 dev {peer}"));
-        self.ip("router", &format!("link set {peer} up"));
         self.ip(name, &format!("addr add 10.{n}.0.2/24 dev {interface}"));
-        self.ip(name, &format!("link set {interface} up"));
         format!("10.{n}.0.2")
     }
 
