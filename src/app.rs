@@ -50,7 +50,7 @@ use config::{CodeSource, Config};
 use event::Event;
 use event_loop::{EventLoop, Role, Setup};
 use frontend::Frontend;
-use listening::{Entry, ListenTerms, Listening};
+use listening::{Entry, ListenTerms, Listening, may_dial_toward};
 use neighbours::ChoiceError;
 use peer_policy::PeerPolicy;
 use redial::Dialling;
@@ -90,8 +90,9 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
 /// # Errors
 /// What keeps it from dialling at all; main shows it.
 pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
-    let Connect { whom, wait, lan, common } = arguments;
-    let config = Config::load(&common)?;
+    let Connect { whom, wait, lan, from, common } = arguments;
+    let mut config = Config::load(&common)?;
+    config.from = from.from;
     let peer = common.meeting.peer.as_deref();
     if lan && peer.is_none() && is_unsaid(whom.as_deref()) {
         return dial_neighbour(config, wait, |_, _| Ok(()));
@@ -159,10 +160,19 @@ fn wait_for_peer(
     }
     // Who only waits dials nobody, whatever the environment says of proxies.
     let proxies = if pasted { config.proxies(&[])? } else { Arc::default() };
+    let toward_proxies = config.proxies(&[]).map_err(|error| error.to_string());
+    if let Some(target) = &reachable.toward {
+        may_dial_toward(target, toward_proxies.as_ref()).map_err(|words| UsageError(format!("--toward: {words}")))?;
+    }
     let running = Running::start(config, policy)?;
     let start = |addr| {
         let events = running.setup.events.clone();
-        let terms = ListenTerms { identity: Arc::clone(&identity), accept_key: Arc::clone(&accept_key), timeout };
+        let terms = ListenTerms {
+            identity: Arc::clone(&identity),
+            accept_key: Arc::clone(&accept_key),
+            timeout,
+            proxies: toward_proxies.clone(),
+        };
         Listening::start(addr, &reachable, entry.clone(), terms, events)
     };
     let is_taken = |bound: &Result<_, BindError>| matches!(bound, Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse);
@@ -185,6 +195,12 @@ fn wait_for_peer(
     } else {
         running.post(notice);
     }
+    if let Some(target) = reachable.toward.clone() {
+        match listening.toward(target) {
+            Ok(notice) => running.post(notice),
+            Err(words) => return Ok(running.fail("listen", &format!("--toward: {words}"), Exit::Usage)),
+        }
+    }
     unannounced.into_iter().for_each(|warning| running.post(warning));
     if takes_all {
         let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
@@ -203,11 +219,17 @@ fn wait_for_peer(
         let asks = move || drop(events.send(Event::Remarks(doctor::remarks(&bound, forwarded))));
         thread::Builder::new().name("remarks".into()).spawn(asks)?;
     }
-    running.converse(Role::Listen { listening, keep })
+    running.converse(Role::Listen { listening: Box::new(listening), keep })
 }
 
 fn dial_peer(config: Config, whom: Whom, wait: bool, lan: bool) -> anyhow::Result<Exit> {
     let proxies = if lan { config.lan_proxies(&whom.candidates)? } else { config.proxies(&whom.candidates)? };
+    if config.from.is_some()
+        && whom.candidates.iter().any(|candidate| !matches!(proxies.proxy_for(candidate), Ok(None)))
+    {
+        let words = "--from dials directly, and a proxy is to be dialled through here\n--proxy none leaves it out";
+        return Err(UsageError(words.into()).into());
+    }
     let code = match (&config.code, &whom.kind) {
         (CodeSource::None, WhomKind::Invite(invite)) => Some(Arc::new(invite.code())),
         (CodeSource::None, _) => None,
@@ -224,7 +246,7 @@ fn dial_peer(config: Config, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
     let expected = config.expected.as_ref().map(|(_, key)| key.pin());
     let look_for = expected.or(whom.kind.pin()).filter(|_| lan);
     let dialler = dialler(Arc::clone(&config.identity), config.timeout, proxies, whom, code, &policy);
-    let dialler = Dialler { look_for, ..dialler };
+    let dialler = Dialler { look_for, from: config.from, ..dialler };
     Running::start(config, policy)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
 }
 
@@ -241,7 +263,7 @@ fn dialler(
     let accept_key = Arc::new(move |key: &_| keys.check(key));
     let credentials = DialCredentials { identity, code, accept_key };
     let Whom { candidates, called, by_invite, .. } = whom;
-    Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None }
+    Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None, from: None }
 }
 
 /// `p2pchat id`.

@@ -15,6 +15,7 @@ use crate::transfer::Name;
 use crate::transfer::download::{OnClash, Target};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -120,6 +121,9 @@ pub struct Connect {
     /// Look for the peer on the own network (multicast DNS); without WHOM, choose who of those that announce themselves
     #[arg(long)]
     pub lan: bool,
+    /// Which port to dial from
+    #[command(flatten)]
+    pub from: DialFrom,
     /// What both have
     #[command(flatten)]
     pub common: Common,
@@ -137,6 +141,9 @@ pub struct Send {
     /// What standard input is called at the peer [default: stdin]
     #[arg(long = "as", value_name = "NAME", value_parser = offered_name)]
     pub stream_name: Option<String>,
+    /// Which port to dial from
+    #[command(flatten)]
+    pub from: DialFrom,
     /// Where to wait, without --to
     #[command(flatten)]
     pub waiting: Waiting,
@@ -157,6 +164,9 @@ pub struct Receive {
     /// Write it to standard output: one file, or what `send -` reads
     #[arg(long, conflicts_with = "json")]
     pub stdout: bool,
+    /// Which port to dial from
+    #[command(flatten)]
+    pub from: DialFrom,
     /// Wait for the disk itself before a file counts as received
     #[arg(long)]
     pub fsync: bool,
@@ -179,6 +189,14 @@ pub struct Waiting {
     pub reachable: Reachable,
 }
 
+/// How a dialler meets a peer behind a firewall.
+#[derive(Debug, Args)]
+pub struct DialFrom {
+    /// Dial from this port, again and again, for a peer behind a firewall that listens with --toward THIS_MACHINE:PORT
+    #[arg(long, value_name = "PORT")]
+    pub from: Option<NonZeroU16>,
+}
+
 /// How callers find the way to who waits.
 #[derive(Debug, Args)]
 pub struct Reachable {
@@ -188,6 +206,9 @@ pub struct Reachable {
     /// Ask the router to let callers in, by PCP, NAT-PMP or UPnP, while this side listens
     #[arg(long)]
     pub map: bool,
+    /// Dial there as well, from the port listened on, until the peer is here: both are behind firewalls, and it dials --from that port
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub toward: Option<Candidate>,
     /// Show the invite as a QR code as well
     #[arg(long, conflicts_with_all = ["code", "code_fd"])]
     pub qr: bool,
@@ -199,7 +220,7 @@ pub struct Reachable {
 impl Reachable {
     /// Whether anything is asked for that only who waits can do.
     pub fn is_for_who_waits(&self) -> bool {
-        !self.at.is_empty() || self.map || self.qr
+        !self.at.is_empty() || self.map || self.toward.is_some() || self.qr
     }
 }
 

@@ -43,6 +43,8 @@ pub enum Command {
     Again,
     /// `/redial ADDR|INVITE`: the peer of a lost session is somewhere else now.
     Redial(String),
+    /// `/toward ADDR:PORT`: the peer dials from there, and this side dials it as well.
+    Toward(String),
     /// `/send PATH…`, or what another part of the program sends.
     Send(SendSource),
     /// `/accept [ID] [DEST]`
@@ -174,12 +176,12 @@ what you type goes to your peer; a line that begins with / is a command
   /peer                 who is at the other end
   /verify               mark your peer as verified, if the numbers are equal
   /me TEXT              say what you do             /me waves
-  /clear                clear the screen
-  /help                 this
+  /clear, /help         clear the screen; show this
   /quit, /exit          finish what is on its way, then leave; twice: at once
   /stay                 take /quit back
   /again                when your peer has left: listen or dial again
   /redial ADDR|INVITE   your peer, lost, is somewhere else now
+  /toward ADDR:PORT     your peer dials from there: dial there as well
   //text                sends /text
 without ID the only one that can be meant is taken";
 
@@ -199,7 +201,7 @@ fn within_limit(text: &str) -> Result<(), CommandError> {
 #[derive(Clone, Copy)]
 struct Usage(&'static str);
 
-const USAGES: [Usage; 15] = [
+const USAGES: [Usage; 16] = [
     Usage("/accept [ID] [DEST]"),
     Usage("/again"),
     Usage("/cancel [ID]"),
@@ -213,6 +215,7 @@ const USAGES: [Usage; 15] = [
     Usage("/redial ADDR|INVITE"),
     Usage("/send PATH…"),
     Usage("/stay"),
+    Usage("/toward ADDR:PORT"),
     Usage("/transfers [ID [FROM]]"),
     Usage("/verify"),
 ];
@@ -232,6 +235,8 @@ impl Usage {
             "send" => Command::Send(SendSource::Typed(SendArgs::parse(rest, self.0, home))),
             "redial" if rest.is_empty() => return Err(self.bad("where is your peer now?")),
             "redial" => Command::Redial(rest.to_owned()),
+            "toward" if rest.is_empty() => return Err(self.bad("where does your peer dial from?")),
+            "toward" => Command::Toward(rest.to_owned()),
             "accept" => {
                 let (first, dest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 let transfer = if looks_like_id(first) { Some(self.id(first)?) } else { None };

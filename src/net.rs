@@ -15,3 +15,4 @@ pub mod reach;
 pub mod roaming;
 pub mod routes;
 pub mod send_queue;
+mod simultaneous_open;

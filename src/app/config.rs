@@ -21,6 +21,7 @@ use crate::ui::log::Log;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufRead, ErrorKind, Read};
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,8 @@ pub(crate) struct Config {
     pub(super) inputs: Vec<Input>,
     /// While it waits, a person may paste the peer's invite instead.
     pub(super) pasted: bool,
+    /// `--from`.
+    pub(super) from: Option<NonZeroU16>,
     /// `--log`.
     pub(super) log: Option<Log>,
     /// To be shown first.
@@ -149,6 +152,7 @@ impl Config {
             frontend,
             inputs: Vec::new(),
             pasted: false,
+            from: None,
             log,
             notices,
         })

@@ -57,6 +57,8 @@ pub enum Effect {
     Again,
     /// `/redial`, and where to.
     Redial(String),
+    /// `/toward`, and where to.
+    Toward(String),
     /// The peer broke a rule: the connection is lost.
     Fault(ProtocolError),
     /// End the connection now.
@@ -322,6 +324,7 @@ impl Conversation {
             Action::MarkVerified => effects.push(Effect::Verify),
             Action::Again => effects.push(Effect::Again),
             Action::Redial(place) => effects.push(Effect::Redial(place)),
+            Action::Toward(place) => effects.push(Effect::Toward(place)),
             Action::Drop => effects.push(Effect::Disconnect),
             Action::Over(end) => effects.push(Effect::Over(end)),
             // The terminal clears itself.

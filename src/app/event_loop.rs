@@ -49,7 +49,7 @@ const UNCALLED: Duration = Duration::from_secs(120);
 /// Which side this is.
 pub(super) enum Role {
     Dial(Dialling),
-    Listen { listening: Listening, keep: bool },
+    Listen { listening: Box<Listening>, keep: bool },
 }
 
 /// What the event loop works with.
@@ -159,6 +159,7 @@ impl EventLoop {
             if let Some(exit) = self.exit {
                 break exit;
             }
+            self.want_callers();
             let event = self.next();
             self.handle(event);
         };
@@ -182,6 +183,13 @@ impl EventLoop {
         match self.failure {
             Some(words) if self.signal.is_none() => Err(words),
             _ => Ok(exit),
+        }
+    }
+
+    /// Whoever dials toward its peer does so only while a session may begin or go on.
+    fn want_callers(&self) {
+        if let Role::Listen { listening, .. } = &self.role {
+            listening.want_callers(self.connection.is_none() && self.recording.is_none() && self.parted.is_none());
         }
     }
 
@@ -223,7 +231,7 @@ impl EventLoop {
                 self.conversation.session().download(transfer, report);
             }
             Some(Event::Dialled(of, result)) if Some(of) == run => self.dialled(result.map(|established| *established)),
-            Some(Event::Redialling(of, words)) if Some(of) == run && self.conversation.session().is_lost() => {
+            Some(Event::Redialling(of, words)) if Some(of) == run && self.connection.is_none() => {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
             Some(Event::Met(of, met)) if of == number => self.begin(*met),
@@ -325,6 +333,7 @@ impl EventLoop {
                     Effect::Verify => self.verify(),
                     Effect::Again => self.again(),
                     Effect::Redial(place) => self.redial(&place),
+                    Effect::Toward(place) => self.toward(&place),
                     Effect::Fault(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
                     Effect::Disconnect => self.close_connection(),
                     Effect::Over(end) => self.over(&end),
@@ -386,6 +395,13 @@ impl EventLoop {
 
     /// The connection is over; the session may go on.
     fn lose(&mut self, reason: DisconnectReason) {
+        let fixed_port = match &self.role {
+            Role::Dial(dialling) => dialling.dialler.from.is_some(),
+            Role::Listen { listening, .. } => listening.is_toward(),
+        };
+        if let Some(connection) = self.connection.as_ref().filter(|_| fixed_port) {
+            connection.free_ports();
+        }
         self.close_connection();
         if !matches!(reason, DisconnectReason::ProtocolError(_)) {
             self.drain_connection_events();

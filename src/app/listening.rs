@@ -6,6 +6,7 @@
 use super::event::Event;
 use crate::channel::{Code, KeyCheck};
 use crate::cli::Reachable;
+use crate::error_text::io_error_text;
 use crate::identity::Identity;
 use crate::net::address::{Candidate, ListenAddress};
 use crate::net::invite::Invite;
@@ -13,13 +14,13 @@ use crate::net::lan::{Admits, Announcer, LanError};
 use crate::net::listen::{AcceptedModes, BindError, ListenCredentials, Listener};
 use crate::net::opening::Established;
 use crate::net::port_map::{Mapped, PortMap, Report};
-use crate::net::proxy::is_onion;
-use crate::net::reach;
-use crate::notice::Notice;
+use crate::net::proxy::{ProxyPolicy, is_onion};
+use crate::net::reach::{self, OwnNetworks};
+use crate::notice::{Info, Notice};
 use crate::protocol::frame::{ADDRS, Addrs};
 use crate::text::SafeText;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub(super) struct ListenTerms {
     pub(super) identity: Arc<Identity>,
     pub(super) accept_key: Arc<KeyCheck<'static>>,
     pub(super) timeout: Duration,
+    /// What is dialled through which proxy; else why that cannot be said.
+    pub(super) proxies: Result<Arc<ProxyPolicy>, String>,
 }
 
 /// See the module.
@@ -67,6 +70,7 @@ pub(super) struct Listening {
     mapped: Vec<SocketAddr>,
     /// Nothing is shown before this, unless the router has answered.
     show_at: Option<Instant>,
+    proxies: Result<Arc<ProxyPolicy>, String>,
 }
 
 impl Listening {
@@ -81,7 +85,7 @@ impl Listening {
         terms: ListenTerms,
         events: SyncSender<Event>,
     ) -> Result<Self, BindError> {
-        let ListenTerms { identity, accept_key, timeout } = terms;
+        let ListenTerms { identity, accept_key, timeout, proxies } = terms;
         let nobody = getrandom::u64().map_err(|error| BindError::System(io::Error::other(error)))?;
         let modes = AcceptedModes::Code(Arc::new(Code::from_secret(&nobody.to_be_bytes())));
         let credentials = ListenCredentials { identity, accept_key, modes: modes.clone(), timeout };
@@ -104,6 +108,7 @@ impl Listening {
             map,
             mapped,
             show_at,
+            proxies,
         })
     }
 
@@ -256,6 +261,36 @@ impl Listening {
         self.listener.set_modes(self.modes.clone());
     }
 
+    /// Dials this address as well, where the peer dials from, while callers are wanted.
+    ///
+    /// # Errors
+    /// Words for the user: it is no address to dial, or cannot be dialled directly.
+    pub(super) fn toward(&self, target: Candidate) -> Result<Notice, String> {
+        may_dial_toward(&target, self.proxies.as_ref())?;
+        let port = self.bound().first().map_or(0, SocketAddr::port);
+        if target.port == port && target.ip().is_some_and(|ip| OwnNetworks::now().include(ip)) {
+            return Err(format!(
+                "{target} is this very listener\nit takes the address and port that your peer dials from"
+            ));
+        }
+        let text = format!(
+            "dialling {target} from port {port}, until your peer is here\nyour peer dials from there: p2pchat connect … --from {}",
+            target.port
+        );
+        self.listener.toward(target).map_err(|error| format!("cannot dial as well: {}", io_error_text(&error)))?;
+        Ok(Notice::Info(Info::Text(SafeText::with_hint(&text))))
+    }
+
+    /// Whether it dials its peer as well.
+    pub(super) fn is_toward(&self) -> bool {
+        self.listener.is_toward()
+    }
+
+    /// Whether a caller may begin or resume a session now.
+    pub(super) fn want_callers(&self, wanted: bool) {
+        self.listener.want_callers(wanted);
+    }
+
     /// What is left says goodbye on the own network, and has the router's mappings deleted, for who wants to wait for it.
     pub(super) fn close(self) -> (Option<Announcer>, Option<PortMap>) {
         self.listener.close();
@@ -266,4 +301,23 @@ impl Listening {
 /// For the user.
 pub(super) fn not_announced(error: &LanError) -> Notice {
     Notice::Warning(format!("not announced on this network: {error}").into())
+}
+
+/// Whether the address may be dialled by a listener.
+///
+/// # Errors
+/// Why not.
+pub(super) fn may_dial_toward(target: &Candidate, proxies: Result<&Arc<ProxyPolicy>, &String>) -> Result<(), String> {
+    let ip = target.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    if !reach::is_dialable(SocketAddr::new(ip, target.port)) {
+        return Err(format!("{target} is not where a peer can dial from"));
+    }
+    match proxies.map(|proxies| proxies.proxy_for(target)) {
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(_))) => {
+            Err(format!("{target} would be dialled through a proxy, which cannot do this\n--proxy none dials directly"))
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(words) => Err(words.clone()),
+    }
 }

@@ -9,7 +9,7 @@ use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
 use super::whom::{Whom, WhomKind, pasted_invite};
 use super::{code_entry, dial_neighbour, dial_peer, dialler, is_unsaid, wait_for_peer};
-use crate::cli::{Accept, Clash, Common, Meeting, Receive, Send, Waiting};
+use crate::cli::{Accept, Clash, Common, DialFrom, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
@@ -39,14 +39,14 @@ pub struct NobodyKnown(String);
 /// # Errors
 /// What keeps it from beginning; main shows it.
 pub fn send(arguments: Send) -> anyhow::Result<Exit> {
-    let Send { paths, to, stream_name, waiting, meeting } = arguments;
+    let Send { paths, to, stream_name, from, waiting, meeting } = arguments;
     let source = source(paths, stream_name)?;
     let is_stream = matches!(source, SendSource::Stream { .. });
     let mut config = config(meeting, None, false, Purpose::Send)?;
     config.pasted &= !is_stream;
     config.rules.accept = AcceptRule::Never;
     config.inputs = vec![Input::Send(source), Input::Ended];
-    meet(config, to.as_deref(), waiting, false)
+    meet(config, to.as_deref(), from, waiting, false)
 }
 
 /// `p2pchat receive`.
@@ -59,14 +59,14 @@ pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
         let text = "--stdout is for a pipe or a file: what the peer sends could do anything to a terminal";
         return Err(UsageError(text.into()).into());
     }
-    let Receive { whom, dir, fsync, waiting, meeting, .. } = arguments;
+    let Receive { whom, dir, fsync, from, waiting, meeting, .. } = arguments;
     let purpose = if target == Target::Output { Purpose::Pipe } else { Purpose::Receive };
     let mut config = config(meeting, dir, fsync, purpose)?;
     config.rules.accept = AcceptRule::One;
     config.target = target;
     // Who sends with --lan announces itself, so who receives looks around, unless it is to listen.
     let looks = waiting.reachable.lan && waiting.listen.is_none();
-    meet(config, whom.as_deref(), waiting, looks)
+    meet(config, whom.as_deref(), from, waiting, looks)
 }
 
 /// Said while a person at a terminal waits.
@@ -132,10 +132,12 @@ fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose)
 }
 
 /// `looks`: without `whom` it looks around on the own network instead of waiting.
-fn meet(config: Config, whom: Option<&str>, waiting: Waiting, looks: bool) -> anyhow::Result<Exit> {
+fn meet(mut config: Config, whom: Option<&str>, from: DialFrom, waiting: Waiting, looks: bool) -> anyhow::Result<Exit> {
+    config.from = from.from;
     if looks || !is_unsaid(whom) {
         if waiting.listen.is_some() || waiting.reachable.is_for_who_waits() {
-            return Err(UsageError("--listen, --at, --map and --qr are for who waits, not for who dials".into()).into());
+            let words = "--listen, --at, --map, --toward and --qr are for who waits, not for who dials";
+            return Err(UsageError(words.into()).into());
         }
         let peer = config.expected.as_ref().map(|(name, _)| name.clone()).filter(|_| looks);
         if peer.is_none() && is_unsaid(whom) {
@@ -146,6 +148,9 @@ fn meet(config: Config, whom: Option<&str>, waiting: Waiting, looks: bool) -> an
             Whom::find(whom, peer.as_deref(), &config.known, lan).map_err(|error| UsageError(error.to_string()))?;
         is_trusted(&config, &whom)?;
         return dial_peer(config, whom, false, lan);
+    }
+    if config.from.is_some() {
+        return Err(UsageError("--from is for who dials, not for who waits; that takes --toward".into()).into());
     }
     let entry = match (&config.code, &config.expected) {
         (CodeSource::None, None) => Entry::Invite { only: true, qr: waiting.reachable.qr },

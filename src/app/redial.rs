@@ -94,13 +94,13 @@ impl Dialling {
             });
         }
         thread::Builder::new().name("dial".into()).spawn(move || {
+            let on_failure = |words| drop(events.send(Event::Redialling(run, words)));
             let result = if peer.is_some() {
-                let on_failure = |words| drop(events.send(Event::Redialling(run, words)));
                 // A peer that has no session for this any more is not asked for it again and again.
                 let at_once = at_once && greeting.intent == Intent::Resume;
                 dialler.redial(&greeting, told, at_once, &wake, &on_failure)
             } else {
-                dialler.connect(&greeting, wait, &wake)
+                dialler.connect(&greeting, wait, &wake, &on_failure)
             };
             let _ = events.send(Event::Dialled(run, result.map(Box::new)));
         })?;

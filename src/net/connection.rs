@@ -22,6 +22,7 @@ use crate::protocol::frame::{
 use crate::transfer::flow_control::FlowControl;
 use keepalive::{IDLE, Keepalive, SILENCE};
 use read_ahead::Source;
+use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
@@ -142,6 +143,12 @@ impl Connection {
     pub fn close(&self) {
         self.send_queue.close();
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Has its end, which follows, be a reset, for the next connection is to be one of the same two ports: one that waits for the peer to
+    /// confirm its end keeps them for minutes, and firewalls go by its sequence numbers until it ends.
+    pub fn free_ports(&self) {
+        let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// Whether both threads have ended.

@@ -15,6 +15,7 @@ use crate::channel::{HandshakeError, HelloError};
 use crate::keys::Pin;
 use crate::protocol::frame::{Greeting, Intent, Refusal};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
@@ -121,24 +122,38 @@ pub struct Dialler {
     pub proxies: Arc<ProxyPolicy>,
     /// Look for the peer on the own network as well, by this pin of its key.
     pub look_for: Option<Pin>,
+    /// `--from`: the port to dial from, to which the peer dials as well.
+    pub from: Option<NonZeroU16>,
 }
 
 impl Dialler {
-    /// Dials once; with `wait` until somebody takes the connection.
+    /// Dials once; with `wait` until somebody takes the connection. From a fixed port the peer has to do something: what, is said by
+    /// `on_failure` when the first round failed.
     ///
     /// # Errors
     /// See [`DialError`].
-    pub fn connect(&self, greeting: &Greeting, wait: bool, wake: &Wake) -> Result<Established, DialError> {
+    pub fn connect(
+        &self,
+        greeting: &Greeting,
+        wait: bool,
+        wake: &Wake,
+        on_failure: &dyn Fn(String),
+    ) -> Result<Established, DialError> {
         let mut backoff = Backoff::default();
         let mut search = self.look_for.map(Search::start);
+        let mut tell = self.from.map(|_| on_failure);
         loop {
+            let begun = Instant::now();
             let search = search.as_mut();
             let failure = match self.dial_once(&self.credentials, greeting, &mut Vec::new(), search, BROWSE_TIME, wake)
             {
                 Err(error @ DialError::Unreached(_)) if wait => error,
                 other => return other,
             };
-            wake.pause(backoff.next());
+            if let Some(tell) = tell.take() {
+                tell(failure.to_string());
+            }
+            self.pause(begun, &mut backoff, wake);
             if wake.is_stopped() {
                 return Err(failure);
             }
@@ -177,6 +192,7 @@ impl Dialler {
             if wake.is_stopped() {
                 return Err(DialError::Stopped);
             }
+            let begun = Instant::now();
             // Who is not found on the network yet may be at the next try.
             let mut dialled = self.dial_once(first, greeting, &mut told, search.as_mut(), Duration::ZERO, wake);
             let wants_code = matches!(
@@ -200,6 +216,14 @@ impl Dialler {
                     }
                 }
             }
+            self.pause(begun, &mut backoff, wake);
+        }
+    }
+
+    /// Pauses after a round that began then. One from a fixed port that used its time up is followed at once by the next
+    /// ([`super::simultaneous_open`]).
+    fn pause(&self, begun: Instant, backoff: &mut Backoff, wake: &Wake) {
+        if self.from.is_none() || begun.elapsed() < self.timeout {
             wake.pause(backoff.next());
         }
     }
@@ -224,7 +248,7 @@ impl Dialler {
         if !direct.is_empty() || search.is_some() {
             let raced: &[SocketAddr] = if by_proxy { &[] } else { told };
             let while_searching = search.as_mut().map(|search| SearchUntil { search, until });
-            match race(&direct, raced, while_searching, deadline, credentials, greeting) {
+            match race(&direct, raced, while_searching, deadline, credentials, greeting, self.from) {
                 Ok(established) => return Ok(established),
                 Err(of_race) => failures.extend(of_race),
             }
@@ -293,12 +317,17 @@ impl Dialler {
     fn why_none(&self, credentials: &DialCredentials, failures: Vec<Failure>, search: Option<&Search>) -> DialError {
         let own = OwnNetworks::now();
         let mut answered: Option<(Weight, SocketAddr, ConnectError)> = None;
-        let mut unreached = Vec::new();
+        let (mut unreached, mut dialled) = (Vec::new(), Vec::new());
         for failure in failures {
             match failure {
                 Failure::Resolve(candidate, error) => unreached.push((None, reach::explain_name(&candidate, &error))),
                 Failure::Proxy(candidate, error) => unreached.push((None, reach::explain_proxy(&candidate, &error))),
+                // The same for every address.
+                Failure::Port(port, error) => {
+                    return DialError::Unreached(reach::explain_port(port, &error).to_string());
+                }
                 Failure::Connect(addr, error, took) => {
+                    dialled.push(addr);
                     unreached.push((Some(addr), reach::explain(addr, &error, took, &own)));
                 }
                 Failure::Open(addr, error) => {
@@ -321,7 +350,10 @@ impl Dialler {
             Some((Weight::Code, ..)) if self.invited && credentials.code.is_some() => DialError::InviteSpent,
             Some((_, _, error)) if self.candidates.len() == 1 => DialError::Open(self.whom.clone(), error),
             Some((_, addr, error)) => DialError::Open(addr.to_string(), error),
-            None => DialError::Unreached(reach::unreached(&self.whom, &unreached)),
+            None => {
+                let hint = self.from.filter(|_| !dialled.is_empty()).map(|port| reach::toward_hint(port, &dialled));
+                DialError::Unreached(reach::unreached(&self.whom, &unreached, hint.as_deref()))
+            }
         }
     }
 }
@@ -404,6 +436,7 @@ mod tests {
             credentials,
             proxies: Arc::default(),
             look_for: None,
+            from: None,
         };
         let greeting = Greeting {
             intent: Intent::Resume,

@@ -7,11 +7,14 @@
 //! 1. One thread for each socket accepts, and gives each caller a thread with a small stack.
 //! 2. The caller's thread does the responder's opening, up to the peer's greeting, by one deadline.
 //! 3. Who greets is handed to the event loop, which answers with a greeting or a refusal.
-//! 4. [`Listener::close`] shuts the sockets of all callers down, which ends their threads. It waits for no thread: one may be about
+//! 4. With [`Listener::toward`] one more thread dials the peer, from the port that is listened on (toward.rs).
+//! 5. [`Listener::close`] shuts the sockets of all callers down, which ends their threads. It waits for no thread: one may be about
 //!    to report to the very thread that closes.
 
 mod bind;
 mod callers;
+mod filter;
+mod toward;
 mod tries;
 
 #[cfg(test)]
@@ -19,7 +22,7 @@ mod tests;
 
 pub use bind::BindError;
 
-use super::address::ListenAddress;
+use super::address::{Candidate, ListenAddress};
 use super::opening::{ConnectError, DeadlineStream, Established, read_hello};
 use crate::channel::{Channel, Code, HandshakeError, Hello, KeyCheck, Mode, Role, Terms, establish, read_frame};
 use crate::identity::Identity;
@@ -27,10 +30,11 @@ use crate::protocol::frame::{Frame, Greeting};
 use callers::Callers;
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use toward::Toward;
 use tries::Tries;
 
 /// Stack of a caller's thread. An opening takes up to 128 KiB of it in a debug build.
@@ -49,6 +53,8 @@ pub enum ListenEvent {
     Rejected(SocketAddr, ConnectError),
     /// The code was tried wrongly as often as it may be.
     CodeExhausted,
+    /// Why dialling toward the peer leads to nobody, when that is news.
+    Missed(String),
     /// `accept` failed; `ended` when nobody is accepted on that socket any more.
     Failed { error: io::Error, ended: bool },
 }
@@ -92,7 +98,8 @@ pub struct ListenCredentials {
 pub struct Listener {
     addrs: Vec<SocketAddr>,
     shared: Arc<Shared>,
-    sockets: Vec<Arc<TcpListener>>,
+    /// Owned by the accept threads.
+    sockets: Vec<Weak<TcpListener>>,
 }
 
 struct Shared {
@@ -101,7 +108,10 @@ struct Shared {
     timeout: Duration,
     tries: Tries,
     callers: Callers,
+    toward: Toward,
     closed: AtomicBool,
+    /// Nobody is accepted any more, though callers may come by [`Toward`].
+    retired: AtomicBool,
     on_event: Box<dyn Fn(ListenEvent) + Send + Sync>,
 }
 
@@ -125,12 +135,15 @@ impl Listener {
             timeout,
             tries: Tries::new(modes),
             callers: Callers::default(),
+            toward: Toward::default(),
             closed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             on_event: Box::new(on_event),
         });
-        let listener = Self { addrs, shared, sockets: sockets.into_iter().map(Arc::new).collect() };
-        for socket in &listener.sockets {
-            let (shared, socket) = (Arc::clone(&listener.shared), Arc::clone(socket));
+        let sockets: Vec<_> = sockets.into_iter().map(Arc::new).collect();
+        let listener = Self { addrs, shared, sockets: sockets.iter().map(Arc::downgrade).collect() };
+        for socket in sockets {
+            let shared = Arc::clone(&listener.shared);
             let thread = thread::Builder::new().name("accept".into()).spawn(move || shared.accept(&socket));
             if let Err(error) = thread {
                 listener.close();
@@ -156,11 +169,52 @@ impl Listener {
         self.shared.tries.open_too();
     }
 
+    /// Dials this address as well, from the port that is listened on, instead of the one before, while callers are wanted
+    /// ([`Listener::want_callers`]): its peer does so from there, and neither is let in otherwise.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub fn toward(&self, target: Candidate) -> io::Result<()> {
+        self.share_port()?;
+        let number = self.shared.toward.named(&self.sockets);
+        let (shared, own) = (Arc::clone(&self.shared), self.addrs.clone());
+        let dial = move || shared.dial_toward(number, &target, &own);
+        thread::Builder::new().name("toward".into()).spawn(dial).map(drop)
+    }
+
+    /// Whether it dials as well.
+    pub fn is_toward(&self) -> bool {
+        self.shared.toward.is_named()
+    }
+
+    /// Whether a caller may begin or resume a session now.
+    pub fn want_callers(&self, wanted: bool) {
+        self.shared.toward.want(wanted);
+    }
+
+    /// Lets other sockets of this program dial from the port. (An option that is set after `listen` is enough.)
+    #[cfg(unix)]
+    fn share_port(&self) -> io::Result<()> {
+        self.sockets
+            .iter()
+            .filter_map(Weak::upgrade)
+            .try_for_each(|socket| socket2::SockRef::from(&*socket).set_reuse_port(true))
+    }
+
+    /// Windows lets nobody dial from a port that is listened on: from now on callers come by dialling alone.
+    #[cfg(windows)]
+    fn share_port(&self) -> io::Result<()> {
+        self.shared.retired.store(true, Ordering::Release);
+        self.sockets.iter().filter_map(Weak::upgrade).for_each(|socket| wake(&socket));
+        Ok(())
+    }
+
     /// Accepts nobody any more, and ends the openings under way.
     pub fn close(self) {
         self.shared.closed.store(true, Ordering::Release);
         self.shared.callers.close();
-        self.sockets.iter().for_each(|socket| wake(socket));
+        self.shared.toward.close();
+        self.sockets.iter().filter_map(Weak::upgrade).for_each(|socket| wake(&socket));
     }
 }
 
@@ -200,6 +254,7 @@ impl Shared {
         let mut failing = false;
         while !self.is_closed() {
             match socket.accept() {
+                _ if self.retired.load(Ordering::Acquire) => return,
                 Ok((stream, addr)) => {
                     failing = false;
                     // A socket for both families reports IPv4 callers with v4-mapped IPv6 addresses.
@@ -223,10 +278,10 @@ impl Shared {
         }
     }
 
-    /// Gives a caller its thread; may wait until threads of evicted callers have ended.
-    fn take(self: &Arc<Self>, stream: TcpStream, addr: SocketAddr) -> io::Result<()> {
+    /// Gives a caller its thread, unless the listener is closed; may wait until threads of evicted callers have ended.
+    fn take(self: &Arc<Self>, stream: TcpStream, addr: SocketAddr) -> io::Result<Option<JoinHandle<()>>> {
         let deadline = Instant::now() + self.timeout;
-        let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
+        let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(None) };
         let shared = Arc::clone(self);
         let caller = move || {
             let opened = shared.respond(&stream, deadline);
@@ -240,7 +295,7 @@ impl Shared {
             };
             shared.tell(event);
         };
-        thread::Builder::new().name("caller".into()).stack_size(STACK).spawn(caller).map(drop)
+        thread::Builder::new().name("caller".into()).stack_size(STACK).spawn(caller).map(Some)
     }
 
     /// The responder's opening, up to the peer's greeting.

@@ -8,6 +8,8 @@
 //! 4. Losing threads are not waited for; their deadline ends them.
 //! 5. Addresses that a [`Search`] finds meanwhile take part.
 //!
+//! From a fixed port each address of the user's is dialled again until the deadline, for a simultaneous open.
+//!
 //! With a code that can be guessed only one opening at a time is under way, and none follows one that spent the code: each would be a
 //! guess for a false responder (PROTOCOL.md section 3).
 
@@ -16,12 +18,14 @@ use super::lan::Search;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::proxy::ProxyError;
 use super::reach::{self, OwnNetworks};
+use super::simultaneous_open::{self, ANSWERED_PAUSE, ATTEMPT};
 use crate::channel::{Code, HandshakeError, Mode};
 use crate::keys::{KeyRejected, PublicKey};
 use crate::protocol::frame::Greeting;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +46,8 @@ pub(super) enum Failure {
     Resolve(Candidate, io::Error),
     /// The proxy gave no connection. (Such candidates do not race.)
     Proxy(Candidate, ProxyError),
+    /// The port to dial from cannot be had.
+    Port(NonZeroU16, io::Error),
     /// No connection; and how long it took to say so.
     Connect(SocketAddr, io::Error, Duration),
     /// Somebody answered, and the opening failed.
@@ -87,6 +93,8 @@ impl Report {
 struct Race {
     credentials: DialCredentials,
     greeting: Greeting,
+    /// The port to dial from, when that matters.
+    from: Option<NonZeroU16>,
     deadline: Instant,
     /// A key was accepted.
     won: Arc<AtomicBool>,
@@ -112,12 +120,13 @@ pub(super) fn race(
     deadline: Instant,
     credentials: &DialCredentials,
     greeting: &Greeting,
+    from: Option<NonZeroU16>,
 ) -> Result<Established, Vec<Failure>> {
     let mut failures = Vec::new();
     for _ in 0..RACES {
         let won = Arc::new(AtomicBool::new(false));
         let (credentials, greeting) = (credentials.clone(), greeting.clone());
-        let race = Race { credentials, greeting, deadline, won: Arc::clone(&won), guess: Mutex::new(false) };
+        let race = Race { credentials, greeting, from, deadline, won: Arc::clone(&won), guess: Mutex::new(false) };
         match Arc::new(race).run(candidates, told, search.as_mut()) {
             Ok(established) => return Ok(established),
             Err(of_race) => failures = of_race,
@@ -169,8 +178,8 @@ impl Race {
             {
                 running += 1;
                 self.spawn(&tell, move |race| {
-                    let report = race.connect(addr);
-                    if told { report.of_told(addr) } else { report }
+                    // The peer decides where it is, not how often this side knocks there.
+                    if told { race.connect(addr, false).of_told(addr) } else { race.connect(addr, race.from.is_some()) }
                 });
                 next_start = Instant::now() + STAGGER;
             }
@@ -227,28 +236,58 @@ impl Race {
         }
     }
 
-    fn connect(&self, addr: SocketAddr) -> Report {
+    /// Dials the address, with `again` until the deadline.
+    fn connect(&self, addr: SocketAddr, again: bool) -> Report {
+        loop {
+            let failure = match self.attempt(addr) {
+                Ok(established) => return Report::Established(Box::new(established)),
+                Err(failure) => failure,
+            };
+            let pause = match &failure {
+                Failure::Connect(_, error, _) if simultaneous_open::may_pass(error) => simultaneous_open::pause(error),
+                // The peer gave this attempt up just as it succeeded.
+                Failure::Open(_, ConnectError::ClosedHello | ConnectError::Io(_)) => ANSWERED_PAUSE,
+                _ => return Report::Failed(failure),
+            };
+            let is_late = Instant::now() + pause >= self.deadline;
+            if !again || is_late || self.won.load(Ordering::Acquire) {
+                return Report::Failed(failure);
+            }
+            thread::sleep(pause);
+        }
+    }
+
+    fn dial(&self, addr: SocketAddr) -> Result<TcpStream, Failure> {
         let begun = Instant::now();
         let left = self.deadline.saturating_duration_since(begun).max(Duration::from_millis(1));
-        let stream = match TcpStream::connect_timeout(&addr, left) {
-            Ok(stream) => stream,
-            Err(error) => return Report::Failed(Failure::Connect(addr, error, begun.elapsed())),
+        let connected = match self.from {
+            None => TcpStream::connect_timeout(&addr, left),
+            Some(port) => {
+                let socket = simultaneous_open::bind(simultaneous_open::any_address(addr, port.get()))
+                    .map_err(|error| Failure::Port(port, error))?;
+                simultaneous_open::connect(socket, addr, left.min(ATTEMPT))
+            }
         };
+        connected.map_err(|error| Failure::Connect(addr, error, begun.elapsed()))
+    }
+
+    fn attempt(&self, addr: SocketAddr) -> Result<Established, Failure> {
+        let stream = self.dial(addr)?;
         let guessable = self.credentials.code.as_deref().is_some_and(Code::is_guessable);
         let mut guess = guessable.then(|| self.guess.lock().unwrap_or_else(PoisonError::into_inner));
         if guess.as_deref() == Some(&true) || self.won.load(Ordering::Acquire) {
-            return Report::Failed(Failure::Overtaken);
+            return Err(Failure::Overtaken);
         }
         let overtaken = Arc::new(AtomicBool::new(false));
         let credentials = self.credentials_of_one(&overtaken);
         match initiate(stream, addr, self.deadline, &credentials, self.greeting.clone()) {
-            Ok(established) => Report::Established(Box::new(established)),
-            Err(_) if overtaken.load(Ordering::Acquire) => Report::Failed(Failure::Overtaken),
+            Ok(established) => Ok(established),
+            Err(_) if overtaken.load(Ordering::Acquire) => Err(Failure::Overtaken),
             Err(error) => {
                 if let (Some(spent), ConnectError::Handshake(error)) = (&mut guess, &error) {
                     **spent = error.spent_our_code(Mode::Code);
                 }
-                Report::Failed(Failure::Open(addr, error))
+                Err(Failure::Open(addr, error))
             }
         }
     }
@@ -421,6 +460,7 @@ mod tests {
             Instant::now() + LONG,
             &credentials(&right, None),
             &greeting(),
+            None,
         )
         .unwrap();
         assert_eq!((established.addr, established.channel.peer), (addr, right.public()));
@@ -442,6 +482,7 @@ mod tests {
             Instant::now() + LONG,
             &credentials(&right, Some(&code)),
             &greeting(),
+            None,
         );
         let rejected = |failure: &Failure| matches!(failure, Failure::Open(at, ConnectError::Handshake(HandshakeError::KeyRejected(_))) if *at == other);
         assert!(failures.unwrap_err().iter().any(rejected));
@@ -456,7 +497,7 @@ mod tests {
         answer(events, tell);
         let (dead, other) = (dead(), decoy(b"SSH-2.0-OpenSSH\r\n"));
         let run = |told: &[SocketAddr], wanted: &Identity| {
-            race(&[dead.into()], told, None, Instant::now() + LONG, &credentials(wanted, None), &greeting())
+            race(&[dead.into()], told, None, Instant::now() + LONG, &credentials(wanted, None), &greeting(), None)
         };
         // The user's fails at once, and nothing else runs by then.
         assert_eq!(run(&[other, addr], &right).unwrap().addr, addr);
@@ -481,7 +522,7 @@ mod tests {
             }
         });
         let failures =
-            race(&[dead().into()], &[addr], None, Instant::now() + LONG, &credentials(&right, None), &greeting())
+            race(&[dead().into()], &[addr], None, Instant::now() + LONG, &credentials(&right, None), &greeting(), None)
                 .unwrap_err();
         assert!(matches!(&failures[..], [_, Failure::Told(at, ToldFailure::Refused)] if *at == addr), "{failures:?}");
     }
@@ -497,6 +538,7 @@ mod tests {
             Instant::now() + LONG,
             &credentials(&wanted, None),
             &greeting(),
+            None,
         );
         let failures = failures.unwrap_err();
         assert!(matches!(&failures[..], [Failure::Connect(a, ..), Failure::Open(b, _)] if (*a, *b) == (first, second)));

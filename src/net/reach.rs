@@ -11,6 +11,7 @@ use if_addrs::{IfAddr, Interface};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 /// A router or firewall that rejects answers within a round trip; without one the kernel gives up on a neighbour after 3 s.
@@ -216,6 +217,28 @@ pub(super) fn own_address_towards(to: IpAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|addr| addr.ip())
 }
 
+/// What the listening peer has to type so that it dials this side, which dialled these addresses from `port`.
+pub(super) fn toward_hint(port: NonZeroU16, dialled: &[SocketAddr]) -> String {
+    // An address that the peer sees as well: no router changes it.
+    let networks = OwnNetworks::now();
+    let is_seen =
+        |peer: IpAddr, own: IpAddr| is_global(own) || networks.contain(peer) || is_shared(own) && is_shared(peer);
+    let own = dialled.iter().filter_map(|peer| own_address_towards(peer.ip()).filter(|own| is_seen(peer.ip(), *own)));
+    let seen = own.max_by_key(|own| (is_global(*own), own.is_ipv6()));
+    let place = match seen {
+        Some(own) => SocketAddr::new(own, port.get()).to_string(),
+        None => format!("YOUR_PUBLIC_ADDRESS:{port}"),
+    };
+    // Brackets are patterns for some shells.
+    let argument = if place.starts_with('[') { format!("\"{place}\"") } else { place.clone() };
+    let nat = "\na router that changes the ports of connections, as that of many providers, cannot be passed like this";
+    let nat = if seen.is_none() { nat } else { "" };
+    format!(
+        "your peer, who listens, types /toward {place} while this side dials (--wait dials until then)\n\
+         or begins so: p2pchat listen PORT --toward {argument}{nat}"
+    )
+}
+
 /// Which address is tried first, the lowest: one in an own network, then global IPv6, then global IPv4.
 pub fn preference(ip: IpAddr, own: &OwnNetworks) -> u8 {
     match ip {
@@ -298,13 +321,19 @@ pub(super) fn explain_proxy(candidate: &Candidate, error: &ProxyError) -> Explan
     Explanation { fact: format!("cannot connect to {candidate}: {fact}"), hint }
 }
 
+/// The port to dial from cannot be had.
+pub(super) fn explain_port(port: NonZeroU16, error: &io::Error) -> Explanation {
+    let hint = (error.kind() == ErrorKind::AddrInUse).then(|| "another program has it; choose another port".to_owned());
+    Explanation { fact: format!("cannot dial from port {port}: {}", io_error_text(error)), hint }
+}
+
 /// This machine starts no thread for a candidate.
 pub(super) fn cannot_start(error: &io::Error) -> Explanation {
     Explanation { fact: format!("cannot start a thread: {}", io_error_text(error)), hint: None }
 }
 
-/// Why nobody was reached; with the address where the explanation does not name it.
-pub(super) fn unreached(whom: &str, all: &[(Option<SocketAddr>, Explanation)]) -> String {
+/// Why nobody was reached; with the address where the explanation does not name it. `hint` goes before what the explanations have.
+pub(super) fn unreached(whom: &str, all: &[(Option<SocketAddr>, Explanation)], hint: Option<&str>) -> String {
     let text = match all {
         [] => format!("cannot connect to {whom}: it has no address that can be dialled"),
         [(None, Explanation { fact, .. })] => fact.clone(),
@@ -318,12 +347,17 @@ pub(super) fn unreached(whom: &str, all: &[(Option<SocketAddr>, Explanation)]) -
             format!("cannot reach {whom} at any of {} addresses: {}", several.len(), facts.join("; "))
         }
     };
+    if let Some(hint) = hint {
+        return format!("{text}\n{hint}");
+    }
     let mut hints: Vec<_> = all.iter().filter_map(|(_, explanation)| explanation.hint.as_deref()).collect();
     hints.dedup();
     match hints[..] {
         [] => text,
         [hint] => format!("{text}\n{hint}"),
-        _ => format!("{text}\np2pchat doctor, run there and here, looks for reasons"),
+        _ => format!(
+            "{text}\np2pchat doctor, run there and here, looks for reasons; if both are at home, --toward (see p2pchat man)"
+        ),
     }
 }
 

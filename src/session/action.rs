@@ -67,6 +67,8 @@ pub enum Action {
     Again,
     /// `/redial`, and where to.
     Redial(String),
+    /// `/toward`, and where to.
+    Toward(String),
     /// Clear the screen, where there is one.
     Clear,
     /// All is said: write it, close the sending direction, read to the end.

@@ -57,9 +57,12 @@ impl Session {
     fn without_peer(&mut self, entry: Entry) {
         let quits = |input: &PendingInput| matches!(input, PendingInput::Entry(Entry::Command(Command::Quit)));
         match (entry, &mut self.phase) {
-            (entry @ Entry::Command(Command::Help | Command::Clear | Command::Stay | Command::Again), _) => {
-                self.enter(entry)
-            }
+            (
+                entry @ Entry::Command(
+                    Command::Help | Command::Clear | Command::Stay | Command::Again | Command::Toward(_),
+                ),
+                _,
+            ) => self.enter(entry),
             (Entry::Command(Command::Quit), Phase::NoPeer(Some(pending)))
                 if !self.rules.interactive && !pending.is_empty() && !pending.iter().any(quits) =>
             {
@@ -134,6 +137,7 @@ impl Session {
             Command::Stay => self.stay(),
             Command::Again => self.actions.push(Action::Again),
             Command::Redial(place) => self.actions.push(Action::Redial(place)),
+            Command::Toward(place) => self.actions.push(Action::Toward(place)),
             Command::Send(source) => self.send_files(source),
             Command::Accept { transfer, dest } => match self.asking(transfer) {
                 Ok(transfer) => self.accept_download(transfer, dest),

@@ -86,6 +86,14 @@ fn a_command_line_that_is_nearly_right_is_answered_with_the_right_form() {
         ("listen --code 42-otter-plum", 2, "--code=42-otter-plum"),
         ("connect --code 42-otter-plum 127.0.0.1:1", 2, "--code=42-otter-plum"),
         ("connect 127.0.0.1:1 --code mine", 2, "--code=mine"),
+        ("listen --toward 0.0.0.0:5000", 2, "0.0.0.0:5000 is not where a peer can dial from"),
+        ("listen --toward 192.0.2.1:0", 2, "192.0.2.1:0 is not where a peer can dial from"),
+        ("listen --toward 192.0.2.1:6000 --proxy socks5://127.0.0.1:1", 2, "--proxy none dials directly"),
+        ("listen 127.0.0.1:6000 --toward 127.0.0.1:6000", 2, "127.0.0.1:6000 is this very listener"),
+        ("connect 192.0.2.1 --from 6000 --proxy socks5://127.0.0.1:1", 2, "--from dials directly"),
+        ("connect 192.0.2.1 --from 0", 2, "--from"),
+        ("receive --from 6000", 2, "--from is for who dials"),
+        ("receive 192.0.2.1 --toward 192.0.2.2:6000", 2, "--toward are for who waits"),
         ("5000", 2, "p2pchat listen 5000"),
         ("127.0.0.1:5000", 2, "p2pchat connect 127.0.0.1:5000"),
         ("listn", 2, "'listen'"),
@@ -125,7 +133,9 @@ fn each_manual_page_that_a_manual_page_names_exists() {
 #[test]
 fn the_manual_has_its_sections_and_examples_on_lines_of_their_own() {
     let page = manual(&Home::new(), &[]);
-    for section in ["COMMANDS", "KEYS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES"] {
+    for section in
+        ["COMMANDS", "KEYS", "\"BOTH BEHIND FIREWALLS\"", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES"]
+    {
         assert!(page.contains(&format!("\n.SH {section}\n")), "{section}: {page}");
     }
     // Between .nf and .fi lines are not joined.

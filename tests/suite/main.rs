@@ -25,6 +25,8 @@ mod escape_sequences;
 #[cfg(target_os = "linux")] // network namespaces
 mod examples;
 mod exit_codes;
+#[cfg(target_os = "linux")] // network namespaces
+mod firewalls;
 mod fuzz;
 mod handshake_rejects;
 mod hostile_data;

@@ -19,6 +19,7 @@ use crate::channel::{HandshakeError, HandshakeStep};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::keys::PublicKey;
+use crate::net::address::AddressError;
 use crate::net::connection::DisconnectReason;
 use crate::net::dial::{DialError, Dialler};
 use crate::net::lan::AnnounceEvent;
@@ -251,8 +252,31 @@ impl EventLoop {
         }
     }
 
+    /// `/toward`: dials the peer as well, where it dials from.
+    fn dial_toward(&mut self, place: &str) -> Result<(), (&'static str, String)> {
+        if self.connection.is_some() || self.recording.is_some() {
+            return Err(("not-now", "/toward is for while your peer is not here".into()));
+        }
+        let Role::Listen { listening, .. } = &self.role else {
+            return Err((
+                "not-now",
+                "this side dials: your peer types /toward, and this side needs --from PORT".into(),
+            ));
+        };
+        let target = place.parse().map_err(|error: AddressError| ("bad-argument", format!("{place:?}: {error}")))?;
+        let notice = listening.toward(target).map_err(|words| ("bad-argument", words))?;
+        self.post(notice);
+        Ok(())
+    }
+
+    pub(super) fn toward(&mut self, place: &str) {
+        if let Err((code, text)) = self.dial_toward(place) {
+            self.conversation.session().error(code, text);
+        }
+    }
+
     pub(super) fn listen_event(&mut self, event: ListenEvent) {
-        if !matches!(event, ListenEvent::Failed { .. }) {
+        if !matches!(event, ListenEvent::Failed { .. } | ListenEvent::Missed(_)) {
             self.uncalled = None;
         }
         match event {
@@ -262,6 +286,7 @@ impl EventLoop {
             ListenEvent::Rejected(addr, error) => {
                 self.warn_of_callers(&format!("a caller from {} was turned away: {error}", addr.ip()));
             }
+            ListenEvent::Missed(words) => self.post(Notice::Warning(SafeText::with_hint(&words))),
             ListenEvent::Failed { error, ended: false } => {
                 let error = io_error_text(&error);
                 self.warn_of_callers(&format!("callers cannot be taken: {error}\nthis is tried again all the time"));

@@ -170,7 +170,7 @@ fn closing_ends_openings_under_way_and_waits_for_none() {
 #[test]
 fn a_listener_whose_socket_is_dead_says_so_and_ends() {
     let (listener, _, told) = listener();
-    socket2::SockRef::from(&*listener.sockets[0]).shutdown(Shutdown::Both).unwrap();
+    socket2::SockRef::from(&*listener.sockets[0].upgrade().unwrap()).shutdown(Shutdown::Both).unwrap();
     assert!(matches!(next(&told), ListenEvent::Failed { ended: true, .. }));
     drop(listener);
     assert!(told.recv_timeout(PATIENT).is_err());

@@ -185,6 +185,7 @@ impl View {
             "/help" => self.chat.notice(&Notice::Info(Info::Help), now.wall),
             "/quit" | "/exit" => self.quit(),
             "/again" | "/stay" => drop(self.input_sender.send_now(Input::Line(word.into()))),
+            "/toward" => drop(self.input_sender.send_now(Input::Line(line.into()))),
             _ => return false,
         }
         true
