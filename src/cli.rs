@@ -193,7 +193,7 @@ pub struct Waiting {
 #[derive(Debug, Args)]
 pub struct DialFrom {
     /// Dial from this port, again and again, for a peer behind a firewall that listens with --toward THIS_MACHINE:PORT
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", conflicts_with = "lan")]
     pub from: Option<NonZeroU16>,
 }
 
