@@ -41,10 +41,10 @@ impl Link {
         usize::try_from(bytes).unwrap_or(PIECE).clamp(1, PIECE)
     }
 
-    /// Pieces that are on their way at once.
+    /// Pieces that are on their way at once. Many are smaller than [`Link::piece`]; the rate, not this, says how much that is.
     fn pieces(self) -> usize {
         let bytes = u128::from(self.rate) * self.delay.as_micros() / 8_000_000;
-        usize::try_from(bytes).unwrap_or(0) / self.piece() + 1
+        16 * (usize::try_from(bytes).unwrap_or(0) / self.piece() + 1)
     }
 }
 
