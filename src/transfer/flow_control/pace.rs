@@ -23,6 +23,8 @@ const SPAN: Duration = Duration::from_millis(5);
 const SPANS: usize = 4;
 /// In percent. A sender that is held back by the window brings twice as much; a link that is full, the same.
 const GROWTH: u64 = 125;
+/// After so many spans without growth the link is full: a single one may have been cut badly.
+const FULL: u32 = 3;
 
 /// See the module. Knows no clock: the time comes with each call.
 #[derive(Debug)]
@@ -32,8 +34,8 @@ pub(super) struct Pace {
     round_trip: Option<Duration>,
     span_begun: Instant,
     span_bytes: u64,
-    /// Every span brought more than the one before, by [`GROWTH`] at least: the link is not full yet.
-    growing: bool,
+    /// Spans since the last that brought more than all before it, by [`GROWTH`] at least.
+    without_growth: u32,
     /// Bytes a second, the latest spans first.
     rates: [u64; SPANS],
 }
@@ -41,7 +43,7 @@ pub(super) struct Pace {
 impl Pace {
     /// The sender is told now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, growing: true, rates: [0; SPANS] }
+        Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, without_growth: 0, rates: [0; SPANS] }
     }
 
     /// So many more bytes are with the file system. The worker says so after each of its turns, also when nothing had come.
@@ -61,7 +63,8 @@ impl Pace {
             return;
         }
         let rate = per_second(self.span_bytes, span);
-        self.growing &= rate >= self.best_rate().saturating_mul(GROWTH) / 100;
+        let grew = rate >= self.best_rate().saturating_mul(GROWTH) / 100;
+        self.without_growth = if grew && self.is_growing() { 0 } else { self.without_growth.saturating_add(1) };
         self.rates.rotate_right(1);
         let [latest, ..] = &mut self.rates;
         *latest = rate;
@@ -72,12 +75,16 @@ impl Pace {
     /// How much should be outstanding.
     pub(super) fn flight(&self) -> u64 {
         let Some(round_trip) = self.round_trip else { return START };
-        let present = if self.growing { per_second(self.span_bytes, SPAN.max(round_trip)) } else { 0 };
+        let present = if self.is_growing() { per_second(self.span_bytes, SPAN.max(round_trip)) } else { 0 };
         let flight = |rate| worth(rate, round_trip.saturating_mul(2) + LATE).saturating_add(FLOOR);
         match self.best_rate() {
             0 => flight(present).max(START),
             best => flight(best.max(present)),
         }
+    }
+
+    fn is_growing(&self) -> bool {
+        self.without_growth < FULL
     }
 
     fn best_rate(&self) -> u64 {
