@@ -214,8 +214,8 @@ fn names_of_the_program_s_own_files_are_names_like_others() {
 
 #[test]
 fn thousands_of_names_that_become_one_take_no_longer_than_others() {
-    // Wine reads the whole folder for each name that is not there.
-    const FILES: usize = if cfg!(windows) { 1_500 } else { 6_000 };
+    // Wine takes milliseconds for a look at a name, and reads the whole folder for one that is not there.
+    const FILES: usize = if cfg!(windows) { 100 } else { 6_000 };
     let mut receiver = Receiver::new();
     let mut eve = receiver.eve();
     let control = |n: usize| char::from(1 + (n % 31) as u8);
