@@ -115,9 +115,9 @@ fn what_a_peer_tells_of_its_addresses_is_dialled_by_the_proxy_alone_and_for_that
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let shut = Arc::new(AtomicBool::new(false));
     let (proxy, asked) = sees_all(socket.local_addr().unwrap(), &shut);
-    let shell = format!("NO_PROXY=203.0.113.8 P2PCHAT_PROXY=socks5h://{proxy} exec \"$@\"");
+    let proxies = [("NO_PROXY", "203.0.113.8"), ("P2PCHAT_PROXY", &*format!("socks5h://{proxy}"))];
     let connect = ["connect", "peer.test:5000", "--json", "--reconnect", "forever"];
-    let ben = Home::new().start_by("ben", &shell, &connect);
+    let ben = Home::new().start_in("ben", &proxies, &connect);
     let key = identity();
     let meet = || {
         let mut eve = Attacker::shake(socket.accept().unwrap().0, Role::Responder, &key, None).unwrap();
