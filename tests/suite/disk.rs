@@ -261,23 +261,28 @@ mod sources {
         let (changed, unreadable) = ("it changed while the peer read it", "the peer could not read it");
         let gone = |folder: &Path| fs::remove_file(folder.join("second")).unwrap();
         fails("second", "no such file", unreadable, gone);
+        // In one step, or a file that is not written yet could be sent. Only a folder takes no file's place.
+        let replaced = |folder: &Path, make: &dyn Fn(&Path)| {
+            let (new, second) = (folder.with_file_name("new"), folder.join("second"));
+            make(&new);
+            if new.is_dir() {
+                gone(folder);
+            }
+            fs::rename(new, second).unwrap();
+        };
         fails("second", "it changed while it was sent", changed, |folder| {
-            gone(folder);
-            fs::write(folder.join("second"), content("other", SIZE)).unwrap();
+            replaced(folder, &|new| fs::write(new, content("other", SIZE)).unwrap());
         });
         fails("second", "ceased to be a file", changed, |folder| {
-            gone(folder);
-            fs::create_dir(folder.join("second")).unwrap();
+            replaced(folder, &|new| fs::create_dir(new).unwrap());
         });
         fails("second", "ceased to be a file", changed, |folder| {
-            gone(folder);
             // Opened in earnest, it would wait for somebody who writes.
-            nix::unistd::mkfifo(&folder.join("second"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            replaced(folder, &|new| nix::unistd::mkfifo(new, nix::sys::stat::Mode::S_IRWXU).unwrap());
         });
         // A link is not followed.
         fails("second", "symbolic link", unreadable, |folder| {
-            gone(folder);
-            std::os::unix::fs::symlink("/etc/passwd", folder.join("second")).unwrap();
+            replaced(folder, &|new| std::os::unix::fs::symlink("/etc/passwd", new).unwrap());
         });
     }
 }
