@@ -136,7 +136,7 @@ fn meet(mut config: Config, whom: Option<&str>, from: DialFrom, waiting: Waiting
     config.from = from.from;
     if looks || !is_unsaid(whom) {
         if waiting.listen.is_some() || waiting.reachable.is_for_who_waits() {
-            let words = "--listen, --at, --map, --toward and --qr are for who waits, not for who dials";
+            let words = "--listen, --at, --map, --qr and --toward are for who waits, not for who dials";
             return Err(UsageError(words.into()).into());
         }
         let peer = config.expected.as_ref().map(|(name, _)| name.clone()).filter(|_| looks);
