@@ -8,6 +8,7 @@
 //!
 //! The loop does wait for the two threads of a connection that it closed, whose socket is shut down by then.
 
+mod connection;
 mod ending;
 mod opening;
 
@@ -22,20 +23,19 @@ use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::identity::Identity;
 use crate::keys::PublicKey;
-use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
+use crate::net::connection::{Connection, DisconnectReason};
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::notice::{Info, Input, Notice, Posted};
-use crate::protocol::frame::{Intent, Refusal};
+use crate::protocol::frame::Intent;
 use crate::session::Rules;
 use crate::text::SafeText;
 use crate::transfer::download::{DownloadReport, Target};
 use crate::ui::InputBackpressure;
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -373,100 +373,5 @@ impl EventLoop {
         if let Err(error) = spawned {
             self.post(Notice::Error { code: "system", text: io_error_text(&error).into() });
         }
-    }
-
-    // The connection.
-
-    fn connection_event(&mut self, event: ConnectionEvent) {
-        match event {
-            ConnectionEvent::Ended(reason) => self.lose(reason),
-            ConnectionEvent::Alive => {
-                if let Some(candidate) = self.candidate.take() {
-                    self.refuse(candidate.established, Refusal::Busy);
-                }
-            }
-            event => {
-                if let Err(fault) = self.conversation.connection_event(event) {
-                    self.lose(DisconnectReason::ProtocolError(fault));
-                }
-            }
-        }
-    }
-
-    /// The connection is over; the session may go on.
-    fn lose(&mut self, reason: DisconnectReason) {
-        let fixed_port = match &self.role {
-            Role::Dial(dialling) => dialling.dialler.from.is_some(),
-            Role::Listen { listening, .. } => listening.is_toward(),
-        };
-        if let Some(connection) = self.connection.as_ref().filter(|_| fixed_port) {
-            connection.free_ports();
-        }
-        self.close_connection();
-        if !matches!(reason, DisconnectReason::ProtocolError(_)) {
-            self.drain_connection_events();
-        }
-        self.conversation.session().lost(reason);
-        self.settle();
-        if self.exit.is_some() {
-            return;
-        }
-        if let Some(Candidate { established, .. }) = self.candidate.take() {
-            // Its place is free now.
-            return self.greeted(established);
-        }
-        if self.conversation.session().is_lost() {
-            self.announce_on_lan();
-            self.dial(Intent::Resume);
-        }
-    }
-
-    /// Ends the connection and waits for its threads, taking what they still have to report.
-    fn close_connection(&mut self) {
-        self.own_end = None;
-        let Some(connection) = self.connection.take() else { return };
-        connection.close();
-        while !connection.is_finished() {
-            match self.events.recv_timeout(Duration::from_millis(1)) {
-                Ok(event) => self.backlog.push_back(event),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        self.conversation.disconnected();
-    }
-
-    /// What the ended connection reported before its end still counts: flow control has taken note of it already, and the peer will
-    /// not send again what it is told to be received.
-    fn drain_connection_events(&mut self) {
-        self.backlog.extend(self.events.try_iter());
-        let epoch = self.epoch;
-        let late = |event: &Event| matches!(event, Event::Connection(of, _) if *of == epoch);
-        let (late, others): (VecDeque<_>, _) = std::mem::take(&mut self.backlog).into_iter().partition(late);
-        self.backlog = others;
-        for event in late {
-            if let Event::Connection(_, event) = event
-                && let Err(fault) = self.conversation.connection_event(event)
-            {
-                return self.conversation.session().lost(DisconnectReason::ProtocolError(fault));
-            }
-        }
-    }
-
-    fn start_connection(&mut self, established: Established) -> io::Result<&Connection> {
-        self.close_connection();
-        self.epoch += 1;
-        self.connected_at = Instant::now();
-        let (epoch, events) = (self.epoch, self.setup.events.clone());
-        let Established { stream, channel, .. } = established;
-        let own_end = OwnEnd::of(&stream);
-        if let Role::Dial(dialling) = &mut self.role {
-            dialling.connected(&stream);
-        }
-        let flow = Arc::clone(self.conversation.flow());
-        let parts = Parts { stream, sealer: channel.sealer, opener: channel.opener, flow };
-        let connection = Connection::start(parts, move |event| drop(events.send(Event::Connection(epoch, event))))?;
-        self.own_end = own_end;
-        Ok(self.connection.insert(connection))
     }
 }

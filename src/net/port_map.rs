@@ -11,8 +11,12 @@
 
 mod gateway;
 mod http;
+mod lease;
 mod pcp;
 mod upnp;
+
+#[cfg(test)]
+mod tests;
 
 pub use http::{Url, element, read_answer};
 pub use pcp::{Answer, Assigned, NONCE, read_announce, read_map, read_nat_pmp_address, read_nat_pmp_map};
@@ -21,6 +25,7 @@ pub use upnp::{read_location, read_services};
 use super::reach::{self, Explanation};
 use crate::identity::Identity;
 use gateway::{Gateway, gateways, is_bound, pinholes, servers};
+use lease::{LONGEST, Lease, Mapping};
 use pcp::{Server, pcp_error};
 use std::fmt;
 use std::io;
@@ -31,21 +36,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use upnp::{Found, Search, Service};
+use upnp::{Found, Search};
 
 /// Seconds that are asked for.
 const LIFETIME: u32 = 3_600;
-/// A longer lease is renewed as one of a day.
-const LONGEST: u32 = 86_400;
-/// No router makes this side ask more often.
-const RENEW_LEAST: Duration = Duration::from_secs(5);
 /// Pause after a renewal that failed, unless the lease ends before.
 const RETRY: Duration = Duration::from_secs(60);
 /// For the deletions at the end, all together.
 const CLOSE: Duration = Duration::from_millis(500);
-/// For one of them: requests by datagram, and UPnP's.
-const DELETE_WAITS: [Duration; 2] = [Duration::from_millis(200); 2];
-const DELETE: Duration = Duration::from_millis(400);
 const NONCE_CONTEXT: &str = "p2pchat/1 2026 pcp nonce";
 
 /// By which protocol.
@@ -223,23 +221,6 @@ enum Way {
     V6(Ipv6Addr, SocketAddrV6),
 }
 
-/// How a mapping is renewed and deleted.
-enum Lease {
-    Pcp(Server),
-    NatPmp(Server),
-    Upnp(Service),
-    Pinhole(Service, u16),
-}
-
-struct Mapping {
-    lease: Lease,
-    assigned: Assigned,
-    renew_at: Instant,
-    ends_at: Instant,
-    /// Said to be lost.
-    lost: bool,
-}
-
 impl Mapper {
     /// One thread: a mapping as long as it can be had.
     fn run(&self, way: &Way, is_first: bool, stopped: &Receiver<()>) {
@@ -367,62 +348,6 @@ impl Mapper {
     }
 }
 
-impl Mapping {
-    fn new(lease: Lease, assigned: Assigned) -> Self {
-        let now = Instant::now();
-        let mut mapping = Self { lease, assigned, renew_at: now, ends_at: now, lost: false };
-        mapping.extend(assigned);
-        mapping
-    }
-
-    fn extend(&mut self, assigned: Assigned) {
-        // A lease without end is looked at as well: a router that starts anew forgets it.
-        let seconds = if assigned.seconds == 0 { LIFETIME } else { assigned.seconds.min(LONGEST) };
-        let lease = Duration::from_secs(seconds.into());
-        (self.assigned, self.lost) = (assigned, false);
-        (self.renew_at, self.ends_at) = (Instant::now() + (lease / 2).max(RENEW_LEAST), Instant::now() + lease);
-    }
-
-    fn report(&self) -> Report {
-        let by = match self.lease {
-            Lease::Pcp(_) => Method::Pcp,
-            Lease::NatPmp(_) => Method::NatPmp,
-            Lease::Upnp(_) | Lease::Pinhole(..) => Method::Upnp,
-        };
-        Report::Mapped(Mapped { addr: self.assigned.external, by, seconds: self.assigned.seconds })
-    }
-}
-
-impl Lease {
-    /// None when the router does not extend it.
-    fn renew(&self, port: u16, nonce: &[u8; NONCE], before: Assigned) -> Option<Assigned> {
-        let at = Some(before.external);
-        match self {
-            Self::Pcp(server) => match server.map(nonce, port, at, LIFETIME, &pcp::WAITS)? {
-                Answer::Pcp(assigned) => assigned.ok(),
-                Answer::NatPmp => None,
-            },
-            Self::NatPmp(server) => server.map_by_nat_pmp(port, at, LIFETIME, &pcp::WAITS)?.ok(),
-            Self::Upnp(service) => {
-                let ip = service.external_address().ok()?.into();
-                let (external_port, seconds) = service.add(before.external.port(), port).ok()?;
-                Some(Assigned { external: SocketAddr::new(ip, external_port), seconds })
-            }
-            Self::Pinhole(service, pinhole) => service.keep_open(*pinhole).ok().map(|()| before),
-        }
-    }
-
-    /// Some routers refuse to delete a pinhole that was renewed; it ends by itself.
-    fn delete(&self, port: u16, nonce: &[u8; NONCE], assigned: Assigned) {
-        match self {
-            Self::Pcp(server) => drop(server.map(nonce, port, None, 0, &DELETE_WAITS)),
-            Self::NatPmp(server) => server.unmap_by_nat_pmp(port, &DELETE_WAITS),
-            Self::Upnp(service) => service.within(DELETE).delete(assigned.external.port()),
-            Self::Pinhole(service, pinhole) => service.within(DELETE).shut(*pinhole),
-        }
-    }
-}
-
 /// What the routers offer; nothing is mapped.
 ///
 /// # Errors
@@ -470,45 +395,5 @@ pub fn offer() -> Result<Offer, MapError> {
         _ if is_outside || failure == MapError::NoPublicAddress => Err(MapError::NoPublicAddress),
         Offer { by, .. } if by.is_empty() => Err(failure),
         offer => Ok(offer),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::{Ipv4Addr, UdpSocket};
-    use std::sync::Mutex;
-
-    #[test]
-    fn what_was_lost_and_comes_back_is_said() {
-        let router = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let addr = router.local_addr().unwrap();
-        thread::spawn(move || {
-            let mut request = [0; 60];
-            while let Ok((length, from)) = router.recv_from(&mut request) {
-                let answer: &[u8] = match length {
-                    2 => &[0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 7],
-                    _ => &[0, 130, 0, 0, 0, 0, 0, 1, 0x13, 0x88, 0x13, 0x88, 0, 0, 14, 16],
-                };
-                router.send_to(answer, from).unwrap();
-            }
-        });
-        let reports = Arc::new(Mutex::new(Vec::new()));
-        let said = Arc::clone(&reports);
-        let mapper = Mapper {
-            bound: vec![(Ipv4Addr::UNSPECIFIED, 5_000).into()],
-            port: 5_000,
-            nonce: [7; NONCE],
-            unsettled: AtomicUsize::new(0),
-            on_report: Box::new(move |report| said.lock().unwrap().push(report)),
-        };
-        let assigned = Assigned { external: "203.0.113.7:5000".parse().unwrap(), seconds: 10 };
-        let lease = Lease::NatPmp(Server::new(Ipv4Addr::LOCALHOST.into(), addr).unwrap());
-        let mut mapping = Mapping { lost: true, ..Mapping::new(lease, assigned) };
-        mapper.renew(&Way::V4, &mut mapping);
-        // The second time it is no news.
-        mapper.renew(&Way::V4, &mut mapping);
-        let back = Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
-        assert_eq!(*reports.lock().unwrap(), [Report::Mapped(back)]);
     }
 }

@@ -10,13 +10,15 @@
 //! 3. The upload worker asks for [`SendQueue::room`] and pushes that much bulk; it is woken when there is room again.
 //! 4. The writer takes a batch: slots, control frames, then some bulk, in turn with chunks of lists.
 
+mod lanes;
+
 #[cfg(test)]
 mod tests;
 
 use crate::net::buffer::{Bulk, Pool};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Addrs, CHUNK_DATA, Control, Digest, Frame, Position, TransferId};
-use std::collections::{BTreeMap, VecDeque};
+use crate::protocol::frame::{Addrs, Control, Digest, Frame, Position, TransferId};
+use lanes::{List, State};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
@@ -25,8 +27,6 @@ use thiserror::Error;
 pub const LANE: usize = 16;
 /// The upload worker is woken when this much of the lane is free, so that it is woken once for several pieces.
 const ROOM: usize = LANE / 2;
-/// Control frames in one batch, in bytes, so that a flood of lines and a transfer share the connection.
-const CONTROL_BATCH: usize = 128 * 1024;
 /// Buffers kept for use again: what the lane and one batch hold.
 const POOL: usize = 2 * LANE;
 
@@ -51,59 +51,6 @@ pub struct Demand {
     pub writer_waits: bool,
     /// The peer's CREDIT.
     pub limit: u64,
-}
-
-/// How far this connection brought a transfer that goes out.
-#[derive(Debug, Default)]
-struct Sending {
-    /// The BEGIN that the writer took.
-    begin: Option<Position>,
-    /// Up to here the writer took it.
-    reached: Position,
-    received: Position,
-    /// Bytes of files that the writer took, as they go over the wire.
-    data: u64,
-}
-
-#[derive(Debug)]
-struct List {
-    transfer: TransferId,
-    bytes: Arc<[u8]>,
-    at: usize,
-    /// The number of its OFFER, which goes first.
-    after: u64,
-}
-
-#[derive(Default)]
-struct State {
-    control: VecDeque<(u64, Control)>,
-    last_control: u64,
-    ack: Option<u64>,
-    ping: Option<u64>,
-    /// The token of the latest probe; 0 before the first one.
-    probe: u64,
-    pong: Option<u64>,
-    addrs: Option<Addrs>,
-    received: BTreeMap<TransferId, Position>,
-    /// Each with the number of the control frame that goes first.
-    restarts: BTreeMap<TransferId, (u64, Position, Digest)>,
-    credit: Option<(u64, u64)>,
-    lists: VecDeque<List>,
-    lists_turn: bool,
-    bulk: VecDeque<Bulk>,
-    sending: BTreeMap<TransferId, Sending>,
-    /// The peer's limit, and the weight that was taken.
-    limit: u64,
-    weight: u64,
-    /// Both sides have the feature of compressed chunks.
-    zchunks: bool,
-    finishing: bool,
-    closed: bool,
-    /// The writer sleeps: to wake it costs a system call, which is spared while it is awake.
-    writer_sleeps: bool,
-    /// The upload worker wants to be told of room.
-    room_wanted: bool,
-    wake_worker: Option<Waker>,
 }
 
 /// Wakes the upload worker; must not wait.
@@ -377,93 +324,5 @@ impl SendQueue {
             state.writer_sleeps = true;
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-}
-
-impl State {
-    fn drop_transfer(&mut self, transfer: TransferId) {
-        self.bulk.retain(|bulk| bulk.transfer() != transfer);
-        self.lists.retain(|list| list.transfer != transfer);
-        self.sending.remove(&transfer);
-    }
-
-    fn take(&mut self, most: usize, pool: &Pool<Bulk>) -> Batch {
-        let mut batch = Batch::default();
-        batch.frames.extend(self.ping.take().map(Frame::Ping));
-        batch.frames.extend(self.pong.take().map(Frame::Pong));
-        batch.frames.extend(self.addrs.take().map(Frame::Addrs));
-        let mut bytes = 0;
-        while bytes < CONTROL_BATCH
-            && let Some((seq, control)) = self.control.pop_front()
-        {
-            bytes += control.encoded_len();
-            batch.frames.push(Frame::Control { seq, control });
-        }
-        // What is due follows the control frames before it.
-        let waiting = self.control.front().map_or(u64::MAX, |(seq, _)| *seq);
-        self.restarts.retain(|&transfer, &mut (after, position, digest)| {
-            let due = after < waiting;
-            if due {
-                batch.frames.push(Frame::Restart { transfer, position, digest });
-            }
-            !due
-        });
-        if self.restarts.is_empty()
-            && let Some((_, limit)) = self.credit.take_if(|(after, _)| *after < waiting)
-        {
-            batch.frames.push(Frame::Credit { limit });
-        }
-        let received = std::mem::take(&mut self.received).into_iter();
-        batch.frames.extend(received.map(|(transfer, position)| Frame::Received { transfer, position }));
-        batch.frames.extend(self.ack.take().map(Frame::Ack));
-        while batch.bulk.len() < most
-            && let Some(piece) = self.next_bulk(waiting, pool)
-        {
-            batch.bulk.push(piece);
-        }
-        batch
-    }
-
-    /// The next piece of bulk, lists and the lane taking turns.
-    fn next_bulk(&mut self, waiting: u64, pool: &Pool<Bulk>) -> Option<Bulk> {
-        self.lists_turn = !self.lists_turn;
-        if self.lists_turn {
-            self.next_of_list(waiting, pool).or_else(|| self.next_of_lane())
-        } else {
-            self.next_of_lane().or_else(|| self.next_of_list(waiting, pool))
-        }
-    }
-
-    fn next_of_list(&mut self, waiting: u64, pool: &Pool<Bulk>) -> Option<Bulk> {
-        let list = self.lists.front_mut().filter(|list| list.after < waiting)?;
-        let rest = list.bytes.get(list.at..).unwrap_or_default();
-        let data = rest.get(..CHUNK_DATA).unwrap_or(rest);
-        let position = Position::try_from(list.at).ok()?;
-        let mut piece = pool.take(list.transfer);
-        if let Some(room) = piece.room().get_mut(..data.len()) {
-            room.copy_from_slice(data);
-        }
-        piece.list_chunk(position, data.len());
-        list.at += data.len();
-        if data.len() == rest.len() {
-            self.lists.pop_front();
-        } else {
-            self.lists.rotate_left(1);
-        }
-        Some(piece)
-    }
-
-    fn next_of_lane(&mut self) -> Option<Bulk> {
-        let weight = self.weight + self.bulk.front()?.weight();
-        if weight > self.limit {
-            return None;
-        }
-        self.weight = weight;
-        let piece = self.bulk.pop_front()?;
-        let sending = self.sending.entry(piece.transfer()).or_default();
-        sending.begin = sending.begin.or(piece.begin());
-        sending.reached = piece.reached();
-        sending.data += piece.data();
-        Some(piece)
     }
 }

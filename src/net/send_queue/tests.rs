@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::channel::{LENGTH, TAG};
+use crate::protocol::frame::CHUNK_DATA;
 use crate::protocol::frame::{END_WEIGHT, FileStatus, NO_DIGEST};
 use std::sync::mpsc;
 

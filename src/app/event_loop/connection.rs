@@ -1,0 +1,108 @@
+//! The connection under a conversation: begun, lost, closed, and what it reported before its end.
+
+use super::{Candidate, EventLoop, Role};
+use crate::app::event::Event;
+use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
+use crate::net::opening::Established;
+use crate::net::reach::OwnEnd;
+use crate::protocol::frame::{Intent, Refusal};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+impl EventLoop {
+    pub(super) fn connection_event(&mut self, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Ended(reason) => self.lose(reason),
+            ConnectionEvent::Alive => {
+                if let Some(candidate) = self.candidate.take() {
+                    self.refuse(candidate.established, Refusal::Busy);
+                }
+            }
+            event => {
+                if let Err(fault) = self.conversation.connection_event(event) {
+                    self.lose(DisconnectReason::ProtocolError(fault));
+                }
+            }
+        }
+    }
+
+    /// The connection is over; the session may go on.
+    pub(super) fn lose(&mut self, reason: DisconnectReason) {
+        let fixed_port = match &self.role {
+            Role::Dial(dialling) => dialling.dialler.from.is_some(),
+            Role::Listen { listening, .. } => listening.is_toward(),
+        };
+        if let Some(connection) = self.connection.as_ref().filter(|_| fixed_port) {
+            connection.free_ports();
+        }
+        self.close_connection();
+        if !matches!(reason, DisconnectReason::ProtocolError(_)) {
+            self.drain_connection_events();
+        }
+        self.conversation.session().lost(reason);
+        self.settle();
+        if self.exit.is_some() {
+            return;
+        }
+        if let Some(Candidate { established, .. }) = self.candidate.take() {
+            // Its place is free now.
+            return self.greeted(established);
+        }
+        if self.conversation.session().is_lost() {
+            self.announce_on_lan();
+            self.dial(Intent::Resume);
+        }
+    }
+
+    /// Ends the connection and waits for its threads, taking what they still have to report.
+    pub(super) fn close_connection(&mut self) {
+        self.own_end = None;
+        let Some(connection) = self.connection.take() else { return };
+        connection.close();
+        while !connection.is_finished() {
+            match self.events.recv_timeout(Duration::from_millis(1)) {
+                Ok(event) => self.backlog.push_back(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.conversation.disconnected();
+    }
+
+    /// What the ended connection reported before its end still counts: flow control has taken note of it already, and the peer will
+    /// not send again what it is told to be received.
+    pub(super) fn drain_connection_events(&mut self) {
+        self.backlog.extend(self.events.try_iter());
+        let epoch = self.epoch;
+        let late = |event: &Event| matches!(event, Event::Connection(of, _) if *of == epoch);
+        let (late, others): (VecDeque<_>, _) = std::mem::take(&mut self.backlog).into_iter().partition(late);
+        self.backlog = others;
+        for event in late {
+            if let Event::Connection(_, event) = event
+                && let Err(fault) = self.conversation.connection_event(event)
+            {
+                return self.conversation.session().lost(DisconnectReason::ProtocolError(fault));
+            }
+        }
+    }
+
+    pub(super) fn start_connection(&mut self, established: Established) -> io::Result<&Connection> {
+        self.close_connection();
+        self.epoch += 1;
+        self.connected_at = Instant::now();
+        let (epoch, events) = (self.epoch, self.setup.events.clone());
+        let Established { stream, channel, .. } = established;
+        let own_end = OwnEnd::of(&stream);
+        if let Role::Dial(dialling) = &mut self.role {
+            dialling.connected(&stream);
+        }
+        let flow = Arc::clone(self.conversation.flow());
+        let parts = Parts { stream, sealer: channel.sealer, opener: channel.opener, flow };
+        let connection = Connection::start(parts, move |event| drop(events.send(Event::Connection(epoch, event))))?;
+        self.own_end = own_end;
+        Ok(self.connection.insert(connection))
+    }
+}

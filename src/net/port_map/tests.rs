@@ -1,0 +1,36 @@
+use super::*;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Mutex;
+
+#[test]
+fn what_was_lost_and_comes_back_is_said() {
+    let router = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = router.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut request = [0; 60];
+        while let Ok((length, from)) = router.recv_from(&mut request) {
+            let answer: &[u8] = match length {
+                2 => &[0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 7],
+                _ => &[0, 130, 0, 0, 0, 0, 0, 1, 0x13, 0x88, 0x13, 0x88, 0, 0, 14, 16],
+            };
+            router.send_to(answer, from).unwrap();
+        }
+    });
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let said = Arc::clone(&reports);
+    let mapper = Mapper {
+        bound: vec![(Ipv4Addr::UNSPECIFIED, 5_000).into()],
+        port: 5_000,
+        nonce: [7; NONCE],
+        unsettled: AtomicUsize::new(0),
+        on_report: Box::new(move |report| said.lock().unwrap().push(report)),
+    };
+    let assigned = Assigned { external: "203.0.113.7:5000".parse().unwrap(), seconds: 10 };
+    let lease = Lease::NatPmp(Server::new(Ipv4Addr::LOCALHOST.into(), addr).unwrap());
+    let mut mapping = Mapping { lost: true, ..Mapping::new(lease, assigned) };
+    mapper.renew(&Way::V4, &mut mapping);
+    // The second time it is no news.
+    mapper.renew(&Way::V4, &mut mapping);
+    let back = Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
+    assert_eq!(*reports.lock().unwrap(), [Report::Mapped(back)]);
+}

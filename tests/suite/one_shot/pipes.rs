@@ -1,0 +1,96 @@
+//! `send -` and `receive --stdout`: what passes through pipes.
+
+use super::*;
+
+/// Writes `sent` into `send -`, and gives what `receive` puts into its standard output, with the exit codes and the memory of both.
+fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
+    let (ana, ben) = (Home::new(), Home::new());
+    let receiver = ben.program(&[&["receive", "--stdout", CODE][..], &HERE].concat()).spawn();
+    let mut receiver = receiver.unwrap();
+    let mut said = receiver.stderr.take().unwrap();
+    let addr = first_address(&mut said);
+    let mut sender = ana.program(&["send", "-", "--as", "all.tar", "--to", &addr, CODE]);
+    let mut sender = sender.stderr(Stdio::null()).spawn().unwrap();
+    let mut input = sender.stdin.take().unwrap();
+    let writer = thread::spawn(move || input.write_all(&sent).is_ok());
+    let mut got = Vec::new();
+    let mut out = receiver.stdout.take().unwrap();
+    let mut peaks = [0; 2];
+    let mut buffer = vec![0; 1 << 20];
+    while let Ok(read @ 1..) = out.read(&mut buffer) {
+        got.extend_from_slice(&buffer[..read]);
+        peaks = [&sender, &receiver].map(|child| peak(child.id()));
+    }
+    drop(said);
+    let codes = [sender.wait(), receiver.wait()].map(|ended| ended.unwrap().code().unwrap());
+    assert!(writer.join().unwrap());
+    (got, codes, peaks)
+}
+
+/// The first address in what a waiting side says; the rest is read on and thrown away.
+fn first_address(said: &mut impl Read) -> String {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while said.read(&mut byte).unwrap() == 1 {
+        text.push(byte[0]);
+        let so_far = String::from_utf8_lossy(&text);
+        if let Some((_, after)) = so_far.split_once("listening at ")
+            && let Some((addr, _)) = after.split_once(';')
+        {
+            return addr.to_owned();
+        }
+    }
+    panic!("{}", String::from_utf8_lossy(&text));
+}
+
+/// The most memory that a process has held so far, in KiB.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or(0, |peak| peak.trim().trim_end_matches(" kB").parse().unwrap())
+}
+
+#[test]
+fn a_stream_passes_through_both_pipes_in_constant_memory() {
+    let sent = content("stream", (160 << 20) + 12_345);
+    let digest = blake3::hash(&sent);
+    let (got, codes, peaks) = pipe(sent);
+    assert_eq!(codes, [0, 0]);
+    assert_eq!(blake3::hash(&got), digest);
+    assert!(peaks.iter().all(|peak| *peak < 100 << 10), "{peaks:?} KiB");
+    assert_eq!(pipe(Vec::new()).1, [0, 0]);
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_both_and_the_sender_hears_why() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let mut sender = waits(&ana, &["send", "-", CODE]);
+    let line = b"a line of a long story\n".repeat(1_000);
+    sender.pour(std::iter::repeat_with(move || line.clone()));
+    let mut receiver =
+        ben.start_by("ben", "\"$@\" | head -n 1", &["receive", &sender.addr().to_string(), "--stdout", CODE]);
+    receiver.ends_with(0);
+    assert_eq!(receiver.lines(Stream::Out), ["a line of a long story"]);
+    receiver.line(Stream::Err, |line| line.contains("standard output was closed"));
+    sender.ends_with(6);
+    assert_eq!(text(&sender.event("cancelled"), "reason"), "the receiver's standard output was closed");
+}
+
+#[test]
+fn standard_output_takes_one_file_and_no_more() {
+    let (ana, ben) = (Home::new(), Home::new());
+    ana.file("a", "alone");
+    ana.file("b", "more");
+    let mut sender = waits(&ana, &["send", "a", CODE]);
+    let mut receiver = ben.start("ben", &["receive", &sender.addr().to_string(), "--stdout", CODE]);
+    receiver.ends_with(0);
+    sender.ends_with(0);
+    assert_eq!(receiver.lines(Stream::Out), ["alone"]);
+    let mut sender = waits(&ana, &["send", "a", "b", CODE]);
+    let mut receiver = ben.start("ben", &["receive", &sender.addr().to_string(), "--stdout", CODE]);
+    receiver.ends_with(6);
+    sender.ends_with(6);
+    for said in [text(&sender.event("declined"), "reason"), &receiver.lines(Stream::Err).join("\n")] {
+        assert!(said.contains("only one file or stream can go to standard output"), "{said}");
+    }
+}
