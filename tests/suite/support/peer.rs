@@ -58,7 +58,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(super) fn start(name: &str, home: &Home, mut command: Command, watch: Option<Watch>) -> Self {
-        let mut child = command.spawn().unwrap();
+        // Of some hundred programs that Wine starts on a busy machine, one ends before it is the program, with "internal error".
+        let started = command.spawn();
+        let mut child = started.or_else(|error| if cfg!(windows) { command.spawn() } else { Err(error) }).unwrap();
         let heard = Arc::new(Heard::default());
         let out = read(Stream::Out, child.stdout.take().unwrap(), &heard, watch);
         let err = read(Stream::Err, child.stderr.take().unwrap(), &heard, None);
