@@ -62,49 +62,19 @@ pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
     Ok(pending)
 }
 
-/// Handles Ctrl-C, Ctrl-Break, and the end of the console or of the user's session, on a thread that lives as long as the program.
+/// Handles Ctrl-C and Ctrl-Break.
 ///
-/// Windows ends the program when the handler of one of the latter returns, or after five seconds. Tokio's does not return, so there is time
-/// for a goodbye.
+/// The end of the console or of the user's session ends the program without a goodbye: Windows gives no time after the handler has returned,
+/// and of the packages whose handler does not return each is an async runtime.
 #[cfg(windows)]
 pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
-    use std::task::{Context, Wake, Waker};
-    use std::thread::Thread;
-    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
-
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let (mut interrupt, mut breaking) = (ctrl_c()?, ctrl_break()?);
-    let (mut close, mut logoff, mut shutdown) = (ctrl_close()?, ctrl_logoff()?, ctrl_shutdown()?);
     let pending = PendingSignal::default();
     let mut handler = Handler { events, pending: pending.clone(), came: false };
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let mut context = Context::from_waker(&waker);
-        loop {
-            let polls = [
-                (interrupt.poll_recv(&mut context), Exit::Interrupt),
-                (breaking.poll_recv(&mut context), Exit::Interrupt),
-                (close.poll_recv(&mut context), Exit::Hangup),
-                (logoff.poll_recv(&mut context), Exit::Terminate),
-                (shutdown.poll_recv(&mut context), Exit::Terminate),
-            ];
-            let came = polls.iter().any(|(poll, _)| poll.is_ready());
-            for (_, exit) in polls.into_iter().filter(|(poll, _)| poll.is_ready()) {
-                if exit != Exit::Interrupt || !is_lent() {
-                    handler.handle(exit);
-                }
-            }
-            if !came {
-                // One that has come since it was polled has woken this thread already.
-                std::thread::park();
-            }
+    let handle = move || {
+        if !is_lent() {
+            handler.handle(Exit::Interrupt);
         }
-    })?;
+    };
+    ctrlc::set_handler(handle).map_err(io::Error::other)?;
     Ok(pending)
 }
