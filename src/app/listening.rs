@@ -159,7 +159,7 @@ impl Listening {
 
     /// Those that the user named, those that the router lets callers in at, then the own ones.
     fn candidates(&self) -> Vec<Candidate> {
-        let mapped = self.mapped.iter().copied().map(Candidate::from);
+        let mapped = self.mapped.iter().copied().map(Candidate::from).filter(|mapped| !self.named.contains(mapped));
         let first: Vec<_> = self.named.iter().cloned().chain(mapped).collect();
         reach::own_candidates(self.listener.addrs(), &first)
     }
@@ -180,7 +180,7 @@ impl Listening {
             Report::Lost(addr) => {
                 self.mapped.retain(|mapped| *mapped != addr);
                 let text =
-                    format!("the router does not let callers in at {addr} any more\nit is asked again all the time");
+                    format!("the router does not let callers in at {addr} any more\nit is asked again every minute");
                 (Some(Notice::Warning(SafeText::with_hint(&text))), false)
             }
             Report::Failed(error) => {

@@ -191,7 +191,8 @@ impl PortMap {
 /// What can be asked for, IPv4 first; that it cannot be is said of the first.
 fn ways(bound: &[SocketAddr]) -> Vec<Way> {
     let pinholes: Vec<_> = pinholes(bound).into_iter().map(|(own, server)| Way::V6(own, server)).collect();
-    let v4 = pinholes.is_empty() || bound.iter().any(|bound| bound.is_ipv4() || bound.ip().is_unspecified());
+    let listens = bound.iter().any(|bound| bound.is_ipv4() || bound.ip().is_unspecified());
+    let v4 = pinholes.is_empty() || listens && gateways().is_ok();
     v4.then_some(Way::V4).into_iter().chain(pinholes).collect()
 }
 
@@ -337,8 +338,13 @@ impl Mapper {
                     self.report(mapping.report());
                 }
             }
-            Err(_) => {
-                let (now, ends_at) = (Instant::now(), mapping.ends_at);
+            Err(error) => {
+                let now = Instant::now();
+                if error == MapError::NoPublicAddress {
+                    // It was granted where nobody comes from, and is deleted.
+                    mapping.ends_at = now;
+                }
+                let ends_at = mapping.ends_at;
                 mapping.renew_at = if ends_at > now { ends_at.min(now + RETRY) } else { now + RETRY };
                 if ends_at <= now && !std::mem::replace(&mut mapping.lost, true) {
                     self.report(Report::Lost(mapping.assigned.external));

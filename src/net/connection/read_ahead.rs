@@ -65,6 +65,7 @@ impl Source {
                     let next = buffer.get_mut(..next).unwrap_or_default();
                     stream.read_vectored(&mut [IoSliceMut::new(wanted), IoSliceMut::new(next)])
                 })?;
+                self.record_begun.get_or_insert(self.heard);
                 self.ahead = 0..read.saturating_sub(room);
                 wanted = wanted.get_mut(read..).unwrap_or_default();
             } else {
@@ -109,6 +110,36 @@ impl Source {
                 }
                 Err(error) => return Err(DisconnectReason::Network(error)),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::send_queue::SendQueue;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener};
+
+    #[test]
+    fn an_end_inside_a_record_that_follows_bulk_is_a_truncation() {
+        // Wherever the reads of the first record end: with the next length, in the middle of it, or before it.
+        for ahead in [0, 1, LENGTH, LENGTH + 3] {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut peer = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+            let stream = Arc::new(socket.accept().unwrap().0);
+            let mut source = Source::new(stream, Keepalive::new(Arc::new(SendQueue::new())));
+            let (mut length, mut body) = ([0; LENGTH], vec![0; BULK]);
+            let second = [7; LENGTH + 5];
+            peer.write_all(&vec![7; LENGTH + BULK + ahead]).unwrap();
+            source.fill(&mut length, false).unwrap();
+            source.fill(&mut body, true).unwrap();
+            peer.write_all(second.get(ahead..).unwrap()).unwrap();
+            peer.shutdown(Shutdown::Write).unwrap();
+            source.fill(&mut length, false).unwrap();
+            let ended = source.fill(&mut body, true);
+            assert!(matches!(ended, Err(DisconnectReason::Truncated)), "{ahead}: {ended:?}");
+            assert!(source.record_begun.is_some());
         }
     }
 }

@@ -190,7 +190,7 @@ fn own_address(own: &[SocketAddr], peer: SocketAddr) -> io::Result<SocketAddr> {
 
 fn unmet(target: &Candidate) -> String {
     format!(
-        "nobody has come from {target} yet, which is dialled on\n\
+        "nobody has come from {target} yet; it is dialled again and again\n\
          your peer has to dial at the same time, from that very port: p2pchat connect … --from {}\n\
          a router that changes the ports of connections, as that of many providers, cannot be passed like this",
         target.port

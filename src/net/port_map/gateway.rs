@@ -59,7 +59,10 @@ pub(super) fn pinholes(bound: &[SocketAddr]) -> Vec<(Ipv6Addr, SocketAddrV6)> {
         own.sort_by_key(|ip| Some(*ip) != preferred);
         let global = own.into_iter().filter(|ip| reach::is_global(*ip));
         let own = global.filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
-        return own.take(OWN).map(|own| (own, SocketAddrV6::new(router, pcp::PORT, 0, scope))).collect();
+        let found: Vec<_> = own.take(OWN).map(|own| (own, SocketAddrV6::new(router, pcp::PORT, 0, scope))).collect();
+        if !found.is_empty() {
+            return found;
+        }
     }
     Vec::new()
 }

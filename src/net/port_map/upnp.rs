@@ -1,12 +1,12 @@
 //! UPnP: the router is searched for by multicast (SSDP), describes its services, and is asked by them (Internet Gateway Device 1 and 2).
 //!
-//! A search is answered by anybody on the network: only the router that packets go through counts where it is known, and its
-//! description and controls have to be at the very address that answered.
+//! A search is answered by anybody on the network: only the router that packets go through counts where it is known, else a neighbour on
+//! an own link, never this machine itself; and the description and controls have to be at the very address that answered.
 
 use super::http::{Url, element};
 use super::pcp::Assigned;
 use super::{LIFETIME, MapError, Method};
-use crate::net::reach;
+use crate::net::reach::{self, OwnNetworks};
 use socket2::SockRef;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
@@ -103,6 +103,11 @@ impl Search {
     pub(super) fn wait(&self) -> Option<Found> {
         let mut again = Some(self.begun + SEARCH / 2);
         let mut buffer = [0; 1_500];
+        let own_networks = OwnNetworks::now();
+        // The sender of a datagram can be forged: no request may go to this machine's own services, nor out of its networks.
+        let is_neighbour = |ip| {
+            (reach::is_link_local(ip) || own_networks.contain(ip)) && !own_networks.include(ip) && !ip.is_loopback()
+        };
         loop {
             if again.take_if(|again| Instant::now() >= *again).is_some() {
                 self.send();
@@ -111,7 +116,7 @@ impl Search {
                 socket.set_read_timeout(Some(TURN)).ok()?;
                 match socket.recv_from(&mut buffer) {
                     Ok((length, from)) => {
-                        let counts = router.is_none_or(|router| router == from.ip());
+                        let counts = router.map_or_else(|| is_neighbour(from.ip()), |router| router == from.ip());
                         let description =
                             buffer.get(..length).filter(|_| counts).and_then(|answer| read_location(answer, from));
                         if let Some(description) = description {
