@@ -285,6 +285,8 @@ pub enum Question {
         transfer: TransferId,
         /// First name of the list.
         name: PeerText,
+        /// Names beside the first at the top of the list.
+        more: u32,
         /// It goes on in this folder, where an earlier run received a part; none: into the usual one.
         dest: Option<PathBuf>,
         /// The folder that was named cannot be used: asked once more.

@@ -307,8 +307,8 @@ impl Session {
 
     fn ask_to_accept(&mut self, transfer: TransferId, again: bool) {
         if let Some(download) = self.downloads.open.get(&transfer) {
-            let (name, dest) = (download.name(), download.dest.clone());
-            self.ask(Question::Accept { transfer, name, dest, again });
+            let (name, more, dest) = (download.name(), download.more(), download.dest.clone());
+            self.ask(Question::Accept { transfer, name, more, dest, again });
         }
     }
 

@@ -196,10 +196,11 @@ impl Messages {
     /// What has to be answered, in one row.
     pub(super) fn question(&self, question: &Question) -> String {
         match question {
-            Question::Accept { transfer, name, dest, again } => {
+            Question::Accept { transfer, name, more, dest, again } => {
                 let again = if *again { "another folder could not be used; " } else { "" };
                 let dest = dest.as_ref().map(|dest| format!(" into {}", clean(&dest.display().to_string())));
-                format!("y or n? {again}take [{transfer}] {}{}", name.safe(), dest.unwrap_or_default())
+                let more = and_more(*more);
+                format!("y or n? {again}take [{transfer}] {}{more}{}", name.safe(), dest.unwrap_or_default())
             }
             Question::Resend { lines } => {
                 format!("y or n? {} did not reach {}: send now", count(*lines, "line"), self.peer)

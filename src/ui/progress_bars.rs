@@ -377,7 +377,7 @@ mod tests {
         let now = Instant::now();
         let mut transfers = ProgressBars::default();
         transfers.notice(&offer(1, Direction::In, "a", 1, 1), now);
-        let question = Question::Accept { transfer: 1, name: PeerText::new("a"), dest: None, again: false };
+        let question = Question::Accept { transfer: 1, name: PeerText::new("a"), more: 0, dest: None, again: false };
         transfers.notice(&Notice::Question { id: 1, question }, now);
         transfers.notice(&offer(2, Direction::Out, "b", 1, 1), now);
         assert_eq!(transfers.asking(), [1]);

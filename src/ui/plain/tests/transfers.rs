@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn an_offer_says_what_comes_and_how_to_answer() {
-    let question = Question::Accept { transfer: 3, name: peer("report.pdf"), dest: None, again: false };
+    let question = Question::Accept { transfer: 3, name: peer("report.pdf"), more: 0, dest: None, again: false };
     let text = said([connected(Trust::Verified, None), offer(Direction::In), Notice::Question { id: 1, question }]);
     assert!(
         text.ends_with(
