@@ -27,7 +27,10 @@ type Scenario = fn(&World, &[&str]);
 
 /// The examples of a scenario, and what happens. One that ends in `…` is the only one that begins so.
 const SCENARIOS: [(&[&str], Scenario); 12] = [
-    (&["cargo run --release -- listen 5000", "cargo run --release -- connect 127.0.0.1:5000"], two_on_one_machine),
+    (
+        &["cargo run --release -- listen 127.0.0.1:5000", "cargo run --release -- connect 127.0.0.1:5000"],
+        two_on_one_machine,
+    ),
     (&["p2pchat listen", "p2pchat connect"], by_invite),
     (&["p2pchat listen 5000 --code", "p2pchat connect host:5000 --code"], by_code),
     (&["p2pchat listen --lan", "p2pchat connect --lan"], on_one_network),
