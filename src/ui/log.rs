@@ -13,7 +13,7 @@ use super::{Notice, PeerText, Posted, SafeText};
 use crate::error_text::io_error_text;
 use crate::private_file;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use thiserror::Error;
@@ -27,10 +27,17 @@ const INDENT: &str = "                    ";
 
 /// The log cannot be used. Caused by the command line, or by this machine's disk.
 #[derive(Debug, Error)]
-#[error("cannot write the log {}: {}\n--log names a file to append to; the folder has to exist", path.display(), io_error_text(source))]
+#[error("cannot write the log {}: {}{}", path.display(), io_error_text(source), hint(source))]
 pub struct LogError {
     path: PathBuf,
     source: io::Error,
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "",
+        _ => "\n--log names a file to append to; the folder has to exist",
+    }
 }
 
 /// The open file.
@@ -46,8 +53,12 @@ impl Log {
     /// # Errors
     /// [`LogError`], also for what is no ordinary file.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        let file = private_file::append(path, &mut private_file::options())
-            .map_err(|source| LogError { path: path.to_owned(), source })?;
+        let failed = |source| LogError { path: path.to_owned(), source };
+        let mut file = private_file::append(path, &mut private_file::options()).map_err(failed)?;
+        // The run before may have met a full disk.
+        if ends_inside_a_line(path).map_err(failed)? {
+            file.write_all(b"\n").map_err(failed)?;
+        }
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -74,6 +85,16 @@ impl Log {
         }
         complete
     }
+}
+
+fn ends_inside_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let (mut last, len) = ([b'\n'], file.seek(SeekFrom::End(0))?);
+    if len > 0 {
+        file.seek(SeekFrom::Start(len - 1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok(last != *b"\n")
 }
 
 /// What the log says about a notice; nothing about most.
