@@ -87,9 +87,6 @@ pub(super) fn may_pass(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
-    use std::thread;
-    use std::time::Instant;
 
     #[test]
     fn a_port_that_dials_itself_is_refused() {
@@ -101,6 +98,10 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn two_that_dial_each_other_meet_without_a_listener() {
+        use std::io::{Read, Write};
+        use std::thread;
+        use std::time::Instant;
+
         // Held, so that no other test gets the ports; a socket that does not listen takes no connection.
         let held = [(); 2].map(|()| bind("127.0.0.1:0".parse().unwrap()).unwrap());
         let [one, other] = [0, 1].map(|n: usize| held[n].local_addr().unwrap().as_socket().unwrap());
