@@ -216,6 +216,9 @@ fn compressed_chunks_that_open_to_six_thousand_times_their_size_are_bounded_by_c
         eve.send(&Frame::Zchunk { transfer, position, frame: frame.to_vec() }).unwrap();
         upload.position += CHUNK_DATA as u64;
     }
+    while eve.credit_left() < END_WEIGHT {
+        eve.wait_for_credit();
+    }
     eve.file_end(&mut upload, FileStatus::Unreadable, [0; 32]);
     assert_eq!(eve.read_complete(), Some((0, 1)));
     leave(&ana, eve);
