@@ -267,7 +267,7 @@ impl Listening {
     /// Words for the user: it is no address to dial, or cannot be dialled directly.
     pub(super) fn toward(&self, target: Candidate) -> Result<Notice, String> {
         may_dial_toward(&target, self.proxies.as_ref())?;
-        let port = self.bound().first().map_or(0, SocketAddr::port);
+        let port = self.port();
         if target.port == port && target.ip().is_some_and(|ip| OwnNetworks::now().include(ip)) {
             return Err(format!(
                 "{target} is this very listener\nit takes the address and port that your peer dials from"
