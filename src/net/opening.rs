@@ -214,3 +214,32 @@ pub(super) fn read_hello(stream: &mut DeadlineStream<'_>) -> Result<[u8; HELLO],
     }
     Ok(bytes)
 }
+
+/// What the tests of dialling, racing and listening begin an opening with.
+#[cfg(test)]
+pub(super) mod fixtures {
+    use super::*;
+    use crate::channel::KeyVerdict;
+    use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
+
+    pub(in crate::net) fn greeting(intent: Intent) -> Greeting {
+        Greeting {
+            intent,
+            session: [1; 16],
+            received: 0,
+            features: 0,
+            next_transfer: 1,
+            reconnect_timeout: RECONNECT_FOREVER,
+            name: "ben".into(),
+        }
+    }
+
+    /// Those of somebody new, who takes any key.
+    pub(in crate::net) fn stranger() -> DialCredentials {
+        DialCredentials {
+            identity: Arc::new(Identity::generate().unwrap()),
+            code: None,
+            accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
+        }
+    }
+}

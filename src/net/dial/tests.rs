@@ -1,7 +1,6 @@
 use super::*;
-use crate::channel::{HELLO, Hello, KeyVerdict, Mode};
-use crate::identity::Identity;
-use crate::protocol::frame::RECONNECT_FOREVER;
+use crate::channel::{HELLO, Hello, Mode};
+use crate::net::opening::fixtures::{greeting, stranger};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
@@ -19,30 +18,17 @@ fn a_hello_of_another_mode_does_not_end_a_lost_session() {
             let _ = stream.read_exact(&mut [0; HELLO]);
         }
     });
-    let credentials = DialCredentials {
-        identity: Arc::new(Identity::generate().unwrap()),
-        code: None,
-        accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
-    };
     let dialler = Dialler {
         candidates: vec![address.into()],
         whom: address.to_string(),
         invited: false,
         timeout: Duration::from_secs(60),
-        credentials,
+        credentials: stranger(),
         proxies: Arc::default(),
         look_for: None,
         from: None,
     };
-    let greeting = Greeting {
-        intent: Intent::Resume,
-        session: [1; 16],
-        received: 0,
-        features: 0,
-        next_transfer: 1,
-        reconnect_timeout: RECONNECT_FOREVER,
-        name: "ben".into(),
-    };
+    let greeting = greeting(Intent::Resume);
     let wake = Arc::new(Wake::default());
     let (tell, told) = mpsc::channel();
     let redialling = {

@@ -66,24 +66,12 @@ fn next(told: &Receiver<ListenEvent>) -> ListenEvent {
 /// A whole honest opening on a connected socket; the event loop is played by `told`.
 #[cfg(target_os = "linux")]
 fn greet(stream: TcpStream, addr: SocketAddr) {
-    use crate::net::opening::{DialCredentials, initiate};
-    use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
+    use crate::net::opening::fixtures::{greeting, stranger};
+    use crate::net::opening::initiate;
+    use crate::protocol::frame::{Greeting, Intent};
 
-    let credentials = DialCredentials {
-        identity: Arc::new(Identity::generate().unwrap()),
-        code: None,
-        accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
-    };
-    let greeting = Greeting {
-        intent: Intent::New,
-        session: [7; 16],
-        received: 0,
-        features: 0,
-        next_transfer: 1,
-        reconnect_timeout: RECONNECT_FOREVER,
-        name: "honest".into(),
-    };
-    let answered = initiate(stream, addr, Instant::now() + PATIENT, &credentials, greeting);
+    let greeting = Greeting { name: "honest".into(), ..greeting(Intent::New) };
+    let answered = initiate(stream, addr, Instant::now() + PATIENT, &stranger(), greeting);
     // Nobody answers the greeting here; the listener's part ends with having read it.
     assert!(matches!(answered, Err(ConnectError::NoGreeting(_))), "{answered:?}");
 }

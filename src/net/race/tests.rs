@@ -3,7 +3,8 @@ use crate::channel::{Code, KeyVerdict};
 use crate::identity::Identity;
 use crate::net::address::ListenAddress;
 use crate::net::listen::{AcceptedModes, ListenCredentials, ListenEvent, Listener};
-use crate::protocol::frame::{Frame, Intent, RECONNECT_FOREVER, Refusal};
+use crate::net::opening::fixtures::greeting;
+use crate::protocol::frame::{Frame, Intent, Refusal};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::Receiver;
@@ -58,18 +59,6 @@ fn dead() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn greeting() -> Greeting {
-    Greeting {
-        intent: Intent::New,
-        session: [1; 16],
-        received: 0,
-        features: 0,
-        next_transfer: 1,
-        reconnect_timeout: RECONNECT_FOREVER,
-        name: "ben".into(),
-    }
-}
-
 fn credentials(wanted: &Identity, code: Option<&Arc<Code>>) -> DialCredentials {
     let wanted = wanted.public();
     let accept_key = move |key: &PublicKey| {
@@ -94,7 +83,7 @@ fn the_right_listener_wins_past_decoys_and_sees_one_greeting() {
         None,
         Instant::now() + LONG,
         &credentials(&right, None),
-        &greeting(),
+        &greeting(Intent::New),
         None,
     )
     .unwrap();
@@ -116,7 +105,7 @@ fn who_knows_the_code_and_has_another_key_ends_the_race() {
         None,
         Instant::now() + LONG,
         &credentials(&right, Some(&code)),
-        &greeting(),
+        &greeting(Intent::New),
         None,
     );
     let rejected = |failure: &Failure| matches!(failure, Failure::Open(at, ConnectError::Handshake(HandshakeError::KeyRejected(_))) if *at == other);
@@ -132,7 +121,15 @@ fn what_the_peer_told_is_dialled_after_what_the_user_named_and_its_failures_are_
     answer(events, tell);
     let (dead, other) = (dead(), decoy(b"SSH-2.0-OpenSSH\r\n"));
     let run = |told: &[SocketAddr], wanted: &Identity| {
-        race(&[dead.into()], told, None, Instant::now() + LONG, &credentials(wanted, None), &greeting(), None)
+        race(
+            &[dead.into()],
+            told,
+            None,
+            Instant::now() + LONG,
+            &credentials(wanted, None),
+            &greeting(Intent::New),
+            None,
+        )
     };
     // The user's fails at once, and nothing else runs by then.
     assert_eq!(run(&[other, addr], &right).unwrap().addr, addr);
@@ -156,9 +153,16 @@ fn a_told_address_whose_peer_refuses_says_so() {
             }
         }
     });
-    let failures =
-        race(&[dead().into()], &[addr], None, Instant::now() + LONG, &credentials(&right, None), &greeting(), None)
-            .unwrap_err();
+    let failures = race(
+        &[dead().into()],
+        &[addr],
+        None,
+        Instant::now() + LONG,
+        &credentials(&right, None),
+        &greeting(Intent::New),
+        None,
+    )
+    .unwrap_err();
     assert!(matches!(&failures[..], [_, Failure::Told(at, ToldFailure::Refused)] if *at == addr), "{failures:?}");
 }
 
@@ -172,7 +176,7 @@ fn each_address_that_fails_is_named() {
         None,
         Instant::now() + LONG,
         &credentials(&wanted, None),
-        &greeting(),
+        &greeting(Intent::New),
         None,
     );
     let failures = failures.unwrap_err();
