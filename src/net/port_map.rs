@@ -24,7 +24,7 @@ pub use upnp::{read_location, read_services};
 
 use super::reach::{self, Explanation};
 use crate::identity::Identity;
-use gateway::{Gateway, gateways, is_bound, pinholes, servers};
+use gateway::{Gateway, gateways, pinholes, servers};
 use lease::{LONGEST, Lease, Mapping};
 use pcp::{Server, pcp_error};
 use std::fmt;
@@ -268,7 +268,8 @@ impl Mapper {
         if self.bound.iter().all(|bound| bound.ip().is_loopback()) {
             return Err(MapError::NotBound);
         }
-        let gateways: Vec<_> = gateways()?.into_iter().filter(|gateway| is_bound(&self.bound, gateway.own)).collect();
+        let gateways: Vec<_> =
+            gateways()?.into_iter().filter(|gateway| reach::is_bound(&self.bound, gateway.own)).collect();
         if gateways.is_empty() {
             return Err(MapError::NotBound);
         }

@@ -142,6 +142,12 @@ pub fn is_private(ip: IpAddr) -> bool {
     private || is_link_local(ip)
 }
 
+/// Whether a listener at `bound` is reached at the own address `ip`.
+pub(super) fn is_bound(bound: &[SocketAddr], ip: IpAddr) -> bool {
+    let is = |bound: &SocketAddr| bound.ip().is_unspecified() && (bound.is_ipv6() || ip.is_ipv4()) || bound.ip() == ip;
+    bound.iter().any(is)
+}
+
 /// Whether an address is of the range that providers and some VPNs use inside (RFC 6598).
 pub fn is_shared(ip: IpAddr) -> bool {
     const NETWORK: u32 = Ipv4Addr::new(100, 64, 0, 0).to_bits();

@@ -10,6 +10,7 @@
 
 use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, is_shared, nonce, tag};
 use crate::keys::Pin;
+use crate::net::reach;
 use if_addrs::Interface;
 use mdns_sd::{DaemonEvent, RecvTimeoutError, ServiceDaemon, ServiceInfo};
 use std::collections::BTreeSet;
@@ -178,10 +179,5 @@ fn own_addrs(bound: &[SocketAddr]) -> Result<BTreeSet<IpAddr>, LanError> {
 
 /// Whether the listener is reached by this interface's address, and others may be there.
 fn serves(bound: &[SocketAddr], interface: &Interface) -> bool {
-    let ip = interface.ip();
-    let reaches = |addr: &SocketAddr| match addr.ip() {
-        any if any.is_unspecified() => any.is_ipv6() || ip.is_ipv4(),
-        one => one == ip,
-    };
-    is_shared(interface) && bound.iter().any(reaches)
+    is_shared(interface) && reach::is_bound(bound, interface.ip())
 }

@@ -55,7 +55,7 @@ pub(super) fn pinholes(bound: &[SocketAddr]) -> Vec<(Ipv6Addr, SocketAddrV6)> {
         let Some(IpAddr::V6(router)) = route.gateway else { continue };
         let on_link: Vec<_> = interfaces.iter().filter(|one| one.name == route.interface).collect();
         let Some(scope) = on_link.iter().find_map(|one| one.index) else { continue };
-        let mut own: Vec<_> = on_link.iter().map(|one| one.ip()).filter(|ip| is_bound(bound, *ip)).collect();
+        let mut own: Vec<_> = on_link.iter().map(|one| one.ip()).filter(|ip| reach::is_bound(bound, *ip)).collect();
         own.sort_by_key(|ip| Some(*ip) != preferred);
         let global = own.into_iter().filter(|ip| reach::is_global(*ip));
         let own = global.filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
@@ -65,10 +65,4 @@ pub(super) fn pinholes(bound: &[SocketAddr]) -> Vec<(Ipv6Addr, SocketAddrV6)> {
         }
     }
     Vec::new()
-}
-
-/// Whether a listener at `bound` is reached at the own address `ip`.
-pub(super) fn is_bound(bound: &[SocketAddr], ip: IpAddr) -> bool {
-    let is = |bound: &SocketAddr| bound.ip().is_unspecified() && (bound.is_ipv6() || ip.is_ipv4()) || bound.ip() == ip;
-    bound.iter().any(is)
 }
