@@ -10,6 +10,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+#[cfg(windows)]
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The signal that came and was not handled, as its exit code; 0 when there is none.
 #[derive(Debug, Clone, Default)]
@@ -62,19 +64,47 @@ pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
     Ok(pending)
 }
 
-/// Handles Ctrl-C and Ctrl-Break.
-///
-/// The end of the console or of the user's session ends the program without a goodbye: Windows gives no time after the handler has returned,
-/// and of the packages whose handler does not return each is an async runtime.
+/// Handles Ctrl-C, Ctrl-Break, and the end of the console or of the user's session.
 #[cfg(windows)]
 pub(super) fn watch(events: SyncSender<Event>) -> io::Result<PendingSignal> {
+    use winconsole::console::set_ctrl_handler;
     let pending = PendingSignal::default();
-    let mut handler = Handler { events, pending: pending.clone(), came: false };
-    let handle = move || {
-        if !is_lent() {
-            handler.handle(Exit::Interrupt);
-        }
-    };
-    ctrlc::set_handler(handle).map_err(io::Error::other)?;
+    let handler = Handler { events, pending: pending.clone(), came: false };
+    if HANDLER.set(Mutex::new(handler)).is_err() {
+        return Err(io::Error::other("console events are handled already"));
+    }
+    set_ctrl_handler(Some(handle_console_event), true).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(pending)
+}
+
+/// What `handle_console_event` has: Windows passes it nothing but the event's number.
+#[cfg(windows)]
+static HANDLER: OnceLock<Mutex<Handler>> = OnceLock::new();
+
+/// Windows calls this on a new thread for each event. The numbers are those of HandlerRoutine in its documentation.
+#[cfg(windows)]
+extern "system" fn handle_console_event(event: u32) -> i32 {
+    const CTRL_C_EVENT: u32 = 0;
+    const CTRL_BREAK_EVENT: u32 = 1;
+    const CTRL_CLOSE_EVENT: u32 = 2;
+    const HANDLED: i32 = 1;
+
+    let exit = match event {
+        CTRL_C_EVENT | CTRL_BREAK_EVENT => Exit::Interrupt,
+        CTRL_CLOSE_EVENT => Exit::Hangup,
+        // The end of the user's session, or of the system.
+        _ => Exit::Terminate,
+    };
+    if (exit != Exit::Interrupt || !is_lent())
+        && let Some(handler) = HANDLER.get()
+    {
+        handler.lock().unwrap_or_else(PoisonError::into_inner).handle(exit);
+    }
+    // Windows ends the program as soon as the handler of these events has returned, or after five seconds. That time is for the goodbye.
+    if exit != Exit::Interrupt {
+        loop {
+            std::thread::park();
+        }
+    }
+    HANDLED
 }
