@@ -29,16 +29,15 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, RECONNECT_FOREVER, TransferId};
 use crate::text::{PeerText, SafeText};
 use crate::transfer::download::OnClash;
-use delivery::{Arrival, Incoming, Outgoing};
-use downloads::Downloads;
+use delivery::{Incoming, Outbound, Outgoing};
+use downloads::{Download, Downloads};
 use input::{PENDING, Questions};
 use numbers::TransferNumbers;
 use phase::{Link, Phase, Wish};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
-use take_over::{CarriedLine, CarriedOffers};
-use uploads::{Upload, Uploads};
+use uploads::Upload;
 
 /// Notices that the frontend may have to show before input and the workers' reports of files have to wait: some screens, and with the
 /// longest paths a few MiB.
@@ -104,16 +103,14 @@ pub struct Session {
     transfer_numbers: TransferNumbers,
     outgoing: Outgoing,
     incoming: Incoming,
-    /// Frames of the peer that are acknowledged once a notice is shown: its `display_seq`, their number.
-    ack_when_shown: VecDeque<(u64, u64)>,
-    uploads: Uploads,
+    uploads: BTreeMap<TransferId, Upload>,
     downloads: Downloads,
     questions: Questions,
-    /// What a session before the restart of the peer's program left: lines that wait for the user's word, uploads that are offered again
-    /// with the first connection, and what this side consented to.
-    resend: Vec<CarriedLine>,
-    reoffers: Vec<(TransferId, Upload)>,
-    carried: CarriedOffers,
+    /// What a session before the restart of the peer's program left: lines that wait for the user's word, and whether the peer may have
+    /// seen each; uploads that are offered again with the first connection; and what the peer had offered, under its old numbers.
+    resend: Vec<(Outbound, bool)>,
+    reoffers: BTreeMap<TransferId, Upload>,
+    carried: Vec<(TransferId, Download)>,
     restarted: bool,
     wish: Wish,
     input_ended: bool,
@@ -139,13 +136,12 @@ impl Session {
             transfer_numbers: TransferNumbers::default(),
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
-            ack_when_shown: VecDeque::new(),
-            uploads: Uploads::default(),
+            uploads: BTreeMap::new(),
             downloads: Downloads::default(),
             questions: Questions::default(),
             resend: Vec::new(),
-            reoffers: Vec::new(),
-            carried: CarriedOffers::new(),
+            reoffers: BTreeMap::new(),
+            carried: Vec::new(),
             restarted: false,
             wish: Wish::None,
             input_ended: false,
@@ -235,7 +231,7 @@ impl Session {
         self.link = Link::Up;
         self.close_questions(|question| matches!(question, Question::Leave { .. }));
         let again = self.outgoing.again(received)?;
-        self.expect_restarts(&again);
+        self.expect_restarts(received);
         self.notice(Notice::Reconnected { resent: again.len(), restarted: false });
         for (seq, control) in again {
             self.send(seq, control);
@@ -254,7 +250,7 @@ impl Session {
         if self.is_over() {
             return Ok(());
         }
-        if self.incoming.take(seq, &control)? == Arrival::Known {
+        if !self.incoming.take(seq, &control)? {
             return Ok(());
         }
         if let Phase::Closing(closing) = self.phase
@@ -281,11 +277,8 @@ impl Session {
         }
         // A frame is acknowledged once all that the user hears of it is shown, so that a frontend that stalls stops the peer and fills
         // no memory.
-        if self.numbers.posted > before {
-            self.ack_when_shown.push_back((self.numbers.posted, seq));
-        } else {
-            self.hand_on(seq);
-        }
+        self.incoming.hand_on_when_shown(if self.numbers.posted > before { self.numbers.posted } else { 0 });
+        self.hand_on();
         self.advance();
         Ok(())
     }
@@ -302,7 +295,7 @@ impl Session {
             if let Some(id) = frame.line {
                 self.notice(Notice::Delivered { id });
             } else if let Control::Complete { transfer, .. } = frame.control {
-                self.downloads.acknowledged(transfer);
+                self.downloads.complete.remove(&transfer);
                 self.actions.push(Action::DownloadAcknowledged(transfer));
             }
         }
@@ -316,19 +309,12 @@ impl Session {
         if self.is_over() {
             return;
         }
-        while let Some((notice, frame)) = self.ack_when_shown.front().copied()
-            && notice <= display_seq
-        {
-            self.ack_when_shown.pop_front();
-            self.hand_on(frame);
-        }
+        self.hand_on();
         self.advance();
     }
 
-    fn hand_on(&mut self, seq: u64) {
-        if let Some(acknowledged) = self.incoming.hand_on(seq) {
-            self.actions.push(Action::Ack(acknowledged));
-        }
+    fn hand_on(&mut self) {
+        self.actions.extend(self.incoming.shown(self.numbers.shown).map(Action::Ack));
     }
 
     /// Sends what may go, and sees whether leaving is complete. Ends every event.

@@ -4,7 +4,7 @@
 //! handed on. Both outlive connections and know none. The numbers are those of PROTOCOL.md section 7.
 
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Control, TransferId, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES};
+use crate::protocol::frame::{Control, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_FRAMES};
 use std::collections::VecDeque;
 
 /// Control frames that may wait for the window before input has to wait: a screen or two of typing.
@@ -15,18 +15,13 @@ const QUEUE_BYTES: usize = 1 << 20;
 /// one that asks on and acknowledges nothing.
 pub(crate) const QUEUE_MOST: usize = 4_096;
 
-/// A frame without its number, and the id of the line in it.
+/// An own frame without its number.
 #[derive(Debug, Clone)]
 pub(super) struct Outbound {
     pub(super) control: Control,
+    /// The id of the line in it.
     pub(super) line: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Unacknowledged {
-    seq: u64,
     bytes: usize,
-    frame: Outbound,
 }
 
 /// Own control frames: waiting for the window, then for their acknowledgement.
@@ -34,9 +29,9 @@ struct Unacknowledged {
 pub(super) struct Outgoing {
     /// The number of the last frame that entered the window.
     last: u64,
-    /// The highest acknowledged.
+    /// The highest acknowledged; those in between are in the window.
     acknowledged: u64,
-    unacknowledged: VecDeque<Unacknowledged>,
+    unacknowledged: VecDeque<Outbound>,
     unacknowledged_bytes: usize,
     queue: VecDeque<Outbound>,
     queue_bytes: usize,
@@ -45,24 +40,22 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Queues a frame; [`Outgoing::next`] gives it its turn.
     pub(super) fn push(&mut self, control: Control, line: Option<u64>) {
-        self.queue_bytes += control.encoded_len();
-        self.queue.push_back(Outbound { control, line });
+        let bytes = control.encoded_len();
+        self.queue_bytes += bytes;
+        self.queue.push_back(Outbound { control, line, bytes });
     }
 
     /// The next frame that may go out now, with its number. It is kept until it is acknowledged.
     pub(super) fn next(&mut self) -> Option<(u64, Control)> {
-        let full =
-            self.unacknowledged.len() >= UNACKNOWLEDGED_FRAMES || self.unacknowledged_bytes >= UNACKNOWLEDGED_BYTES;
-        if full {
+        if self.unacknowledged.len() >= UNACKNOWLEDGED_FRAMES || self.unacknowledged_bytes >= UNACKNOWLEDGED_BYTES {
             return None;
         }
         let frame = self.queue.pop_front()?;
-        let bytes = frame.control.encoded_len();
-        self.queue_bytes -= bytes;
-        self.unacknowledged_bytes += bytes;
+        self.queue_bytes -= frame.bytes;
+        self.unacknowledged_bytes += frame.bytes;
         self.last += 1;
         let control = frame.control.clone();
-        self.unacknowledged.push_back(Unacknowledged { seq: self.last, bytes, frame });
+        self.unacknowledged.push_back(frame);
         Some((self.last, control))
     }
 
@@ -74,12 +67,9 @@ impl Outgoing {
         if seq > self.last {
             return Err(ProtocolError::FalseAck { acknowledged: seq, sent: self.last });
         }
-        let mut acknowledged = Vec::new();
-        while self.unacknowledged.front().is_some_and(|held| held.seq <= seq) {
-            let Some(held) = self.unacknowledged.pop_front() else { break };
-            self.unacknowledged_bytes -= held.bytes;
-            acknowledged.push(held.frame);
-        }
+        let count = usize::try_from(seq.saturating_sub(self.acknowledged)).unwrap_or(usize::MAX);
+        let acknowledged: Vec<_> = self.unacknowledged.drain(..count.min(self.unacknowledged.len())).collect();
+        self.unacknowledged_bytes -= acknowledged.iter().map(|frame| frame.bytes).sum::<usize>();
         self.acknowledged = self.acknowledged.max(seq);
         Ok(acknowledged)
     }
@@ -98,16 +88,14 @@ impl Outgoing {
             let (acknowledged, sent) = (self.acknowledged, self.last);
             return Err(ProtocolError::FalseResume { received, acknowledged, sent });
         }
-        let missing = self.unacknowledged.iter().filter(|held| held.seq > received);
-        Ok(missing.map(|held| (held.seq, held.frame.control.clone())).collect())
+        let sent = self.after(received).take_while(|(seq, _)| *seq <= self.last);
+        Ok(sent.map(|(seq, control)| (seq, control.clone())).collect())
     }
 
-    /// Transfers whose OFFER waits for the window.
-    pub(super) fn queued_offers(&self) -> impl Iterator<Item = TransferId> {
-        self.queue.iter().filter_map(|frame| match frame.control {
-            Control::Offer { transfer, .. } => Some(transfer),
-            _ => None,
-        })
+    /// All that follows `received`, with the number that it has or will have.
+    pub(super) fn after(&self, received: u64) -> impl Iterator<Item = (u64, &Control)> {
+        let frames = self.unacknowledged.iter().chain(&self.queue).map(|frame| &frame.control);
+        (self.acknowledged + 1..).zip(frames).filter(move |(seq, _)| *seq > received)
     }
 
     /// Whether nothing waits, for the window or for an acknowledgement.
@@ -132,25 +120,16 @@ impl Outgoing {
 
     /// All that the peer is not known to have, oldest first, and whether it may have it.
     pub(super) fn undelivered(&self) -> impl Iterator<Item = (&Outbound, bool)> {
-        self.unacknowledged.iter().map(|held| (&held.frame, true)).chain(self.queue.iter().map(|frame| (frame, false)))
+        self.unacknowledged.iter().map(|frame| (frame, true)).chain(self.queue.iter().map(|frame| (frame, false)))
     }
-}
-
-/// What a frame that came in is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
-    /// The next one.
-    Next,
-    /// Sent again, known already.
-    Known,
 }
 
 /// The peer's control frames: received, and handed on.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     received: u64,
-    /// Received but not yet handed on to screen, pipe or file: number, bytes, whether it is handed on.
-    pending: VecDeque<(u64, usize, bool)>,
+    /// Received but not yet handed on to screen, pipe or file: the notice that has to be shown before, and bytes.
+    pending: VecDeque<(u64, usize)>,
     pending_bytes: usize,
 }
 
@@ -160,13 +139,13 @@ impl Incoming {
         self.received
     }
 
-    /// Takes note of a frame.
+    /// Takes note of a frame; false when it is known already, and was sent again.
     ///
     /// # Errors
     /// When its number leaves a gap, or the peer has more unacknowledged than the wire allows.
-    pub(super) fn take(&mut self, seq: u64, control: &Control) -> Result<Arrival, ProtocolError> {
+    pub(super) fn take(&mut self, seq: u64, control: &Control) -> Result<bool, ProtocolError> {
         if seq <= self.received {
-            return Ok(Arrival::Known);
+            return Ok(false);
         }
         if seq != self.received + 1 {
             return Err(ProtocolError::Gap { expected: self.received + 1, came: seq });
@@ -177,21 +156,27 @@ impl Incoming {
         self.received = seq;
         let bytes = control.encoded_len();
         self.pending_bytes += bytes;
-        self.pending.push_back((seq, bytes, false));
-        Ok(Arrival::Next)
+        self.pending.push_back((u64::MAX, bytes));
+        Ok(true)
     }
 
-    /// The frame `seq` is handed on. Gives the number to acknowledge when it rose.
-    pub(super) fn hand_on(&mut self, seq: u64) -> Option<u64> {
-        let frame = self.pending.iter_mut().find(|(number, ..)| *number == seq)?;
-        frame.2 = true;
-        let mut acknowledged = None;
-        while let Some((number, bytes, true)) = self.pending.front().copied() {
+    /// The latest frame is handed on with those before it, once this notice is shown.
+    pub(super) fn hand_on_when_shown(&mut self, notice: u64) {
+        if let Some((awaited, _)) = self.pending.back_mut() {
+            *awaited = notice;
+        }
+    }
+
+    /// All notices up to this one are shown. Gives the number to acknowledge when it rose.
+    pub(super) fn shown(&mut self, shown: u64) -> Option<u64> {
+        let before = self.pending.len();
+        while let Some((notice, bytes)) = self.pending.front().copied()
+            && notice <= shown
+        {
             self.pending.pop_front();
             self.pending_bytes -= bytes;
-            acknowledged = Some(number);
         }
-        acknowledged
+        (self.pending.len() < before).then(|| self.handed_on())
     }
 
     /// Whether all that came in is handed on.
@@ -201,6 +186,6 @@ impl Incoming {
 
     /// What to acknowledge on a new connection.
     pub(super) fn handed_on(&self) -> u64 {
-        self.pending.front().map_or(self.received, |(seq, ..)| seq - 1)
+        self.received.saturating_sub(u64::try_from(self.pending.len()).unwrap_or(u64::MAX))
     }
 }

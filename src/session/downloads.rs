@@ -6,7 +6,7 @@ use super::transfer_notices::{Outcome, hex, known_bytes, local};
 use super::{AcceptRule, Action, Session};
 use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
+use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::text::PeerText;
 use crate::transfer::download::{DownloadReport, Published, Totals};
 use crate::transfer::flow_control::Opening;
@@ -16,8 +16,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Offers that may be open in the widest sense: those included that this side ended and the offerer has not confirmed.
-const UNCONFIRMED: usize = 1_024;
 /// For both people, of an offer under [`AcceptRule::Ask`].
 const NOBODY_TO_ASK: &str = "nobody is there to answer (--accept always takes files without asking)";
 
@@ -61,6 +59,11 @@ impl Download {
         matches!(self.state, InState::Listing | InState::Looking | InState::Asking)
     }
 
+    /// What has to be known of it when it is not open any more.
+    pub(super) fn without_list(self) -> Self {
+        Self { manifest: None, opening: None, ..self }
+    }
+
     /// The first name of its list.
     pub(super) fn name(&self) -> PeerText {
         PeerText::new(self.manifest.as_ref().map_or("", |manifest| manifest.first_name()))
@@ -78,8 +81,8 @@ pub(super) struct Downloads {
     /// The peer has offered something.
     offered: bool,
     pub(super) open: BTreeMap<TransferId, Download>,
-    /// Complete, and the peer has not acknowledged that: digest of the list and folder.
-    complete: BTreeMap<TransferId, (Digest, Option<PathBuf>)>,
+    /// Complete, and the peer has not acknowledged that.
+    pub(super) complete: BTreeMap<TransferId, Download>,
 }
 
 impl Downloads {
@@ -97,30 +100,18 @@ impl Downloads {
         self.open.get_mut(&transfer)?.opening.take()
     }
 
-    pub(super) fn acknowledged(&mut self, transfer: TransferId) {
-        self.complete.remove(&transfer);
-    }
-
     /// Whether something was offered, and nothing of it is left to do here.
     pub(super) fn have_ended(&self) -> bool {
         self.offered && self.open.values().all(|download| download.state == InState::Ending)
-    }
-
-    /// Takes what is complete without the peer's knowledge.
-    pub(super) fn finished(&mut self) -> impl Iterator<Item = (TransferId, Digest, Option<PathBuf>)> + use<> {
-        std::mem::take(&mut self.complete).into_iter().map(|(transfer, (digest, dest))| (transfer, digest, dest))
     }
 }
 
 impl Session {
     /// # Errors
-    /// When the number is not one for the peer's next offer, or it never confirms what this side ended.
+    /// When the number is not one for the peer's next offer. (How many stay unconfirmed, the flow control counts.)
     pub(super) fn offered(&mut self, transfer: TransferId, offer: Offer) -> Result<(), ProtocolError> {
         self.transfer_numbers.peer_offer(transfer)?;
         self.numbers.met(transfer);
-        if self.downloads.open.len() >= UNCONFIRMED {
-            return Err(ProtocolError::TooManyOpen);
-        }
         if self.is_closing() {
             // It crossed our BYE, which ended all transfers.
             self.actions.push(Action::StopDownload { transfer, remove: false });
@@ -206,8 +197,9 @@ impl Session {
             (InState::Running, DownloadReport::Finished { totals, wire_bytes }) => {
                 let Totals { path, files, failed, bytes } = totals;
                 let (more, begun) = (download.more(), download.begun);
-                self.downloads.complete.insert(transfer, (download.offer.digest, download.dest.take()));
-                self.downloads.open.remove(&transfer);
+                download.state = InState::Ending;
+                let complete = self.downloads.open.remove(&transfer).map(Download::without_list);
+                self.downloads.complete.extend(complete.map(|download| (transfer, download)));
                 if self.rules.accept == AcceptRule::One && failed == 0 {
                     self.incomplete = false;
                 }
@@ -263,10 +255,9 @@ impl Session {
         let promised = promised.fold(0, u64::saturating_add);
         let free = free.map(|free| free.saturating_sub(promised));
         let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
-        let place = self.carried.iter().position(|(digest, _)| *digest == download.offer.digest);
-        let carried = place.map(|place| self.carried.remove(place).1);
-        let was = carried.as_ref().map(|carried| carried.was);
-        let consent = carried.and_then(|carried| carried.consent);
+        let place = self.carried.iter().position(|(_, carried)| carried.offer.digest == download.offer.digest);
+        let (was, carried) = place.map(|place| self.carried.remove(place)).unzip();
+        let consent = carried.filter(|carried| carried.state != InState::Asking).map(|carried| carried.dest);
         let verified = self.peer.as_ref().is_some_and(|peer| peer.trust == Trust::Verified);
         let notice = Notice::Offer {
             transfer,

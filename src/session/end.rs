@@ -120,8 +120,8 @@ impl Session {
 
     /// Ids of the lines that the peer is not known to have.
     pub(super) fn unsent_lines(&self) -> Vec<u64> {
-        let waiting = self.resend.iter().map(|line| line.id);
-        waiting.chain(self.outgoing.undelivered().filter_map(|(frame, _)| frame.line)).collect()
+        let resend = self.resend.iter().map(|(frame, _)| frame);
+        resend.chain(self.outgoing.undelivered().map(|(frame, _)| frame)).filter_map(|frame| frame.line).collect()
     }
 
     fn report_undelivered(&mut self) {
@@ -154,11 +154,8 @@ impl Session {
         self.end_carried(&why);
         if polite {
             // Nothing will say that they were acknowledged, and the peer left knowing of their end or of its own.
-            let complete = |control: &Control| {
-                if let Control::Complete { transfer, .. } = control { Some(*transfer) } else { None }
-            };
-            let left: Vec<_> = self.outgoing.undelivered().filter_map(|(frame, _)| complete(&frame.control)).collect();
-            self.actions.extend(left.into_iter().map(Action::DownloadAcknowledged));
+            self.actions
+                .extend(std::mem::take(&mut self.downloads.complete).into_keys().map(Action::DownloadAcknowledged));
         }
         self.close_questions(|_| true);
         self.report_undelivered();

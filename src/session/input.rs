@@ -123,10 +123,6 @@ impl Session {
         self.numbers.lines_out += 1;
         let id = self.numbers.lines_out;
         self.notice(Notice::Sent { id, text: text.clone(), action, waiting: !self.is_up() });
-        self.queue_line(id, text, action);
-    }
-
-    pub(super) fn queue_line(&mut self, id: u64, text: String, action: bool) {
         self.outgoing.push(Control::Line { action, text }, Some(id));
     }
 
@@ -139,14 +135,16 @@ impl Session {
             Command::Redial(place) => self.actions.push(Action::Redial(place)),
             Command::Toward(place) => self.actions.push(Action::Toward(place)),
             Command::Send(source) => self.send_files(source),
-            Command::Accept { transfer, dest } => match self.asking(transfer) {
-                Ok(transfer) => self.accept_download(transfer, dest),
-                Err(text) => self.error("no-such-transfer", text),
-            },
-            Command::Decline { transfer } => match self.asking(transfer) {
-                Ok(transfer) => self.decline_download(transfer, Reason::User, ""),
-                Err(text) => self.error("no-such-transfer", text),
-            },
+            Command::Accept { transfer, dest } => {
+                if let Some(transfer) = self.asking(transfer) {
+                    self.accept_download(transfer, dest);
+                }
+            }
+            Command::Decline { transfer } => {
+                if let Some(transfer) = self.asking(transfer) {
+                    self.decline_download(transfer, Reason::User, "");
+                }
+            }
             Command::Cancel { transfer } => self.cancel(transfer),
             Command::Transfers { transfer: None, .. } => self.actions.push(Action::ShowTransfers),
             Command::Transfers { transfer: Some(transfer), from } => self.show_names(transfer, from),
@@ -166,18 +164,18 @@ impl Session {
         }
     }
 
-    /// The offer that the user answers: the one named, or the only open one.
-    fn asking(&self, named: Option<TransferId>) -> Result<TransferId, String> {
-        let mut asking = self.downloads.asking();
-        match (named, asking.next(), asking.next()) {
-            (Some(named), ..) if self.downloads.asking().any(|transfer| transfer == named) => Ok(named),
-            (Some(named), ..) => {
-                Err(format!("transfer {named} is not waiting for an answer\n/transfers lists what is open"))
-            }
-            (None, Some(only), None) => Ok(only),
-            (None, None, _) => Err("no offer is waiting for an answer".into()),
-            (None, Some(_), Some(_)) => Err("several offers are waiting\nname one: /accept ID, /decline ID".into()),
-        }
+    /// The offer that the user answers: the one named, or the only open one; none is an error that the user hears.
+    fn asking(&mut self, named: Option<TransferId>) -> Option<TransferId> {
+        let asking: Vec<TransferId> = self.downloads.asking().collect();
+        let text = match (named, asking.as_slice()) {
+            (Some(named), asking) if asking.contains(&named) => return Some(named),
+            (None, [only]) => return Some(*only),
+            (Some(named), _) => format!("transfer {named} is not waiting for an answer\n/transfers lists what is open"),
+            (None, []) => "no offer is waiting for an answer".to_owned(),
+            (None, _) => "several offers are waiting\nname one: /accept ID, /decline ID".to_owned(),
+        };
+        self.error("no-such-transfer", text);
+        None
     }
 
     /// Asks the user. The question is open until it is answered or moot.

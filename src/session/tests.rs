@@ -61,7 +61,7 @@ struct Side {
     on_the_way: VecDeque<Wire>,
     work: Vec<Work>,
     /// Downloads that the flow control knows, and whether BEGIN came on this connection.
-    flow: std::collections::BTreeMap<TransferId, bool>,
+    flow: BTreeMap<TransferId, bool>,
     notices: Vec<Notice>,
     /// Open questions.
     questions: Vec<(u64, Question)>,
@@ -141,7 +141,7 @@ impl Side {
             session,
             on_the_way: VecDeque::new(),
             work: Vec::new(),
-            flow: std::collections::BTreeMap::new(),
+            flow: BTreeMap::new(),
             notices: Vec::new(),
             questions: Vec::new(),
             delivered: Vec::new(),
@@ -194,7 +194,7 @@ impl Side {
                 Action::UploadAccepted(transfer, ..) => self.on_the_way.push_back(Wire::Begin(transfer)),
                 Action::UploadRestart(transfer, ..) => {
                     // Before ACCEPT its list goes on.
-                    if matches!(self.session.uploads.open[&transfer].state, uploads::OutState::Running) {
+                    if matches!(self.session.uploads[&transfer].state, uploads::OutState::Running) {
                         self.on_the_way.push_back(Wire::Begin(transfer));
                     }
                 }

@@ -5,7 +5,7 @@
 
 use super::downloads::InState;
 use super::transfer_notices::{known_bytes, names_page};
-use super::uploads::OutState;
+use super::uploads::{OutState, Upload};
 use super::{Action, Session};
 use crate::notice::{Direction, Notice, Side, TransferInfo, TransferState};
 use crate::protocol::error::ProtocolError;
@@ -15,13 +15,17 @@ impl Session {
     /// Transfers that this side waits for before it leaves: own ones, and what it accepted.
     pub(super) fn wanted_transfers(&self) -> Vec<TransferId> {
         let downloads = self.downloads.open.iter().filter(|(_, download)| download.is_wanted());
-        let reoffers = self.reoffers.iter().map(|(transfer, _)| transfer);
-        self.uploads.open.keys().chain(reoffers).chain(downloads.map(|(transfer, _)| transfer)).copied().collect()
+        self.uploads
+            .keys()
+            .chain(self.reoffers.keys())
+            .chain(downloads.map(|(transfer, _)| transfer))
+            .copied()
+            .collect()
     }
 
     /// Whether data moves, so that its progress is worth showing.
     pub fn has_transfers(&self) -> bool {
-        self.uploads.open.values().any(|upload| matches!(upload.state, OutState::Running))
+        self.uploads.values().any(|upload| matches!(upload.state, OutState::Running))
             || self.downloads.open.values().any(|download| download.state == InState::Running)
     }
 
@@ -33,7 +37,7 @@ impl Session {
             let files = offer.map_or(0, |offer| offer.files);
             TransferInfo { transfer, direction, name, state, bytes, total, files_done, files }
         };
-        let out = self.uploads.open.iter().map(|(transfer, upload)| {
+        let out = self.uploads.iter().map(|(transfer, upload)| {
             let state = match upload.state {
                 OutState::Scanning(_) | OutState::Held => TransferState::Preparing,
                 OutState::Offered => TransferState::Offered,
@@ -56,7 +60,7 @@ impl Session {
 
     /// `/transfers ID [FROM]`
     pub(super) fn show_names(&mut self, transfer: TransferId, from: usize) {
-        if self.uploads.open.contains_key(&transfer) {
+        if self.uploads.contains_key(&transfer) {
             self.actions.push(Action::ShowNames { transfer, from });
         } else if let Some(manifest) = self.downloads.manifest(transfer) {
             self.notice(Notice::Info(names_page(&manifest, transfer, from)));
@@ -77,8 +81,7 @@ impl Session {
             if reason == Reason::Confirmed {
                 return Err(ProtocolError::WrongSide(transfer));
             }
-            if self.uploads.is_open_for_peer(transfer) {
-                self.uploads.open.remove(&transfer);
+            if self.uploads.get(&transfer).is_some_and(Upload::is_open_for_peer) {
                 self.incomplete = true;
                 self.notice(Notice::Cancelled { transfer, by: Side::Peer, reason, detail: text.into() });
                 self.confirm_end(transfer);
@@ -96,7 +99,7 @@ impl Session {
 
     /// `/cancel`: the transfer named, or the only one.
     pub(super) fn cancel(&mut self, named: Option<TransferId>) {
-        let uploads = self.uploads.open.keys().map(|transfer| (Direction::Out, *transfer));
+        let uploads = self.uploads.keys().map(|transfer| (Direction::Out, *transfer));
         let downloads = self.downloads.open.iter().filter(|(_, download)| download.state != InState::Ending);
         let mut open = uploads
             .chain(downloads.map(|(transfer, _)| (Direction::In, *transfer)))
@@ -118,7 +121,7 @@ impl Session {
 
     /// The session ends: every open transfer fails, what came of it stays.
     pub(super) fn stop_transfers(&mut self, why: &str) {
-        for (transfer, upload) in std::mem::take(&mut self.uploads.open) {
+        for (transfer, upload) in std::mem::take(&mut self.uploads) {
             self.actions.push(Action::DropUpload(transfer));
             if let OutState::Completing { .. } = upload.state {
                 self.completed(transfer, upload, None);

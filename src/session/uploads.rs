@@ -8,7 +8,6 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};
 use crate::text::PeerText;
 use crate::transfer::upload::{LeftOut, UploadReport};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -42,15 +41,10 @@ pub(super) struct Upload {
     pub(super) may_restart: bool,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Uploads {
-    pub(super) open: BTreeMap<TransferId, Upload>,
-}
-
-impl Uploads {
+impl Upload {
     /// Whether the peer still knows it as open: it was offered, and is neither complete nor cancelled.
-    pub(super) fn is_open_for_peer(&self, transfer: TransferId) -> bool {
-        self.open.get(&transfer).is_some_and(|upload| matches!(upload.state, OutState::Offered | OutState::Running))
+    pub(super) fn is_open_for_peer(&self) -> bool {
+        matches!(self.state, OutState::Offered | OutState::Running)
     }
 }
 
@@ -60,7 +54,7 @@ impl Session {
         if self.is_leaving() {
             return self.error("leaving", "this side is leaving; nothing was sent\n/stay takes that back");
         }
-        if self.uploads.open.len() >= OPEN_TRANSFERS {
+        if self.uploads.len() >= OPEN_TRANSFERS {
             let text = format!("{OPEN_TRANSFERS} transfers are open already\nwait for one to end, or /cancel one");
             return self.error("too-many-transfers", text);
         }
@@ -77,13 +71,13 @@ impl Session {
             was: None,
             may_restart: false,
         };
-        self.uploads.open.insert(transfer, upload);
+        self.uploads.insert(transfer, upload);
         self.actions.push(Action::Scan(transfer, source));
     }
 
     /// The upload worker reports.
     pub fn upload(&mut self, transfer: TransferId, report: UploadReport) {
-        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return };
+        let Some(upload) = self.uploads.get_mut(&transfer) else { return };
         match report {
             UploadReport::Scanned { offer, name, more, left_out } => {
                 if let OutState::Scanning(_) = upload.state {
@@ -95,7 +89,7 @@ impl Session {
                 }
             }
             UploadReport::Unsendable { code, text } => {
-                let was = self.uploads.open.remove(&transfer).and_then(|upload| upload.was);
+                let was = self.uploads.remove(&transfer).and_then(|upload| upload.was);
                 self.actions.push(Action::DropUpload(transfer));
                 self.error(code, text);
                 match was {
@@ -114,7 +108,7 @@ impl Session {
             UploadReport::FileFailed { path, text } => self.file_failed(transfer, local(&path), text),
             UploadReport::Finished { wire_bytes } => {
                 if let OutState::Completing { .. } = upload.state
-                    && let Some(upload) = self.uploads.open.remove(&transfer)
+                    && let Some(upload) = self.uploads.remove(&transfer)
                 {
                     self.actions.push(Action::DropUpload(transfer));
                     self.completed(transfer, upload, Some(wire_bytes));
@@ -139,7 +133,7 @@ impl Session {
     /// Sends the offers whose turn has come.
     pub(super) fn release_offers(&mut self) {
         let mut released = Vec::new();
-        for (transfer, upload) in &mut self.uploads.open {
+        for (transfer, upload) in &mut self.uploads {
             match (&upload.state, &upload.offer) {
                 (OutState::Scanning(_), _) => break,
                 (OutState::Held, Some(offer)) => {
@@ -167,6 +161,16 @@ impl Session {
         }
     }
 
+    /// The upload that a frame of its receiver is about; none when it has ended or is complete, for then the frame is late and means
+    /// nothing.
+    ///
+    /// # Errors
+    /// When this side offered no such transfer.
+    fn upload_of_frame(&mut self, transfer: TransferId) -> Result<Option<&mut Upload>, ProtocolError> {
+        self.transfer_numbers.known_own(transfer)?;
+        Ok(self.uploads.get_mut(&transfer).filter(|upload| !matches!(upload.state, OutState::Completing { .. })))
+    }
+
     /// # Errors
     /// When it is not the answer to an open offer.
     pub(super) fn peer_accepted(
@@ -175,20 +179,14 @@ impl Session {
         position: Position,
         digest: Digest,
     ) -> Result<(), ProtocolError> {
-        self.transfer_numbers.known_own(transfer)?;
-        // One that ended meanwhile finds nothing, and needs nothing.
-        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return Ok(()) };
-        match upload.state {
-            OutState::Offered => {
-                upload.state = OutState::Running;
-                upload.begun = self.now;
-                self.notice(Notice::Accepted { transfer });
-                self.actions.push(Action::UploadAccepted(transfer, position, digest));
-                Ok(())
-            }
-            OutState::Completing { .. } => Ok(()),
-            _ => Err(ProtocolError::WrongTime("ACCEPT", transfer)),
-        }
+        let now = self.now;
+        let Some(upload) = self.upload_of_frame(transfer)? else { return Ok(()) };
+        let OutState::Offered = upload.state else { return Err(ProtocolError::WrongTime("ACCEPT", transfer)) };
+        upload.state = OutState::Running;
+        upload.begun = now;
+        self.notice(Notice::Accepted { transfer });
+        self.actions.push(Action::UploadAccepted(transfer, position, digest));
+        Ok(())
     }
 
     /// # Errors
@@ -199,18 +197,14 @@ impl Session {
         reason: Reason,
         text: &str,
     ) -> Result<(), ProtocolError> {
-        self.transfer_numbers.known_own(transfer)?;
-        match self.uploads.open.get(&transfer).map(|upload| &upload.state) {
-            None | Some(OutState::Completing { .. }) => Ok(()),
-            Some(OutState::Offered) if reason != Reason::Confirmed => {
-                self.uploads.open.remove(&transfer);
-                self.incomplete = true;
-                self.notice(Notice::Declined { transfer, by: Side::Peer, reason, detail: text.into() });
-                self.confirm_end(transfer);
-                Ok(())
-            }
-            Some(_) => Err(ProtocolError::WrongTime("DECLINE", transfer)),
+        let Some(upload) = self.upload_of_frame(transfer)? else { return Ok(()) };
+        if !matches!(upload.state, OutState::Offered) || reason == Reason::Confirmed {
+            return Err(ProtocolError::WrongTime("DECLINE", transfer));
         }
+        self.incomplete = true;
+        self.notice(Notice::Declined { transfer, by: Side::Peer, reason, detail: text.into() });
+        self.confirm_end(transfer);
+        Ok(())
     }
 
     /// # Errors
@@ -221,13 +215,8 @@ impl Session {
         files: u32,
         failed: u32,
     ) -> Result<(), ProtocolError> {
-        self.transfer_numbers.known_own(transfer)?;
-        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return Ok(()) };
-        match upload.state {
-            OutState::Running => {}
-            OutState::Completing { .. } => return Ok(()),
-            _ => return Err(ProtocolError::WrongTime("COMPLETE", transfer)),
-        }
+        let Some(upload) = self.upload_of_frame(transfer)? else { return Ok(()) };
+        let OutState::Running = upload.state else { return Err(ProtocolError::WrongTime("COMPLETE", transfer)) };
         if files.checked_add(failed) != upload.offer.as_ref().map(|offer| offer.files) {
             return Err(ProtocolError::Count(transfer));
         }
@@ -246,11 +235,7 @@ impl Session {
         position: Position,
         digest: Digest,
     ) -> Result<(), ProtocolError> {
-        self.transfer_numbers.known_own(transfer)?;
-        let Some(upload) = self.uploads.open.get_mut(&transfer) else { return Ok(()) };
-        if let OutState::Completing { .. } = upload.state {
-            return Ok(());
-        }
+        let Some(upload) = self.upload_of_frame(transfer)? else { return Ok(()) };
         if !std::mem::take(&mut upload.may_restart) {
             return Err(ProtocolError::WrongTime("RESTART", transfer));
         }
@@ -263,26 +248,21 @@ impl Session {
     /// # Errors
     /// When the transfer cannot be that far; the caller then calls [`Session::lost`].
     pub fn peer_received(&mut self, transfer: TransferId, position: Position) -> Result<(), ProtocolError> {
-        self.transfer_numbers.known_own(transfer)?;
-        match self.uploads.open.get(&transfer).map(|upload| &upload.state) {
-            Some(OutState::Running) => self.actions.push(Action::UploadReceived(transfer, position)),
-            None | Some(OutState::Completing { .. }) => {}
-            Some(_) => return Err(ProtocolError::WrongTime("RECEIVED", transfer)),
-        }
+        let Some(upload) = self.upload_of_frame(transfer)? else { return Ok(()) };
+        let OutState::Running = upload.state else { return Err(ProtocolError::WrongTime("RECEIVED", transfer)) };
+        self.actions.push(Action::UploadReceived(transfer, position));
         Ok(())
     }
 
-    /// A connection is there again: RESTART may come for what the peer had an OFFER of before it, which is what is not sent again.
-    pub(super) fn expect_restarts(&mut self, sent_again: &[(u64, Control)]) {
-        let again = |transfer: TransferId| {
-            sent_again
-                .iter()
-                .any(|(_, control)| matches!(control, Control::Offer { transfer: sent, .. } if *sent == transfer))
-        };
-        let queued: Vec<TransferId> = self.outgoing.queued_offers().collect();
-        for (transfer, upload) in &mut self.uploads.open {
-            let offered = matches!(upload.state, OutState::Offered | OutState::Running);
-            upload.may_restart = offered && !again(*transfer) && !queued.contains(transfer);
+    /// A connection is there again: RESTART may come for what the peer had an OFFER of before it.
+    pub(super) fn expect_restarts(&mut self, received: u64) {
+        let unseen = self.outgoing.after(received).filter_map(|(_, control)| match control {
+            Control::Offer { transfer, .. } => Some(*transfer),
+            _ => None,
+        });
+        let unseen: Vec<TransferId> = unseen.collect();
+        for (transfer, upload) in &mut self.uploads {
+            upload.may_restart = upload.is_open_for_peer() && !unseen.contains(transfer);
         }
     }
 
@@ -296,15 +276,16 @@ impl Session {
 
     /// Answers the receiver's end of a transfer: nothing more is sent for it.
     pub(super) fn confirm_end(&mut self, transfer: TransferId) {
+        self.uploads.remove(&transfer);
         self.actions.push(Action::DropUpload(transfer));
         self.queue(Control::Cancel { transfer, reason: Reason::Confirmed, text: String::new() });
     }
 
     pub(super) fn cancel_upload(&mut self, transfer: TransferId) {
-        if let Some(OutState::Completing { .. }) = self.uploads.open.get(&transfer).map(|upload| &upload.state) {
+        if let Some(OutState::Completing { .. }) = self.uploads.get(&transfer).map(|upload| &upload.state) {
             return self.error("no-such-transfer", format!("transfer {transfer} is complete"));
         }
-        let Some(upload) = self.uploads.open.remove(&transfer) else { return };
+        let Some(upload) = self.uploads.remove(&transfer) else { return };
         self.incomplete = true;
         let detail = "".into();
         self.notice(Notice::Cancelled { transfer, by: Side::Own, reason: Reason::User, detail });

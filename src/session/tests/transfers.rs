@@ -93,7 +93,7 @@ fn a_send_that_comes_to_nothing_uses_up_no_number() {
         }
     }
     side.enter("/send c");
-    assert!(side.session.uploads.open.keys().eq([&2]));
+    assert!(side.session.uploads.keys().eq([&2]));
 }
 
 #[test]
