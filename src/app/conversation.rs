@@ -297,15 +297,7 @@ impl Conversation {
                 }
             }
             Action::OpenFlow(transfer, opening) => self.flow.open(transfer, opening),
-            Action::DownloadComplete(transfer) => self.flow.closed(transfer),
-            Action::StopDownload { transfer, .. } => {
-                self.flow.ending(transfer);
-                self.order(action, effects);
-            }
-            Action::ForgetDownload(transfer) => {
-                self.flow.closed(transfer);
-                self.order(action, effects);
-            }
+            Action::EndFlow { transfer, confirmed } => self.flow.end(transfer, confirmed),
             Action::ShowPeer => {
                 let rows = self.peer.as_ref().map(|peer| peer.describe(self.session.is_lost()));
                 self.session.post(rows.map_or_else(no_peer, |rows| Notice::Info(Info::Peer(rows))));

@@ -50,10 +50,9 @@ impl Workers for TransferWorkers {
             Action::UploadComplete(transfer) => return self.uploads.complete(transfer),
             Action::DropUpload(transfer) => self.uploads.cancel(transfer),
             Action::RenumberUpload { old, new } => self.uploads.renumber(old, new),
-            Action::StartDownload(transfer, offer, list) => self.downloads.begin(transfer, offer, list),
-            Action::AcceptDownload(transfer, dest, on_clash) => self.downloads.accept(transfer, dest, on_clash),
-            Action::StopDownload { transfer, remove } => self.downloads.cancel(transfer, remove),
-            Action::ForgetDownload(transfer) => self.downloads.forget(transfer),
+            Action::StartDownload(transfer, offer, list) => self.downloads.look(transfer, offer, list),
+            Action::AcceptDownload(transfer, wanted) => self.downloads.accept(transfer, wanted),
+            Action::CancelDownload { transfer, remove } => self.downloads.cancel(transfer, remove),
             Action::DownloadAcknowledged(transfer) => self.downloads.acknowledged(transfer),
             _ => {}
         }

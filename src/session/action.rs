@@ -4,9 +4,8 @@ use super::SessionEnd;
 use crate::command::SendSource;
 use crate::notice::Posted;
 use crate::protocol::frame::{Control, Digest, Offer, Position, TransferId};
-use crate::transfer::download::OnClash;
+use crate::transfer::download::Wanted;
 use crate::transfer::flow_control::Opening;
-use std::path::PathBuf;
 
 /// What the session wants done, in order. Where a call of a worker can tell a [`crate::protocol::error::ProtocolError`], the executor
 /// gives it to [`super::Session::lost`].
@@ -40,18 +39,19 @@ pub enum Action {
     /// The list is there: look at it and at the disk, and report.
     StartDownload(TransferId, Offer, Vec<u8>),
     /// The user or a rule accepted: prepare, and report.
-    AcceptDownload(TransferId, Option<PathBuf>, OnClash),
+    AcceptDownload(TransferId, Wanted),
     /// ACCEPT is queued next: let data come.
     OpenFlow(TransferId, Opening),
-    /// Stop a download, and drop its data until the peer confirms. `remove`: what came of it goes, too.
-    StopDownload {
+    /// Let no more data come (`FlowControl::end`).
+    EndFlow {
+        transfer: TransferId,
+        confirmed: bool,
+    },
+    /// End a download that is not complete. `remove`: what came of it goes, too.
+    CancelDownload {
         transfer: TransferId,
         remove: bool,
     },
-    /// Nothing more comes for this one (`FlowControl::closed`); a download that still runs ends, and its part stays.
-    ForgetDownload(TransferId),
-    /// COMPLETE is queued: nothing more comes (`FlowControl::closed`).
-    DownloadComplete(TransferId),
     /// COMPLETE is acknowledged: the staging folder goes.
     DownloadAcknowledged(TransferId),
     ShowPeer,

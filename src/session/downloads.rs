@@ -8,7 +8,7 @@ use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::text::PeerText;
-use crate::transfer::download::{DownloadReport, Published, Totals};
+use crate::transfer::download::{DownloadReport, Published, Totals, Wanted};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::Manifest;
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ impl Session {
         self.numbers.met(transfer);
         if self.is_closing() {
             // It crossed our BYE, which ended all transfers.
-            self.actions.push(Action::StopDownload { transfer, remove: false });
+            self.drop_download(transfer, false, false);
             return Ok(());
         }
         let second = std::mem::replace(&mut self.downloads.offered, true) && self.rules.accept == AcceptRule::One;
@@ -175,9 +175,10 @@ impl Session {
                     self.decline_download(transfer, Reason::Io, "the folder for it cannot be used");
                 }
             }
-            (InState::Preparing, DownloadReport::Ready { position, digest, opening, resumed }) => {
+            (InState::Preparing, DownloadReport::Ready { digest, opening, resumed }) => {
                 download.state = InState::Running;
                 download.begun = self.now;
+                let position = opening.position;
                 download.opening = Some(opening);
                 if resumed > 0 {
                     self.notice(Notice::Status(format!("transfer {transfer} goes on where an earlier one stopped")));
@@ -206,7 +207,7 @@ impl Session {
                 let outcome = Outcome { path: local(&path), more, files, failed, bytes, wire_bytes: Some(wire_bytes), begun };
                 self.finished(Direction::In, transfer, outcome);
                 self.queue(Control::Complete { transfer, files, failed });
-                self.actions.push(Action::DownloadComplete(transfer));
+                self.actions.push(Action::EndFlow { transfer, confirmed: true });
             }
             (state, DownloadReport::Broken { reason, text, told, part }) => {
                 self.incomplete |= download.is_wanted();
@@ -312,11 +313,13 @@ impl Session {
         self.close_accept_question(transfer);
         if let Some(download) = self.downloads.open.get_mut(&transfer)
             && download.state == InState::Asking
+            && let Some(manifest) = download.manifest.clone()
         {
             download.state = InState::Preparing;
             download.begun = self.now;
             download.dest = dest.or(download.dest.take());
-            self.actions.push(Action::AcceptDownload(transfer, download.dest.clone(), self.rules.on_clash));
+            let (digest, dest, on_clash) = (download.offer.digest, download.dest.clone(), self.rules.on_clash);
+            self.actions.push(Action::AcceptDownload(transfer, Wanted { manifest, digest, dest, on_clash }));
         }
     }
 
@@ -349,8 +352,14 @@ impl Session {
             download.state = InState::Ending;
             download.manifest = None;
             download.opening = None;
-            self.actions.push(Action::StopDownload { transfer, remove });
+            self.drop_download(transfer, false, remove);
         }
+    }
+
+    /// No more data comes, and the worker ends it. `confirmed`: the offerer knows.
+    pub(super) fn drop_download(&mut self, transfer: TransferId, confirmed: bool, remove: bool) {
+        self.actions.push(Action::EndFlow { transfer, confirmed });
+        self.actions.push(Action::CancelDownload { transfer, remove });
     }
 
     /// Nobody can answer any more: what waits for an answer is declined.

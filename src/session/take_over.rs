@@ -25,7 +25,7 @@ impl Session {
         let mut carried = std::mem::take(&mut self.carried);
         carried.extend(std::mem::take(&mut self.downloads.complete));
         for (transfer, download) in std::mem::take(&mut self.downloads.open) {
-            self.actions.push(Action::ForgetDownload(transfer));
+            self.drop_download(transfer, true, false);
             if !download.is_told() {
                 continue;
             }

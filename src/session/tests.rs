@@ -124,7 +124,7 @@ fn looked() -> DownloadReport {
 
 fn ready(position: Position) -> DownloadReport {
     let opening = Opening { manifest: manifest_of("file"), position };
-    DownloadReport::Ready { position, digest: NO_DIGEST, opening, resumed: 0 }
+    DownloadReport::Ready { digest: NO_DIGEST, opening, resumed: 0 }
 }
 
 fn finished() -> DownloadReport {
@@ -206,11 +206,8 @@ impl Side {
                 Action::StartDownload(transfer, ..) => self.work.push(Work::Look(transfer)),
                 Action::AcceptDownload(transfer, ..) => self.work.push(Work::Prepare(transfer)),
                 Action::OpenFlow(transfer, _) => assert!(self.flow.contains_key(&transfer)),
-                Action::StopDownload { transfer, remove } => {
-                    self.stopped.push((transfer, remove));
-                    self.drop_download(transfer);
-                }
-                Action::ForgetDownload(transfer) | Action::DownloadComplete(transfer) => self.drop_download(transfer),
+                Action::CancelDownload { transfer, remove } => self.stopped.push((transfer, remove)),
+                Action::EndFlow { transfer, .. } => self.drop_download(transfer),
                 Action::DownloadAcknowledged(transfer) => self.acknowledged_downloads.push(transfer),
                 Action::Hangup => self.hung_up = true,
                 Action::Over(end) => self.ended = Some(end),

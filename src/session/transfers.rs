@@ -92,7 +92,7 @@ impl Session {
                 self.incomplete |= download.is_wanted();
                 self.notice(Notice::Cancelled { transfer, by: Side::Peer, reason, detail: text.into() });
             }
-            self.actions.push(Action::ForgetDownload(transfer));
+            self.drop_download(transfer, true, false);
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Session {
             }
         }
         for (transfer, download) in std::mem::take(&mut self.downloads.open) {
-            self.actions.push(Action::StopDownload { transfer, remove: false });
+            self.drop_download(transfer, false, false);
             if download.is_told() {
                 self.incomplete |= download.is_wanted();
                 self.cut(transfer, why);

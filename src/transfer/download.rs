@@ -3,7 +3,7 @@
 //! Invariant: everything up to the position that the flow control was told is with the file system. Only these threads touch the disk,
 //! and no call of [`Downloads`] waits for them. A worker whose disk stands still delays data and accepts, but no look. Where files stand is the business of `staging`, what may come that of `flow_control`.
 //!
-//! 1. [`Downloads::begin`]: a thread checks the list and looks at the disk; the session asks, or decides.
+//! 1. [`Downloads::look`]: a thread checks the list and looks at the disk; the session asks, or decides.
 //! 2. [`Downloads::accept`]: a thread opens the staging folder, checks what an earlier run left and hashes its part; the worker gets
 //!    it and says [`DownloadReport::Ready`].
 //! 3. The event loop queues ACCEPT and opens the flow: the worker takes what waits (up to a megabyte), hashes it, writes it with one call,
@@ -24,7 +24,7 @@ use super::manifest::Manifest;
 use super::staging::partials::recover;
 use crate::keys::PublicKey;
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Digest, Offer, Position, Reason, TransferId};
+use crate::protocol::frame::{Digest, Offer, Reason, TransferId};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub struct Settings {
 /// What a download tells the event loop.
 #[derive(Debug)]
 pub enum DownloadReport {
-    /// The list is good; [`Downloads::accept`] or [`Downloads::forget`] is awaited.
+    /// The list is good; [`Downloads::accept`] may follow.
     Looked {
         manifest: Arc<Manifest>,
         /// Names at its top that exist already in the default folder.
@@ -75,10 +75,10 @@ pub enum DownloadReport {
         free: Option<u64>,
         /// Bytes that this transfer still needs there: less than the sum of sizes when part of it is there.
         needed: u64,
-        /// The folder in which an earlier run received part of the very same offer. `accept(None)` goes on there.
+        /// The folder in which an earlier run received part of the very same offer.
         recorded_dest: Option<PathBuf>,
     },
-    /// The list is not acceptable: DECLINE. The download has ended.
+    /// The list is not acceptable: DECLINE.
     Unacceptable {
         reason: Reason,
         /// For our user and the peer; holds names of the peer's only.
@@ -89,9 +89,8 @@ pub enum DownloadReport {
         /// With the path.
         text: String,
     },
-    /// Queue ACCEPT with this position and digest, then call [`FlowControl::open`].
+    /// Queue ACCEPT with this digest and the position of `opening`, then call [`FlowControl::open`].
     Ready {
-        position: Position,
         digest: Digest,
         opening: Opening,
         /// Bytes of file data that an earlier run left here.
@@ -119,6 +118,17 @@ pub enum DownloadReport {
         /// The staging folder that stays, to be continued when the same is offered again.
         part: Option<PathBuf>,
     },
+}
+
+/// An offer that is taken.
+#[derive(Debug)]
+pub struct Wanted {
+    pub manifest: Arc<Manifest>,
+    /// Of its list: it makes the name of the staging folder.
+    pub digest: Digest,
+    /// An existing folder that the user named, or an earlier run used; else [`Settings::dir`].
+    pub dest: Option<PathBuf>,
+    pub on_clash: OnClash,
 }
 
 /// How long a disk may take at the end of the program; a staging folder that stays after that is no loss.
@@ -156,28 +166,17 @@ impl Downloads {
     }
 
     /// The list of an offer is complete: check it and look at the disk (reports [`DownloadReport::Looked`]).
-    pub fn begin(&self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
-        self.order(Order::Look(transfer));
-        let (settings, needed) = (Arc::clone(&self.settings), self.flow.needed());
-        let (orders, flow, report) = (self.orders.clone(), Arc::clone(&self.flow), Arc::clone(&self.report));
-        let looking = thread::Builder::new().name("download look".into()).spawn(move || {
-            let (wanted, looked) = match open::look(&settings, &offer, &list, needed) {
-                Ok((wanted, looked)) => (Some(wanted), looked),
-                Err(unacceptable) => (None, unacceptable),
-            };
-            // The worker must know it before the session can accept it. One that has ended needs to know nothing.
-            let _ = orders.send(Order::Looked { transfer, wanted });
-            flow.kick();
-            report(transfer, looked);
-        });
-        if let Err(error) = looking {
+    pub fn look(&self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
+        let (settings, needed, report) = (Arc::clone(&self.settings), self.flow.needed(), Arc::clone(&self.report));
+        let look = move || report(transfer, open::look(&settings, &offer, &list, needed).unwrap_or_else(|bad| bad));
+        if let Err(error) = thread::Builder::new().name("download look".into()).spawn(look) {
             self.order(Order::NoThread { transfer, error });
         }
     }
 
-    /// The transfer is wanted: into `dest` (an existing folder), or the recorded, else the default folder.
-    pub fn accept(&self, transfer: TransferId, dest: Option<PathBuf>, on_clash: OnClash) {
-        self.order(Order::Accept { transfer, dest, on_clash });
+    /// The transfer is wanted: prepare, and report.
+    pub fn accept(&self, transfer: TransferId, wanted: Wanted) {
+        self.order(Order::Accept { transfer, wanted });
     }
 
     /// Ends a download: by this user (`remove`: its staging folder goes), or in any other way that keeps what came.
@@ -188,11 +187,6 @@ impl Downloads {
     /// COMPLETE was acknowledged: the staging folder goes. Also to be called when the session ends by BYE after COMPLETE was sent.
     pub fn acknowledged(&self, transfer: TransferId) {
         self.order(Order::Acknowledged(transfer));
-    }
-
-    /// The offerer cancelled, or the offer was declined; what came stays.
-    pub fn forget(&self, transfer: TransferId) {
-        self.cancel(transfer, false);
     }
 
     fn order(&self, order: Order) {

@@ -8,8 +8,8 @@
 //! 2. The list is complete: the reader passes its bytes to the event loop (`Waiting`).
 //! 3. The event loop queues ACCEPT and calls [`FlowControl::open`]: BEGIN, chunks and ends go to the worker's queue (`Running`).
 //! 4. The worker says [`FlowControl::written`]: that releases credit, and RECEIVED follows.
-//! 5. The event loop says [`FlowControl::closed`] at the end, or [`FlowControl::ending`] when this side ends it early: what is still
-//!    on its way is dropped (`Ended`) until the offerer confirms.
+//! 5. The event loop says [`FlowControl::end`], for good or, when this side ends it early, for now: what is still on its way is dropped
+//!    (`Ended`) until the offerer confirms.
 //! 6. After a resume the worker first writes what the old connection brought; then it gives [`FlowControl::restarted`] the positions
 //!    for RESTART, and CREDIT follows.
 
@@ -281,17 +281,9 @@ impl FlowControl {
         }
     }
 
-    /// The event loop's: this side declined or cancelled; what still comes is dropped until [`FlowControl::closed`].
-    pub fn ending(&self, transfer: TransferId) {
-        self.end(transfer, false);
-    }
-
-    /// The event loop's: the transfer is over, by COMPLETE or by the offerer's CANCEL.
-    pub fn closed(&self, transfer: TransferId) {
-        self.end(transfer, true);
-    }
-
-    fn end(&self, transfer: TransferId, confirmed: bool) {
+    /// The event loop's: the transfer is over, and what still comes is dropped. `confirmed`: by COMPLETE or by the offerer's CANCEL; else
+    /// this side declined or cancelled, and that of the offerer follows.
+    pub fn end(&self, transfer: TransferId, confirmed: bool) {
         if let Some(route) = self.lock().routes.get_mut(&transfer) {
             *route = Route::Ended { list: route.list(), confirmed };
         }

@@ -1,6 +1,6 @@
 //! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
 
-use super::{DownloadReport, OnClash, Settings, Target};
+use super::{DownloadReport, OnClash, Settings, Target, Wanted};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{self, Origin, Part, Problem, Staging, destinations, local_name, staging_name};
@@ -8,17 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// A transfer whose list is good.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) manifest: Arc<Manifest>,
-    /// The name of its staging folder.
-    name: String,
-    recorded_dest: Option<PathBuf>,
-}
-
 /// A staging folder, and what of the next file is in it.
 pub(super) struct Opened {
+    pub(super) wanted: Wanted,
     pub(super) staging: Staging,
     pub(super) part: Option<Part>,
     pub(super) dest: PathBuf,
@@ -36,7 +28,7 @@ pub(super) fn look(
     offer: &Offer,
     list: &[u8],
     promised: u64,
-) -> Result<(Wanted, DownloadReport), DownloadReport> {
+) -> Result<DownloadReport, DownloadReport> {
     let manifest = Manifest::decode(list, offer)
         .map_err(|error| DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() })?;
     if settings.target == Target::Output && (manifest.file_count(), manifest.folder_count()) != (1, 0) {
@@ -65,9 +57,7 @@ pub(super) fn look(
     };
     let clashes = taken(dest, &manifest).filter(|taken| *taken && settings.target != Target::Output).count();
     let clashes = u32::try_from(clashes).unwrap_or(u32::MAX);
-    let manifest = Arc::new(manifest);
-    let wanted = Wanted { manifest: Arc::clone(&manifest), name, recorded_dest: recorded_dest.clone() };
-    Ok((wanted, DownloadReport::Looked { manifest, clashes, free, needed, recorded_dest }))
+    Ok(DownloadReport::Looked { manifest: Arc::new(manifest), clashes, free, needed, recorded_dest })
 }
 
 /// For each name at the top of a list, whether it exists already.
@@ -75,22 +65,18 @@ fn taken(dest: &Path, manifest: &Manifest) -> impl Iterator<Item = bool> {
     manifest.tops().map(|(name, _)| dest.join(local_name(name, true).as_ref()).symlink_metadata().is_ok())
 }
 
-/// Opens the staging folder in `dest`, and hashes the part that is there.
-pub(super) fn open(
-    settings: &Settings,
-    wanted: &Wanted,
-    dest: Option<PathBuf>,
-    on_clash: OnClash,
-    cancelled: &AtomicBool,
-) -> Result<Opened, DownloadReport> {
-    let dest = dest.or_else(|| wanted.recorded_dest.clone()).unwrap_or_else(|| settings.dir.clone());
-    let full = destinations::full_path(&dest).map_err(Problem::at(&dest));
+/// Opens the staging folder, and hashes the part that is there.
+pub(super) fn open(settings: &Settings, wanted: Wanted, cancelled: &AtomicBool) -> Result<Opened, DownloadReport> {
+    let dest = wanted.dest.as_ref().unwrap_or(&settings.dir);
+    let full = destinations::full_path(dest).map_err(Problem::at(dest));
     let dest = full.map_err(|problem| DownloadReport::NoSuchFolder { text: problem.to_string() })?;
     if !dest.is_dir() {
         return Err(DownloadReport::NoSuchFolder { text: format!("{}: not a folder", dest.display()) });
     }
     let manifest = &wanted.manifest;
-    if on_clash == OnClash::Refuse && wanted.recorded_dest.is_none() && taken(&dest, manifest).all(|taken| taken) {
+    let name = staging_name(&settings.own_private, settings.peer, &wanted.digest);
+    let begins = staging::look(&dest, &name, manifest).is_none();
+    if wanted.on_clash == OnClash::Refuse && begins && taken(&dest, manifest).all(|taken| taken) {
         let name = manifest.first_name();
         let text = format!("{}: exists already", dest.join(local_name(name, true).as_ref()).display());
         let told = format!("{name}: exists already");
@@ -105,8 +91,8 @@ pub(super) fn open(
     // What cannot be recorded is found again all the same, when it is offered again into the same folder.
     let _ = destinations::record(&settings.data_dir, &dest);
     let origin = Origin { peer: settings.peer, peer_name: &settings.peer_name };
-    let staging = Staging::open(&dest, &wanted.name, &origin, Arc::clone(manifest), settings.fsync);
+    let staging = Staging::open(&dest, &name, &origin, Arc::clone(manifest), settings.fsync);
     let staging = staging.map_err(|problem| broken(&problem))?;
     let part = staging.take_part(cancelled).map_err(Problem::at(staging.path())).map_err(|problem| broken(&problem))?;
-    Ok(Opened { staging, part, dest })
+    Ok(Opened { wanted, staging, part, dest })
 }

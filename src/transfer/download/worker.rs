@@ -5,10 +5,10 @@
 //!    and nothing is written any more. Pieces of one transfer that follow each other go to its writer in one go.
 //! 3. After each batch its weight is released, and the flow control hears how far each transfer is.
 
-use super::open::{self, Opened, Wanted};
+use super::open::{self, Opened};
 use super::output::Output;
 use super::writer::{Broken, Writer};
-use super::{DownloadReport, OnClash, Settings, Target};
+use super::{DownloadReport, OnClash, Settings, Target, Wanted};
 use crate::channel::TAG;
 use crate::error_text::io_error_text;
 use crate::protocol::error::ProtocolError;
@@ -16,11 +16,9 @@ use crate::protocol::frame::{CHUNK_HEADER, Reason, TransferId};
 use crate::transfer::Report;
 use crate::transfer::compression::Decompressor;
 use crate::transfer::flow_control::{FlowControl, Opening, Piece};
-use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{Published, Staging};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -29,22 +27,14 @@ use std::thread::{self, JoinHandle};
 /// What the worker is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// A look at the list and the disk began.
-    Look(TransferId),
-    /// There is no thread for that.
+    /// There is no thread for a look.
     NoThread {
         transfer: TransferId,
         error: io::Error,
     },
-    /// The list is good; none when it is not.
-    Looked {
-        transfer: TransferId,
-        wanted: Option<Wanted>,
-    },
     Accept {
         transfer: TransferId,
-        dest: Option<PathBuf>,
-        on_clash: OnClash,
+        wanted: Wanted,
     },
     Opened {
         transfer: TransferId,
@@ -58,22 +48,11 @@ pub(super) enum Order {
     Stop,
 }
 
-/// What becomes of a folder that is being opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Use,
-    Leave,
-    Remove,
-}
-
 enum Slot {
-    Looking,
-    Looked(Arc<Wanted>),
     Opening {
-        wanted: Arc<Wanted>,
-        on_clash: OnClash,
         cancelled: Arc<AtomicBool>,
-        fate: Fate,
+        /// When it was cancelled: what came goes, too.
+        remove: bool,
     },
     Running {
         writer: Box<Writer>,
@@ -145,17 +124,8 @@ impl Worker {
 
     fn order(&mut self, order: Order) {
         match order {
-            Order::Look(transfer) => drop(self.slots.insert(transfer, Slot::Looking)),
             Order::NoThread { transfer, error } => self.no_thread(transfer, &error),
-            Order::Looked { transfer, wanted } => {
-                if let Some(slot @ Slot::Looking) = self.slots.get_mut(&transfer) {
-                    match wanted {
-                        Some(wanted) => *slot = Slot::Looked(Arc::new(wanted)),
-                        None => drop(self.slots.remove(&transfer)),
-                    }
-                }
-            }
-            Order::Accept { transfer, dest, on_clash } => self.accept(transfer, dest, on_clash),
+            Order::Accept { transfer, wanted } => self.accept(transfer, wanted),
             Order::Opened { transfer, opened } => self.opened(transfer, *opened),
             Order::Cancel { transfer, remove } => self.cancel(transfer, remove),
             Order::Acknowledged(transfer) => {
@@ -174,24 +144,20 @@ impl Worker {
         self.report(transfer, DownloadReport::Broken { reason: Reason::Io, text, told, part: None });
     }
 
-    fn accept(&mut self, transfer: TransferId, dest: Option<PathBuf>, on_clash: OnClash) {
-        let Some(Slot::Looked(wanted)) = self.slots.get(&transfer) else { return };
+    fn accept(&mut self, transfer: TransferId, wanted: Wanted) {
         if self.settings.target == Target::Output {
-            let manifest = Arc::clone(&wanted.manifest);
-            let output = Output::new(Arc::clone(&manifest));
+            let output = Output::new(Arc::clone(&wanted.manifest));
             let (position, digest) = output.stands_at();
-            let opening = Opening { manifest, position };
-            self.report(transfer, DownloadReport::Ready { position, digest, opening, resumed: 0 });
+            let opening = Opening { manifest: wanted.manifest, position };
+            self.report(transfer, DownloadReport::Ready { digest, opening, resumed: 0 });
             self.slots.insert(transfer, Slot::Output(Box::new(output)));
             return;
         }
-        let (wanted, cancelled) = (Arc::clone(wanted), Arc::new(AtomicBool::new(false)));
-        let opening =
-            Slot::Opening { wanted: Arc::clone(&wanted), on_clash, cancelled: Arc::clone(&cancelled), fate: Fate::Use };
-        self.slots.insert(transfer, opening);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        self.slots.insert(transfer, Slot::Opening { cancelled: Arc::clone(&cancelled), remove: false });
         let (settings, orders, flow) = (Arc::clone(&self.settings), self.orders.clone(), Arc::clone(&self.flow));
         let opening = thread::Builder::new().name("download open".into()).spawn(move || {
-            let opened = Box::new(open::open(&settings, &wanted, dest, on_clash, &cancelled));
+            let opened = Box::new(open::open(&settings, wanted, &cancelled));
             let _ = orders.send(Order::Opened { transfer, opened });
             flow.kick();
         });
@@ -201,45 +167,36 @@ impl Worker {
     }
 
     fn opened(&mut self, transfer: TransferId, opened: Result<Opened, DownloadReport>) {
-        let Some(Slot::Opening { wanted, on_clash, fate, .. }) = self.slots.remove(&transfer) else { return };
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(report) => {
-                if fate == Fate::Use {
-                    if matches!(report, DownloadReport::NoSuchFolder { .. }) {
-                        self.slots.insert(transfer, Slot::Looked(wanted));
-                    }
-                    self.report(transfer, report);
-                }
-                return;
+        let Some(Slot::Opening { cancelled, remove }) = self.slots.remove(&transfer) else { return };
+        let cancelled = cancelled.load(Ordering::Acquire);
+        match opened {
+            Err(report) if !cancelled => self.report(transfer, report),
+            Err(_) => {}
+            Ok(opened) if remove => self.remove(transfer, opened.staging),
+            Ok(opened) if cancelled => drop(opened.staging.leave()),
+            Ok(opened) => {
+                let (manifest, on_clash) = (Arc::clone(&opened.wanted.manifest), opened.wanted.on_clash);
+                let writer = Writer::new(opened);
+                let (position, digest) = writer.stands_at();
+                let resumed = manifest.progress(position).0;
+                let opening = Opening { manifest, position };
+                self.report(transfer, DownloadReport::Ready { digest, opening, resumed });
+                self.slots.insert(transfer, Slot::Running { writer: Box::new(writer), on_clash });
+                self.publish_if_received(transfer);
             }
-        };
-        match fate {
-            Fate::Leave => return drop(opened.staging.leave()),
-            Fate::Remove => return self.remove(transfer, opened.staging),
-            Fate::Use => {}
         }
-        let manifest: Arc<Manifest> = Arc::clone(&wanted.manifest);
-        let writer = Writer::new(Arc::clone(&manifest), opened);
-        let (position, digest) = writer.stands_at();
-        let resumed = manifest.progress(position).0;
-        let opening = Opening { manifest, position };
-        self.report(transfer, DownloadReport::Ready { position, digest, opening, resumed });
-        self.slots.insert(transfer, Slot::Running { writer: Box::new(writer), on_clash });
-        self.publish_if_received(transfer);
     }
 
     fn cancel(&mut self, transfer: TransferId, removing: bool) {
         match self.slots.remove(&transfer) {
-            Some(Slot::Opening { wanted, on_clash, cancelled, .. }) => {
+            Some(Slot::Opening { cancelled, .. }) => {
                 cancelled.store(true, Ordering::Release);
-                let fate = if removing { Fate::Remove } else { Fate::Leave };
-                self.slots.insert(transfer, Slot::Opening { wanted, on_clash, cancelled, fate });
+                self.slots.insert(transfer, Slot::Opening { cancelled, remove: removing });
             }
             Some(Slot::Running { writer, .. }) if removing => self.remove(transfer, writer.into_staging()),
             Some(Slot::Running { writer, .. }) => drop(writer.leave()),
             // What is published stays known, for the peer may offer the same again.
-            Some(Slot::Output(_) | Slot::Published(_) | Slot::Looking | Slot::Looked(_)) | None => {}
+            Some(Slot::Output(_) | Slot::Published(_)) | None => {}
         }
     }
 

@@ -58,8 +58,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(manifest: Arc<Manifest>, opened: Opened) -> Self {
-        let Opened { staging, part, dest } = opened;
+    pub(super) fn new(Opened { wanted, staging, part, dest }: Opened) -> Self {
         let start = staging.position();
         let (current, position) = match part {
             Some(Part { file, hasher, len }) => {
@@ -67,7 +66,7 @@ impl Writer {
             }
             None => (Current::Next, start),
         };
-        Self { staging, manifest, current, position, dest, until_look: 0 }
+        Self { staging, manifest: wanted.manifest, current, position, dest, until_look: 0 }
     }
 
     pub(super) fn position(&self) -> Position {

@@ -180,7 +180,7 @@ fn more_than_the_credit_is_the_peers_fault_and_what_is_written_or_dropped_is_cre
     peer.flow.written(END_WEIGHT + chunks * FULL, &[(1, at + chunks * FULL)]);
     let credit = Frame::Credit { limit: WINDOW + END_WEIGHT + chunks * FULL };
     assert_eq!(peer.told(), [credit, Frame::Received { transfer: 1, position: at + chunks * FULL }]);
-    peer.flow.ending(1);
+    peer.flow.end(1, false);
     // Dropped without a limit to its sum: each is credited at once.
     send(&peer, chunks, 3 * chunks).unwrap();
 }
@@ -192,7 +192,7 @@ fn lists_are_bounded_in_count_and_bytes() {
     assert_eq!(peer.flow.offered(1, &large), Ok(true));
     assert_eq!(peer.flow.offered(3, &large), Ok(true));
     assert_eq!(peer.flow.offered(5, &large), Ok(false));
-    peer.flow.closed(1);
+    peer.flow.end(1, true);
     assert_eq!(peer.flow.offered(7, &large), Ok(true));
     assert_eq!(peer.flow.offered(7, &large), Ok(true));
     let mut transfer = 9;
@@ -216,7 +216,7 @@ fn a_resume_names_each_open_transfer_once_and_then_credit() {
     peer.flow.offered(5, &peer.offer()).unwrap();
     peer.chunk(5, 0, &list).unwrap();
     peer.run(7, 0);
-    peer.flow.closed(7);
+    peer.flow.end(7, true);
     peer.lose();
     let restart = |transfer, position, digest| Frame::Restart { transfer, position, digest };
     assert_eq!(peer.told(), [restart(3, 0, NO_DIGEST), restart(5, u64::try_from(list.len()).unwrap(), NO_DIGEST)]);
@@ -232,10 +232,10 @@ fn a_resume_names_each_open_transfer_once_and_then_credit() {
 fn what_ended_is_dropped_until_the_offerer_confirms_and_after() {
     let peer = Peer::new(&[FULL]);
     let at = peer.run(1, 0);
-    peer.flow.ending(1);
+    peer.flow.end(1, false);
     peer.flow.begin(1, at).unwrap();
     peer.chunk(1, at, &vec![0; CHUNK_DATA]).unwrap();
-    peer.flow.closed(1);
+    peer.flow.end(1, true);
     peer.end(1, at + FULL).unwrap();
     peer.chunk(1, 0, b"of its list").unwrap();
     assert!(peer.pieces().is_empty());
