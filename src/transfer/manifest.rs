@@ -179,6 +179,13 @@ pub struct Folder<'a> {
     pub meta: Meta,
 }
 
+/// Which of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Entry {
+    Folder(usize),
+    File(usize),
+}
+
 /// What a position means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -256,6 +263,14 @@ impl Manifest {
     pub fn folder(&self, index: usize) -> Option<Folder<'_>> {
         let row = self.folders.get(index)?;
         Some(Folder { index, name: self.name(row.name), parent: row.parent.map(widen), meta: row.meta })
+    }
+
+    /// The name of an entry, and the number of the folder it stands in.
+    pub fn named(&self, entry: Entry) -> Option<(&str, Option<usize>)> {
+        match entry {
+            Entry::Folder(index) => self.folder(index).map(|folder| (folder.name, folder.parent)),
+            Entry::File(index) => self.file(index).map(|file| (file.name, file.folder)),
+        }
     }
 
     pub fn omitted(&self) -> &[Omitted] {

@@ -30,7 +30,7 @@ pub(super) use part::{Part, prefix_digest};
 pub use publish::{Published, Totals};
 pub(super) use tree::write_with_holes;
 
-use super::manifest::{Manifest, Step, Walk};
+use super::manifest::{Entry, Manifest, Step, Walk};
 use crate::keys::PublicKey;
 use crate::protocol::frame::Position;
 use cap_std::ambient_authority;
@@ -75,7 +75,6 @@ pub(crate) struct Staging {
     dest: Dir,
     dest_path: PathBuf,
     claim: Claim,
-    results: Results,
     manifest: Arc<Manifest>,
     tree: Dir,
     /// Folders on the way down from `tree/`; none for one that could not be made.
@@ -84,13 +83,11 @@ pub(crate) struct Staging {
     walk: Walk,
     stage: Stage,
     /// Files that could not be received, and folders that could not be made.
-    failed: BTreeSet<usize>,
-    failed_folders: BTreeSet<usize>,
+    failed: BTreeSet<Entry>,
     /// Local names that are not [`local_name`] of the offered ones.
-    file_names: BTreeMap<usize, String>,
-    folder_names: BTreeMap<usize, String>,
-    /// Top-level entries (folder, index) that were about to get another name.
-    announced: BTreeMap<(bool, usize), String>,
+    names: BTreeMap<Entry, String>,
+    /// Top-level entries that were about to get another name in DEST.
+    announced: BTreeMap<Entry, String>,
     fsync: bool,
 }
 
@@ -121,25 +118,24 @@ impl Staging {
         offer.extend(manifest.encode());
         // What an earlier run left is used, or else what is there is removed.
         for anew in [false, true] {
-            let Some((claim, results)) = Claim::take(&dir, name).map_err(Problem::at(dest))? else { break };
-            let fits = !manifest.is_stream() && claim.read(OFFER, offer.len()).is_ok_and(|there| there == offer);
+            let Some(claim) = Claim::take(&dir, name).map_err(Problem::at(dest))? else { break };
+            let fits = !manifest.is_stream() && claim.offer(offer.len()).is_ok_and(|there| there == offer);
             let anew = (anew || !fits).then_some(&offer);
-            if let Ok(staging) = Self::begin(&dir, dest, claim, results, &manifest, fsync, anew)
+            if let Ok(staging) = Self::begin(&dir, dest, claim, &manifest, fsync, anew)
                 && staging.is_consistent()
             {
                 return Ok(staging);
             }
         }
-        let (claim, results) = Claim::take_random(&dir).map_err(Problem::at(dest))?;
+        let claim = Claim::take_random(&dir).map_err(Problem::at(dest))?;
         let path = dest.join(claim.name());
-        Self::begin(&dir, dest, claim, results, &manifest, fsync, Some(&offer)).map_err(Problem::at(path))
+        Self::begin(&dir, dest, claim, &manifest, fsync, Some(&offer)).map_err(Problem::at(path))
     }
 
     fn begin(
         dest: &Dir,
         dest_path: &Path,
         claim: Claim,
-        results: Results,
         manifest: &Arc<Manifest>,
         fsync: bool,
         anew: Option<&Vec<u8>>,
@@ -156,23 +152,20 @@ impl Staging {
             dest: dest.try_clone()?,
             dest_path: dest_path.to_owned(),
             claim,
-            results,
             manifest: Arc::clone(manifest),
             tree,
             levels: Vec::new(),
             walk: Walk::default(),
             stage: Stage::Receiving,
             failed: BTreeSet::new(),
-            failed_folders: BTreeSet::new(),
-            file_names: BTreeMap::new(),
-            folder_names: BTreeMap::new(),
+            names: BTreeMap::new(),
             announced: BTreeMap::new(),
             fsync,
         };
         match anew {
             Some(offer) => {
-                staging.results.keep(0)?;
-                staging.claim.write(OFFER, offer)?;
+                staging.claim.results.keep(0)?;
+                staging.claim.write_offer(offer)?;
             }
             None => staging.resume()?,
         }
@@ -180,33 +173,29 @@ impl Staging {
     }
 
     /// Opens what another run left, to publish or to remove it.
-    fn open_left(dest: &Path, claim: Claim, results: Results, manifest: Arc<Manifest>) -> io::Result<Self> {
+    fn open_left(dest: &Path, claim: Claim, manifest: Manifest) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(dest, ambient_authority())?;
-        Self::begin(&dir, dest, claim, results, &manifest, false, None)
+        Self::begin(&dir, dest, claim, &Arc::new(manifest), false, None)
     }
 
     /// Takes up what `results` says, as far as it holds; what is in the folder beside that is removed.
     fn resume(&mut self) -> io::Result<()> {
-        let mut stage = Stage::Receiving;
-        // Moved files are not in the tree any more; so it is looked for first.
-        self.results.read(|line| {
+        // Moved files are not in the tree any more; so the stage is looked for first.
+        for line in self.claim.results.lines()? {
             match line {
-                Line::Publishing(on_clash) => stage = Stage::Publishing(on_clash),
-                Line::Done => stage = Stage::Done,
+                Line::Publishing(on_clash) => self.stage = Stage::Publishing(on_clash),
+                Line::Done => self.stage = Stage::Done,
                 _ => {}
             }
-            true
-        })?;
-        self.stage = stage;
-        let mut lines = self.results.lines()?;
-        while let Some(read) = lines.advance() {
-            read?;
-            if !lines.line().is_some_and(|line| self.replay(&line)) {
-                break;
-            }
         }
-        self.results.keep(lines.begin())?;
-        if stage == Stage::Receiving { self.remove_unknown() } else { Ok(()) }
+        let (mut lines, mut end) = (self.claim.results.lines()?, 0);
+        while let Some(line) = lines.next()
+            && self.replay(line)
+        {
+            end = lines.end;
+        }
+        self.claim.results.keep(end)?;
+        if self.stage == Stage::Receiving { self.remove_unknown() } else { Ok(()) }
     }
 
     /// Whether the transfer can go on from here: what was moved to DEST was all of it, and is still there.
@@ -219,7 +208,7 @@ impl Staging {
     }
 
     /// Whether a line makes sense after those before it, and what it says is there.
-    fn replay(&mut self, line: &Line<'_>) -> bool {
+    fn replay(&mut self, line: Line) -> bool {
         if matches!(line, Line::Folder { .. } | Line::NoFolder { .. } | Line::File { .. } | Line::Failed { .. }) {
             while matches!(self.walk.peek(&self.manifest), Some(Step::Leave(_))) {
                 self.levels.pop();
@@ -228,30 +217,34 @@ impl Staging {
         }
         let receiving = self.stage == Stage::Receiving;
         let step = self.walk.peek(&self.manifest);
-        match *line {
+        match line {
             Line::Folder { index, name } if step == Some(Step::Enter(index)) => {
-                name.map(|name| self.folder_names.insert(index, name.to_owned()));
-                let dir = self.dir().and_then(|above| open_folder(above, &self.folder_name(index)).ok());
+                let entry = Entry::Folder(index);
+                self.names.extend(name.map(|name| (entry, name)));
+                let dir = self.dir().and_then(|above| open_folder(above, &self.name(entry)).ok());
                 if receiving && dir.is_none() {
-                    self.folder_names.remove(&index);
+                    self.names.remove(&entry);
                     return false;
                 }
                 self.levels.push(dir);
             }
             Line::NoFolder { index } if step == Some(Step::Enter(index)) => {
-                self.failed_folders.insert(index);
+                self.failed.insert(Entry::Folder(index));
                 self.levels.push(None);
             }
             Line::File { index, name, .. } if step == Some(Step::File(index)) => {
-                name.map(|name| self.file_names.insert(index, name.to_owned()));
+                let entry = Entry::File(index);
+                self.names.extend(name.map(|name| (entry, name)));
                 if receiving && !self.is_there(index) {
-                    self.file_names.remove(&index);
+                    self.names.remove(&entry);
                     return false;
                 }
             }
-            Line::Failed { index, .. } if step == Some(Step::File(index)) => drop(self.failed.insert(index)),
-            Line::Top { folder, index, name } if !receiving => {
-                self.announced.insert((folder, index), name.to_owned());
+            Line::Failed { index, .. } if step == Some(Step::File(index)) => {
+                self.failed.insert(Entry::File(index));
+            }
+            Line::Top { entry, name } if !receiving => {
+                self.announced.insert(entry, name);
                 return true;
             }
             Line::Publishing(_) | Line::Done => return !receiving,
@@ -264,7 +257,7 @@ impl Staging {
     /// Whether a file is in the tree with the size and the time that it got.
     fn is_there(&self, index: usize) -> bool {
         let Some(file) = self.manifest.file(index) else { return false };
-        let there = self.dir().map(|dir| dir.symlink_metadata(self.file_name(index)));
+        let there = self.dir().map(|dir| dir.symlink_metadata(self.name(Entry::File(index))));
         let Some(Ok(there)) = there else { return false };
         let time = there.modified().map(cap_std::time::SystemTime::into_std).ok();
         let near = system_time(file.meta).zip(time).is_some_and(|(set, found)| {
@@ -279,11 +272,8 @@ impl Staging {
         let part = part_name(self.walk.next_file());
         remove_all_but(self.claim.dir(), |name| [OFFER, TREE, claim::RESULTS, part.as_str()].contains(&name))?;
         let open: Vec<_> = std::iter::once(None).chain(self.walk.open().iter().copied().map(Some)).collect();
-        let files = self.manifest.files().take(self.walk.next_file());
-        let files = files.map(|file| (file.folder, self.file_name(file.index)));
-        let folders = (0..self.walk.next_folder()).filter_map(|index| self.manifest.folder(index));
-        let folders = folders.map(|folder| (folder.parent, self.folder_name(folder.index)));
-        let known: HashSet<_> = files.chain(folders).filter(|(above, _)| open.contains(above)).collect();
+        let known: HashSet<_> =
+            self.passed().filter_map(|entry| Some((self.manifest.named(entry)?.1, self.name(entry)))).collect();
         let dirs = std::iter::once(Some(&self.tree)).chain(self.levels.iter().map(Option::as_ref));
         for (above, dir) in open.iter().zip(dirs) {
             if let Some(dir) = dir {
@@ -298,16 +288,18 @@ impl Staging {
         self.levels.last().map_or(Some(&self.tree), Option::as_ref)
     }
 
-    fn file_name(&self, index: usize) -> String {
-        let default =
-            || self.manifest.file(index).map(|file| local_name(file.name, file.folder.is_none()).into_owned());
-        self.file_names.get(&index).cloned().or_else(default).unwrap_or_default()
+    /// The entries that the walk has passed: folders, then files.
+    fn passed(&self) -> impl Iterator<Item = Entry> {
+        (0..self.walk.next_folder()).map(Entry::Folder).chain((0..self.walk.next_file()).map(Entry::File))
     }
 
-    fn folder_name(&self, index: usize) -> String {
-        let default =
-            || self.manifest.folder(index).map(|folder| local_name(folder.name, folder.parent.is_none()).into_owned());
-        self.folder_names.get(&index).cloned().or_else(default).unwrap_or_default()
+    /// The local name of an entry, as far as it is known.
+    fn name(&self, entry: Entry) -> String {
+        let default = || {
+            let named = self.manifest.named(entry);
+            named.map(|(name, above)| local_name(name, above.is_none()).into_owned()).unwrap_or_default()
+        };
+        self.names.get(&entry).cloned().unwrap_or_else(default)
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -342,15 +334,16 @@ impl Staging {
     /// Whether a later run could use anything here.
     pub(crate) fn is_useful(&self) -> bool {
         let part = self.claim.dir().symlink_metadata(part_name(self.walk.next_file()));
-        self.walk.next_file() > self.failed.len() || part.is_ok_and(|part| part.len() > 0)
+        let failed = self.failed.iter().filter(|entry| matches!(entry, Entry::File(_))).count();
+        self.walk.next_file() > failed || part.is_ok_and(|part| part.len() > 0)
     }
 
     /// Removes the folder and all in it.
     pub(crate) fn remove(self) -> Result<(), Problem> {
         let path = self.path();
-        let Self { dest, claim, results, tree, levels, .. } = self;
+        let Self { dest, claim, tree, levels, .. } = self;
         drop((tree, levels));
-        claim.remove(&dest, results).map_err(Problem::at(path))
+        claim.remove(&dest).map_err(Problem::at(path))
     }
 
     /// Ends this run's work on it; gives the path of what stays for a later run.
@@ -377,14 +370,13 @@ pub(crate) fn look(dest: &Path, name: &str, manifest: &Manifest) -> Option<Posit
 /// Where of a list a folder stands, and whether all of it was received.
 fn standing(folder: &Dir, results: &Results, manifest: &Manifest) -> io::Result<(Position, bool)> {
     let (mut next, mut received) = (0, false);
-    results.read(|line| {
+    for line in results.lines()? {
         match line {
             Line::File { index, .. } | Line::Failed { index, .. } => next = index + 1,
             Line::Publishing(_) => received = true,
             _ => {}
         }
-        true
-    })?;
+    }
     let (start, size) = manifest.file(next).map_or((manifest.end(), 0), |file| (file.start, file.size));
     let part = folder.symlink_metadata(part_name(next)).map_or(0, |part| part.len());
     Ok((start + part.min(size), received))

@@ -1,13 +1,12 @@
 //! The folder itself: its name, its lock, and whether it may be trusted.
 
 use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder, remove_folder};
-use super::remove_all_but;
 use super::results::Results;
+use super::{OFFER, remove_all_but};
 use crate::keys::{PublicKey, base32};
 use crate::protocol::frame::Digest;
 use crate::transfer::STAGING_PREFIX;
 use cap_std::fs::{Dir, OpenOptions};
-use std::fs::TryLockError;
 use std::io::{self, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,16 +40,18 @@ fn random_name() -> io::Result<String> {
     Ok(named(&random))
 }
 
-/// A folder that this run alone uses; the lock is that of `results`.
+/// A folder that this run alone uses.
 #[derive(Debug)]
 pub(super) struct Claim {
     dir: Dir,
     name: String,
+    /// Its lock is that of the folder.
+    pub(super) results: Results,
 }
 
 impl Claim {
     /// Makes or takes the folder of this name; none when it is not ours, open to others, no folder, or locked for too long.
-    pub(super) fn take(dest: &Dir, name: &str) -> io::Result<Option<(Self, Results)>> {
+    pub(super) fn take(dest: &Dir, name: &str) -> io::Result<Option<Self>> {
         let begun = Instant::now();
         loop {
             let fresh = match create_folder(dest, name, 0o700) {
@@ -58,14 +59,12 @@ impl Claim {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
                 Err(error) => return Err(error),
             };
-            let found = Self::existing(dest, name, fresh);
-            if let Ok(Some(_)) = found {
-                return found;
-            }
-            let is_locked = matches!(&found, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-            let is_gone = matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound);
-            if !(is_locked || is_gone) || begun.elapsed() >= PATIENCE {
-                return Ok(None);
+            match Self::existing(dest, name, fresh) {
+                Ok(claim) => return Ok(Some(claim)),
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound)
+                        && begun.elapsed() < PATIENCE => {}
+                Err(_) => return Ok(None),
             }
             thread::sleep(RETRY);
         }
@@ -74,30 +73,26 @@ impl Claim {
     /// One try.
     ///
     /// # Errors
-    /// `WouldBlock` when it is locked, `NotFound` when it went meanwhile.
-    pub(super) fn existing(dest: &Dir, name: &str, fresh: bool) -> io::Result<Option<(Self, Results)>> {
+    /// `WouldBlock` when it is locked, `NotFound` when it went meanwhile, `PermissionDenied` when it is not closed to other users.
+    pub(super) fn existing(dest: &Dir, name: &str, fresh: bool) -> io::Result<Self> {
         let dir = open_folder(dest, name)?;
         if !is_private(&dir, fresh) {
-            return Ok(None);
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is not closed to other users"));
         }
         let results = open_file(&dir, RESULTS, true)?;
-        match results.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+        results.try_lock().map_err(io::Error::from)?;
         // Its last user may have removed it between the two calls above.
         let is_current = file_id_at(dest, name)? == file_id(&dir.try_clone()?.into_std_file())?
             && file_id_at(&dir, RESULTS)? == file_id(&results)?;
         if is_current {
-            Ok(Some((Self { dir, name: name.to_owned() }, Results::new(results))))
+            Ok(Self { dir, name: name.to_owned(), results: Results::new(results) })
         } else {
             Err(io::ErrorKind::NotFound.into())
         }
     }
 
     /// A new folder, which no later run finds again by itself.
-    pub(super) fn take_random(dest: &Dir) -> io::Result<(Self, Results)> {
+    pub(super) fn take_random(dest: &Dir) -> io::Result<Self> {
         Self::take(dest, &random_name()?)?.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
     }
 
@@ -109,18 +104,19 @@ impl Claim {
         &self.name
     }
 
-    /// A file of the folder, when it has at most `most` bytes.
-    pub(super) fn read(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let most = u64::try_from(most).unwrap_or(u64::MAX);
-        open_file(&self.dir, name, false)?.take(most + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Writes the file `offer`.
+    pub(super) fn write_offer(&self, offer: &[u8]) -> io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        self.dir.open_with(name, &options)?.write_all(bytes)
+        self.dir.open_with(OFFER, &options)?.write_all(offer)
+    }
+
+    /// The file `offer`, up to `most` bytes and one.
+    pub(super) fn offer(&self, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        open_file(&self.dir, OFFER, false)?.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Removes everything but `results`.
@@ -128,11 +124,11 @@ impl Claim {
         remove_all_but(&self.dir, |name| name == RESULTS)
     }
 
-    /// Removes the folder and all in it, and then lets go of `lock`. On Windows nothing else below it may be open.
-    pub(super) fn remove(self, dest: &Dir, lock: Results) -> io::Result<()> {
-        let Self { dir, name } = self;
+    /// Removes the folder and all in it, and then lets go of the lock. On Windows nothing else below it may be open.
+    pub(super) fn remove(self, dest: &Dir) -> io::Result<()> {
+        let Self { dir, name, results } = self;
         // There nothing is moved in which something is open.
-        let held = (!cfg!(windows)).then_some((dir, lock));
+        let held = (!cfg!(windows)).then_some((dir, results));
         // Under another name nobody finds half of it.
         let hidden = random_name()?;
         dest.rename(&name, dest, &hidden)?;

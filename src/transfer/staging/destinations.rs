@@ -45,39 +45,30 @@ pub(crate) fn full_path(folder: &Path) -> io::Result<PathBuf> {
 
 /// Adds a folder, by its full path. A path that cannot stand in a line is not recorded, and what is in it is found only by who offers it again.
 pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
-    let Some(mut line) = to_bytes(dest).filter(|bytes| !bytes.contains(&b'\n')) else { return Ok(()) };
-    if all(data_dir).iter().any(|there| there == dest) {
+    let line = line(dest);
+    if dest.as_os_str().as_encoded_bytes().contains(&b'\n') || all(data_dir).iter().any(|there| there == dest) {
         return Ok(());
     }
-    line.push(b'\n');
     // One write, so that lines of two programs do not mix.
     private_file::append(&data_dir.join(FILE), &mut private_file::options())?.write_all(&line)
 }
 
 /// Writes the file anew with these folders.
 pub(super) fn keep(data_dir: &Path, dests: &[PathBuf]) -> io::Result<()> {
-    let lines: Vec<u8> =
-        dests.iter().filter_map(|dest| to_bytes(dest)).flat_map(|line| [line, b"\n".to_vec()].concat()).collect();
+    let lines: Vec<u8> = dests.iter().flat_map(|dest| line(dest)).collect();
     let new = data_dir.join(format!("{FILE}.new"));
     fs::write(&new, lines)?;
     fs::rename(new, data_dir.join(FILE))
 }
 
-#[cfg(unix)]
-fn to_bytes(path: &Path) -> Option<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt;
-    Some(path.as_os_str().as_bytes().to_vec())
+fn line(dest: &Path) -> Vec<u8> {
+    [dest.as_os_str().as_encoded_bytes(), b"\n"].concat()
 }
 
 #[cfg(unix)]
 fn from_bytes(line: &[u8]) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(line)))
-}
-
-#[cfg(not(unix))]
-fn to_bytes(path: &Path) -> Option<Vec<u8>> {
-    Some(path.to_str()?.as_bytes().to_vec())
 }
 
 #[cfg(not(unix))]

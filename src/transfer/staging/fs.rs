@@ -53,7 +53,10 @@ pub(super) fn open_folder(above: &Dir, name: &str) -> io::Result<Dir> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
-    no_follow(&mut options, libc::O_DIRECTORY);
+    {
+        use cap_std::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_DIRECTORY);
+    }
     #[cfg(windows)]
     {
         use cap_std::fs::OpenOptionsExt;
@@ -111,42 +114,17 @@ pub(super) fn open_file(dir: &Dir, name: &str, create: bool) -> io::Result<File>
     #[cfg(unix)]
     {
         use cap_std::fs::OpenOptionsExt;
-        options.mode(0o600);
+        // A pipe would let the open wait.
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     }
-    no_follow(&mut options, nonblocking());
     let file = dir.open_with(name, &options)?.into_std();
     let metadata = file.metadata()?;
-    let linked = {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            metadata.nlink() > 1
-        }
-        #[cfg(not(unix))]
-        false
-    };
+    #[cfg(unix)]
+    let linked = std::os::unix::fs::MetadataExt::nlink(&metadata) > 1;
+    #[cfg(not(unix))]
+    let linked = false;
     if metadata.is_file() && !linked { Ok(file) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
-
-#[cfg(unix)]
-fn nonblocking() -> i32 {
-    // A pipe would let the open wait.
-    libc::O_NONBLOCK
-}
-
-#[cfg(not(unix))]
-fn nonblocking() -> i32 {
-    0
-}
-
-#[cfg(unix)]
-fn no_follow(options: &mut OpenOptions, flags: i32) {
-    use cap_std::fs::OpenOptionsExt;
-    options.custom_flags(libc::O_NOFOLLOW | flags);
-}
-
-#[cfg(not(unix))]
-fn no_follow(_: &mut OpenOptions, _: i32) {}
 
 /// Whether a folder is ours and closed to others. `fresh`: we made it just now, and on a file system without modes it looks open.
 pub(super) fn is_private(dir: &Dir, fresh: bool) -> bool {

@@ -99,35 +99,20 @@ pub(super) fn make_under<T>(
     mut make: impl FnMut(&str) -> io::Result<T>,
     exists: impl Fn(&str) -> bool,
 ) -> io::Result<(T, String)> {
-    match make(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => make_numbered(name, folder, make, exists),
-        Err(error) if refuses_name(&error) => {
-            let portable = portable(name);
-            match make(&portable) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    make_numbered(&portable, folder, make, exists)
-                }
-                made => made.map(|made| (made, portable)),
-            }
-        }
-        made => made.map(|made| (made, name.to_owned())),
+    let mut make = |name: String| make(&name).map(|made| (made, name));
+    let mut name = name.to_owned();
+    let mut made = make(name.clone());
+    if made.as_ref().is_err_and(refuses_name) {
+        name = portable(&name);
+        made = make(name.clone());
     }
-}
-
-fn make_numbered<T>(
-    name: &str,
-    folder: bool,
-    mut make: impl FnMut(&str) -> io::Result<T>,
-    exists: impl Fn(&str) -> bool,
-) -> io::Result<(T, String)> {
     for _ in 0..RACES {
-        let candidate = numbered(name, free_number(|number| exists(&numbered(name, number, folder))), folder);
-        match make(&candidate) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(|made| (made, candidate)),
+        if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            return made;
         }
+        made = make(numbered(&name, free_number(|number| exists(&numbered(&name, number, folder))), folder));
     }
-    Err(io::ErrorKind::AlreadyExists.into())
+    made
 }
 
 /// A number that is free: the first one where they are taken without a gap. In steps that double and then halve, so that thousands of

@@ -2,8 +2,7 @@
 
 use super::claim::Claim;
 use super::fs::{is_private, open_folder};
-use super::results::Results;
-use super::{OFFER, Staging, destinations, standing};
+use super::{Staging, destinations, standing};
 use crate::error_text::io_error_text;
 use crate::keys::PublicKey;
 use crate::protocol::frame::LIST_BYTES;
@@ -14,7 +13,6 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
@@ -115,26 +113,25 @@ fn look(dir: &Dir, dest: &Path, name: String) -> Option<Partial> {
         touched,
         name,
     };
-    let locked = Claim::existing(dir, &partial.name, false);
-    partial.progress = match locked {
+    partial.progress = match Claim::existing(dir, &partial.name, false) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Running,
-        Ok(Some((claim, results))) => match read_offer(&claim) {
+        Err(_) => Progress::Unknown,
+        Ok(claim) => match read_offer(&claim) {
+            None => Progress::Unknown,
             Some((peer, peer_name, manifest)) => {
                 partial.peer = Some(peer);
                 partial.peer_name = peer_name;
                 manifest.first_name().clone_into(&mut partial.first);
-                progress(&claim, &results, &manifest)
+                progress(&claim, &manifest)
             }
-            None => Progress::Unknown,
         },
-        _ => Progress::Unknown,
     };
     Some(partial)
 }
 
 fn read_offer(claim: &Claim) -> Option<(PublicKey, String, Manifest)> {
     let most = usize::try_from(LIST_BYTES).ok()? + HEAD_BYTES;
-    let bytes = claim.read(OFFER, most).ok()?;
+    let bytes = claim.offer(most).ok()?;
     let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
     let mut text = || str::from_utf8(lines.next()?).ok();
     if text()? != "p2pchat offer 1" {
@@ -144,8 +141,8 @@ fn read_offer(claim: &Claim) -> Option<(PublicKey, String, Manifest)> {
     Some((peer, name, manifest::read(lines.next()?).ok()?))
 }
 
-fn progress(claim: &Claim, results: &Results, manifest: &Manifest) -> Progress {
-    match standing(claim.dir(), results, manifest) {
+fn progress(claim: &Claim, manifest: &Manifest) -> Progress {
+    match standing(claim.dir(), &claim.results, manifest) {
         Err(_) => Progress::Unknown,
         Ok((_, true)) => Progress::Received,
         Ok((position, false)) => Progress::Unfinished { bytes: manifest.progress(position).0, of: manifest.bytes() },
@@ -165,51 +162,50 @@ fn find(data_dir: &Path, id: &str) -> Result<Partial, PartialsError> {
     }
 }
 
-fn claim(partial: &Partial) -> Result<(Claim, Results), PartialsError> {
-    let failed = |text: String| PartialsError::Failed { path: partial.dest.join(&partial.name), text };
-    let dir = Dir::open_ambient_dir(&partial.dest, ambient_authority());
-    let claimed = dir.and_then(|dir| Claim::existing(&dir, &partial.name, false));
-    match claimed {
-        Ok(Some(claimed)) => Ok(claimed),
-        Ok(None) => Err(failed("it is not closed to other users".to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(PartialsError::Running(partial.id.clone())),
-        Err(error) => Err(failed(io_error_text(&error))),
+impl Partial {
+    fn failed(&self, text: impl ToString) -> PartialsError {
+        PartialsError::Failed { path: self.dest.join(&self.name), text: text.to_string() }
+    }
+
+    fn claim(&self) -> Result<Claim, PartialsError> {
+        let dir = Dir::open_ambient_dir(&self.dest, ambient_authority());
+        dir.and_then(|dir| Claim::existing(&dir, &self.name, false)).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => PartialsError::Running(self.id.clone()),
+            _ => self.failed(io_error_text(&error)),
+        })
+    }
+
+    fn open(&self) -> Result<Staging, PartialsError> {
+        let claim = self.claim()?;
+        let (.., manifest) = read_offer(&claim).ok_or_else(|| self.failed("it cannot be read"))?;
+        Staging::open_left(&self.dest, claim, manifest).map_err(|error| self.failed(io_error_text(&error)))
     }
 }
 
 /// Removes one.
 pub(crate) fn remove(data_dir: &Path, id: &str) -> Result<Partial, PartialsError> {
     let partial = find(data_dir, id)?;
-    let (claim, results) = claim(&partial)?;
-    let failed = |error: io::Error| PartialsError::Failed {
-        path: partial.dest.join(&partial.name),
-        text: io_error_text(&error),
-    };
-    let dir = Dir::open_ambient_dir(&partial.dest, ambient_authority()).map_err(failed)?;
-    claim.remove(&dir, results).map_err(failed)?;
+    let claim = partial.claim()?;
+    let removed = Dir::open_ambient_dir(&partial.dest, ambient_authority()).and_then(|dir| claim.remove(&dir));
+    removed.map_err(|error| partial.failed(io_error_text(&error)))?;
     Ok(partial)
 }
 
 /// Publishes what is whole of one, and removes the rest.
 pub(crate) fn keep(data_dir: &Path, id: &str) -> Result<Totals, PartialsError> {
     let partial = find(data_dir, id)?;
-    let (claim, results) = claim(&partial)?;
-    let path = partial.dest.join(&partial.name);
-    let failed = |text: String| PartialsError::Failed { path: path.clone(), text };
-    let (.., manifest) = read_offer(&claim).ok_or_else(|| failed("it cannot be read".to_owned()))?;
-    let staging = Staging::open_left(&partial.dest, claim, results, Arc::new(manifest));
-    let mut staging = staging.map_err(|error| failed(io_error_text(&error)))?;
+    let mut staging = partial.open()?;
     let mut unpublished = None;
     let totals = staging.publish(OnClash::Rename, &mut |published| {
         if let super::Published::Failed { text, .. } = published {
             unpublished.get_or_insert(text);
         }
     });
-    let totals = totals.map_err(|problem| failed(problem.to_string()))?;
+    let totals = totals.map_err(|problem| partial.failed(problem))?;
     if let Some(text) = unpublished {
-        return Err(failed(text));
+        return Err(partial.failed(text));
     }
-    staging.remove().map_err(|problem| failed(problem.to_string()))?;
+    staging.remove().map_err(|problem| partial.failed(problem))?;
     Ok(totals)
 }
 
@@ -217,9 +213,7 @@ pub(crate) fn keep(data_dir: &Path, id: &str) -> Result<Totals, PartialsError> {
 /// start; what another program uses is left alone.
 pub(crate) fn recover(data_dir: &Path) {
     for partial in list(data_dir).iter().filter(|partial| partial.progress == Progress::Received) {
-        let Ok((claim, results)) = claim(partial) else { continue };
-        let Some((.., manifest)) = read_offer(&claim) else { continue };
-        let Ok(mut staging) = Staging::open_left(&partial.dest, claim, results, Arc::new(manifest)) else { continue };
+        let Ok(mut staging) = partial.open() else { continue };
         let old = partial.touched.elapsed().is_ok_and(|elapsed| elapsed >= DONE_KEPT);
         if let Some(on_clash) = staging.publishing() {
             let _ = staging.publish(on_clash, &mut |_| {});

@@ -9,7 +9,7 @@ use super::results::{Line, Lines};
 use super::{OnClash, Stage, Staging};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::Digest;
-use crate::transfer::manifest::{Step, Walk};
+use crate::transfer::manifest::{Entry, Step, Walk};
 use cap_std::fs::{Dir, OpenOptions};
 use std::io;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ impl Staging {
             places: Vec::new(),
             path: self.dest_path.clone(),
             first: None,
-            lines: self.results.lines().map_err(Problem::at(&path))?,
+            lines: self.claim.results.lines().map_err(Problem::at(&path))?,
             totals: Totals { path: PathBuf::new(), files: 0, failed: 0, bytes: 0 },
         };
         let mut line = pass.next_file_line();
@@ -108,8 +108,8 @@ impl Staging {
             sync(&self.dest).map_err(Problem::at(&self.dest_path))?;
         }
         if self.stage != Stage::Done {
-            self.results.add(&Line::Done);
-            self.results.flush(self.fsync).map_err(Problem::at(path))?;
+            self.claim.results.add(&Line::Done);
+            self.claim.results.flush(self.fsync).map_err(Problem::at(path))?;
             self.stage = Stage::Done;
         }
         let default = || self.dest_path.join(super::local_name(self.manifest.first_name(), true).as_ref());
@@ -119,28 +119,26 @@ impl Staging {
     pub(super) fn begin_publishing(&mut self, on_clash: OnClash) -> Result<(), Problem> {
         let path = self.path();
         if self.is_received() {
-            self.reach_end()?;
+            self.reach_file()?;
         }
-        self.results.add(&Line::Publishing(on_clash));
-        self.results.flush(self.fsync).map_err(Problem::at(path))?;
+        self.claim.results.add(&Line::Publishing(on_clash));
+        self.claim.results.flush(self.fsync).map_err(Problem::at(path))?;
         self.stage = Stage::Publishing(on_clash);
         Ok(())
     }
 
     fn enter(&mut self, pass: &mut Pass, index: usize, report: &mut dyn FnMut(Published)) -> Result<(), Problem> {
-        let mut name = self.folder_name(index);
-        let made = index < self.walk.next_folder() && !self.failed_folders.contains(&index);
+        let entry = Entry::Folder(index);
+        let mut name = self.name(entry);
+        let made = index < self.walk.next_folder() && !self.failed.contains(&entry);
         let place = match pass.places.last() {
             _ if !made => Place::Absent,
             Some(Place::Moved) => Place::Moved,
             Some(Place::Failed(text)) => Place::Failed(text.clone()),
             Some(Place::Absent) => Place::Absent,
-            Some(Place::Merge { from, to }) => {
-                let (from, to) = both(from, to).map_err(Problem::at(&pass.path))?;
-                self.merge_folder(pass, index, &name, (&from, &to))
-            }
+            Some(Place::Merge { from, to }) => self.merge_folder(pass, index, &name, from, to),
             None if self.stage == Stage::Done => {
-                name = self.announced.get(&(true, index)).cloned().unwrap_or(name);
+                name = self.published_name(entry);
                 Place::Moved
             }
             None => {
@@ -171,22 +169,21 @@ impl Staging {
 
     /// Moves a top-level folder; gives the name that it has then.
     fn move_top_folder(&mut self, pass: &Pass, index: usize, name: String) -> Result<(Place, String), Problem> {
-        let (tree, dest) = both(&self.tree, &self.dest).map_err(Problem::at(&pass.path))?;
-        if tree.symlink_metadata(&name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            let name = self.announced.get(&(true, index)).cloned().unwrap_or(name);
+        let entry = Entry::Folder(index);
+        if self.was_moved(&name) {
+            let name = self.published_name(entry);
             // The run may have ended between the move and this.
-            if let Ok(moved) = open_folder(&dest, &name) {
+            if let Ok(moved) = open_folder(&self.dest, &name) {
                 self.finish_top(moved, index);
             }
             return Ok((Place::Moved, name));
         }
-        if pass.on_clash == OnClash::Overwrite && dest.symlink_metadata(&name).is_ok() {
-            return Ok((self.merge_folder(pass, index, &name, (&tree, &dest)), name));
+        if pass.on_clash == OnClash::Overwrite && self.dest.symlink_metadata(&name).is_ok() {
+            return Ok((self.merge_folder(pass, index, &name, &self.tree, &self.dest), name));
         }
-        let folder = open_folder(&tree, &name).map_err(Problem::at(pass.path.join(&name)))?;
+        let folder = open_folder(&self.tree, &name).map_err(Problem::at(pass.path.join(&name)))?;
         self.finish_inner(&folder, index);
-        let moved = self.move_top(pass.on_clash, &tree, &dest, &name, (true, index))?;
-        Ok(match moved {
+        Ok(match self.move_top(pass.on_clash, &name, entry)? {
             Ok(name) => {
                 self.finish_top(folder, index);
                 (Place::Moved, name)
@@ -196,7 +193,7 @@ impl Staging {
     }
 
     /// Moves a folder to where it is merged, or goes into the one that is there.
-    fn merge_folder(&self, pass: &Pass, index: usize, name: &str, (from, to): (&Dir, &Dir)) -> Place {
+    fn merge_folder(&self, pass: &Pass, index: usize, name: &str, from: &Dir, to: &Dir) -> Place {
         let path = pass.path.join(name);
         let failed = |error: io::Error| Place::Failed(format!("{}: {}", path.display(), io_error_text(&error)));
         let folder = match open_folder(from, name) {
@@ -233,7 +230,8 @@ impl Staging {
     ) -> Result<(), Problem> {
         let manifest = std::sync::Arc::clone(&self.manifest);
         let Some(file) = manifest.file(index) else { return Ok(()) };
-        let mut name = self.file_name(index);
+        let entry = Entry::File(index);
+        let mut name = self.name(entry);
         let outcome = match pass.places.last() {
             Some(Place::Moved) => Ok(()),
             Some(Place::Failed(text)) => Err(text.clone()),
@@ -241,14 +239,10 @@ impl Staging {
             Some(Place::Merge { from, to }) => replace_file(from, to, &name)
                 .map_err(|error| format!("{}: {}", pass.path.join(&name).display(), io_error_text(&error))),
             None if self.stage == Stage::Done => {
-                name = self.announced.get(&(false, index)).cloned().unwrap_or(name);
+                name = self.published_name(entry);
                 Ok(())
             }
-            None => {
-                let (tree, dest) = both(&self.tree, &self.dest).map_err(Problem::at(&pass.path))?;
-                let moved = self.move_top(pass.on_clash, &tree, &dest, &name, (false, index))?;
-                moved.map(|moved| name = moved)
-            }
+            None => self.move_top(pass.on_clash, &name, entry)?.map(|moved| name = moved),
         };
         let path = pass.path.join(&name);
         let offered = manifest.path(index);
@@ -278,28 +272,33 @@ impl Staging {
         if self.manifest.is_stream() { path.symlink_metadata().map_or(0, |there| there.len()) } else { listed }
     }
 
+    /// Whether an earlier run moved a top-level entry.
+    fn was_moved(&self, name: &str) -> bool {
+        self.tree.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The name in DEST of a top-level entry that was moved.
+    fn published_name(&self, entry: Entry) -> String {
+        self.announced.get(&entry).cloned().unwrap_or_else(|| self.name(entry))
+    }
+
     /// Moves a top-level entry to a free name; the text says why this one alone cannot be moved.
-    fn move_top(
-        &mut self,
-        on_clash: OnClash,
-        tree: &Dir,
-        dest: &Dir,
-        name: &str,
-        (folder, index): (bool, usize),
-    ) -> Result<Result<String, String>, Problem> {
-        if tree.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Ok(Ok(self.announced.get(&(folder, index)).cloned().unwrap_or_else(|| name.to_owned())));
+    fn move_top(&mut self, on_clash: OnClash, name: &str, entry: Entry) -> Result<Result<String, String>, Problem> {
+        if self.was_moved(name) {
+            return Ok(Ok(self.published_name(entry)));
         }
+        let (path, folder) = (self.path(), matches!(entry, Entry::Folder(_)));
+        let Self { tree, dest, claim, .. } = self;
         let moved = match on_clash {
             OnClash::Refuse => move_exclusive(tree, name, dest, name, folder).map(|()| name.to_owned()),
             OnClash::Overwrite if !folder => replace_file(tree, dest, name).map(|()| name.to_owned()),
             // For a folder nothing was there a moment ago.
             OnClash::Rename | OnClash::Overwrite => {
-                let (path, mut lost, results) = (self.path(), None, &mut self.results);
+                let mut lost = None;
                 let make = |to: &str| {
                     if to != name {
-                        results.add(&Line::Top { folder, index, name: to });
-                        results.flush(false).inspect_err(|error| lost = Some(error.kind()))?;
+                        claim.results.add(&Line::Top { entry, name: to.to_owned() });
+                        claim.results.flush(false).inspect_err(|error| lost = Some(error.kind()))?;
                     }
                     move_exclusive(tree, name, dest, to, folder)
                 };
@@ -313,7 +312,7 @@ impl Staging {
         if let Ok(moved) = &moved
             && moved != name
         {
-            self.announced.insert((folder, index), moved.clone());
+            self.announced.insert(entry, moved.clone());
         }
         Ok(moved.map_err(|error| {
             let text = match error.kind() {
@@ -340,7 +339,7 @@ impl Staging {
                 close(&mut open);
             }
             let above = open.last().map_or(Some(top), |(_, dir)| dir.as_ref());
-            let dir = above.and_then(|above| open_folder(above, &self.folder_name(folder.index)).ok());
+            let dir = above.and_then(|above| open_folder(above, &self.name(Entry::Folder(folder.index))).ok());
             open.push((folder.index, dir));
         }
         while !open.is_empty() {
@@ -361,35 +360,20 @@ impl Staging {
 
     /// Whether the top-level entries that were moved are still in DEST.
     pub(super) fn is_still_published(&self) -> bool {
-        let folders = (0..self.walk.next_folder()).filter(|index| {
-            self.manifest.folder(*index).is_some_and(|folder| folder.parent.is_none())
-                && !self.failed_folders.contains(index)
-        });
-        let files = self.manifest.files().filter(|file| file.folder.is_none() && !self.failed.contains(&file.index));
-        let mut names = folders
-            .map(|index| (true, index, self.folder_name(index)))
-            .chain(files.map(|file| (false, file.index, self.file_name(file.index))));
-        names.all(|(folder, index, name)| {
-            let name = self.announced.get(&(folder, index)).unwrap_or(&name);
-            self.dest.symlink_metadata(name).is_ok()
-        })
+        let is_top = |entry: &Entry| self.manifest.named(*entry).is_some_and(|(_, above)| above.is_none());
+        let mut tops = self.passed().filter(|entry| is_top(entry) && !self.failed.contains(entry));
+        tops.all(|entry| self.dest.symlink_metadata(self.published_name(entry)).is_ok())
     }
 }
 
 impl Pass {
     /// The next file that was received, with its digest.
     fn next_file_line(&mut self) -> Option<(usize, Digest)> {
-        while let Some(Ok(())) = self.lines.advance() {
-            if let Some(Line::File { index, digest, .. }) = self.lines.line() {
-                return Some((index, digest));
-            }
-        }
-        None
+        self.lines.find_map(|line| match line {
+            Line::File { index, digest, .. } => Some((index, digest)),
+            _ => None,
+        })
     }
-}
-
-fn both(a: &Dir, b: &Dir) -> io::Result<(Dir, Dir)> {
-    Ok((a.try_clone()?, b.try_clone()?))
 }
 
 /// Moves a file over a regular one, or to where nothing is. What was moved before counts as moved.

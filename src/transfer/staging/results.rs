@@ -17,6 +17,8 @@
 use super::OnClash;
 use crate::keys::{hex, unhex};
 use crate::protocol::frame::Digest;
+use crate::transfer::Name;
+use crate::transfer::manifest::Entry;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -25,18 +27,18 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 const LINE_BYTES: u64 = 8_192;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
-    Folder { index: usize, name: Option<&'a str> },
+pub(super) enum Line {
+    Folder { index: usize, name: Option<String> },
     NoFolder { index: usize },
-    File { index: usize, digest: Digest, name: Option<&'a str> },
-    Failed { index: usize, text: &'a str },
+    File { index: usize, digest: Digest, name: Option<String> },
+    Failed { index: usize, text: String },
     Publishing(OnClash),
-    Top { folder: bool, index: usize, name: &'a str },
+    Top { entry: Entry, name: String },
     Done,
 }
 
-impl<'a> Line<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
+impl Line {
+    fn parse(line: &str) -> Option<Self> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (number, tail) = rest.split_once(' ').map_or((rest, None), |(number, tail)| (number, Some(tail)));
         let index = || number.parse().ok();
@@ -47,21 +49,17 @@ impl<'a> Line<'a> {
                 let (digest, name) = tail?.split_once(' ').map_or((tail?, None), |(digest, name)| (digest, Some(name)));
                 Self::File { index: index()?, digest: unhex(digest)?, name: optional_name(name)? }
             }
-            "failed" => Self::Failed { index: index()?, text: tail.unwrap_or_default() },
-            "publishing" => Self::Publishing(match rest {
-                "rename" => OnClash::Rename,
-                "overwrite" => OnClash::Overwrite,
-                "refuse" => OnClash::Refuse,
-                _ => return None,
-            }),
+            "failed" => Self::Failed { index: index()?, text: tail.unwrap_or_default().to_owned() },
+            "publishing" => Self::Publishing(ON_CLASH.iter().find(|(_, word)| *word == rest)?.0),
             "top" => {
                 let (index, name) = tail?.split_once(' ')?;
-                let folder = match number {
-                    "d" => true,
-                    "f" => false,
+                let index = index.parse().ok()?;
+                let entry = match number {
+                    "d" => Entry::Folder(index),
+                    "f" => Entry::File(index),
                     _ => return None,
                 };
-                Self::Top { folder, index: index.parse().ok()?, name: Some(name).filter(|name| is_component(name))? }
+                Self::Top { entry, name: optional_name(Some(name))?? }
             }
             "done" if rest.is_empty() => Self::Done,
             _ => return None,
@@ -71,36 +69,33 @@ impl<'a> Line<'a> {
     fn write(&self, to: &mut String) {
         // A `String` takes everything.
         let _ = match self {
-            Self::Folder { index, name: None } => writeln!(to, "folder {index}"),
-            Self::Folder { index, name: Some(name) } => writeln!(to, "folder {index} {name}"),
-            Self::NoFolder { index } => writeln!(to, "nofolder {index}"),
-            Self::File { index, digest, name: None } => writeln!(to, "file {index} {}", hex(digest)),
-            Self::File { index, digest, name: Some(name) } => writeln!(to, "file {index} {} {name}", hex(digest)),
-            Self::Failed { index, text } => writeln!(to, "failed {index} {}", text.replace(char::is_control, " ")),
-            Self::Publishing(on_clash) => writeln!(
-                to,
-                "publishing {}",
-                match on_clash {
-                    OnClash::Rename => "rename",
-                    OnClash::Overwrite => "overwrite",
-                    OnClash::Refuse => "refuse",
-                }
-            ),
-            Self::Top { folder, index, name } => {
-                writeln!(to, "top {} {index} {name}", if *folder { 'd' } else { 'f' })
+            Self::Folder { index, name } => write!(to, "folder {index}{}", after_blank(name)),
+            Self::NoFolder { index } => write!(to, "nofolder {index}"),
+            Self::File { index, digest, name } => write!(to, "file {index} {}{}", hex(digest), after_blank(name)),
+            Self::Failed { index, text } => write!(to, "failed {index} {}", text.replace(char::is_control, " ")),
+            Self::Publishing(on_clash) => {
+                let word = ON_CLASH.iter().find(|(rule, _)| rule == on_clash).map_or("", |(_, word)| word);
+                write!(to, "publishing {word}")
             }
-            Self::Done => writeln!(to, "done"),
+            Self::Top { entry: Entry::Folder(index), name } => write!(to, "top d {index} {name}"),
+            Self::Top { entry: Entry::File(index), name } => write!(to, "top f {index} {name}"),
+            Self::Done => write!(to, "done"),
         };
+        to.push('\n');
     }
 }
 
-/// None for a name that is no single component: the folder was tampered with.
-fn optional_name(name: Option<&str>) -> Option<Option<&str>> {
-    name.is_none_or(is_component).then_some(name)
+const ON_CLASH: [(OnClash, &str); 3] =
+    [(OnClash::Rename, "rename"), (OnClash::Overwrite, "overwrite"), (OnClash::Refuse, "refuse")];
+
+fn after_blank(name: &Option<String>) -> String {
+    name.as_ref().map(|name| format!(" {name}")).unwrap_or_default()
 }
 
-fn is_component(name: &str) -> bool {
-    crate::transfer::Name::new(name).is_ok() && !(cfg!(windows) && name.contains(['\\', ':']))
+/// None for a name that is no single component: the folder was tampered with.
+fn optional_name(name: Option<&str>) -> Option<Option<String>> {
+    let is_component = |name: &str| Name::new(name).is_ok() && !(cfg!(windows) && name.contains(['\\', ':']));
+    name.is_none_or(is_component).then(|| name.map(str::to_owned))
 }
 
 /// The file, open and locked, and lines that are not written yet.
@@ -116,23 +111,10 @@ impl Results {
         Self { file, pending: String::new() }
     }
 
-    /// Reads all complete lines, from the start, until `take` says no: gives the offset of the line that was refused, or the end of
-    /// the last.
-    pub(super) fn read(&self, mut take: impl FnMut(Line<'_>) -> bool) -> io::Result<u64> {
-        let mut lines = self.lines()?;
-        while let Some(Ok(())) = lines.advance() {
-            let Some(line) = lines.line() else { return Ok(lines.begin) };
-            if !take(line) {
-                return Ok(lines.begin);
-            }
-        }
-        Ok(lines.begin)
-    }
-
-    /// A second look at the lines, one at a time.
+    /// All complete lines from the start, one at a time, also while others are appended.
     pub(super) fn lines(&self) -> io::Result<Lines> {
         let from_start = AtOffset { file: self.file.try_clone()?, offset: 0 };
-        Ok(Lines { reader: BufReader::new(from_start), text: String::new(), begin: 0 })
+        Ok(Lines { reader: BufReader::new(from_start), end: 0 })
     }
 
     /// Keeps the first `len` bytes, and appends after them.
@@ -142,7 +124,7 @@ impl Results {
         self.file.seek(SeekFrom::Start(len)).map(drop)
     }
 
-    pub(super) fn add(&mut self, line: &Line<'_>) {
+    pub(super) fn add(&mut self, line: &Line) {
         line.write(&mut self.pending);
     }
 
@@ -175,37 +157,23 @@ impl Read for AtOffset {
     }
 }
 
-/// Reads line after line, also while others are appended.
+/// Ends before the first line that is cut off, cannot be read or makes no sense.
 #[derive(Debug)]
 pub(super) struct Lines {
     reader: BufReader<AtOffset>,
-    text: String,
-    /// Where the current line begins.
-    begin: u64,
+    /// Where the latest line ends.
+    pub(super) end: u64,
 }
 
-impl Lines {
-    /// Goes to the next complete line; none at the end.
-    pub(super) fn advance(&mut self) -> Option<io::Result<()>> {
-        self.begin += u64::try_from(self.text.len()).unwrap_or(u64::MAX);
-        self.text.clear();
-        let read = Read::take(&mut self.reader, LINE_BYTES).read_line(&mut self.text);
-        match read {
-            Ok(_) if self.text.ends_with('\n') => Some(Ok(())),
-            Ok(_) => {
-                self.text.clear();
-                None
-            }
-            Err(error) => Some(Err(error)),
-        }
-    }
+impl Iterator for Lines {
+    type Item = Line;
 
-    pub(super) fn begin(&self) -> u64 {
-        self.begin
-    }
-
-    pub(super) fn line(&self) -> Option<Line<'_>> {
-        Line::parse(self.text.strip_suffix('\n')?)
+    fn next(&mut self) -> Option<Line> {
+        let mut text = String::new();
+        let read = Read::take(&mut self.reader, LINE_BYTES).read_line(&mut text).ok()?;
+        let line = Line::parse(text.strip_suffix('\n')?)?;
+        self.end += u64::try_from(read).unwrap_or(u64::MAX);
+        Some(line)
     }
 }
 
@@ -219,26 +187,24 @@ mod tests {
         let mut results = Results::new(temp);
         let lines = [
             Line::Folder { index: 0, name: None },
-            Line::Folder { index: 1, name: Some("photos (1)") },
+            Line::Folder { index: 1, name: Some("photos (1)".into()) },
             Line::NoFolder { index: 2 },
             Line::File { index: 0, digest: [7; 32], name: None },
-            Line::File { index: 1, digest: [9; 32], name: Some(" a b ") },
-            Line::Failed { index: 2, text: "/x/y: no such file" },
+            Line::File { index: 1, digest: [9; 32], name: Some(" a b ".into()) },
+            Line::Failed { index: 2, text: "/x/y: no such file".into() },
             Line::Publishing(OnClash::Overwrite),
-            Line::Top { folder: true, index: 0, name: "t (2)" },
+            Line::Top { entry: Entry::Folder(0), name: "t (2)".into() },
             Line::Done,
         ];
         for line in &lines {
             results.add(line);
         }
         results.flush(true).unwrap();
-        let mut expected = lines.iter();
-        let len = results.read(|line| expected.next() == Some(&line)).unwrap();
-        assert!(expected.next().is_none());
+        assert!(results.lines().unwrap().eq(lines));
         // A torn line does not count.
         results.pending = "file 3 12".to_owned();
         results.flush(false).unwrap();
-        assert_eq!(results.read(|_| true).unwrap(), len);
+        assert_eq!(results.lines().unwrap().count(), 9);
     }
 
     #[test]

@@ -208,15 +208,15 @@ fn publishing_that_was_cut_off_anywhere_is_finished_and_nothing_stands_there_twi
         staging.begin_publishing(OnClash::Rename).unwrap();
         let top = if taken { "t (1)" } else { "t" };
         if taken {
-            staging.results.add(&Line::Top { folder: true, index: 0, name: top });
-            staging.results.flush(false).unwrap();
+            staging.claim.results.add(&Line::Top { entry: super::Entry::Folder(0), name: top.to_owned() });
+            staging.claim.results.flush(false).unwrap();
         }
         for (from, to) in [("t", top), ("top", "top")].iter().take(moved) {
             std_fs::rename(fixture.at(NAME).join("tree").join(from), fixture.at(to)).unwrap();
         }
         if done {
-            staging.results.add(&Line::Done);
-            staging.results.flush(false).unwrap();
+            staging.claim.results.add(&Line::Done);
+            staging.claim.results.flush(false).unwrap();
         }
         drop(staging);
         let mut staging = fixture.open();

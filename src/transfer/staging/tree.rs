@@ -5,7 +5,7 @@ use super::local_name::{local_name, make_under};
 use super::results::Line;
 use super::{Staging, part_name, remove_any};
 use crate::protocol::frame::Digest;
-use crate::transfer::manifest::{Meta, Step};
+use crate::transfer::manifest::{Entry, Meta, Step};
 use cap_std::fs::Dir;
 use std::fs::File;
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
@@ -17,19 +17,14 @@ const HOLE: usize = 4_096;
 const LENT: u16 = 0o600;
 
 impl Staging {
-    /// Enters and leaves folders up to the next file.
-    fn reach_file(&mut self) -> Result<(), Problem> {
+    /// Enters and leaves folders up to the next file or the end; gives the number of that file.
+    pub(super) fn reach_file(&mut self) -> Result<usize, Problem> {
         while let Some(step) = self.walk.peek(&self.manifest)
             && !matches!(step, Step::File(_))
         {
             self.step(step)?;
         }
-        Ok(())
-    }
-
-    /// Makes the folders that no file comes after.
-    pub(super) fn reach_end(&mut self) -> Result<(), Problem> {
-        self.reach_file()
+        Ok(self.walk.next_file())
     }
 
     fn step(&mut self, step: Step) -> Result<(), Problem> {
@@ -38,8 +33,8 @@ impl Staging {
                 Ok(()) => {}
                 // The files in it fail, each for itself.
                 Err(problem) if problem.is_of_one_file() => {
-                    self.failed_folders.insert(index);
-                    self.results.add(&Line::NoFolder { index });
+                    self.failed.insert(Entry::Folder(index));
+                    self.claim.results.add(&Line::NoFolder { index });
                     self.levels.push(None);
                 }
                 Err(problem) => return Err(problem),
@@ -53,16 +48,15 @@ impl Staging {
 
     fn make_folder(&mut self, index: usize) -> Result<(), Problem> {
         let Some(folder) = self.manifest.folder(index) else { return Ok(()) };
-        let default = local_name(folder.name, folder.parent.is_none());
+        let default = self.name(Entry::Folder(index));
         let path = self.shown(folder.parent, folder.name);
         let Some(above) = self.dir() else { return Err(no_folder(path)) };
         let make = |name: &str| create_folder(above, name, folder.meta.mode);
         let made = make_under(&default, true, make, |name| above.symlink_metadata(name).is_ok());
         let ((), name) = made.map_err(Problem::at(&path))?;
         let dir = open_folder(above, &name).map_err(Problem::at(path))?;
-        let renamed = Some(name).filter(|name| *name != default);
-        self.results.add(&Line::Folder { index, name: renamed.as_deref() });
-        renamed.map(|name| self.folder_names.insert(index, name));
+        let name = self.rename(Entry::Folder(index), name);
+        self.claim.results.add(&Line::Folder { index, name });
         self.levels.push(Some(dir));
         Ok(())
     }
@@ -80,23 +74,25 @@ impl Staging {
         self.manifest.file(index).map_or_else(PathBuf::new, |file| self.shown(file.folder, file.name))
     }
 
-    fn next(&mut self) -> Result<usize, Problem> {
-        self.reach_file()?;
-        Ok(self.walk.next_file())
+    /// An entry was made under this name; gives it back if it is another than it would have by default.
+    fn rename(&mut self, entry: Entry, name: String) -> Option<String> {
+        let renamed = Some(name).filter(|name| *name != self.name(entry));
+        self.names.extend(renamed.clone().map(|name| (entry, name)));
+        renamed
     }
 
     /// Makes the next file under its local name, or a free one like it; gives what was made, and its name.
     fn make_next<T>(&self, make: impl Fn(&Dir, &str) -> io::Result<T>) -> Result<(T, String), Problem> {
         let path = self.path_of(self.walk.next_file());
         let Some(dir) = self.dir() else { return Err(no_folder(path)) };
-        let name = self.file_name(self.walk.next_file());
+        let name = self.name(Entry::File(self.walk.next_file()));
         let made = make_under(&name, false, |name| make(dir, name), |name| dir.symlink_metadata(name).is_ok());
         made.map_err(Problem::at(path))
     }
 
     /// Puts a whole file into the tree, its digest checked before.
     pub(in crate::transfer) fn put(&mut self, data: &[&[u8]], digest: &Digest) -> Result<(), Problem> {
-        let index = self.next()?;
+        let index = self.reach_file()?;
         let meta = self.meta(index);
         let (made, name) = self.make_next(|dir, name| create_file(dir, name, meta.mode))?;
         let written = write_with_holes(&made, data).and_then(|()| {
@@ -115,7 +111,7 @@ impl Staging {
 
     /// Makes the part of the next file.
     pub(in crate::transfer) fn make_part(&mut self) -> Result<File, Problem> {
-        let index = self.next()?;
+        let index = self.reach_file()?;
         let path = self.path_of(index);
         if self.dir().is_none() {
             return Err(no_folder(path));
@@ -125,7 +121,7 @@ impl Staging {
 
     /// Moves the part of the next file into the tree; it has all its bytes, and the right digest.
     pub(in crate::transfer) fn adopt(&mut self, part: &File, digest: &Digest) -> Result<(), Problem> {
-        let index = self.next()?;
+        let index = self.reach_file()?;
         self.finish_file(part, self.meta(index)).map_err(Problem::at(self.path_of(index)))?;
         let (from, staging) = (part_name(index), self.claim.dir());
         let ((), name) = self.make_next(|dir, name| move_exclusive(staging, &from, dir, name, false))?;
@@ -143,19 +139,18 @@ impl Staging {
     }
 
     fn finished(&mut self, index: usize, digest: &Digest, name: String) {
-        let renamed = Some(name).filter(|name| *name != self.file_name(index));
-        self.results.add(&Line::File { index, digest: *digest, name: renamed.as_deref() });
-        renamed.map(|name| self.file_names.insert(index, name));
+        let name = self.rename(Entry::File(index), name);
+        self.claim.results.add(&Line::File { index, digest: *digest, name });
         self.walk.next(&self.manifest);
     }
 
     /// The next file cannot be received, for the reason in `text`; its part goes.
     pub(crate) fn fail(&mut self, text: &str) -> Result<(), Problem> {
-        let index = self.next()?;
+        let index = self.reach_file()?;
         // There may be none, and one that cannot be removed goes with the folder.
         let _ = remove_any(self.claim.dir(), &part_name(index));
-        self.results.add(&Line::Failed { index, text });
-        self.failed.insert(index);
+        self.claim.results.add(&Line::Failed { index, text: text.to_owned() });
+        self.failed.insert(Entry::File(index));
         self.walk.next(&self.manifest);
         Ok(())
     }
@@ -163,7 +158,7 @@ impl Staging {
     /// Writes the lines of what was finished.
     pub(crate) fn flush(&mut self) -> Result<(), Problem> {
         let path = self.path();
-        self.results.flush(false).map_err(Problem::at(path))
+        self.claim.results.flush(false).map_err(Problem::at(path))
     }
 }
 
