@@ -7,7 +7,9 @@ use std::ffi::{OsStr, OsString};
 use thiserror::Error;
 
 /// The longest name in bytes: what common file systems take, and what the wire's `str8` holds.
-const NAME_BYTES: usize = 255;
+pub(super) const NAME_BYTES: usize = 255;
+/// The longest ending that counts as an extension and stays behind a number.
+const EXTENSION_BYTES: usize = 32;
 
 /// Why no list may hold a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -58,7 +60,9 @@ pub(super) fn offered_names(names: &[OsString]) -> Vec<Cow<'_, str>> {
     }
     let mut replace = |name: &OsStr| -> Cow<'_, str> {
         let text = replaced(name);
-        let free = (0_u32..).map(|number| numbered(&text, number)).find(|candidate| taken.insert(candidate.clone()));
+        let free = (0_u32..)
+            .map(|number| numbered(&text, number, false, NAME_BYTES))
+            .find(|candidate| taken.insert(candidate.clone()));
         Cow::Owned(free.unwrap_or(text))
     };
     offered.into_iter().zip(names).map(|(valid, name)| valid.map_or_else(|| replace(name), Cow::Borrowed)).collect()
@@ -78,14 +82,13 @@ fn replaced(name: &OsStr) -> String {
     text
 }
 
-/// The name as it is, or with ` (NUMBER)` before its extension, its stem shortened so that it fits.
-fn numbered(name: &str, number: u32) -> String {
-    let dot = name.rfind('.').filter(|dot| *dot > 0 && name.len() - dot <= NAME_BYTES / 2).unwrap_or(name.len());
-    let (stem, extension) = name.split_at(dot);
-    let number = if number == 0 { String::new() } else { format!(" ({number})") };
-    let room = NAME_BYTES - number.len() - extension.len();
-    let stem = at_most(stem, room);
-    format!("{stem}{number}{extension}")
+/// `report.pdf` with 1 is `report (1).pdf`, and with 0 itself; folders keep their dots. Its stem is shortened so that it has at most so
+/// many bytes.
+pub(super) fn numbered(name: &str, number: u32, folder: bool, most: usize) -> String {
+    let dot = name.rfind('.').filter(|dot| !folder && *dot > 0 && name.len() - dot <= EXTENSION_BYTES);
+    let (stem, extension) = name.split_at(dot.unwrap_or(name.len()));
+    let suffix = if number == 0 { extension.to_owned() } else { format!(" ({number}){extension}") };
+    format!("{}{suffix}", at_most(stem, most.saturating_sub(suffix.len())))
 }
 
 #[cfg(test)]

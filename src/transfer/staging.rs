@@ -23,7 +23,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use claim::staging_name;
+pub(crate) use claim::{offer_file, staging_name};
 pub(crate) use fs::Problem;
 pub(crate) use local_name::local_name;
 pub(super) use part::{Part, prefix_digest};
@@ -31,7 +31,6 @@ pub use publish::{Published, Totals};
 pub(super) use tree::write_with_holes;
 
 use super::manifest::{Entry, Manifest, Step, Walk};
-use crate::keys::PublicKey;
 use crate::protocol::frame::Position;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -91,36 +90,22 @@ pub(crate) struct Staging {
     fsync: bool,
 }
 
-/// Whose transfer it is; the first lines of `offer`.
-pub(crate) struct Origin<'a> {
-    pub(crate) peer: PublicKey,
-    pub(crate) peer_name: &'a str,
-}
-
-impl Origin<'_> {
-    fn text(&self) -> String {
-        format!("p2pchat offer 1\n{}\n{}\n", self.peer.to_text(), local_name(self.peer_name, false))
-    }
-}
-
 impl Staging {
-    /// Opens the folder `name` in `dest`, with what an earlier run left there of this very list; a new one of a random name when
+    /// Opens the folder `name` in `dest`, with what an earlier run left there of this very [`offer_file`]; a new one of a random name when
     /// that is not ours or another program has it. May wait for a lock.
     pub(crate) fn open(
         dest: &Path,
         name: &str,
-        origin: &Origin<'_>,
+        offer: &[u8],
         manifest: Arc<Manifest>,
         fsync: bool,
     ) -> Result<Self, Problem> {
         let dir = Dir::open_ambient_dir(dest, ambient_authority()).map_err(Problem::at(dest))?;
-        let mut offer = origin.text().into_bytes();
-        offer.extend(manifest.encode());
         // What an earlier run left is used, or else what is there is removed.
         for anew in [false, true] {
             let Some(claim) = Claim::take(&dir, name).map_err(Problem::at(dest))? else { break };
-            let fits = !manifest.is_stream() && claim.offer(offer.len()).is_ok_and(|there| there == offer);
-            let anew = (anew || !fits).then_some(&offer);
+            let fits = !manifest.is_stream() && claim.is_of(offer);
+            let anew = (anew || !fits).then_some(offer);
             if let Ok(staging) = Self::begin(&dir, dest, claim, &manifest, fsync, anew)
                 && staging.is_consistent()
             {
@@ -129,7 +114,7 @@ impl Staging {
         }
         let claim = Claim::take_random(&dir).map_err(Problem::at(dest))?;
         let path = dest.join(claim.name());
-        Self::begin(&dir, dest, claim, &manifest, fsync, Some(&offer)).map_err(Problem::at(path))
+        Self::begin(&dir, dest, claim, &manifest, fsync, Some(offer)).map_err(Problem::at(path))
     }
 
     fn begin(
@@ -138,7 +123,7 @@ impl Staging {
         claim: Claim,
         manifest: &Arc<Manifest>,
         fsync: bool,
-        anew: Option<&Vec<u8>>,
+        anew: Option<&[u8]>,
     ) -> io::Result<Self> {
         if anew.is_some() {
             claim.clear()?;

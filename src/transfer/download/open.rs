@@ -3,7 +3,7 @@
 use super::{DownloadReport, OnClash, Settings, Target, Wanted};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
-use crate::transfer::staging::{self, Origin, Part, Problem, Staging, destinations, local_name, staging_name};
+use crate::transfer::staging::{self, Part, Problem, Staging, destinations, local_name, offer_file, staging_name};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -90,8 +90,8 @@ pub(super) fn open(settings: &Settings, wanted: Wanted, cancelled: &AtomicBool) 
     };
     // What cannot be recorded is found again all the same, when it is offered again into the same folder.
     let _ = destinations::record(&settings.data_dir, &dest);
-    let origin = Origin { peer: settings.peer, peer_name: &settings.peer_name };
-    let staging = Staging::open(&dest, &name, &origin, Arc::clone(manifest), settings.fsync);
+    let offer = offer_file(settings.peer, &settings.peer_name, manifest);
+    let staging = Staging::open(&dest, &name, &offer, Arc::clone(manifest), settings.fsync);
     let staging = staging.map_err(|problem| broken(&problem))?;
     let part = staging.take_part(cancelled).map_err(Problem::at(staging.path())).map_err(|problem| broken(&problem))?;
     Ok(Opened { wanted, staging, part, dest })

@@ -2,10 +2,11 @@
 
 use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder, remove_folder};
 use super::results::Results;
-use super::{OFFER, remove_all_but};
+use super::{OFFER, local_name, remove_all_but};
 use crate::keys::{PublicKey, base32};
-use crate::protocol::frame::Digest;
+use crate::protocol::frame::{Digest, LIST_BYTES};
 use crate::transfer::STAGING_PREFIX;
+use crate::transfer::manifest::{self, Manifest};
 use cap_std::fs::{Dir, OpenOptions};
 use std::io::{self, Read, Write};
 use std::thread;
@@ -13,12 +14,21 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 pub(super) const RESULTS: &str = "results";
+const TITLE: &str = "p2pchat offer 1";
+/// Bytes of `offer` beside the list: title, key, name.
+const HEAD_BYTES: u32 = 1_024;
 const CONTEXT: &str = "p2pchat/1 staging";
 /// Bytes of a name's secret part: nobody guesses it.
 const NAME_BYTES: usize = 10;
 /// How long a lock is tried for: as long as a run of ours that was just cancelled may need to let it go.
 const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(20);
+
+/// What `offer` holds: whose transfer it is, and the list as it came. [`Claim::read_offer`] takes it apart.
+pub(crate) fn offer_file(peer: PublicKey, peer_name: &str, manifest: &Manifest) -> Vec<u8> {
+    let head = format!("{TITLE}\n{}\n{}\n", peer.to_text(), local_name(peer_name, false));
+    [head.into_bytes(), manifest.encode()].concat()
+}
 
 /// The name of the folder for a list from a peer: found again by who offers the same again, guessed by nobody.
 pub(crate) fn staging_name(own_private: &[u8; 32], peer: PublicKey, list: &Digest) -> String {
@@ -111,12 +121,27 @@ impl Claim {
         self.dir.open_with(OFFER, &options)?.write_all(offer)
     }
 
-    /// The file `offer`, up to `most` bytes and one.
-    pub(super) fn offer(&self, most: usize) -> io::Result<Vec<u8>> {
+    /// Whether this is what `offer` holds.
+    pub(super) fn is_of(&self, offer: &[u8]) -> bool {
+        self.offer().is_ok_and(|there| there == offer)
+    }
+
+    fn offer(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let most = u64::try_from(most).unwrap_or(u64::MAX);
-        open_file(&self.dir, OFFER, false)?.take(most + 1).read_to_end(&mut bytes)?;
+        open_file(&self.dir, OFFER, false)?.take(u64::from(LIST_BYTES + HEAD_BYTES)).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The peer, its name, and the list.
+    pub(super) fn read_offer(&self) -> Option<(PublicKey, String, Manifest)> {
+        let bytes = self.offer().ok()?;
+        let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
+        let mut text = || str::from_utf8(lines.next()?).ok();
+        if text()? != TITLE {
+            return None;
+        }
+        let (peer, name) = (PublicKey::from_text(text()?).ok()?, text()?.to_owned());
+        Some((peer, name, manifest::read(lines.next()?).ok()?))
     }
 
     /// Removes everything but `results`.

@@ -3,14 +3,12 @@
 //! A name of the wire is any single component (see `file_name`). What must not be shown as a file name, or what this system takes for
 //! something else, is replaced here; what is taken or refused by the file system itself is found by trying.
 
+use crate::protocol::frame::at_most;
 use crate::transfer::STAGING_PREFIX;
+use crate::transfer::file_name::{NAME_BYTES, numbered};
 use std::borrow::Cow;
 use std::io;
 
-/// The longest name in bytes that common file systems take.
-const NAME_BYTES: usize = 255;
-/// The longest ending that counts as an extension and stays behind a number.
-const EXTENSION_BYTES: usize = 32;
 /// The longest name that is tried after a file system refused one: some of them encrypt names, and take 143 bytes.
 const PORTABLE_BYTES: usize = 128;
 /// How often a free number is looked for: each time somebody else took the one that was found.
@@ -32,8 +30,7 @@ pub fn local_name(name: &str, top: bool) -> Cow<'_, str> {
     let prefix = local.get(..STAGING_PREFIX.len());
     let reserved = top && prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(STAGING_PREFIX));
     if reserved || (cfg!(windows) && is_device(&local)) {
-        let end = local.floor_char_boundary(NAME_BYTES - 1);
-        local = Cow::Owned(format!("_{}", local.get(..end).unwrap_or_default()));
+        local = Cow::Owned(format!("_{}", at_most(&local, NAME_BYTES - 1)));
     }
     local
 }
@@ -62,24 +59,7 @@ fn is_device(name: &str) -> bool {
 fn portable(name: &str) -> String {
     let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let portable: String = name.chars().map(|c| if fit(c) { c } else { '_' }).collect();
-    if portable.len() <= PORTABLE_BYTES {
-        return portable;
-    }
-    let (stem, extension) = split(&portable, false);
-    format!("{}{extension}", stem.get(..PORTABLE_BYTES - extension.len()).unwrap_or_default())
-}
-
-fn split(name: &str, folder: bool) -> (&str, &str) {
-    let dot = name.rfind('.').filter(|dot| !folder && *dot > 0 && name.len() - dot <= EXTENSION_BYTES);
-    name.split_at(dot.unwrap_or(name.len()))
-}
-
-/// `report.pdf` with 1 is `report (1).pdf`; folders keep their dots. Never over 255 bytes when the name is not.
-fn numbered(name: &str, number: u32, folder: bool) -> String {
-    let (stem, extension) = split(name, folder);
-    let suffix = format!(" ({number}){extension}");
-    let stem = stem.get(..stem.floor_char_boundary(NAME_BYTES.saturating_sub(suffix.len()))).unwrap_or_default();
-    format!("{stem}{suffix}")
+    numbered(&portable, 0, false, PORTABLE_BYTES)
 }
 
 /// Whether a file system says that it cannot hold such a name.
@@ -110,7 +90,8 @@ pub(super) fn make_under<T>(
         if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
             return made;
         }
-        made = make(numbered(&name, free_number(|number| exists(&numbered(&name, number, folder))), folder));
+        let with = |number| numbered(&name, number, folder, NAME_BYTES);
+        made = make(with(free_number(|number| exists(&with(number)))));
     }
     made
 }
@@ -172,10 +153,10 @@ mod tests {
 
     #[test]
     fn numbers_stand_before_an_extension_of_files_alone() {
-        assert_eq!(numbered("report.pdf", 1, false), "report (1).pdf");
-        assert_eq!(numbered("photos.d", 2, true), "photos.d (2)");
-        assert_eq!(numbered(".bashrc", 3, false), ".bashrc (3)");
-        assert_eq!(numbered(&"ü".repeat(127), 1, false).len(), 254);
+        assert_eq!(numbered("report.pdf", 1, false, 255), "report (1).pdf");
+        assert_eq!(numbered("photos.d", 2, true, 255), "photos.d (2)");
+        assert_eq!(numbered(".bashrc", 3, false, 255), ".bashrc (3)");
+        assert_eq!(numbered(&"ü".repeat(127), 1, false, 255).len(), 254);
     }
 
     #[test]

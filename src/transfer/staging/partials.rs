@@ -5,9 +5,8 @@ use super::fs::{is_private, open_folder};
 use super::{Staging, destinations, standing};
 use crate::error_text::io_error_text;
 use crate::keys::PublicKey;
-use crate::protocol::frame::LIST_BYTES;
 use crate::transfer::STAGING_PREFIX;
-use crate::transfer::manifest::{self, Manifest};
+use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{OnClash, Totals};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -16,8 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
-/// Bytes of `offer` beside the list: title, key, name.
-const HEAD_BYTES: usize = 1_024;
 /// Letters of an id as it is shown; any unique beginning is taken.
 const ID: usize = 8;
 /// After this long the folder of a transfer that was received as a whole, and never acknowledged, goes.
@@ -116,7 +113,7 @@ fn look(dir: &Dir, dest: &Path, name: String) -> Option<Partial> {
     partial.progress = match Claim::existing(dir, &partial.name, false) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Running,
         Err(_) => Progress::Unknown,
-        Ok(claim) => match read_offer(&claim) {
+        Ok(claim) => match claim.read_offer() {
             None => Progress::Unknown,
             Some((peer, peer_name, manifest)) => {
                 partial.peer = Some(peer);
@@ -127,18 +124,6 @@ fn look(dir: &Dir, dest: &Path, name: String) -> Option<Partial> {
         },
     };
     Some(partial)
-}
-
-fn read_offer(claim: &Claim) -> Option<(PublicKey, String, Manifest)> {
-    let most = usize::try_from(LIST_BYTES).ok()? + HEAD_BYTES;
-    let bytes = claim.offer(most).ok()?;
-    let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
-    let mut text = || str::from_utf8(lines.next()?).ok();
-    if text()? != "p2pchat offer 1" {
-        return None;
-    }
-    let (peer, name) = (PublicKey::from_text(text()?).ok()?, text()?.to_owned());
-    Some((peer, name, manifest::read(lines.next()?).ok()?))
 }
 
 fn progress(claim: &Claim, manifest: &Manifest) -> Progress {
@@ -177,7 +162,7 @@ impl Partial {
 
     fn open(&self) -> Result<Staging, PartialsError> {
         let claim = self.claim()?;
-        let (.., manifest) = read_offer(&claim).ok_or_else(|| self.failed("it cannot be read"))?;
+        let (.., manifest) = claim.read_offer().ok_or_else(|| self.failed("it cannot be read"))?;
         Staging::open_left(&self.dest, claim, manifest).map_err(|error| self.failed(io_error_text(&error)))
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::as_conversions, reason = "sizes in these tests are small")]
 
 use super::*;
+use crate::keys::PublicKey;
 use crate::transfer::Name;
 use crate::transfer::manifest::{Builder, Meta};
 use std::fs as std_fs;
@@ -69,8 +70,8 @@ impl Fixture {
     }
 
     fn open(&self) -> Staging {
-        let origin = Origin { peer: PEER, peer_name: "alice" };
-        Staging::open(&self.dest(), NAME, &origin, Arc::clone(&self.manifest), false).unwrap()
+        let offer = offer_file(PEER, "alice", &self.manifest);
+        Staging::open(&self.dest(), NAME, &offer, Arc::clone(&self.manifest), false).unwrap()
     }
 
     /// Receives files up to number `end`.
