@@ -378,7 +378,7 @@ fn own_name(text: &str) -> Result<String, String> {
 
 /// What a stream is called at the peer: a name as the wire has it.
 fn offered_name(text: &str) -> Result<String, String> {
-    Name::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
+    Name::new(text).map(|name| name.as_str().to_owned()).map_err(str::to_owned)
 }
 
 fn timeout(text: &str) -> Result<u64, String> {

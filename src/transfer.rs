@@ -18,7 +18,7 @@ pub mod scan;
 pub(crate) mod staging;
 pub mod upload;
 
-pub use file_name::{FileNameError, Name};
+pub use file_name::Name;
 #[doc(hidden)]
 pub use staging::local_name::local_name;
 

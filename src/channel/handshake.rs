@@ -77,18 +77,17 @@ pub(super) fn establish_with<S: Read + Write>(
     terms: &Terms<'_>,
     fixed: &FixedRandomness,
 ) -> Result<Channel, HandshakeError> {
-    let mut wire = Wire { stream };
     let agreed = match (own.mode(), terms.code) {
         (Mode::Open, None) => None,
-        (Mode::Code, Some(code)) => Some(agree(&mut wire, terms.role, code, fixed)?),
+        (Mode::Code, Some(code)) => Some(agree(stream, terms.role, code, fixed)?),
         _ => return Err(HandshakeError::Internal("the mode and the code do not belong together")),
     };
     let mut noise = begin(own, theirs, terms, agreed.as_ref(), fixed)?;
     let (peer, verdict) = match terms.role {
-        Role::Initiator => initiate(&mut wire, &mut noise, terms)?,
-        Role::Responder => respond(&mut wire, &mut noise, terms)?,
+        Role::Initiator => initiate(stream, &mut noise, terms)?,
+        Role::Responder => respond(stream, &mut noise, terms)?,
     };
-    let mut records = Records::new(wire.stream, &mut noise, terms.role)?;
+    let mut records = Records::new(stream, &mut noise, terms.role)?;
     let hash = noise.get_handshake_hash();
     let nonces = match (terms.role, own.mode()) {
         (Role::Initiator, mode) => records.initiate(hash, mode, fixed)?,
@@ -107,21 +106,20 @@ struct Agreed {
 }
 
 fn agree<S: Read + Write>(
-    wire: &mut Wire<'_, S>,
+    stream: &mut S,
     role: Role,
     code: &Code,
     fixed: &FixedRandomness,
 ) -> Result<Agreed, HandshakeError> {
     let (state, ours) = start_spake(role, code, fixed);
-    wire.send(HandshakeStep::Code, &ours)?;
-    let theirs = wire.receive::<SPAKE>(HandshakeStep::Code)?;
+    send(stream, HandshakeStep::Code, &ours)?;
+    let theirs = receive(stream, HandshakeStep::Code, SPAKE)?;
     let malformed = HandshakeError::Malformed(HandshakeStep::Code);
     if !theirs.last_chunk().is_some_and(is_of_prime_order) {
         return Err(malformed);
     }
     let key = Zeroizing::new(state.finish(&theirs).map_err(|_| malformed)?);
     let psk = Zeroizing::new(blake3::derive_key(PSK_CONTEXT, &key));
-    let theirs = theirs.to_vec();
     let (message_i, message_r) = match role {
         Role::Initiator => (ours, theirs),
         Role::Responder => (theirs, ours),
@@ -187,38 +185,34 @@ fn begin(
 }
 
 fn initiate<S: Read + Write>(
-    wire: &mut Wire<'_, S>,
+    stream: &mut S,
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
 ) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
-    wire.write(HandshakeStep::Message1, noise)?;
-    let message = wire.receive::<MESSAGE_2>(HandshakeStep::Message2).map_err(|error| match error {
+    send_noise(stream, HandshakeStep::Message1, noise)?;
+    let message = receive(stream, HandshakeStep::Message2, MESSAGE_2).map_err(|error| match error {
         HandshakeError::Closed(_) if terms.code.is_some() => HandshakeError::CodeUnanswered,
         other => other,
     })?;
     read(HandshakeStep::Message2, noise, terms, &message)?;
     let accepted = check_key(noise, terms)?;
-    wire.write(HandshakeStep::Message3, noise)?;
+    send_noise(stream, HandshakeStep::Message3, noise)?;
     Ok(accepted)
 }
 
 fn respond<S: Read + Write>(
-    wire: &mut Wire<'_, S>,
+    stream: &mut S,
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
 ) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
-    if terms.code.is_some() {
-        let message = wire.receive::<MESSAGE_1_CODE>(HandshakeStep::Message1)?;
-        if !(terms.reserve_try)() {
-            return Err(HandshakeError::NoTriesLeft);
-        }
-        read(HandshakeStep::Message1, noise, terms, &message)?;
-    } else {
-        let message = wire.receive::<MESSAGE_1_OPEN>(HandshakeStep::Message1)?;
-        read(HandshakeStep::Message1, noise, terms, &message)?;
+    let length = if terms.code.is_some() { MESSAGE_1_CODE } else { MESSAGE_1_OPEN };
+    let message = receive(stream, HandshakeStep::Message1, length)?;
+    if terms.code.is_some() && !(terms.reserve_try)() {
+        return Err(HandshakeError::NoTriesLeft);
     }
-    wire.write(HandshakeStep::Message2, noise)?;
-    let message = wire.receive::<MESSAGE_3>(HandshakeStep::Message3)?;
+    read(HandshakeStep::Message1, noise, terms, &message)?;
+    send_noise(stream, HandshakeStep::Message2, noise)?;
+    let message = receive(stream, HandshakeStep::Message3, MESSAGE_3)?;
     read(HandshakeStep::Message3, noise, terms, &message)?;
     check_key(noise, terms)
 }
@@ -254,13 +248,8 @@ struct Records<'s, S> {
     stream: &'s mut S,
     sealer: Sealer,
     opener: Opener,
-    /// The key of each direction before the hybrid keys, from Noise.
-    noise_keys: NoiseKeys,
-}
-
-struct NoiseKeys {
-    send: Zeroizing<[u8; 32]>,
-    receive: Zeroizing<[u8; 32]>,
+    /// The keys of sealer and opener before the hybrid keys, from Noise.
+    noise_keys: (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>),
 }
 
 /// The nonces of initiator and responder.
@@ -276,7 +265,7 @@ impl<'s, S: Read + Write> Records<'s, S> {
         };
         let halves = Sealer::new(&send).zip(Opener::new(&receive));
         let (sealer, opener) = halves.ok_or(HandshakeError::Internal("the cryptography refuses the keys"))?;
-        Ok(Self { stream, sealer, opener, noise_keys: NoiseKeys { send, receive } })
+        Ok(Self { stream, sealer, opener, noise_keys: (send, receive) })
     }
 
     fn initiate(&mut self, hash: &[u8], mode: Mode, fixed: &FixedRandomness) -> Result<Option<Nonces>, HandshakeError> {
@@ -333,12 +322,12 @@ impl<'s, S: Read + Write> Records<'s, S> {
     }
 
     fn change_sending_key(&mut self, material: &HybridMaterial) -> Result<(), HandshakeError> {
-        let changed = self.sealer.change_key(&material.key(&self.noise_keys.send));
+        let changed = self.sealer.change_key(&material.key(&self.noise_keys.0));
         changed.ok_or(HandshakeError::Internal("the cryptography refuses the keys"))
     }
 
     fn change_receiving_key(&mut self, material: &HybridMaterial) -> Result<(), HandshakeError> {
-        let changed = self.opener.change_key(&material.key(&self.noise_keys.receive));
+        let changed = self.opener.change_key(&material.key(&self.noise_keys.1));
         changed.ok_or(HandshakeError::Internal("the cryptography refuses the keys"))
     }
 
@@ -380,37 +369,31 @@ fn random<const N: usize>(fixed: Option<[u8; N]>) -> Result<[u8; N], HandshakeEr
     Ok(bytes)
 }
 
-/// The stream as it carries the messages of the handshake: a length of two bytes, then so many bytes.
-struct Wire<'s, S> {
-    stream: &'s mut S,
+/// Sends a message of the handshake: its length in two bytes, then the message.
+fn send(stream: &mut impl Write, stage: HandshakeStep, message: &[u8]) -> Result<(), HandshakeError> {
+    let length = u16::try_from(message.len()).map_err(|_| HandshakeError::Internal("a message is too long"))?;
+    let bytes = [&length.to_be_bytes(), message].concat();
+    stream.write_all(&bytes).and_then(|()| stream.flush()).map_err(|error| at(stage, error.into()))
 }
 
-impl<S: Read + Write> Wire<'_, S> {
-    fn send(&mut self, stage: HandshakeStep, message: &[u8]) -> Result<(), HandshakeError> {
-        let length = u16::try_from(message.len()).map_err(|_| HandshakeError::Internal("a message is too long"))?;
-        let bytes = [&length.to_be_bytes(), message].concat();
-        self.stream.write_all(&bytes).and_then(|()| self.stream.flush()).map_err(|error| at(stage, error.into()))
-    }
+/// Writes and sends the next Noise message.
+fn send_noise(stream: &mut impl Write, stage: HandshakeStep, noise: &mut HandshakeState) -> Result<(), HandshakeError> {
+    let mut room = [0; ROOM];
+    let length = noise.write_message(&[], &mut room).map_err(|_| HandshakeError::Internal("a message fails"))?;
+    send(stream, stage, room.get(..length).unwrap_or_default())
+}
 
-    /// Writes and sends the next Noise message.
-    fn write(&mut self, stage: HandshakeStep, noise: &mut HandshakeState) -> Result<(), HandshakeError> {
-        let mut room = [0; ROOM];
-        let length = noise.write_message(&[], &mut room).map_err(|_| HandshakeError::Internal("a message fails"))?;
-        self.send(stage, room.get(..length).unwrap_or_default())
+/// Receives a message of exactly so many bytes; another length is refused before anything more is read.
+fn receive(stream: &mut impl Read, stage: HandshakeStep, due: usize) -> Result<Vec<u8>, HandshakeError> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).map_err(|error| at(stage, error.into()))?;
+    let length = u16::from_be_bytes(length);
+    if usize::from(length) != due {
+        return Err(HandshakeError::BadLength(stage, length));
     }
-
-    /// Receives a message of exactly `N` bytes; another length is refused before anything more is read.
-    fn receive<const N: usize>(&mut self, stage: HandshakeStep) -> Result<[u8; N], HandshakeError> {
-        let mut length = [0; 2];
-        self.stream.read_exact(&mut length).map_err(|error| at(stage, error.into()))?;
-        let length = u16::from_be_bytes(length);
-        if usize::from(length) != N {
-            return Err(HandshakeError::BadLength(stage, length));
-        }
-        let mut message = [0; N];
-        self.stream.read_exact(&mut message).map_err(|error| at(stage, error.into()))?;
-        Ok(message)
-    }
+    let mut message = vec![0; due];
+    stream.read_exact(&mut message).map_err(|error| at(stage, error.into()))?;
+    Ok(message)
 }
 
 fn at(stage: HandshakeStep, error: StreamError) -> HandshakeError {

@@ -293,13 +293,8 @@ impl<'a> Reader<'a> {
         Err(FrameError::Value(self.name, wrong.into()))
     }
 
-    fn short<T>(&self, read: std::io::Result<T>) -> Result<T, FrameError> {
-        read.map_err(|_| FrameError::Short(self.name))
-    }
-
     fn u8(&mut self) -> Result<u8, FrameError> {
-        let read = self.left.read_u8();
-        self.short(read)
+        self.left.read_u8().map_err(|_| FrameError::Short(self.name))
     }
 
     fn u16(&mut self) -> Result<u16, FrameError> {
@@ -307,13 +302,11 @@ impl<'a> Reader<'a> {
     }
 
     fn u32(&mut self) -> Result<u32, FrameError> {
-        let read = self.left.read_u32::<BigEndian>();
-        self.short(read)
+        self.left.read_u32::<BigEndian>().map_err(|_| FrameError::Short(self.name))
     }
 
     fn u64(&mut self) -> Result<u64, FrameError> {
-        let read = self.left.read_u64::<BigEndian>();
-        self.short(read)
+        self.left.read_u64::<BigEndian>().map_err(|_| FrameError::Short(self.name))
     }
 
     fn sequence(&mut self) -> Result<u64, FrameError> {

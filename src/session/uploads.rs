@@ -7,7 +7,7 @@ use crate::notice::{Direction, Notice, Side};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};
 use crate::text::PeerText;
-use crate::transfer::upload::{LeftOut, UploadReport};
+use crate::transfer::upload::{LeftOut, Unsendable, UploadReport};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Session {
                     self.left_out(transfer, left_out);
                 }
             }
-            UploadReport::Unsendable { code, text } => {
+            UploadReport::Unsendable(Unsendable { code, text }) => {
                 let was = self.uploads.remove(&transfer).and_then(|upload| upload.was);
                 self.actions.push(Action::DropUpload(transfer));
                 self.error(code, text);

@@ -4,26 +4,11 @@ use crate::protocol::frame::at_most;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use thiserror::Error;
 
 /// The longest name in bytes: what common file systems take, and what the wire's `str8` holds.
 pub(super) const NAME_BYTES: usize = 255;
 /// The longest ending that counts as an extension and stays behind a number.
 const EXTENSION_BYTES: usize = 32;
-
-/// Why no list may hold a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum FileNameError {
-    #[error("the name is empty")]
-    Empty,
-    #[error("the name is longer than {NAME_BYTES} bytes")]
-    Long,
-    #[error("the name means a folder, not an entry in it")]
-    Dots,
-    /// `/` or NUL.
-    #[error("the name is not a single component")]
-    Separator,
-}
 
 /// A name of one component that a list may hold. It is hostile text all the same, and what it is called on this side's disk is
 /// another matter.
@@ -34,13 +19,13 @@ impl<'a> Name<'a> {
     /// Checks a name by the rules of PROTOCOL.md section 8.
     ///
     /// # Errors
-    /// The first rule that it breaks.
-    pub fn new(name: &'a str) -> Result<Self, FileNameError> {
+    /// Says which rule it breaks.
+    pub fn new(name: &'a str) -> Result<Self, &'static str> {
         match name {
-            "" => Err(FileNameError::Empty),
-            "." | ".." => Err(FileNameError::Dots),
-            _ if name.len() > NAME_BYTES => Err(FileNameError::Long),
-            _ if name.contains(['/', '\0']) => Err(FileNameError::Separator),
+            "" => Err("the name is empty"),
+            "." | ".." => Err("the name means a folder, not an entry in it"),
+            _ if name.len() > NAME_BYTES => Err("the name is longer than 255 bytes"),
+            _ if name.contains(['/', '\0']) => Err("the name is not a single component"),
             _ => Ok(Self(name)),
         }
     }
@@ -99,12 +84,12 @@ mod tests {
     fn only_what_is_no_single_component_is_refused() {
         let long = "x".repeat(256);
         for (name, error) in [
-            ("", FileNameError::Empty),
-            (long.as_str(), FileNameError::Long),
-            (".", FileNameError::Dots),
-            ("..", FileNameError::Dots),
-            ("a/b", FileNameError::Separator),
-            ("a\0b", FileNameError::Separator),
+            ("", "the name is empty"),
+            (long.as_str(), "the name is longer than 255 bytes"),
+            (".", "the name means a folder, not an entry in it"),
+            ("..", "the name means a folder, not an entry in it"),
+            ("a/b", "the name is not a single component"),
+            ("a\0b", "the name is not a single component"),
         ] {
             assert_eq!(Name::new(name), Err(error), "{name:?}");
         }

@@ -16,7 +16,7 @@ pub use builder::Builder;
 #[doc(hidden)]
 pub use codec::read;
 
-use super::file_name::{FileNameError, Name};
+use super::file_name::Name;
 use crate::protocol::frame::{END_WEIGHT, LIST_BYTES, Position, Reason, STREAM_BYTES};
 use thiserror::Error;
 
@@ -51,7 +51,7 @@ pub enum ManifestError {
     Malformed(&'static str),
     /// A name that no receiver may take.
     #[error("{0}: {1}")]
-    Name(String, FileNameError),
+    Name(String, &'static str),
     /// A name twice in a folder.
     #[error("{0}: the name stands twice in its folder")]
     Twice(String),
@@ -207,7 +207,7 @@ pub enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Enter(usize),
-    Leave(usize),
+    Leave,
     File(usize),
 }
 
@@ -358,7 +358,7 @@ impl Walk {
             (None, None) => (None, None),
         };
         match self.open.last() {
-            Some(&innermost) if step.is_none() || parent.map(widen) != Some(innermost) => Some(Step::Leave(innermost)),
+            Some(&innermost) if step.is_none() || parent.map(widen) != Some(innermost) => Some(Step::Leave),
             _ => step,
         }
     }
@@ -371,7 +371,7 @@ impl Walk {
                 self.next_folder = index + 1;
                 self.open.push(index);
             }
-            Step::Leave(_) => drop(self.open.pop()),
+            Step::Leave => drop(self.open.pop()),
             Step::File(index) => self.next_file = index + 1,
         }
         Some(step)

@@ -17,7 +17,6 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use thiserror::Error;
 
 /// Numbers of reasons on the wire (PROTOCOL.md section 8).
 const UNREADABLE: u8 = 0;
@@ -33,33 +32,26 @@ const DEEP: u8 = 6;
 const OWN_DATA: &str = "it is p2pchat's own data, which is never sent";
 
 /// Why a `/send` sends nothing; the command is at fault.
-#[derive(Debug, Error)]
-pub(super) enum ScanError {
-    #[error("{}: no such file or folder", .0.display())]
-    NoSuchFile(PathBuf),
-    #[error("{}: {}", .0.display(), io_error_text(.1))]
-    NotReadable(PathBuf, io::Error),
-    #[error("{path}: nothing to send there: {1}", path = .0.display())]
-    Nothing(PathBuf, String),
-    #[error("{}: two of the paths have this name\nsend them one after the other", .0.display())]
-    SameName(PathBuf),
-    #[error("too many files for one transfer\nsend parts of them, or an archive")]
-    TooMany,
-    #[error("cancelled")]
-    Cancelled,
+#[derive(Debug)]
+pub struct Unsendable {
+    /// A short stable word: `no-such-file`, `not-readable`, `nothing-to-send`, `same-name`, `too-many-files`, `bad-argument`, or that of
+    /// `SendArgs::resolve`.
+    pub code: &'static str,
+    /// For our user, with the path.
+    pub text: String,
 }
 
-impl ScanError {
-    /// The short stable word for scripts.
-    pub(super) fn code(&self) -> &'static str {
-        match self {
-            Self::NoSuchFile(_) => "no-such-file",
-            Self::NotReadable(..) => "not-readable",
-            Self::Nothing(..) => "nothing-to-send",
-            Self::SameName(_) => "same-name",
-            Self::TooMany => "too-many-files",
-            Self::Cancelled => "cancelled",
-        }
+impl Unsendable {
+    pub(super) fn new(code: &'static str, text: impl ToString) -> Self {
+        Self { code, text: text.to_string() }
+    }
+
+    fn at(code: &'static str, path: &Path, text: &str) -> Self {
+        Self { code, text: format!("{}: {text}", path.display()) }
+    }
+
+    fn too_many<T>(_: T) -> Self {
+        Self::new("too-many-files", "too many files for one transfer\nsend parts of them, or an archive")
     }
 }
 
@@ -134,7 +126,7 @@ pub(super) struct Scan {
 }
 
 /// Looks for all that the paths name. `data_dir` is this program's own. Ends early once `stop` is set.
-pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Result<Scan, ScanError> {
+pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Result<Scan, Unsendable> {
     let mut scanner = Scanner {
         builder: Builder::default(),
         files: 0,
@@ -155,13 +147,13 @@ pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Res
     let Scanner { mut builder, files, folders, roots, left_out, omitted, omitted_more, .. } = scanner;
     if files == 0 && folders == 0 {
         let (path, reason) = left_out.named.into_iter().next().unwrap_or_default();
-        return Err(ScanError::Nothing(path, reason));
+        return Err(Unsendable::at("nothing-to-send", &path, &format!("nothing to send there: {reason}")));
     }
     let rest = Omitted { path: String::new(), count: omitted_more, reason: OTHER };
     for omitted in omitted.into_iter().chain((omitted_more > 0).then_some(rest)) {
-        builder.omit(omitted).map_err(|_| ScanError::TooMany)?;
+        builder.omit(omitted).map_err(Unsendable::too_many)?;
     }
-    let list = builder.finish().map_err(|_| ScanError::TooMany)?;
+    let list = builder.finish().map_err(Unsendable::too_many)?;
     Ok(Scan { list, roots, left_out })
 }
 
@@ -185,10 +177,12 @@ struct Scanner<'a> {
 
 impl Scanner<'_> {
     /// Takes one path that the user gave.
-    fn top(&mut self, path: &Path) -> Result<(), ScanError> {
-        let not_readable = |error| ScanError::NotReadable(path.to_owned(), error);
+    fn top(&mut self, path: &Path) -> Result<(), Unsendable> {
+        let not_readable = |error| Unsendable::at("not-readable", path, &io_error_text(&error));
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ScanError::NoSuchFile(path.to_owned()),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Unsendable::at("no-such-file", path, "no such file or folder")
+            }
             _ => not_readable(error),
         })?;
         // What was asked for by name must be there for the taking; what is found below it may be left out.
@@ -214,7 +208,8 @@ impl Scanner<'_> {
         let names = [name.to_owned()];
         let Some(offered) = offered_names(&names).pop() else { return Ok(()) };
         if self.roots.tops.insert(offered.to_string(), path.to_owned()).is_some() {
-            return Err(ScanError::SameName(path.to_owned()));
+            let text = "two of the paths have this name\nsend them one after the other";
+            return Err(Unsendable::at("same-name", path, text));
         }
         self.entry(path, &names[0], &offered, Ok(metadata))
     }
@@ -225,9 +220,10 @@ impl Scanner<'_> {
         name: &OsString,
         offered: &str,
         metadata: io::Result<Metadata>,
-    ) -> Result<(), ScanError> {
+    ) -> Result<(), Unsendable> {
         if self.stop.load(Ordering::Relaxed) {
-            return Err(ScanError::Cancelled);
+            // Nobody hears of it.
+            return Err(Unsendable::new("cancelled", "cancelled"));
         }
         let (reason, error) = match metadata {
             Ok(metadata) if metadata.is_dir() => return self.folder(path, name, offered, &metadata),
@@ -239,9 +235,9 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn file(&mut self, name: &OsString, offered: &str, meta: Meta, size: u64) -> Result<(), ScanError> {
-        let checked = Name::new(offered).map_err(|_| ScanError::TooMany)?;
-        self.builder.file(checked, meta, size).map_err(|_| ScanError::TooMany)?;
+    fn file(&mut self, name: &OsString, offered: &str, meta: Meta, size: u64) -> Result<(), Unsendable> {
+        let checked = Name::new(offered).map_err(Unsendable::too_many)?;
+        self.builder.file(checked, meta, size).map_err(Unsendable::too_many)?;
         if name != offered {
             self.roots.files.insert(self.files, name.clone());
         }
@@ -249,7 +245,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn folder(&mut self, path: &Path, name: &OsString, offered: &str, metadata: &Metadata) -> Result<(), ScanError> {
+    fn folder(&mut self, path: &Path, name: &OsString, offered: &str, metadata: &Metadata) -> Result<(), Unsendable> {
         if self.data_dir_here.as_deref() == Some(path) {
             self.left_out.add(path, OWN_DATA);
             return Ok(());
@@ -270,14 +266,14 @@ impl Scanner<'_> {
                 return Ok(());
             }
         };
-        let checked = Name::new(offered).map_err(|_| ScanError::TooMany)?;
+        let checked = Name::new(offered).map_err(Unsendable::too_many)?;
         match self.builder.enter(checked, meta_of(metadata)) {
             Ok(()) => {}
             Err(ManifestError::Deep) => {
                 self.omit(path, offered, DEEP, None);
                 return Ok(());
             }
-            Err(_) => return Err(ScanError::TooMany),
+            Err(error) => return Err(Unsendable::too_many(error)),
         }
         if name != offered {
             self.roots.folders.insert(self.folders, name.clone());
@@ -292,7 +288,7 @@ impl Scanner<'_> {
         }
         self.above.truncate(above);
         // The folder was entered above.
-        self.builder.leave().map_err(|_| ScanError::TooMany)
+        self.builder.leave().map_err(Unsendable::too_many)
     }
 
     /// Leaves something out, and says so to both sides.

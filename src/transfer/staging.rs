@@ -195,7 +195,7 @@ impl Staging {
     /// Whether a line makes sense after those before it, and what it says is there.
     fn replay(&mut self, line: Line) -> bool {
         if matches!(line, Line::Folder { .. } | Line::NoFolder { .. } | Line::File { .. } | Line::Failed { .. }) {
-            while matches!(self.walk.peek(&self.manifest), Some(Step::Leave(_))) {
+            while matches!(self.walk.peek(&self.manifest), Some(Step::Leave)) {
                 self.levels.pop();
                 self.walk.next(&self.manifest);
             }

@@ -25,6 +25,7 @@ use crate::net::send_queue::SendQueue;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Digest, NO_DIGEST, Offer, Position, TransferId};
 use files::{Files, look};
+use source::Source;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -32,9 +33,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use stream::Stream;
-use worker::{Start, Work, Worker};
+use worker::{Work, Worker};
 
-pub use super::scan::LeftOut;
+pub use super::scan::{LeftOut, Unsendable};
 
 /// What an upload tells the event loop.
 #[derive(Debug)]
@@ -49,12 +50,7 @@ pub enum UploadReport {
         left_out: LeftOut,
     },
     /// There is nothing that can be sent; the transfer is gone.
-    Unsendable {
-        /// `no-such-file`, `not-readable`, `nothing-to-send`, `too-many-files`, `same-name`, or those of `SendArgs::resolve`.
-        code: &'static str,
-        /// For our user, with the path.
-        text: String,
-    },
+    Unsendable(Unsendable),
     /// The receiver has these files. Many in one report when they are small.
     FilesSent(Vec<SentFile>),
     /// A file could not be sent; the rest goes on.
@@ -88,7 +84,8 @@ enum Course {
     Check(Position, Digest),
     /// A thread does that.
     Checking,
-    Start(Box<Start>),
+    /// Begin here, with the file there if it was read up to that place already.
+    Start(Position, Option<Box<Source>>),
     Send,
     /// All is pushed.
     Sent,
@@ -103,7 +100,7 @@ struct Transfer {
     awaits_restart: bool,
     /// How far the list was sent on earlier connections; none when it was never begun.
     listed: Option<Position>,
-    accepted: Option<(Position, Digest)>,
+    accepted: Option<Position>,
     /// The last of ACCEPT, BEGIN and RECEIVED up to the last loss: RESTART is not below it.
     floor: Position,
     /// The latest RECEIVED of this connection.
@@ -138,7 +135,7 @@ impl Transfer {
             Place::File { offset: 1.., .. } if digest != NO_DIGEST => Course::Check(position, digest),
             // Nothing is left to send, BEGIN included.
             Place::Done => Course::Sent,
-            _ => Course::Start(Box::new(Start { position, source: None })),
+            _ => Course::Start(position, None),
         };
     }
 }
@@ -252,7 +249,7 @@ impl Uploads {
             let new_stream = position == files.list.data_start() || files.stream.is_none();
             let place = files.place(position, &digest).filter(|_| new_stream);
             let place = place.ok_or(ProtocolError::Position("ACCEPT", transfer))?;
-            upload.accepted = Some((position, digest));
+            upload.accepted = Some(position);
             upload.floor = position;
             upload.received = upload.received.max(position);
             if !upload.awaits_restart {
@@ -273,7 +270,7 @@ impl Uploads {
             let wrong = ProtocolError::Position("RESTART", transfer);
             upload.awaits_restart = false;
             queue.open_transfer(transfer);
-            let Some((accepted, _)) = upload.accepted else {
+            let Some(accepted) = upload.accepted else {
                 if position > upload.listed.unwrap_or(0) || digest != NO_DIGEST {
                     return Err(wrong);
                 }
@@ -414,7 +411,7 @@ impl Shared {
     fn scanned(
         &self,
         transfer: TransferId,
-        scanned: Result<Scan, UploadReport>,
+        scanned: Result<Scan, Unsendable>,
         stream: Option<Arc<Stream>>,
     ) -> Option<UploadReport> {
         let mut state = self.lock();
@@ -423,7 +420,7 @@ impl Shared {
             Ok(scan) => scan,
             Err(unsendable) => {
                 state.transfers.remove(&transfer);
-                return Some(unsendable);
+                return Some(UploadReport::Unsendable(unsendable));
             }
         };
         let encoded = list.encode();

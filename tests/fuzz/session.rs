@@ -12,7 +12,7 @@ use p2pchat::session::{AcceptRule, Action, PeerContext, Rules, RunNumbers, Sessi
 use p2pchat::text::PeerText;
 use p2pchat::transfer::download::{DownloadReport, OnClash};
 use p2pchat::transfer::manifest;
-use p2pchat::transfer::upload::{LeftOut, UploadReport};
+use p2pchat::transfer::upload::{LeftOut, Unsendable, UploadReport};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -271,7 +271,10 @@ impl Play<'_> {
                 transfer,
                 match self.choices.flag() {
                     true => UploadReport::Scanned { offer, name: "a".to_owned(), more: 1, left_out },
-                    false => UploadReport::Unsendable { code: "no-such-file", text: "no such file".to_owned() },
+                    false => {
+                        let text = "no such file".to_owned();
+                        UploadReport::Unsendable(Unsendable { code: "no-such-file", text })
+                    }
                 },
             );
         } else if let Some((transfer, offer, list)) = self.looks.pop() {

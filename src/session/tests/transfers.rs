@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::notice::{Info, TransferState};
+use crate::transfer::upload::Unsendable;
 
 /// A responder to whom transfer 1 is offered, its list looked at.
 fn offered(rules: Rules, looked: DownloadReport) -> Side {
@@ -88,7 +89,7 @@ fn a_send_that_comes_to_nothing_uses_up_no_number() {
         side.enter("/send a");
         side.enter("/send b");
         for transfer in gone {
-            let unsendable = UploadReport::Unsendable { code: "no-such-file", text: "no such file".into() };
+            let unsendable = UploadReport::Unsendable(Unsendable { code: "no-such-file", text: "no such file".into() });
             side.session.upload(transfer, unsendable);
         }
     }

@@ -30,27 +30,19 @@ pub(super) struct Broken {
 }
 
 /// The file that pieces go to.
-enum Current {
-    /// The next one, not begun.
-    Next,
-    Begun {
-        data: Data,
-        hasher: Box<blake3::Hasher>,
-        len: u64,
-    },
-}
-
-enum Data {
-    To(File),
-    /// The file failed, for this reason: its data is hashed and dropped, for RESTART needs the digest.
-    Failed(String),
+struct Begun {
+    /// The part; or why the file failed: then its data is hashed and dropped, for RESTART needs the digest.
+    part: Result<File, String>,
+    hasher: Box<blake3::Hasher>,
+    len: u64,
 }
 
 /// See the module.
 pub(super) struct Writer {
     staging: Staging,
     manifest: Arc<Manifest>,
-    current: Current,
+    /// The next file; none when it is not begun.
+    current: Option<Begun>,
     position: Position,
     dest: PathBuf,
     /// Bytes of a stream until the next look at the disk.
@@ -60,12 +52,8 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(Opened { wanted, staging, part, dest }: Opened) -> Self {
         let start = staging.position();
-        let (current, position) = match part {
-            Some(Part { file, hasher, len }) => {
-                (Current::Begun { data: Data::To(file), hasher: Box::new(hasher), len }, start + len)
-            }
-            None => (Current::Next, start),
-        };
+        let position = start + part.as_ref().map_or(0, |part| part.len);
+        let current = part.map(|Part { file, hasher, len }| Begun { part: Ok(file), hasher: Box::new(hasher), len });
         Self { staging, manifest: wanted.manifest, current, position, dest, until_look: 0 }
     }
 
@@ -76,9 +64,7 @@ impl Writer {
     /// What ACCEPT or RESTART says: where the data goes on, and the digest of what is there of that file.
     pub(super) fn stands_at(&self) -> (Position, Digest) {
         match &self.current {
-            Current::Begun { hasher, len, .. } if !self.manifest.is_stream() => {
-                (self.position, prefix_digest(hasher, *len))
-            }
+            Some(begun) if !self.manifest.is_stream() => (self.position, prefix_digest(&begun.hasher, begun.len)),
             _ => (self.position, NO_DIGEST),
         }
     }
@@ -116,7 +102,7 @@ impl Writer {
                     match after.split_first() {
                         // All of a file is here.
                         Some((Piece::End { position, status: FileStatus::Whole, digest, .. }, rest))
-                            if matches!(self.current, Current::Next) =>
+                            if self.current.is_none() =>
                         {
                             self.end(*position, FileStatus::Whole, digest, chunks, report)?;
                             pieces = rest;
@@ -150,14 +136,14 @@ impl Writer {
     fn begin(&mut self, position: Position) -> Result<(), Broken> {
         if position < self.position {
             match &mut self.current {
-                Current::Begun { data: Data::To(file), hasher, len } => {
+                Some(Begun { part: Ok(file), hasher, len }) => {
                     let emptied = file.set_len(0).and_then(|()| file.rewind());
                     hasher.reset();
                     *len = 0;
                     emptied.map_err(|error| self.broken(&self.at_path(error)))?;
                 }
                 // It may go better this time.
-                current => *current = Current::Next,
+                current => *current = None,
             }
         }
         self.position = position;
@@ -171,30 +157,24 @@ impl Writer {
             self.look_at_disk(bytes)?;
         }
         self.position += bytes;
-        if matches!(self.current, Current::Next) {
-            let part = self.staging.make_part();
-            let data = part.map(Data::To).or_else(|problem| self.failed(&problem))?;
-            self.current = Current::Begun { data, hasher: Box::default(), len: 0 };
-        }
-        let Current::Begun { data, hasher, len } = &mut self.current else { return Ok(()) };
+        let mut begun = match self.current.take() {
+            Some(begun) => begun,
+            None => {
+                let part = self.staging.make_part();
+                Begun { part: self.one_file(part)?, hasher: Box::default(), len: 0 }
+            }
+        };
         for chunk in &chunks {
-            hasher.update(chunk);
+            begun.hasher.update(chunk);
         }
-        *len += bytes;
-        if let Data::To(file) = data
+        begun.len += bytes;
+        if let Ok(file) = &begun.part
             && let Err(error) = write_with_holes(file, &chunks)
         {
-            let failed = self.failed(&self.at_path(error))?;
-            if let Current::Begun { data, .. } = &mut self.current {
-                *data = failed;
-            }
+            begun.part = self.one_file(Err(self.at_path(error)))?;
         }
+        self.current = Some(begun);
         Ok(())
-    }
-
-    /// A problem of one file alone lets the rest go on.
-    fn failed(&self, problem: &Problem) -> Result<Data, Broken> {
-        if problem.is_of_one_file() { Ok(Data::Failed(problem.to_string())) } else { Err(self.broken(problem)) }
     }
 
     /// Whether the next `bytes` of a stream leave enough of the disk.
@@ -225,12 +205,12 @@ impl Writer {
         report: &mut dyn FnMut(Published),
     ) -> Result<(), Broken> {
         let index = self.staging.next_file();
-        let outcome = match (status, std::mem::replace(&mut self.current, Current::Next)) {
+        let outcome = match (status, self.current.take()) {
             (FileStatus::Changed, _) => Err("it changed while the peer read it".to_owned()),
             (FileStatus::Unreadable, _) => Err("the peer could not read it".to_owned()),
-            (FileStatus::Whole, Current::Next) => self.put(chunks, digest)?,
-            (FileStatus::Whole, Current::Begun { data: Data::Failed(text), .. }) => Err(text),
-            (FileStatus::Whole, Current::Begun { data: Data::To(file), hasher, len })
+            (FileStatus::Whole, None) => self.put(chunks, digest)?,
+            (FileStatus::Whole, Some(Begun { part: Err(text), .. })) => Err(text),
+            (FileStatus::Whole, Some(Begun { part: Ok(file), hasher, len }))
                 if hasher.finalize() == blake3::Hash::from(*digest) =>
             {
                 // Its last chunks may be a hole.
@@ -238,7 +218,7 @@ impl Writer {
                 let adopted = adopted.and_then(|()| self.staging.adopt(&file, digest));
                 self.one_file(adopted)?
             }
-            (FileStatus::Whole, Current::Begun { .. }) => Err(DIFFERS.to_owned()),
+            (FileStatus::Whole, Some(_)) => Err(DIFFERS.to_owned()),
         };
         self.position = match self.manifest.file(index) {
             Some(file) if !self.manifest.is_stream() => file.next(),
@@ -265,7 +245,8 @@ impl Writer {
         self.one_file(put)
     }
 
-    fn one_file(&self, done: Result<(), Problem>) -> Result<Result<(), String>, Broken> {
+    /// A problem of one file alone lets the rest go on.
+    fn one_file<T>(&self, done: Result<T, Problem>) -> Result<Result<T, String>, Broken> {
         match done {
             Err(problem) if !problem.is_of_one_file() => Err(self.broken(&problem)),
             done => Ok(done.map_err(|problem| problem.to_string())),

@@ -39,7 +39,7 @@ impl Manifest {
                         put_name(&mut out, file.name);
                     }
                 }
-                Step::Leave(_) => out.push(KIND_LEAVE),
+                Step::Leave => out.push(KIND_LEAVE),
             }
         }
         for Omitted { path, count, reason } in &self.omitted {

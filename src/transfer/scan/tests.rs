@@ -5,7 +5,7 @@ fn paths(scan: &Scan) -> Vec<String> {
     (0..scan.list.file_count()).map(|index| scan.list.path(index)).collect()
 }
 
-fn scan(paths: &[PathBuf]) -> Result<Scan, ScanError> {
+fn scan(paths: &[PathBuf]) -> Result<Scan, Unsendable> {
     super::scan(paths, Path::new("/nowhere"), &AtomicBool::new(false))
 }
 
@@ -15,9 +15,9 @@ fn left_out(scan: &Scan) -> Vec<(String, &str)> {
     scan.left_out.named.iter().map(|(path, reason)| (name(path), reason.as_str())).collect()
 }
 
-fn code(result: Result<Scan, ScanError>) -> (&'static str, String) {
+fn code(result: Result<Scan, Unsendable>) -> (&'static str, String) {
     let error = result.unwrap_err();
-    (error.code(), error.to_string())
+    (error.code, error.text)
 }
 
 #[test]

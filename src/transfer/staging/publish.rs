@@ -95,7 +95,7 @@ impl Staging {
         while let Some(step) = walk.next(&manifest) {
             match step {
                 Step::Enter(index) => self.enter(&mut pass, index, report)?,
-                Step::Leave(_) => self.leave_folder(&mut pass)?,
+                Step::Leave => self.leave_folder(&mut pass)?,
                 Step::File(index) if line.is_some_and(|(there, _)| there == index) => {
                     let digest = line.map_or([0; 32], |(_, digest)| digest);
                     line = pass.next_file_line();

@@ -1,12 +1,11 @@
 //! What one transfer offers: its list, and where the data of its files comes from.
 
-use super::UploadReport;
 use super::stream::Stream;
 use crate::command::SendSource;
 use crate::protocol::frame::{Digest, END_WEIGHT, NO_DIGEST, Position};
 use crate::transfer::file_name::Name;
 use crate::transfer::manifest::{Builder, Manifest, ManifestError, Place};
-use crate::transfer::scan::{self, LeftOut, Roots, Scan};
+use crate::transfer::scan::{self, LeftOut, Roots, Scan, Unsendable};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -73,22 +72,21 @@ pub(super) fn look(
     source: &SendSource,
     data_dir: &Path,
     stop: &AtomicBool,
-) -> Result<(Scan, Option<Box<dyn Read + Send>>), UploadReport> {
-    let unsendable = |code, text| UploadReport::Unsendable { code, text };
+) -> Result<(Scan, Option<Box<dyn Read + Send>>), Unsendable> {
     let paths = match source {
-        SendSource::Typed(args) => &args
-            .resolve(|path| path.symlink_metadata().is_ok())
-            .map_err(|error| unsendable(error.code(), error.to_string()))?,
+        SendSource::Typed(args) => {
+            let resolved = args.resolve(|path| path.symlink_metadata().is_ok());
+            &resolved.map_err(|error| Unsendable::new(error.code(), error))?
+        }
         SendSource::Paths(paths) => paths,
         SendSource::Stream { name, reader } => {
-            let list = stream_list(name).map_err(|error| unsendable("bad-argument", error.to_string()))?;
-            let taken = || unsendable("nothing-to-send", format!("{name}: it was sent before"));
+            let list = stream_list(name).map_err(|error| Unsendable::new("bad-argument", error))?;
+            let taken = || Unsendable::new("nothing-to-send", format!("{name}: it was sent before"));
             let reader = reader.take().ok_or_else(taken)?;
             return Ok((Scan { list, roots: Roots::stream(name), left_out: LeftOut::default() }, Some(reader)));
         }
     };
-    let scan = scan::scan(paths, data_dir, stop).map_err(|error| unsendable(error.code(), error.to_string()))?;
-    Ok((scan, None))
+    Ok((scan::scan(paths, data_dir, stop)?, None))
 }
 
 fn stream_list(name: &str) -> Result<Manifest, ManifestError> {

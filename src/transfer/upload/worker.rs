@@ -3,7 +3,7 @@
 use super::files::Files;
 use super::source::{Failed, Marks, Source, chunk_len};
 use super::stream::{Next, Stream};
-use super::{Course, SentFile, Shared, State, Transfer, UploadReport};
+use super::{Course, SentFile, Shared, State, Transfer, Unsendable, UploadReport};
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
@@ -22,14 +22,6 @@ use std::time::Instant;
 const TURN: usize = 8;
 /// Files in one report.
 const REPORTED: usize = 256;
-
-/// Where data begins on a connection.
-#[derive(Debug)]
-pub(super) struct Start {
-    pub(super) position: Position,
-    /// The file there, read up to the position.
-    pub(super) source: Option<Source>,
-}
 
 /// How far the worker is with a transfer.
 #[derive(Debug, Default)]
@@ -86,7 +78,7 @@ impl Worker {
         while let Some(job) = self.next_job() {
             match job {
                 Job::Unsendable(transfer, text) => {
-                    (self.report)(transfer, UploadReport::Unsendable { code: "not-readable", text });
+                    (self.report)(transfer, UploadReport::Unsendable(Unsendable { code: "not-readable", text }));
                 }
                 Job::Check { transfer, position, digest } => self.check(transfer, position, digest),
                 Job::Send { transfer, queue, room } => self.send(transfer, &queue, room),
@@ -131,9 +123,9 @@ impl Worker {
                     upload.course = Course::Checking;
                     return Some(job);
                 }
-                Course::Start(_) => {
-                    if let Course::Start(start) = std::mem::replace(&mut upload.course, Course::Send) {
-                        upload.work.get_or_insert_default().start(*start);
+                Course::Start(..) => {
+                    if let Course::Start(position, source) = std::mem::replace(&mut upload.course, Course::Send) {
+                        upload.work.get_or_insert_default().start(position, source.map(|source| *source));
                     }
                 }
                 _ => {}
@@ -164,14 +156,14 @@ impl Worker {
         drop(state);
         let shared = Arc::clone(&self.shared);
         let hash = move || {
-            let start = checked(&files, position, &digest, marks, &stop);
+            let (position, source) = checked(&files, position, &digest, marks, &stop);
             shared.change(|state| {
                 let current = state.connection == connection;
                 if let Some(upload) = state.transfers.get_mut(&transfer)
                     && current
                     && let Course::Checking = upload.course
                 {
-                    upload.course = Course::Start(Box::new(start));
+                    upload.course = Course::Start(position, source.map(Box::new));
                 }
             });
         };
@@ -249,18 +241,23 @@ impl Worker {
     }
 }
 
-/// Where to begin: at `position` when the receiver has the beginning of the file as it is here, else at the start of that file.
-fn checked(files: &Files, position: Position, digest: &Digest, mut marks: Marks, stop: &AtomicBool) -> Start {
-    let Place::File { index, offset } = files.list.place(position) else { return Start { position, source: None } };
-    let Some(file) = files.list.file(index) else { return Start { position, source: None } };
+/// Where to begin, and the file read up to there: at `position` when the receiver has the beginning of the file as it is here, else at the start of that file.
+fn checked(
+    files: &Files,
+    position: Position,
+    digest: &Digest,
+    mut marks: Marks,
+    stop: &AtomicBool,
+) -> (Position, Option<Source>) {
+    let Place::File { index, offset } = files.list.place(position) else { return (position, None) };
+    let Some(file) = files.list.file(index) else { return (position, None) };
     let (path, follow) = files.roots.path(&files.list, index);
     let source = Source::open(&path, follow, &file).ok();
     let source = source.and_then(|mut source| {
         let passed = source.pass(&file, offset, &mut marks, stop);
         (matches!(passed, Ok(true)) && source.digest() == *digest).then_some(source)
     });
-    let position = if source.is_some() { position } else { file.start };
-    Start { position, source }
+    (if source.is_some() { position } else { file.start }, source)
 }
 
 impl Transfer {
@@ -286,7 +283,7 @@ fn push_chunk(
 }
 
 impl Work {
-    fn start(&mut self, Start { position, source }: Start) {
+    fn start(&mut self, position: Position, source: Option<Source>) {
         self.position = position;
         self.source = source;
         self.begun = false;
