@@ -135,6 +135,14 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// Whether a file is a private key, whosever it is; opened only when it has the size of one.
+pub(crate) fn is_private_key(size: u64, open: impl FnOnce() -> io::Result<File>) -> bool {
+    let mut begin = [0; FORMAT.len()];
+    u64::try_from(FILE_BYTES) == Ok(size)
+        && open().and_then(|mut file| file.read_exact(&mut begin)).is_ok()
+        && begin == FORMAT.as_bytes()
+}
+
 /// The key in the file, `None` when no file is there.
 fn load(path: &Path) -> Result<Option<Identity>, IdentityError> {
     let file = match open_private(path) {

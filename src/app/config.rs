@@ -14,7 +14,7 @@ use crate::known_peers::{KnownPeers, KnownPeersFile, PeersError};
 use crate::net::address::Candidate;
 use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Info, Input, Notice};
-use crate::session::Rules;
+use crate::session::{AcceptRule, Rules};
 use crate::transfer::download::Target;
 use crate::transfer::staging::destinations;
 use crate::ui::log::Log;
@@ -123,6 +123,9 @@ impl Config {
             reconnect_timeout: common.meeting.reconnect_timeout(interactive),
             home: env::home_dir(),
         };
+        // Where nobody is asked, the folder that was named is meant.
+        let goes_there = common.dir.is_some() && rules.accept != AcceptRule::Ask;
+        let target = if goes_there { Target::Dir } else { Target::DirOrRecorded };
         // What is read from a descriptor is gone from it, so this comes after all else that the user can get wrong.
         let code = code(common, environment)?;
         let identity = Arc::new(Identity::load_or_create(&data_dir)?);
@@ -139,7 +142,7 @@ impl Config {
             own_name,
             rules,
             dir,
-            target: Target::DirOrRecorded,
+            target,
             data_dir,
             fsync: common.fsync,
             timeout: common.meeting.timeout(),

@@ -6,7 +6,7 @@ use super::transfer_notices::{Outcome, hex, known_bytes, local};
 use super::{AcceptRule, Action, Session};
 use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
+use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, STREAM_BYTES, TransferId, at_most};
 use crate::text::PeerText;
 use crate::transfer::download::{DownloadReport, Published, Totals, Wanted};
 use crate::transfer::flow_control::Opening;
@@ -38,6 +38,8 @@ pub(super) struct Download {
     opening: Option<Opening>,
     /// The folder that the user named, or that an earlier run used.
     pub(super) dest: Option<PathBuf>,
+    /// Where what came stays until it is whole, for when the same is offered again.
+    pub(super) part: Option<PathBuf>,
     /// When this state's work began: the look, or the data.
     begun: Duration,
     /// Bytes that it takes from the disk, as the look said.
@@ -120,7 +122,8 @@ impl Session {
         let second = std::mem::replace(&mut self.downloads.offered, true) && self.rules.accept == AcceptRule::One;
         let too_many = self.downloads.open.len() >= OPEN_TRANSFERS;
         let state = InState::Listing;
-        let download = Download { state, offer, manifest: None, opening: None, dest: None, begun: self.now, needed: 0 };
+        let (manifest, opening, dest, part) = (None, None, None, None);
+        let download = Download { state, offer, manifest, opening, dest, part, begun: self.now, needed: 0 };
         self.downloads.open.insert(transfer, download);
         if self.is_leaving() {
             self.decline_download(transfer, Reason::Leaving, "");
@@ -157,12 +160,12 @@ impl Session {
         let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
         match (download.state, report) {
             (InState::Ending, _) => return,
-            (InState::Looking, DownloadReport::Looked { manifest, clashes, free, needed, recorded_dest }) => {
+            (InState::Looking, DownloadReport::Looked { manifest, clashes, free, needed, recorded_dest, elsewhere }) => {
                 download.state = InState::Asking;
                 download.manifest = Some(manifest);
                 download.dest = recorded_dest;
                 download.needed = needed;
-                self.looked(transfer, clashes, free, needed);
+                self.looked(transfer, clashes, free, needed, elsewhere);
             }
             (_, DownloadReport::Unacceptable { reason, text }) => self.decline_download(transfer, reason, &text),
             (InState::Preparing, DownloadReport::NoSuchFolder { text }) => {
@@ -175,13 +178,16 @@ impl Session {
                     self.decline_download(transfer, Reason::Io, "the folder for it cannot be used");
                 }
             }
-            (InState::Preparing, DownloadReport::Ready { digest, opening, resumed }) => {
+            (InState::Preparing, DownloadReport::Ready { digest, opening, resumed, part }) => {
                 download.state = InState::Running;
                 download.begun = self.now;
                 let position = opening.position;
                 download.opening = Some(opening);
+                download.part = part.filter(|_| download.offer.bytes != STREAM_BYTES);
                 if resumed > 0 {
-                    self.notice(Notice::Status(format!("transfer {transfer} goes on where an earlier one stopped")));
+                    let place = download.dest.as_ref().map(|dest| format!(" in {}", dest.display())).unwrap_or_default();
+                    let text = format!("transfer {transfer} goes on{place} where an earlier one stopped");
+                    self.notice(Notice::Status(text));
                 }
                 self.notice(Notice::Accepted { transfer });
                 self.left_out_by_peer(transfer);
@@ -248,7 +254,14 @@ impl Session {
         self.rules.accept == AcceptRule::Ask && !self.input_ended && !self.is_leaving()
     }
 
-    fn looked(&mut self, transfer: TransferId, clashes: u32, free: Option<u64>, needed: u64) {
+    fn looked(
+        &mut self,
+        transfer: TransferId,
+        clashes: u32,
+        free: Option<u64>,
+        needed: u64,
+        elsewhere: Option<PathBuf>,
+    ) {
         // The look knew of those whose data was coming when it began.
         let looked = self.downloads.open.get(&transfer).map(|download| download.begun);
         let unseen = |download: &&Download| download.is_wanted() && Some(download.begun) >= looked;
@@ -273,6 +286,12 @@ impl Session {
             was,
         };
         self.notice(notice);
+        if let Some(elsewhere) = elsewhere {
+            let place = elsewhere.display();
+            let text =
+                format!("transfer {transfer} begins anew: the part in {place} goes on only when it is received there");
+            self.notice(Notice::Warning(text.into()));
+        }
         let takes = match self.rules.accept {
             AcceptRule::Always | AcceptRule::One => true,
             AcceptRule::Verified => verified,

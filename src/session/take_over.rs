@@ -124,13 +124,13 @@ impl Session {
         for (was, download) in std::mem::take(&mut self.carried) {
             if download.is_told() {
                 self.incomplete |= download.is_wanted();
-                self.cut(was, why);
+                self.cut(was, why, download.part.as_deref());
             }
         }
         for old in std::mem::take(&mut self.reoffers).into_keys() {
             self.actions.push(Action::DropUpload(old));
             self.incomplete = true;
-            self.cut(old, why);
+            self.cut(old, why, None);
         }
     }
 }

@@ -119,12 +119,12 @@ fn manifest_of(name: &str) -> Arc<Manifest> {
 
 fn looked() -> DownloadReport {
     let manifest = manifest_of("file");
-    DownloadReport::Looked { manifest, clashes: 0, free: Some(1_000), needed: 10, recorded_dest: None }
+    DownloadReport::Looked { manifest, clashes: 0, free: Some(1_000), needed: 10, recorded_dest: None, elsewhere: None }
 }
 
 fn ready(position: Position) -> DownloadReport {
     let opening = Opening { manifest: manifest_of("file"), position };
-    DownloadReport::Ready { digest: NO_DIGEST, opening, resumed: 0 }
+    DownloadReport::Ready { digest: NO_DIGEST, opening, resumed: 0, part: Some("in/.p2pchat-X".into()) }
 }
 
 fn finished() -> DownloadReport {

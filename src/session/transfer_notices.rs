@@ -54,9 +54,10 @@ impl Session {
         self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None, cut: false });
     }
 
-    /// The session ends before it.
-    pub(super) fn cut(&mut self, transfer: TransferId, reason: &str) {
-        self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part: None, cut: true });
+    /// The session ends before it; what came of it stays in `part`.
+    pub(super) fn cut(&mut self, transfer: TransferId, reason: &str, part: Option<&Path>) {
+        let part = part.map(local);
+        self.notice(Notice::Failed { transfer, path: None, reason: reason.into(), part, cut: true });
     }
 }
 

@@ -127,14 +127,14 @@ impl Session {
                 self.completed(transfer, upload, None);
             } else {
                 self.incomplete = true;
-                self.cut(transfer, why);
+                self.cut(transfer, why, None);
             }
         }
         for (transfer, download) in std::mem::take(&mut self.downloads.open) {
             self.drop_download(transfer, false, false);
             if download.is_told() {
                 self.incomplete |= download.is_wanted();
-                self.cut(transfer, why);
+                self.cut(transfer, why, download.part.as_deref());
             }
         }
     }

@@ -40,7 +40,7 @@ use zeroize::Zeroizing;
 pub enum Target {
     /// Into [`Settings::dir`], or the folder in which an earlier run received part of it.
     DirOrRecorded,
-    /// Into [`Settings::dir`].
+    /// Into [`Settings::dir`], wherever a part may be.
     Dir,
     /// Onto standard output: one file or stream.
     Output,
@@ -75,8 +75,10 @@ pub enum DownloadReport {
         free: Option<u64>,
         /// Bytes that this transfer still needs there: less than the sum of sizes when part of it is there.
         needed: u64,
-        /// The folder in which an earlier run received part of the very same offer.
+        /// The folder in which an earlier run received part of the very same offer, when it may go on there.
         recorded_dest: Option<PathBuf>,
+        /// Another such folder, in which it may not go on ([`Target::Dir`]).
+        elsewhere: Option<PathBuf>,
     },
     /// The list is not acceptable: DECLINE.
     Unacceptable {
@@ -95,6 +97,8 @@ pub enum DownloadReport {
         opening: Opening,
         /// Bytes of file data that an earlier run left here.
         resumed: u64,
+        /// The staging folder; none for standard output.
+        part: Option<PathBuf>,
     },
     Published(Published),
     Warning {

@@ -1,8 +1,8 @@
 //! What becomes of the paths of one `/send`: a list, and where its files are on this side.
 //!
 //! A path that the user gave is followed when it is a link, as `scp` does; below it no link is. What is found below and cannot be
-//! sent (a link, a socket, a folder that cannot be read) is left out, and the list says so, for the receiver's user. Only this side hears that this
-//! program's own data and the staging folders of downloads are left out, too.
+//! sent (a link, a socket, a folder that cannot be read) is left out, and the list says so, for the receiver's user. Only this side hears
+//! that this program's own data, other private keys of its kind, and the staging folders of downloads are left out, too.
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +11,7 @@ use super::STAGING_PREFIX;
 use super::file_name::{Name, offered_names};
 use super::manifest::{Builder, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted};
 use crate::error_text::io_error_text;
+use crate::identity::is_private_key;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -29,6 +30,7 @@ const SOCKET: u8 = 3;
 const DEVICE: u8 = 4;
 const OTHER: u8 = 5;
 const DEEP: u8 = 6;
+const PRIVATE_KEY: &str = "it is a private key of p2pchat, which is never sent";
 const OWN_DATA: &str = "it is p2pchat's own data, which is never sent";
 
 /// Why a `/send` sends nothing; the command is at fault.
@@ -227,7 +229,14 @@ impl Scanner<'_> {
         }
         let (reason, error) = match metadata {
             Ok(metadata) if metadata.is_dir() => return self.folder(path, name, offered, &metadata),
-            Ok(metadata) if metadata.is_file() => return self.file(name, offered, meta_of(&metadata), metadata.len()),
+            Ok(metadata) if metadata.is_file() => {
+                let open = || open_source(path, self.above.is_empty()).map(|(file, _)| file);
+                if is_private_key(metadata.len(), open) {
+                    self.left_out.add(path, PRIVATE_KEY);
+                    return Ok(());
+                }
+                return self.file(name, offered, meta_of(&metadata), metadata.len());
+            }
             Ok(metadata) => (kind_of(&metadata), None),
             Err(error) => (UNREADABLE, Some(error)),
         };

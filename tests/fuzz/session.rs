@@ -287,6 +287,7 @@ impl Play<'_> {
                         clashes: 0,
                         free: Some(u64::from(self.choices.byte()) << 56),
                         recorded_dest: None,
+                        elsewhere: None,
                     },
                     Err(error) => DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() },
                 },

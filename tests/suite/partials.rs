@@ -4,7 +4,9 @@ use crate::support::files::content;
 use crate::support::home::names;
 use crate::support::peer::Stream;
 use crate::support::{Home, Peer, Relay};
+use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// So much passes in a second: a file of [`SIZE`] takes longer than any test waits.
@@ -70,6 +72,45 @@ fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
     assert!(code == 0 && said.contains("is removed with"), "{said}");
     assert_eq!(home.received(), ["mine"]);
     assert_eq!(partials(&home, &[]).1, "no download is unfinished\n");
+}
+
+#[test]
+fn who_receives_hears_where_the_part_is_when_the_other_leaves_in_the_middle() {
+    let (ana, _relay, ben) = half_way();
+    ben.send("/quit");
+    ben.send("/quit");
+    let part = ana.event("failed")["part"].as_str().unwrap().to_owned();
+    let home = ana.home();
+    assert_eq!(
+        Path::new(&part).canonicalize().unwrap(),
+        home.inbox().canonicalize().unwrap().join(&home.received()[0])
+    );
+}
+
+#[test]
+fn a_part_in_another_folder_is_named_and_left_when_the_command_names_a_folder_and_asks_nobody() {
+    let (mut ana, _relay, ben) = half_way();
+    ana.kill();
+    let (home, ben_home) = (ana.home().clone(), ben.home().clone());
+    drop(ben);
+    let listen = ["listen", "127.0.0.1:0", "--json", "-n", "ana"];
+    let left = |event: &Value| event["text"].as_str().is_some_and(|text| text.contains(home.inbox().to_str().unwrap()));
+    let elsewhere = home.work().join("elsewhere");
+    let named = ["--accept", "always", "--dir", elsewhere.to_str().unwrap()];
+    let ana = home.start("ana", &[&listen[..], &named].concat());
+    let ben = ben_home.connect("ben", ana.addr(), &[]);
+    ben.send("/send big.bin");
+    ana.wait_for(|event| event["event"] == "warning" && left(event));
+    ana.event("done");
+    assert_eq!(fs::metadata(elsewhere.join("big.bin")).unwrap().len(), SIZE as u64);
+    assert!(home.received()[0].starts_with(".p2pchat-"));
+    drop((ana, ben));
+    // Where no folder is named, it goes on where it began.
+    let ana = home.start("ana", &[&listen[..], &["--accept", "always"]].concat());
+    let ben = ben_home.connect("ben", ana.addr(), &[]);
+    ben.send("/send big.bin");
+    ana.event("done");
+    assert_eq!(home.received(), ["big.bin"]);
 }
 
 #[test]

@@ -36,28 +36,21 @@ pub(super) fn look(
         return Err(DownloadReport::Unacceptable { reason: Reason::Rule, text });
     }
     let name = staging_name(&settings.own_private, settings.peer, &offer.digest);
-    let mut position = None;
-    let dests = std::iter::once(settings.dir.clone()).chain(match settings.target {
-        Target::DirOrRecorded => destinations::all(&settings.data_dir),
-        Target::Dir | Target::Output => Vec::new(),
-    });
-    let mut dests = dests.filter(|_| !manifest.is_stream() && settings.target != Target::Output);
-    let recorded_dest = dests.find(|dest| {
-        position = staging::look(dest, &name, &manifest);
-        position.is_some()
-    });
+    let no_part = manifest.is_stream() || settings.target == Target::Output;
+    let dests = std::iter::once(settings.dir.clone()).chain(destinations::all(&settings.data_dir));
+    let parts = dests.filter(|_| !no_part).filter_map(|dest| Some((staging::look(&dest, &name, &manifest)?, dest)));
+    let is_usable = |dest: &Path| settings.target == Target::DirOrRecorded || dest == settings.dir;
+    let (usable, others): (Vec<_>, Vec<_>) = parts.partition(|(_, dest)| is_usable(dest));
+    let (position, recorded_dest) = usable.into_iter().next().unzip();
     let dest = recorded_dest.as_ref().unwrap_or(&settings.dir);
     let free = staging::space(dest).filter(|_| settings.target != Target::Output);
     let free = free.map(|(free, _)| free.saturating_sub(promised));
     let here = position.map_or(0, |position| manifest.progress(position).0);
-    let needed = if manifest.is_stream() || settings.target == Target::Output {
-        0
-    } else {
-        manifest.bytes().saturating_sub(here)
-    };
+    let needed = if no_part { 0 } else { manifest.bytes().saturating_sub(here) };
     let clashes = taken(dest, &manifest).filter(|taken| *taken && settings.target != Target::Output).count();
     let clashes = u32::try_from(clashes).unwrap_or(u32::MAX);
-    Ok(DownloadReport::Looked { manifest: Arc::new(manifest), clashes, free, needed, recorded_dest })
+    let elsewhere = others.into_iter().next().map(|(_, dest)| dest).filter(|_| recorded_dest.is_none());
+    Ok(DownloadReport::Looked { manifest: Arc::new(manifest), clashes, free, needed, recorded_dest, elsewhere })
 }
 
 /// For each name at the top of a list, whether it exists already.

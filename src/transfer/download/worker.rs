@@ -149,7 +149,7 @@ impl Worker {
             let output = Output::new(Arc::clone(&wanted.manifest));
             let (position, digest) = output.stands_at();
             let opening = Opening { manifest: wanted.manifest, position };
-            self.report(transfer, DownloadReport::Ready { digest, opening, resumed: 0 });
+            self.report(transfer, DownloadReport::Ready { digest, opening, resumed: 0, part: None });
             self.slots.insert(transfer, Slot::Output(Box::new(output)));
             return;
         }
@@ -176,11 +176,12 @@ impl Worker {
             Ok(opened) if cancelled => drop(opened.staging.leave()),
             Ok(opened) => {
                 let (manifest, on_clash) = (Arc::clone(&opened.wanted.manifest), opened.wanted.on_clash);
+                let part = Some(opened.staging.path());
                 let writer = Writer::new(opened);
                 let (position, digest) = writer.stands_at();
                 let resumed = manifest.progress(position).0;
                 let opening = Opening { manifest, position };
-                self.report(transfer, DownloadReport::Ready { digest, opening, resumed });
+                self.report(transfer, DownloadReport::Ready { digest, opening, resumed, part });
                 self.slots.insert(transfer, Slot::Running { writer: Box::new(writer), on_clash });
                 self.publish_if_received(transfer);
             }

@@ -148,6 +148,24 @@ fn own_data_and_staging_folders_are_not_even_listed() {
 }
 
 #[test]
+fn a_private_key_of_this_program_is_not_sent_wherever_it_lies() {
+    let temp = tempdir().unwrap();
+    let backup = temp.path().join("backup");
+    let private = crate::identity::Identity::load_or_create(&backup).map(drop);
+    private.unwrap();
+    fs::copy(backup.join("identity"), backup.join("identity.old")).unwrap();
+    // Of the same size.
+    fs::write(backup.join("other"), "x".repeat(84)).unwrap();
+    let found = scan(std::slice::from_ref(&backup)).unwrap();
+    assert_eq!(paths(&found), ["backup/other"]);
+    let reason = "it is a private key of p2pchat, which is never sent";
+    assert_eq!(left_out(&found), [("identity".to_owned(), reason), ("identity.old".to_owned(), reason)]);
+    assert!(found.list.omitted().is_empty());
+    let (word, text) = code(scan(&[backup.join("identity.old")]));
+    assert!(word == "nothing-to-send" && text.ends_with(reason), "{text}");
+}
+
+#[test]
 fn a_scan_ends_when_it_is_stopped() {
     let temp = tempdir().unwrap();
     let result = super::scan(&[temp.path().to_owned()], Path::new("/nowhere"), &AtomicBool::new(true));

@@ -80,14 +80,19 @@ impl Messages {
             }
             Notice::Failed { transfer, path: None, reason, part, cut } => {
                 let mut text = format!("{}{}", self.of("failed", *transfer), because(reason));
-                let goes_on = self.transfers.get(transfer).is_some_and(|named| named.accepted && named.resumable);
+                let named = self.transfers.remove(transfer);
+                let goes_on = named.as_ref().is_some_and(|named| named.accepted && named.resumable);
+                let direction = named.map(|named| named.direction);
                 if *cut && goes_on && matches!(self.purpose, Purpose::Send | Purpose::Receive) {
                     text.push_str("\nwhat arrived is kept: both do the same again, and it goes on where it stopped");
                 } else if let Some(part) = part {
                     text.push_str("\nwhen the same is sent again it goes on with the part in ");
                     text.push_str(part.safe().as_str());
+                } else if *cut && goes_on && direction == Some(Direction::Out) {
+                    text.push_str(
+                        "\nwhat arrived is kept there: when you send the same again, it goes on where it stopped",
+                    );
                 }
-                self.transfers.remove(transfer);
                 text
             }
             _ => String::new(),

@@ -120,6 +120,16 @@ fn the_end_of_a_transfer_is_told_by_its_direction() {
         said([failed(None, Some("in/.p2pchat-x"))]),
         "-- [3] failed: r\n--   when the same is sent again it goes on with the part in in/.p2pchat-x\n"
     );
+    let cut = |direction, part: Option<&str>| {
+        let part = part.map(peer);
+        let failed = Notice::Failed { transfer: 3, path: None, reason: "ben left".into(), part, cut: true };
+        let text = said([offer(direction), Notice::Accepted { transfer: 3 }, failed]);
+        text.lines().last().unwrap().to_owned()
+    };
+    let kept = "--   when the same is sent again it goes on with the part in in/.p2pchat-x";
+    assert_eq!(cut(Direction::In, Some("in/.p2pchat-x")), kept);
+    let kept = "--   what arrived is kept there: when you send the same again, it goes on where it stopped";
+    assert_eq!(cut(Direction::Out, None), kept);
     let left_out =
         |path: Option<&str>| Notice::LeftOut { transfer: 3, path: path.map(peer), count: 7, reason: "".into() };
     assert_eq!(said([left_out(Some("a")), left_out(None)]), "-- [3] not sent: a\n-- [3] not sent: 7 names more\n");
