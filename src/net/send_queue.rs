@@ -230,10 +230,11 @@ impl SendQueue {
         self.tell_room();
     }
 
-    /// Where BEGIN of a transfer stood on this connection, and how far the writer took it.
+    /// What the peer is known to have of a transfer that was begun on this connection, by BEGIN or RECEIVED; and how far the writer took it.
     pub fn sent(&self, transfer: TransferId) -> Option<(Position, Position)> {
         let state = self.lock();
-        state.sending.get(&transfer).and_then(|sending| Some((sending.begin?, sending.reached)))
+        let sending = state.sending.get(&transfer)?;
+        Some((sending.begin?.max(sending.received), sending.reached))
     }
 
     /// Bytes of a transfer's files that the writer took, as they go over the wire.

@@ -8,7 +8,7 @@ use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, STREAM_BYTES, TransferId, at_most};
 use crate::text::PeerText;
-use crate::transfer::download::{DownloadReport, Published, Totals, Wanted};
+use crate::transfer::download::{DownloadReport, Looked, Published, Totals, Wanted};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::Manifest;
 use std::collections::BTreeMap;
@@ -160,13 +160,7 @@ impl Session {
         let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
         match (download.state, report) {
             (InState::Ending, _) => return,
-            (InState::Looking, DownloadReport::Looked { manifest, clashes, free, needed, recorded_dest, elsewhere }) => {
-                download.state = InState::Asking;
-                download.manifest = Some(manifest);
-                download.dest = recorded_dest;
-                download.needed = needed;
-                self.looked(transfer, clashes, free, needed, elsewhere);
-            }
+            (InState::Looking, DownloadReport::Looked(looked)) => self.looked(transfer, looked),
             (_, DownloadReport::Unacceptable { reason, text }) => self.decline_download(transfer, reason, &text),
             (InState::Preparing, DownloadReport::NoSuchFolder { text }) => {
                 download.state = InState::Asking;
@@ -229,7 +223,7 @@ impl Session {
             }
             (_, DownloadReport::Warning { text }) => self.notice(Notice::Warning(text.into())),
             // Out of turn: its transfer went on without it.
-            (_, DownloadReport::Looked { .. })
+            (_, DownloadReport::Looked(_))
             | (_, DownloadReport::NoSuchFolder { .. })
             | (_, DownloadReport::Ready { .. })
             // The event loop's.
@@ -254,21 +248,19 @@ impl Session {
         self.rules.accept == AcceptRule::Ask && !self.input_ended && !self.is_leaving()
     }
 
-    fn looked(
-        &mut self,
-        transfer: TransferId,
-        clashes: u32,
-        free: Option<u64>,
-        needed: u64,
-        elsewhere: Option<PathBuf>,
-    ) {
+    fn looked(&mut self, transfer: TransferId, looked: Looked) {
+        let Looked { manifest, clashes, free, needed, recorded_dest, elsewhere } = looked;
         // The look knew of those whose data was coming when it began.
-        let looked = self.downloads.open.get(&transfer).map(|download| download.begun);
-        let unseen = |download: &&Download| download.is_wanted() && Some(download.begun) >= looked;
+        let begun = self.downloads.open.get(&transfer).map(|download| download.begun);
+        let unseen = |download: &&Download| download.is_wanted() && Some(download.begun) >= begun;
         let promised = self.downloads.open.values().filter(unseen).map(|download| download.needed);
         let promised = promised.fold(0, u64::saturating_add);
         let free = free.map(|free| free.saturating_sub(promised));
         let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
+        download.state = InState::Asking;
+        download.manifest = Some(manifest);
+        download.dest = recorded_dest;
+        download.needed = needed;
         let place = self.carried.iter().position(|(_, carried)| carried.offer.digest == download.offer.digest);
         let (was, carried) = place.map(|place| self.carried.remove(place)).unzip();
         let consent = carried.filter(|carried| carried.state != InState::Asking).map(|carried| carried.dest);

@@ -11,7 +11,7 @@ use super::*;
 use crate::net::connection::DisconnectReason;
 use crate::notice::{Input, Question, Side as By};
 use crate::protocol::frame::{ByeReason, NO_DIGEST, Offer, Position, Reason};
-use crate::transfer::download::{DownloadReport, Published, Totals};
+use crate::transfer::download::{DownloadReport, Looked, Published, Totals};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::{self, Manifest};
 use crate::transfer::upload::{LeftOut, UploadReport};
@@ -119,7 +119,8 @@ fn manifest_of(name: &str) -> Arc<Manifest> {
 
 fn looked() -> DownloadReport {
     let manifest = manifest_of("file");
-    DownloadReport::Looked { manifest, clashes: 0, free: Some(1_000), needed: 10, recorded_dest: None, elsewhere: None }
+    let (free, recorded_dest, elsewhere) = (Some(1_000), None, None);
+    DownloadReport::Looked(Looked { manifest, clashes: 0, free, needed: 10, recorded_dest, elsewhere })
 }
 
 fn ready(position: Position) -> DownloadReport {

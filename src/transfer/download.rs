@@ -67,19 +67,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub enum DownloadReport {
     /// The list is good; [`Downloads::accept`] may follow.
-    Looked {
-        manifest: Arc<Manifest>,
-        /// Names at its top that exist already in the default folder.
-        clashes: u32,
-        /// Bytes free in the folder that would receive (the recorded one, else the default), less what accepted transfers still need.
-        free: Option<u64>,
-        /// Bytes that this transfer still needs there: less than the sum of sizes when part of it is there.
-        needed: u64,
-        /// The folder in which an earlier run received part of the very same offer, when it may go on there.
-        recorded_dest: Option<PathBuf>,
-        /// Another such folder, in which it may not go on ([`Target::Dir`]).
-        elsewhere: Option<PathBuf>,
-    },
+    Looked(Looked),
     /// The list is not acceptable: DECLINE.
     Unacceptable {
         reason: Reason,
@@ -122,6 +110,22 @@ pub enum DownloadReport {
         /// The staging folder that stays, to be continued when the same is offered again.
         part: Option<PathBuf>,
     },
+}
+
+/// What a look at a good list and the disk gives.
+#[derive(Debug)]
+pub struct Looked {
+    pub manifest: Arc<Manifest>,
+    /// Names at its top that exist already in the default folder.
+    pub clashes: u32,
+    /// Bytes free in the folder that would receive (the recorded one, else the default), less what accepted transfers still need.
+    pub free: Option<u64>,
+    /// Bytes that this transfer still needs there: less than the sum of sizes when part of it is there.
+    pub needed: u64,
+    /// The folder in which an earlier run received part of the very same offer, when it may go on there.
+    pub recorded_dest: Option<PathBuf>,
+    /// Another such folder, in which it may not go on ([`Target::Dir`]).
+    pub elsewhere: Option<PathBuf>,
 }
 
 /// An offer that is taken.
@@ -172,7 +176,10 @@ impl Downloads {
     /// The list of an offer is complete: check it and look at the disk (reports [`DownloadReport::Looked`]).
     pub fn look(&self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
         let (settings, needed, report) = (Arc::clone(&self.settings), self.flow.needed(), Arc::clone(&self.report));
-        let look = move || report(transfer, open::look(&settings, &offer, &list, needed).unwrap_or_else(|bad| bad));
+        let look = move || {
+            let looked = open::look(&settings, &offer, &list, needed);
+            report(transfer, looked.map_or_else(|unacceptable| unacceptable, DownloadReport::Looked));
+        };
         if let Err(error) = thread::Builder::new().name("download look".into()).spawn(look) {
             self.order(Order::NoThread { transfer, error });
         }

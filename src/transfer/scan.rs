@@ -131,8 +131,6 @@ pub(super) struct Scan {
 pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Result<Scan, Unsendable> {
     let mut scanner = Scanner {
         builder: Builder::default(),
-        files: 0,
-        folders: 0,
         roots: Roots::default(),
         left_out: LeftOut::default(),
         above: String::new(),
@@ -146,8 +144,8 @@ pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Res
     for path in paths {
         scanner.top(path)?;
     }
-    let Scanner { mut builder, files, folders, roots, left_out, omitted, omitted_more, .. } = scanner;
-    if files == 0 && folders == 0 {
+    let Scanner { mut builder, roots, left_out, omitted, omitted_more, .. } = scanner;
+    if builder.is_empty() {
         let (path, reason) = left_out.named.into_iter().next().unwrap_or_default();
         return Err(Unsendable::at("nothing-to-send", &path, &format!("nothing to send there: {reason}")));
     }
@@ -161,9 +159,6 @@ pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Res
 
 struct Scanner<'a> {
     builder: Builder,
-    /// Entries so far.
-    files: usize,
-    folders: usize,
     roots: Roots,
     left_out: LeftOut,
     /// The path in the list of the folder that is open, with a `/`; empty at the top.
@@ -246,11 +241,10 @@ impl Scanner<'_> {
 
     fn file(&mut self, name: &OsString, offered: &str, meta: Meta, size: u64) -> Result<(), Unsendable> {
         let checked = Name::new(offered).map_err(Unsendable::too_many)?;
-        self.builder.file(checked, meta, size).map_err(Unsendable::too_many)?;
+        let index = self.builder.file(checked, meta, size).map_err(Unsendable::too_many)?;
         if name != offered {
-            self.roots.files.insert(self.files, name.clone());
+            self.roots.files.insert(index, name.clone());
         }
-        self.files += 1;
         Ok(())
     }
 
@@ -276,18 +270,17 @@ impl Scanner<'_> {
             }
         };
         let checked = Name::new(offered).map_err(Unsendable::too_many)?;
-        match self.builder.enter(checked, meta_of(metadata)) {
-            Ok(()) => {}
+        let index = match self.builder.enter(checked, meta_of(metadata)) {
+            Ok(index) => index,
             Err(ManifestError::Deep) => {
                 self.omit(path, offered, DEEP, None);
                 return Ok(());
             }
             Err(error) => return Err(Unsendable::too_many(error)),
-        }
+        };
         if name != offered {
-            self.roots.folders.insert(self.folders, name.clone());
+            self.roots.folders.insert(index, name.clone());
         }
-        self.folders += 1;
         let above = self.above.len();
         self.above.extend([offered, "/"]);
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

@@ -103,8 +103,6 @@ struct Transfer {
     accepted: Option<Position>,
     /// The last of ACCEPT, BEGIN and RECEIVED up to the last loss: RESTART is not below it.
     floor: Position,
-    /// The latest RECEIVED of this connection.
-    told: Option<Position>,
     /// The furthest that was sent or that the receiver named, on whatever connection.
     reached: Position,
     /// Bytes of files that earlier connections carried.
@@ -301,7 +299,6 @@ impl Uploads {
             queue.peer_received(transfer, position)?;
             upload.received = position;
             upload.files.iter().for_each(|files| files.release(position));
-            upload.told = Some(position);
             Ok(())
         })
     }
@@ -355,15 +352,15 @@ impl Uploads {
             state.connection += 1;
             for (transfer, upload) in &mut state.transfers {
                 upload.wire_bytes += queue.wire_bytes(*transfer);
-                if let Some((begun, reached)) = queue.sent(*transfer) {
-                    upload.floor = upload.told.map_or(begun, |told| told.max(begun));
+                if let Some((received, reached)) = queue.sent(*transfer) {
+                    upload.floor = received;
                     upload.reached = upload.reached.max(reached);
                 }
                 if let (Some(listed), Some(files)) = (&mut upload.listed, &upload.files) {
                     let end = files.list.data_start();
                     *listed = (*listed).max(queue.list_position(*transfer).unwrap_or(end));
                 }
-                (upload.told, upload.start) = (None, 0);
+                upload.start = 0;
                 upload.awaits_restart = true;
                 upload.course = Course::Wait;
             }

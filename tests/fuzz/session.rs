@@ -10,7 +10,7 @@ use p2pchat::protocol::error::ProtocolError;
 use p2pchat::protocol::frame::{ByeReason, Control, Digest, Frame, Offer, RECONNECT_FOREVER, Reason, TransferId};
 use p2pchat::session::{AcceptRule, Action, PeerContext, Rules, RunNumbers, Session};
 use p2pchat::text::PeerText;
-use p2pchat::transfer::download::{DownloadReport, OnClash};
+use p2pchat::transfer::download::{DownloadReport, Looked, OnClash};
 use p2pchat::transfer::manifest;
 use p2pchat::transfer::upload::{LeftOut, Unsendable, UploadReport};
 use std::sync::Arc;
@@ -281,14 +281,14 @@ impl Play<'_> {
             self.session.download(
                 transfer,
                 match manifest::Manifest::decode(&list, &offer) {
-                    Ok(manifest) => DownloadReport::Looked {
+                    Ok(manifest) => DownloadReport::Looked(Looked {
                         needed: manifest.bytes(),
                         manifest: Arc::new(manifest),
                         clashes: 0,
                         free: Some(u64::from(self.choices.byte()) << 56),
                         recorded_dest: None,
                         elsewhere: None,
-                    },
+                    }),
                     Err(error) => DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() },
                 },
             );

@@ -19,7 +19,8 @@ fn offered(rules: Rules, looked: DownloadReport) -> Side {
 
 fn looked_with(needed: u64, recorded_dest: Option<PathBuf>) -> DownloadReport {
     let manifest = manifest_of("file");
-    DownloadReport::Looked { manifest, clashes: 0, free: Some(1_000), needed, recorded_dest, elsewhere: None }
+    let free = Some(1_000);
+    DownloadReport::Looked(Looked { manifest, clashes: 0, free, needed, recorded_dest, elsewhere: None })
 }
 
 fn accepting(accept: AcceptRule) -> Rules {

@@ -1,6 +1,6 @@
 //! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
 
-use super::{DownloadReport, OnClash, Settings, Target, Wanted};
+use super::{DownloadReport, Looked, OnClash, Settings, Target, Wanted};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{self, Part, Problem, Staging, destinations, local_name, offer_file, staging_name};
@@ -23,12 +23,7 @@ impl std::fmt::Debug for Opened {
 }
 
 /// Checks a list, and looks where it could go. `promised`: bytes that accepted transfers still need.
-pub(super) fn look(
-    settings: &Settings,
-    offer: &Offer,
-    list: &[u8],
-    promised: u64,
-) -> Result<DownloadReport, DownloadReport> {
+pub(super) fn look(settings: &Settings, offer: &Offer, list: &[u8], promised: u64) -> Result<Looked, DownloadReport> {
     let manifest = Manifest::decode(list, offer)
         .map_err(|error| DownloadReport::Unacceptable { reason: error.reason(), text: error.to_string() })?;
     if settings.target == Target::Output && (manifest.file_count(), manifest.folder_count()) != (1, 0) {
@@ -50,7 +45,7 @@ pub(super) fn look(
     let clashes = taken(dest, &manifest).filter(|taken| *taken && settings.target != Target::Output).count();
     let clashes = u32::try_from(clashes).unwrap_or(u32::MAX);
     let elsewhere = others.into_iter().next().map(|(_, dest)| dest).filter(|_| recorded_dest.is_none());
-    Ok(DownloadReport::Looked { manifest: Arc::new(manifest), clashes, free, needed, recorded_dest, elsewhere })
+    Ok(Looked { manifest: Arc::new(manifest), clashes, free, needed, recorded_dest, elsewhere })
 }
 
 /// For each name at the top of a list, whether it exists already.

@@ -40,15 +40,15 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a file to the folder that is open.
+    /// Adds a file to the folder that is open; gives its number.
     ///
     /// # Errors
     /// [`ManifestError::Large`], and [`ManifestError::Malformed`] for a mode or time out of range; the list is as before then.
-    pub fn file(&mut self, name: Name<'_>, meta: Meta, size: u64) -> Result<(), ManifestError> {
+    pub fn file(&mut self, name: Name<'_>, meta: Meta, size: u64) -> Result<usize, ManifestError> {
         check(meta)?;
         self.row(name, meta, size, FILE_BYTES)?;
         self.list.bytes += size;
-        Ok(())
+        Ok(self.list.files.len() - 1)
     }
 
     /// Adds a stream, which must be the only entry.
@@ -81,12 +81,12 @@ impl Builder {
         Ok(())
     }
 
-    /// Opens a folder in the folder that is open.
+    /// Opens a folder in the folder that is open; gives its number.
     ///
     /// # Errors
     /// [`ManifestError::Deep`], [`ManifestError::Large`], and [`ManifestError::Malformed`] for a mode or time out of range; the list
     /// is as before then.
-    pub fn enter(&mut self, name: Name<'_>, meta: Meta) -> Result<(), ManifestError> {
+    pub fn enter(&mut self, name: Name<'_>, meta: Meta) -> Result<usize, ManifestError> {
         check(meta)?;
         if self.open.len() >= DEPTH {
             return Err(ManifestError::Deep);
@@ -102,7 +102,11 @@ impl Builder {
         self.list.folders.push(row);
         self.encoded = encoded;
         self.paths += path;
-        Ok(())
+        Ok(self.list.folders.len() - 1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.files.is_empty() && self.list.folders.is_empty()
     }
 
     /// Says what is not sent, after all that is.
@@ -142,7 +146,7 @@ impl Builder {
         if !self.open.is_empty() {
             return Err(ManifestError::Malformed("a folder is not closed"));
         }
-        if self.list.files.is_empty() && self.list.folders.is_empty() {
+        if self.is_empty() {
             return Err(ManifestError::Malformed("it has no entry"));
         }
         let entries = self.list.files.len() + self.list.folders.len() + self.list.omitted.len();

@@ -240,7 +240,7 @@ fn trees() -> impl Strategy<Value = Vec<Tree>> {
 fn build(builder: &mut Builder, trees: &[Tree]) {
     for tree in trees {
         match tree {
-            Tree::File(text, meta, size) => builder.file(name(text), *meta, *size).unwrap(),
+            Tree::File(text, meta, size) => drop(builder.file(name(text), *meta, *size).unwrap()),
             Tree::Folder(text, meta, inside) => {
                 builder.enter(name(text), *meta).unwrap();
                 build(builder, inside);

@@ -52,14 +52,11 @@ enum Place {
     Moved,
     /// It is merged into one that was there.
     Merge { from: Dir, to: Dir },
-    /// It could not be moved, and so nothing in it.
+    /// It could not be made or moved, and so nothing in it.
     Failed(String),
-    /// It was never made.
-    Absent,
 }
 
 struct Pass {
-    on_clash: OnClash,
     places: Vec<Place>,
     path: PathBuf,
     first: Option<PathBuf>,
@@ -71,18 +68,12 @@ impl Staging {
     /// Moves everything that is in the tree to its final name, and reports each file. An earlier run's rule for clashes goes first.
     pub(crate) fn publish(&mut self, on_clash: OnClash, report: &mut dyn FnMut(Published)) -> Result<Totals, Problem> {
         let path = self.path();
-        let on_clash = match self.stage {
-            Stage::Receiving => {
-                self.begin_publishing(on_clash)?;
-                on_clash
-            }
-            Stage::Publishing(on_clash) => on_clash,
-            Stage::Done => OnClash::Rename,
-        };
+        if self.stage == Stage::Receiving {
+            self.begin_publishing(on_clash)?;
+        }
         // Windows moves no folder in which another is open.
         self.levels.clear();
         let mut pass = Pass {
-            on_clash,
             places: Vec::new(),
             path: self.dest_path.clone(),
             first: None,
@@ -132,10 +123,9 @@ impl Staging {
         let mut name = self.name(entry);
         let made = index < self.walk.next_folder() && !self.failed.contains(&entry);
         let place = match pass.places.last() {
-            _ if !made => Place::Absent,
+            _ if !made => Place::Failed("its folder is not there".to_owned()),
             Some(Place::Moved) => Place::Moved,
             Some(Place::Failed(text)) => Place::Failed(text.clone()),
-            Some(Place::Absent) => Place::Absent,
             Some(Place::Merge { from, to }) => self.merge_folder(pass, index, &name, from, to),
             None if self.stage == Stage::Done => {
                 name = self.published_name(entry);
@@ -178,12 +168,12 @@ impl Staging {
             }
             return Ok((Place::Moved, name));
         }
-        if pass.on_clash == OnClash::Overwrite && self.dest.symlink_metadata(&name).is_ok() {
+        if self.publishing() == Some(OnClash::Overwrite) && self.dest.symlink_metadata(&name).is_ok() {
             return Ok((self.merge_folder(pass, index, &name, &self.tree, &self.dest), name));
         }
         let folder = open_folder(&self.tree, &name).map_err(Problem::at(pass.path.join(&name)))?;
         self.finish_inner(&folder, index);
-        Ok(match self.move_top(pass.on_clash, &name, entry)? {
+        Ok(match self.move_top(&name, entry)? {
             Ok(name) => {
                 self.finish_top(folder, index);
                 (Place::Moved, name)
@@ -235,14 +225,13 @@ impl Staging {
         let outcome = match pass.places.last() {
             Some(Place::Moved) => Ok(()),
             Some(Place::Failed(text)) => Err(text.clone()),
-            Some(Place::Absent) => Err("its folder is not there".to_owned()),
             Some(Place::Merge { from, to }) => replace_file(from, to, &name)
                 .map_err(|error| format!("{}: {}", pass.path.join(&name).display(), io_error_text(&error))),
             None if self.stage == Stage::Done => {
                 name = self.published_name(entry);
                 Ok(())
             }
-            None => self.move_top(pass.on_clash, &name, entry)?.map(|moved| name = moved),
+            None => self.move_top(&name, entry)?.map(|moved| name = moved),
         };
         let path = pass.path.join(&name);
         let offered = manifest.path(index);
@@ -283,11 +272,12 @@ impl Staging {
     }
 
     /// Moves a top-level entry to a free name; the text says why this one alone cannot be moved.
-    fn move_top(&mut self, on_clash: OnClash, name: &str, entry: Entry) -> Result<Result<String, String>, Problem> {
+    fn move_top(&mut self, name: &str, entry: Entry) -> Result<Result<String, String>, Problem> {
         if self.was_moved(name) {
             return Ok(Ok(self.published_name(entry)));
         }
-        let (path, folder) = (self.path(), matches!(entry, Entry::Folder(_)));
+        let (on_clash, path) = (self.publishing().unwrap_or_default(), self.path());
+        let folder = matches!(entry, Entry::Folder(_));
         let Self { tree, dest, claim, .. } = self;
         let moved = match on_clash {
             OnClash::Refuse => move_exclusive(tree, name, dest, name, folder).map(|()| name.to_owned()),

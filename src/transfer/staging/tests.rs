@@ -48,7 +48,7 @@ impl Fixture {
         let mut contents = Vec::new();
         for entry in entries {
             match entry {
-                Enter(name, mode) => builder.enter(Name::new(name).unwrap(), Meta { mode, ..META }).unwrap(),
+                Enter(name, mode) => drop(builder.enter(Name::new(name).unwrap(), Meta { mode, ..META }).unwrap()),
                 Leave => builder.leave().unwrap(),
                 F(name, content) => {
                     builder.file(Name::new(name).unwrap(), META, content.len() as u64).unwrap();
