@@ -1,5 +1,6 @@
 //! The completion scripts, in the shells that they are for.
 
+use crate::support::home::run;
 use crate::support::{Home, Pty};
 use std::path::PathBuf;
 use std::process::Command;
@@ -31,8 +32,11 @@ fn bash_completes_known_peers_and_runs_nothing_of_their_names() {
     let completed = |line: &str| {
         let mut bash = Command::new("bash");
         bash.args(["-c", complete, env!("CARGO_BIN_EXE_p2pchat")]).args(line.split(' '));
-        let ended = bash.current_dir(home.data()).env("P2PCHAT_DATA", home.data()).output().unwrap();
-        String::from_utf8(ended.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        run(bash.current_dir(home.data()).env("P2PCHAT_DATA", home.data()))
+            .out
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(completed("peers forget an"), ["ana", r"ana\ maria"]);
     assert_eq!(completed(r"peers rename ana\"), [r"ana\ maria"]);
@@ -78,7 +82,7 @@ fn zsh_completes_known_peers_and_runs_nothing_of_their_names() {
         zsh.shows(completed);
         // The line goes away.
         zsh.keys("\u{15}\u{c}");
-        zsh.wait(|shown| (!shown.has(completed)).then_some(()));
+        zsh.shows_no(completed);
     }
     assert!(!home.work().join("pwned").exists());
 }
@@ -99,8 +103,7 @@ fn fish_completes_known_peers_and_runs_nothing_of_their_names() {
         fish.args(["-N", "-c", "p2pchat completions fish | source; complete -C $argv[1]", line])
             .current_dir(home.work());
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let ended = fish.env("PATH", path).env("P2PCHAT_DATA", home.data()).output().unwrap();
-        let said = String::from_utf8(ended.stdout).unwrap();
+        let said = run(fish.env("PATH", path).env("P2PCHAT_DATA", home.data())).out;
         let mut names: Vec<_> = said.lines().filter_map(|row| row.split('\t').next()).collect();
         let mut wanted = wanted.to_vec();
         names.sort_unstable();

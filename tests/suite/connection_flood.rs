@@ -2,7 +2,8 @@
 
 use crate::support::attacker::hello;
 use crate::support::files::content;
-use crate::support::{DEADLINE, Home, Relay, Rng, is, text};
+use crate::support::peer::memory;
+use crate::support::{DEADLINE, Home, Relay, Rng, is, talk, text};
 use p2pchat::channel::Mode;
 use std::collections::VecDeque;
 use std::fs;
@@ -22,7 +23,7 @@ const CROWD: usize = 4;
 /// the accept.
 const DESCRIPTORS: usize = 2 * 64 + 8;
 /// Memory that all that may cost, in KiB: sockets and stacks of handshakes in use, not what strangers send.
-const MEMORY: usize = 24 << 10;
+const MEMORY: u64 = 24 << 10;
 /// Descriptors that may be left when the strangers are gone.
 const LEFT: usize = 4;
 
@@ -30,14 +31,12 @@ const LEFT: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Usage {
     descriptors: usize,
-    memory: usize,
+    memory: u64,
 }
 
 fn usage(pid: u32) -> Usage {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
-    Usage { descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(), memory }
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    Usage { descriptors, memory: memory(pid, "VmRSS:").unwrap() }
 }
 
 /// What passes the listener in a whole honest opening, for replays.
@@ -45,11 +44,7 @@ fn recorded() -> Vec<u8> {
     let mut ana = Home::new().listen("ana", &[]);
     let relay = Relay::to(ana.addr());
     let mut ben = Home::new().connect("ben", relay.addr(), &[]);
-    ben.send("hello");
-    ana.message("hello");
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.ends_with(0);
+    talk(&mut ana, &mut ben);
     relay.tape()
 }
 

@@ -4,7 +4,7 @@
 use crate::support::files::content;
 use crate::support::home::names;
 use crate::support::peer::Stream;
-use crate::support::{Home, Peer, Relay, is, text};
+use crate::support::{Home, Peer, Relay, is, meet, meet_through, text};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const MIB: usize = 1 << 20;
+
+/// `ana` takes everything; 16 MiB pass in a second.
+fn meet_slowly() -> (Peer, Relay, Peer) {
+    let slow = |target| Relay::slow(target, 16 * MIB as u64);
+    meet_through(slow, (&Home::new(), &Home::new()), &["--accept", "always"], &[])
+}
 
 /// A line each way, as if nothing had happened.
 #[track_caller]
@@ -98,8 +104,7 @@ mod full {
 
     #[test]
     fn what_does_not_fit_is_not_taken_by_itself() {
-        let ana = Home::new().listen("ana", &["--accept", "always"]);
-        let ben = Home::new().connect("ben", ana.addr(), &[]);
+        let (ana, ben) = meet(&["--accept", "always"], &[]);
         // A hole of more than any disk has.
         File::create(ben.home().work().join("data")).unwrap().set_len(1 << 43).unwrap();
         ben.send("/send data");
@@ -179,9 +184,7 @@ mod sources {
 
     /// `first` is on its way over a slow line, `second` is yet to come; then something happens to them.
     fn meanwhile(happens: impl FnOnce(&Path)) -> (Peer, Peer) {
-        let ana = Home::new().listen("ana", &["--accept", "always"]);
-        let relay = Relay::slow(ana.addr(), 16 * MIB as u64);
-        let ben = Home::new().connect("ben", relay.addr(), &[]);
+        let (ana, relay, ben) = meet_slowly();
         let folder = ben.home().work().join("folder");
         fs::create_dir(&folder).unwrap();
         for name in ["first", "second"] {
@@ -289,9 +292,7 @@ mod sources {
 
 #[test]
 fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
-    let ana = Home::new().listen("ana", &["--accept", "always"]);
-    let relay = Relay::slow(ana.addr(), 16 * MIB as u64);
-    let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+    let (ana, _relay, mut ben) = meet_slowly();
     ben.home().file("data", content("data", 8 * MIB));
     ben.send("/send data");
     ana.event("progress");

@@ -1,5 +1,6 @@
 //! `p2pchat doctor`: what it finds on this machine, and on one without a network.
 
+use crate::support::home::{Ran, run};
 use crate::support::{DEADLINE, Home, Pty, text};
 use serde_json::Value;
 use std::net::TcpListener;
@@ -8,9 +9,8 @@ use std::time::Instant;
 
 /// The findings as events, and the exit code.
 fn findings(command: &mut Command) -> (Vec<Value>, Option<i32>) {
-    let output = command.output().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    (lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), output.status.code())
+    let ran = run(command);
+    (ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), ran.code)
 }
 
 fn state<'f>(findings: &'f [Value], about: &str) -> &'f str {
@@ -49,13 +49,12 @@ fn a_machine_without_a_network_is_told_so() {
     let doctor = home.program(&["doctor", "5000"]);
     let mut alone = Command::new("unshare");
     alone.arg("--net").arg(doctor.get_program()).args(doctor.get_args());
-    let output = alone.output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let Ran { code, out: said, .. } = run(&mut alone);
     for line in ["!! this machine has no address", "!! there is no default route", "-- IPv6: no", "-- the name server"]
     {
         assert!(said.contains(line), "{said}");
     }
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(code, Some(3));
     // In the order in which one looks for a fault.
     let order = ["address", "route", "IPv6", "port 5000", "port 5353", "name server"];
     let places: Vec<_> = order.map(|word| said.find(word)).to_vec();
@@ -73,7 +72,7 @@ fn a_listener_says_once_that_it_is_on_loopback_unless_callers_are_forwarded_to_i
         listening.shows("waiting for your peer");
         listening.keys("/quit\r");
         assert_eq!(listening.exit_code(), 0);
-        listening.wait(|shown| (shown.emulator.screen().contents().matches(REMARK).count() == times).then_some(()));
+        listening.shows_times(times, REMARK);
     }
 }
 
@@ -134,5 +133,5 @@ fn who_listens_without_a_caller_is_told_where_to_look() {
     listening.shows(&format!("p2pchat doctor {port} looks for reasons"));
     listening.keys("/quit\r");
     assert_eq!(listening.exit_code(), 0);
-    called.wait(|shown| (!shown.has("nobody has called yet")).then_some(()));
+    called.shows_no("nobody has called yet");
 }

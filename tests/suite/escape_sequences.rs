@@ -152,14 +152,17 @@ fn names() -> [String; 4] {
     ]
 }
 
+/// Takes everything from one after the other; and the path of a file that it can send.
+fn listener(home: &Home, options: &[&str]) -> (Pty, String) {
+    let (own, inbox) = (home.file("own.txt", "own"), home.inbox());
+    let all = ["listen", "127.0.0.1:0", "--keep", "-n", "ana", "--accept", "always", "--dir", inbox.to_str().unwrap()];
+    (Pty::start(home, &[&all[..], options].concat()), own.to_str().unwrap().to_owned())
+}
+
 #[test]
 fn the_interactive_face_shows_it_and_obeys_nothing() {
     let home = Home::new();
-    let own = home.file("own.txt", "own");
-    let inbox = home.inbox();
-    let arguments =
-        ["listen", "127.0.0.1:0", "--keep", "-n", "ana", "--accept", "always", "--dir", inbox.to_str().unwrap()];
-    let mut ana = Pty::start(&home, &arguments);
+    let (mut ana, own) = listener(&home, &[]);
     let addr = ana.addr();
     for name in names() {
         let mut types = |line: &str| {
@@ -167,7 +170,7 @@ fn the_interactive_face_shows_it_and_obeys_nothing() {
             ana.wait(|shown| shown.rows().iter().any(|row| row.starts_with("-- [")).then_some(()));
             ana.keys(&format!("{line}\r"));
         };
-        visit(addr, &name, &mut types, own.to_str().unwrap());
+        visit(addr, &name, &mut types, &own);
         ana.wait(|shown| shown.rows().iter().any(|row| row.starts_with("-- waiting")).then_some(()));
     }
     ana.keys("typed");
@@ -192,25 +195,12 @@ fn the_interactive_face_shows_it_and_obeys_nothing() {
 #[test]
 fn the_plain_face_shows_it_and_obeys_nothing() {
     let home = Home::new();
-    let own = home.file("own.txt", "own");
-    let inbox = home.inbox();
-    let arguments = [
-        "listen",
-        "127.0.0.1:0",
-        "--keep",
-        "--plain",
-        "-n",
-        "ana",
-        "--accept",
-        "always",
-        "--dir",
-        inbox.to_str().unwrap(),
-    ];
-    let mut ana = Pty::start(&home, &arguments).without_echo();
+    let (ana, own) = listener(&home, &["--plain"]);
+    let mut ana = ana.without_echo();
     let addr = ana.addr();
     for (number, name) in names().iter().enumerate() {
         let mut types = |line: &str| ana.keys(&format!("{line}\r"));
-        visit(addr, name, &mut types, own.to_str().unwrap());
+        visit(addr, name, &mut types, &own);
         // Before that the next visitor may find the place taken.
         ana.wait(|shown| {
             let left = String::from_utf8_lossy(&shown.raw).matches("-- your peer has left").count();

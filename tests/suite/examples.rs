@@ -56,8 +56,7 @@ fn examples() -> Vec<String> {
             _ => {}
         }
     }
-    let page = Home::new().program(&["man"]).output().unwrap().stdout;
-    let page = String::from_utf8(page).unwrap();
+    let page = Home::new().run(&["man"]).out;
     let (_, section) = page.split_once(".SH EXAMPLES\n").unwrap();
     let (section, _) = section.split_once("\n.SH ").unwrap_or((section, ""));
     for block in section.split(".RS 4\n").skip(1) {
@@ -171,12 +170,12 @@ impl World {
             bin.display(),
             work.display()
         );
-        Pty::run(home, "ip", &["netns", "exec", &self.net.name(machine), "sh", "-c", &script])
+        self.net.terminal(machine, home, &["sh", "-c", &script])
     }
 
     /// Somebody who is no part of the example.
     fn plays(&self, machine: &str, arguments: &[&str]) -> Peer {
-        self.home(machine).start_by(machine, &self.net.on(machine), arguments)
+        self.net.start(machine, self.home(machine), arguments)
     }
 
     /// The two meet by a code, so that each is verified to the other.
@@ -231,18 +230,21 @@ fn by_invite(world: &World, lines: &[&str]) {
     });
     let mut dialling = world.types("guest", lines[1]);
     dialling.shows("paste the invite");
+    dialling.keys("12:00 ¦ waiting for your peer; send them this\r");
+    dialling.shows("is no address");
     dialling.keys(&format!("{invite}\r"));
     dialling.shows("[verified] host, connected");
     listening.shows("[verified] guest, connected");
     talk(&mut listening, &mut dialling);
 }
 
+fn shown_code(terminal: &Pty) -> String {
+    terminal.wait(|shown| shown.rows().iter().find_map(|row| row.split("code: ").nth(1).map(str::to_owned)))
+}
+
 fn by_code(world: &World, lines: &[&str]) {
     let mut listening = world.types("host", lines[0]);
-    let code = listening.wait(|shown| {
-        let rows = shown.rows();
-        rows.iter().find_map(|row| row.split("and this code: ").nth(1).map(str::to_owned))
-    });
+    let code = shown_code(&listening);
     let mut dialling = world.types("guest", lines[1]);
     dialling.shows("code:");
     dialling.keys(&format!("{code}\r"));
@@ -264,10 +266,7 @@ fn on_one_network(world: &World, lines: &[&str]) {
 fn a_folder_on_one_network(world: &World, lines: &[&str]) {
     photos(&world.host);
     let mut sending = world.types("host", lines[0]);
-    let code = sending.wait(|shown| {
-        let rows = shown.rows();
-        rows.iter().find_map(|row| row.split("code: ").nth(1).map(str::to_owned))
-    });
+    let code = shown_code(&sending);
     sending.shows("your peer finds you on this network with");
     let mut receiving = world.types("guest", lines[1]);
     receiving.shows("which one?");
@@ -287,11 +286,7 @@ fn photos(home: &Home) {
 fn a_folder(world: &World, lines: &[&str]) {
     photos(&world.host);
     let mut sending = world.types("host", lines[0]);
-    let invite = sending.wait(|shown| {
-        let text = String::from_utf8_lossy(&shown.raw).into_owned();
-        let (_, invite) = text.split_once("p2pchat:")?;
-        Some(format!("p2pchat:{}", invite.split_once('\r')?.0))
-    });
+    let invite = sending.invite();
     let mut receiving = world.types("guest", lines[1]);
     receiving.shows("paste here the invite");
     receiving.keys(&format!("{invite}\r"));

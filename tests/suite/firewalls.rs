@@ -1,7 +1,7 @@
 //! Two people, each behind a firewall that lets in nothing but answers, open the way for each other. All machines are namespaces.
 
 use crate::support::net::Net;
-use crate::support::{Home, Peer, Pty, Rng, quit, text};
+use crate::support::{Home, Peer, Rng, quit, text};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,7 @@ END",
     }
 
     fn start(&self, name: &str, arguments: &[&str]) -> Peer {
-        Home::new().start_by(name, &self.net.on(name), &[arguments, &["--json"]].concat())
+        self.net.start(name, &Home::new(), &[arguments, &["--json"]].concat())
     }
 
     /// Both, connected by IPv6; a line of `bob` has arrived.
@@ -126,12 +126,7 @@ END",
 }
 
 fn wire(net: &Net) -> Peer {
-    let home = Home::new();
-    let path = home.file("wire.py", WIRE);
-    let wire =
-        home.start_by("wire", &format!("exec ip netns exec {} python3 {}", net.name("router"), path.display()), &[]);
-    wire.event("listening");
-    wire
+    net.python("router", WIRE, &[])
 }
 
 const LISTEN_V6: [&str; 4] = ["5000", "--invite", "--toward", "[2001:db8:2::2]:6000"];
@@ -185,13 +180,7 @@ fn two_firewalls_open_each_time() {
 #[test]
 fn what_the_dialler_is_told_to_have_typed_opens_the_way() {
     let Some(homes) = Homes::new("what_the_dialler_is_told", REJECTS[0], [KEEPS_PORTS; 2]) else { return };
-    let listening = Pty::run(
-        &Home::new(),
-        "ip",
-        &[&["netns", "exec", &homes.net.name("alice"), env!("CARGO_BIN_EXE_p2pchat")], &["listen", "5000"][..]]
-            .concat(),
-    );
-    let mut alice = listening;
+    let mut alice = homes.net.terminal("alice", &Home::new(), &[env!("CARGO_BIN_EXE_p2pchat"), "listen", "5000"]);
     alice.shows("waiting for your peer");
     let mut bob =
         homes.start("bob", &["connect", "[2001:db8:1::2]:5000", "--from", "6000", "--wait", "--timeout", "5"]);
@@ -229,7 +218,7 @@ fn a_normal_caller_gets_in_while_another_is_dialled() {
 /// The firewalls know the old connection still when the new one of the same ports comes.
 #[test]
 fn a_lost_session_comes_back_through_both_firewalls() {
-    for reject in REJECTS {
+    let comes_back = |reject| {
         let Some(mut homes) = Homes::new("a_lost_session_comes_back", reject, [KEEPS_PORTS; 2]) else { return };
         let (mut alice, mut bob) = homes.meet();
         homes.wire.kill();
@@ -241,7 +230,9 @@ fn a_lost_session_comes_back_through_both_firewalls() {
         bob.event("reconnected");
         quit(&mut alice, &mut bob);
         assert_eq!((alice.all("connected").len(), alice.texts().len()), (1, 2));
-    }
+    };
+    // Each loss is noticed by 15 s of silence.
+    thread::scope(|scope| REJECTS.map(|reject| scope.spawn(move || comes_back(reject))).map(|run| run.join().unwrap()));
 }
 
 /// One side is cut off from its own firewall, which is told nothing then; and much is under way. Where firewalls reject, the first may

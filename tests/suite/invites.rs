@@ -130,7 +130,7 @@ fn addresses_given_with_at_come_first() {
 
 /// Ana at an address of her own, whom ben met there by an invite.
 fn met_at(addr: SocketAddr, ana: &Home, ben: &Home) {
-    let mut listening = ana.json("ana", &["listen", &addr.to_string()], &["--invite"], None);
+    let mut listening = ana.listen_at(&addr.to_string(), "ana", &["--invite"]);
     let mut dialling = dial(ben, &invite_of(&listening, 1));
     dialling.event("connected");
     quit(&mut listening, &mut dialling);
@@ -142,13 +142,11 @@ fn a_verified_peer_is_dialled_by_its_name_and_only_its_key_is_taken() {
     let (_taken, addr) = nobody();
     met_at(addr, &ana, &ben);
     let at = addr.to_string();
-    let mut listening = ana.json("ana", &["listen", &at], &[], None);
-    listening.event("listening");
+    let mut listening = ana.listen_at(&at, "ana", &[]);
     let mut dialling = dial(&ben, "ana");
     assert_eq!(dialling.event("connected")["trust"], "verified");
     quit(&mut listening, &mut dialling);
-    let eve = Home::new().json("ana", &["listen", &at], &[], None);
-    eve.event("listening");
+    let eve = Home::new().listen_at(&at, "ana", &[]);
     dial(&ben, "ana").ends_with(4);
     assert!(eve.all("connected").is_empty());
 }
@@ -158,13 +156,10 @@ fn a_name_that_is_a_host_too_is_not_guessed_at() {
     let (ana, ben) = (Home::new(), Home::new());
     let (_taken, addr) = nobody();
     met_at(addr, &ana, &ben);
-    assert!(ben.program(&["peers", "rename", "ana", "localhost"]).status().unwrap().success());
-    let refused = ben.program(&["connect", "localhost"]).output().unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("--peer localhost"), "{said}");
-    let mut listening = ana.json("ana", &["listen", &addr.to_string()], &[], None);
-    listening.event("listening");
+    assert_eq!(ben.run(&["peers", "rename", "ana", "localhost"]).code, Some(0));
+    let refused = ben.run(&["connect", "localhost"]);
+    assert!(refused.code == Some(2) && refused.err.contains("--peer localhost"), "{refused:?}");
+    let mut listening = ana.listen_at(&addr.to_string(), "ana", &[]);
     let mut dialling = ben.json("ben", &["connect"], &["--peer", "localhost"], None);
     assert_eq!(dialling.event("connected")["trust"], "verified");
     quit(&mut listening, &mut dialling);

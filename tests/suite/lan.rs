@@ -1,8 +1,9 @@
 //! `--lan`: who waits is found on the own network, and tells it nothing. Each machine is a network namespace on one segment.
 
+use crate::support::home::run;
 use crate::support::net::Net;
 use crate::support::peer::Stream;
-use crate::support::{Home, Peer, Pty, is, quit, text};
+use crate::support::{Home, Peer, is, quit, text};
 use nix::sys::signal::Signal;
 use p2pchat::identity::Identity;
 use std::fs;
@@ -54,23 +55,13 @@ const TAKES_THE_PORT: &str = "import socket\ns = socket.socket(socket.AF_INET6, 
 /// `listen --lan` on port 5000 of a machine; it is announced by the time this returns.
 fn announced(net: &Net, machine: &str, home: &Home, options: &[&str]) -> Peer {
     let listen = ["listen", "5000", "--lan", "--json", "-n", machine];
-    let peer = home.start_by(machine, &net.on(machine), &[&listen[..], options].concat());
+    let peer = net.start(machine, home, &[&listen[..], options].concat());
     peer.event("announced");
     peer
 }
 
 fn start(net: &Net, machine: &str, home: &Home, arguments: &[&str]) -> Peer {
-    home.start_by(machine, &net.on(machine), &[arguments, &["-n", machine]].concat())
-}
-
-/// Runs a script in python on a machine, until it says that it is ready.
-fn python(net: &Net, machine: &str, script: &str, arguments: &[&str]) -> Peer {
-    let home = Home::new();
-    let path = home.file("script.py", script);
-    let line = format!("exec ip netns exec {} python3 {} {}", net.name(machine), path.display(), arguments.join(" "));
-    let peer = home.start_by(machine, &line, &[]);
-    peer.event("listening");
-    peer
+    net.start(machine, home, &[arguments, &["-n", machine]].concat())
 }
 
 #[test]
@@ -106,9 +97,7 @@ fn a_stranger_is_found_a_known_peer_recognised_and_a_stranger_beside_it_stays_so
     let instances = [1, 2].map(|n| text(&second.event_nth(n, "announced"), "instance").to_owned());
     assert_ne!(instances[0], instances[1]);
 
-    let ben_at = net.name("ben");
-    let program = ["netns", "exec", &ben_at, env!("CARGO_BIN_EXE_p2pchat"), "connect", "--lan"];
-    let mut person = Pty::run(&ben, "ip", &program);
+    let mut person = net.terminal("ben", &ben, &[env!("CARGO_BIN_EXE_p2pchat"), "connect", "--lan"]);
     person.shows("on this network:");
     person.shows("which one?");
     person.keys("3\r");
@@ -128,7 +117,7 @@ fn nobody_reads_a_name_on_the_network() {
     let _ = ["ana", "ben"].map(|name| net.neighbour(name));
     let (home, ben, file) = (Home::new(), Home::new(), Home::new());
     let path = file.work().join("capture");
-    let capture = python(&net, "router", CAPTURE, &["to-ana", path.to_str().unwrap()]);
+    let capture = net.python("router", CAPTURE, &["to-ana", path.to_str().unwrap()]);
     let with_host = |machine| {
         let inner =
             format!("echo zaphods-laptop >/proc/sys/kernel/hostname; exec ip netns exec {} \"$@\"", net.name(machine));
@@ -161,7 +150,7 @@ fn nobody_reads_a_name_on_the_network() {
 fn a_goodbye_is_said_before_the_program_ends() {
     let Some(mut net) = Net::new("a_goodbye_is_said_before_the_program_ends") else { return };
     let _ = ["ana", "ben"].map(|name| net.neighbour(name));
-    let capture = python(&net, "ben", CAPTURE, &["eth0", "/dev/null"]);
+    let capture = net.python("ben", CAPTURE, &["eth0", "/dev/null"]);
     let mut listening = announced(&net, "ana", &Home::new(), &[]);
     let instance = text(&listening.event("announced"), "instance").to_owned();
     listening.signal(Signal::SIGINT);
@@ -182,7 +171,7 @@ fn a_goodbye_is_said_before_the_program_ends() {
 fn a_taken_5353_is_said_by_both_sides() {
     let Some(mut net) = Net::new("a_taken_5353_is_said") else { return };
     let ana = net.neighbour("ana");
-    let taker = python(&net, "ana", TAKES_THE_PORT, &[]);
+    let taker = net.python("ana", TAKES_THE_PORT, &[]);
     const TAKEN: &str = "port 5353 belongs to another program";
     let mut listening = start(&net, "ana", &Home::new(), &["listen", "5000", "--lan", "--json"]);
     assert_eq!(text(&listening.event("warning"), "text"), format!("not announced on this network: {TAKEN}"));
@@ -264,15 +253,12 @@ fn who_sends_is_found_by_who_receives_with_the_same_code() {
 #[test]
 fn nothing_is_announced_past_a_proxy_or_where_nobody_is() {
     let home = Home::new();
-    let proxied =
-        |arguments: &[&str]| home.program(arguments).env("ALL_PROXY", "socks5h://127.0.0.1:9").output().unwrap();
     for arguments in
         [&["connect", "--lan"][..], &["connect", "host:5000", "--lan"], &["receive", "--lan", "--code=4-otter-plum"]]
     {
-        let output = proxied(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("--lan looks around on the own network, past the proxy\n--proxy none"), "{said}");
+        let ran = run(home.program(arguments).env("ALL_PROXY", "socks5h://127.0.0.1:9"));
+        let says = "--lan looks around on the own network, past the proxy\n--proxy none";
+        assert!(ran.code == Some(2) && ran.err.contains(says), "{ran:?}");
     }
     // Loopback is no network: nobody is there.
     let mut listening = home.listen("ana", &["--lan"]);
@@ -326,9 +312,9 @@ fn it_is_found_beside_avahi_unless_that_keeps_the_port() {
     let [ana, ..] = ["ana", "ben", "carl"].map(|name| net.neighbour(name));
     let folder = Home::new();
     let script = folder.file("fetch.sh", FETCH_AVAHI);
-    let fetched = Command::new("sh").arg("-e").arg(script).arg(folder.inbox()).output().unwrap();
-    assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
-    let capture = python(&net, "ben", CAPTURE, &["eth0", "/dev/null"]);
+    let fetched = run(Command::new("sh").arg("-e").arg(script).arg(folder.inbox()));
+    assert_eq!(fetched.code, Some(0), "{fetched:?}");
+    let capture = net.python("ben", CAPTURE, &["eth0", "/dev/null"]);
     let beside = ["ana", "ben"].map(|machine| avahi(&net, machine, &folder, "no"));
     let mut listening = announced(&net, "ana", &Home::new(), &[]);
     let mut dialling = start(&net, "ben", &Home::new(), &["connect", "--lan", "--json"]);

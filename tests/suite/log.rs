@@ -51,10 +51,9 @@ fn a_log_that_cannot_be_written_is_a_usage_error_before_anything_starts() {
     let home = Home::new();
     nix::unistd::mkfifo(&home.work().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for path in ["no/such/folder", ".", "pipe", "/dev/full"] {
-        let ended = home.program(&["listen", "127.0.0.1:0", "--log", path]).output().unwrap();
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(2), "{said}");
-        assert!(said.starts_with(&format!("p2pchat: cannot write the log {path}: ")), "{said}");
+        let ran = home.run(&["listen", "127.0.0.1:0", "--log", path]);
+        let says = format!("p2pchat: cannot write the log {path}: ");
+        assert!(ran.code == Some(2) && ran.err.starts_with(&says), "{ran:?}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Somebody between the two who speaks the protocol to both and passes everything on.
 
-use crate::support::attacker::identity;
+use crate::support::attacker::{identity, read_any};
 use crate::support::{Attacker, DEADLINE, Home, text};
-use p2pchat::channel::{Opener, Role, Sealer};
+use p2pchat::channel::{Opener, Role, Sealer, write_frame};
 use p2pchat::protocol::frame::{Control, Frame};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -25,9 +25,9 @@ struct Seen {
 }
 
 impl Middle {
-    /// He takes who dials `at`, and dials `target` himself; with `guess` in code mode.
-    fn stand(at: SocketAddr, target: SocketAddr, guess: Option<&'static str>) -> Self {
-        let listener = TcpListener::bind(at).unwrap();
+    /// He takes who dials him, and dials `target` himself; with `guess` in code mode.
+    fn before(target: SocketAddr, guess: Option<&'static str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let his = Arc::clone(&seen);
@@ -45,10 +45,6 @@ impl Middle {
             }
         });
         Self { addr, seen }
-    }
-
-    fn anywhere(target: SocketAddr, guess: Option<&'static str>) -> Self {
-        Self::stand("127.0.0.1:0".parse().unwrap(), target, guess)
     }
 }
 
@@ -73,27 +69,18 @@ fn pass_one(
     sealer: &mut Sealer,
     seen: &Mutex<Seen>,
 ) -> Option<()> {
-    let mut length = [0; 2];
-    from.read_exact(&mut length).ok()?;
-    let mut body = vec![0; u16::from_be_bytes(length).into()];
-    from.read_exact(&mut body).ok()?;
-    opener.open(&mut body).ok()?;
-    let mut frame = body[..body.len() - 16].to_vec();
-    if let Ok(Frame::Control { seq, control: Control::Line { action, text } }) = Frame::decode(&frame) {
-        let changed = text.replace("account 7", "account 8");
-        seen.lock().unwrap().lines.push(text);
-        frame.clear();
-        Frame::Control { seq, control: Control::Line { action, text: changed } }.encode(&mut frame);
+    let mut frame = read_any(from, opener)?;
+    if let Frame::Control { control: Control::Line { text, .. }, .. } = &mut frame {
+        seen.lock().unwrap().lines.push(text.clone());
+        *text = text.replace("account 7", "account 8");
     }
-    let mut record = [&[0; 2], frame.as_slice(), &[0; 16]].concat();
-    sealer.seal(&mut record).ok()?;
-    to.write_all(&record).ok()
+    write_frame(to, sealer, &frame).ok()
 }
 
 #[test]
 fn he_reads_and_changes_everything_and_the_two_numbers_tell() {
     let ana = Home::new().listen("ana", &[]);
-    let middle = Middle::anywhere(ana.addr(), None);
+    let middle = Middle::before(ana.addr(), None);
     let ben = Home::new().connect("ben", middle.addr, &[]);
     let (here, there) = (ana.event("connected"), ben.event("connected"));
     assert_eq!(here["fingerprint"], there["fingerprint"], "both see his key");
@@ -109,7 +96,7 @@ fn he_reads_and_changes_everything_and_the_two_numbers_tell() {
 #[test]
 fn he_has_one_guess_at_a_code_on_each_side_and_gets_no_further() {
     let ana = Home::new().listen("ana", &["--code=42-otter-plum"]);
-    let middle = Middle::anywhere(ana.addr(), Some("42-otter-plow"));
+    let middle = Middle::before(ana.addr(), Some("42-otter-plow"));
     let mut ben = Home::new().connect("ben", middle.addr, &["--code=42-otter-plum", "--wait"]);
     ben.ends_with(4);
     ana.event("warning");

@@ -1,7 +1,7 @@
 //! What only shows between machines: each is a network namespace.
 
 use crate::support::net::Net;
-use crate::support::{Home, Peer, quit, text};
+use crate::support::{Home, quit, text};
 use std::time::{Duration, Instant};
 
 /// A web server as far as a dialler sees one.
@@ -12,46 +12,26 @@ const WEB_SERVER: &str = "import socket\ns = socket.create_server((\"0.0.0.0\", 
 const LONGEST_RACE: Duration = Duration::from_secs(20);
 const PATIENCE: [&str; 2] = ["--timeout", "60"];
 
-/// Lets in what belongs to connections that are there, and what `rules` add; all else vanishes.
-fn firewall(net: &Net, name: &str, rules: &str) {
-    net.sh(
-        name,
-        &format!(
-            "printf '%s\\n' 'add table ip f' 'add chain ip f in {{ type filter hook input priority 0; policy drop; }}' \
-            'add rule ip f in ct state established,related accept' 'add rule ip f in iif lo accept' {rules} | nft -f -"
-        ),
-    );
-}
-
-fn web_server(net: &Net, name: &str) -> Peer {
-    let home = Home::new();
-    let path = home.file("web.py", WEB_SERVER);
-    let line = format!("exec ip netns exec {} python3 {}", net.name(name), path.display());
-    let server = home.start_by("web", &line, &[]);
-    server.event("listening");
-    server
-}
-
 #[test]
 fn the_right_listener_is_found_past_dead_and_wrong_addresses_behind_a_firewall() {
     let Some(mut net) = Net::new("the_right_listener_is_found") else { return };
     let [web, other, right, dialler] = ["web", "other", "right", "dialler"].map(|name| net.machine(name));
     // The dialler's firewall lets in answers alone, the right listener's that port too; what goes to 10.9.0.99 vanishes.
-    firewall(&net, "dialler", "");
-    firewall(&net, "right", "'add rule ip f in tcp dport 5000 accept'");
+    net.firewall("dialler", &[]);
+    net.firewall("right", &["tcp dport 5000"]);
     net.ip("router", "route add blackhole 10.9.0.0/16");
-    let _server = web_server(&net, "web");
+    let _server = net.python("web", WEB_SERVER, &[]);
     let listen = ["listen", "0.0.0.0:5000", "--json", "--invite"];
-    let decoy = Home::new().start_by("other", &net.on("other"), &listen);
+    let decoy = net.start("other", &Home::new(), &listen);
     decoy.event("listening");
     let dead = "10.9.0.99:5000";
     let at = [dead.to_owned(), format!("{web}:5000"), format!("{other}:5000")];
     let options: Vec<&str> = at.iter().flat_map(|at| ["--at", at.as_str()]).collect();
-    let mut listening = Home::new().start_by("right", &net.on("right"), &[&listen[..], &options].concat());
+    let mut listening = net.start("right", &Home::new(), &[&listen[..], &options].concat());
     let invite = text(&listening.event("listening"), "invite").to_owned();
     let begun = Instant::now();
     let dial = [&["connect", &invite, "--json"][..], &PATIENCE].concat();
-    let mut dialling = Home::new().start_by("dialler", &net.on("dialler"), &dial);
+    let mut dialling = net.start("dialler", &Home::new(), &dial);
     let connected = dialling.event("connected");
     eprintln!("connected past three wrong addresses after {:?}", begun.elapsed());
     assert!(begun.elapsed() < LONGEST_RACE);
@@ -68,25 +48,25 @@ fn a_name_with_several_addresses_is_dialled_at_all_of_them() {
     let Some(mut net) = Net::new("a_name_with_several_addresses") else { return };
     let [web, right, _] = ["web", "right", "dialler"].map(|name| net.machine(name));
     net.ip("router", "route add blackhole 10.9.0.0/16");
-    let _server = web_server(&net, "web");
+    let _server = net.python("web", WEB_SERVER, &[]);
     let hosts = ["10.9.0.99", &web, &right].map(|ip| format!("{ip} ana.example\n")).concat();
     for (file, content) in [("hosts", &*hosts), ("host.conf", "multi on\n"), ("nsswitch.conf", "hosts: files\n")] {
         net.etc("dialler", file, content);
     }
     let listen = ["listen", "0.0.0.0:5000", "--json"];
-    let mut listening = Home::new().start_by("right", &net.on("right"), &listen);
+    let mut listening = net.start("right", &Home::new(), &listen);
     listening.event("listening");
     let begun = Instant::now();
     let home = Home::new();
     let dial = [&["connect", "ana.example:5000", "--json"][..], &PATIENCE].concat();
-    let mut dialling = home.start_by("dialler", &net.on("dialler"), &dial);
+    let mut dialling = net.start("dialler", &home, &dial);
     assert_eq!(text(&dialling.event("connected"), "addr"), format!("{right}:5000"));
     assert!(begun.elapsed() < LONGEST_RACE);
     quit(&mut listening, &mut dialling);
     // It is remembered by its name, whichever address it had.
-    let other = Home::new().start_by("other", &net.on("right"), &listen);
+    let other = net.start("right", &Home::new(), &listen);
     other.event("listening");
-    let warned = home.start_by("dialler", &net.on("dialler"), &dial).event("warning");
+    let warned = net.start("dialler", &home, &dial).event("warning");
     assert!(text(&warned, "text").starts_with("ana.example:5000 ANSWERS WITH ANOTHER KEY"));
 }
 
@@ -108,26 +88,25 @@ const FAILURES: &[Failure] = &[
     ("203.0.113.7:6005", "network is unreachable", MAYBE_REJECTED),
     ("203.0.113.7:6006", "rejected by a firewall", FIREWALL),
     ("203.0.113.7:6007", "rejected by a firewall", FIREWALL),
-    ("203.0.113.7:6008", "no answer", "the machine is off, or a firewall drops"),
     ("203.0.113.7:6009", "the other side is no p2pchat", "check the address and the port"),
-    ("203.0.113.99:5000", "a router on the way finds no machine there", "it is off or asleep"),
     ("[2001:db8:9::7]:5999", "connection refused", NOBODY),
     ("[2001:db8:9::7]:6000", "connection refused", NOBODY),
     ("[2001:db8:9::7]:6001", "network is unreachable", MAYBE_REJECTED),
     ("[2001:db8:9::7]:6002", "rejected by a firewall", FIREWALL),
     ("[2001:db8:9::7]:6003", "connection refused", NOBODY),
     ("[2001:db8:9::7]:6006", "rejected by a firewall", FIREWALL),
+    ("fe80::1", "it needs the interface", "this machine has eth0"),
+    ("nobody.example:5000", "there is no such name", "check how it is written"),
+    // No machine or no answer, which takes its time; so these are dialled together.
+    ("203.0.113.7:6008", "no answer", "the machine is off, or a firewall drops"),
+    ("203.0.113.99:5000", "a router on the way finds no machine there", "it is off or asleep"),
     ("[2001:db8:9::7]:6008", "no answer", "the machine is off, or a firewall drops"),
     ("[2001:db8:9::99]:5000", "a router on the way finds no machine there", "it is off or asleep"),
-    // The own network.
     ("10.2.0.99:5000", "no machine answers at 10.2.0.99 on this network", "it is off or asleep"),
     ("[2001:db8:8::99]:5000", "no machine answers at 2001:db8:8::99 on this network", "it is off or asleep"),
     ("10.2.0.1:6008", "no answer", "this Wi-Fi keeps its devices apart"),
-    // Other networks.
     ("192.168.1.5:5000", "192.168.1.5 is a private address and this machine is not in its network", "ask for an"),
     ("100.64.1.1:5000", "connection timed out", "inside a provider's network or a VPN"),
-    ("fe80::1", "it needs the interface", "this machine has eth0"),
-    ("nobody.example:5000", "there is no such name", "check how it is written"),
 ];
 
 #[test]
@@ -178,10 +157,7 @@ fn each_reject_has_its_hint() {
     for name in ["far", "router"] {
         net.sh(name, &format!("nft -f {}", rules.display()));
     }
-    let server = script.file("web.py", WEB_SERVER.replace("5000", "6009"));
-    let line = format!("exec ip netns exec {} python3 {}", net.name("far"), server.display());
-    let server = script.start_by("web", &line, &[]);
-    server.event("listening");
+    let _server = net.python("far", &WEB_SERVER.replace("5000", "6009"), &[]);
     net.etc("dialler", "nsswitch.conf", "hosts: files\n");
     failures(&net, FAILURES);
     // Without a way out, then without IPv6.
@@ -210,11 +186,12 @@ fn each_reject_has_its_hint() {
 /// lost, which is sent again a second later: who reads other words dials again.
 fn failures(net: &Net, expected: &[Failure]) {
     const TRIES: u32 = 4;
+    const AT_ONCE: usize = 9;
     let dial = |whom: &str| {
         // Longer than the kernel looks for a neighbour, which is 3 s.
-        Home::new().start_by(whom, &net.on("dialler"), &["connect", whom, "--plain", "--timeout", "8"])
+        net.start("dialler", &Home::new(), &["connect", whom, "--plain", "--timeout", "8"])
     };
-    for some in expected.chunks(8) {
+    for some in expected.chunks(AT_ONCE) {
         let mut left: Vec<_> = some.iter().collect();
         for tries_left in (0..TRIES).rev() {
             let dialling: Vec<_> = left.iter().map(|(whom, ..)| dial(whom)).collect();

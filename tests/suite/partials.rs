@@ -3,7 +3,7 @@
 use crate::support::files::content;
 use crate::support::home::names;
 use crate::support::peer::Stream;
-use crate::support::{Home, Peer, Relay};
+use crate::support::{Home, Peer, Relay, meet_through};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -13,14 +13,17 @@ use std::time::{Duration, SystemTime};
 const RATE: u64 = 1 << 20;
 const SIZE: usize = 64 << 20;
 
-/// `ben` sends `big.bin` to `ana` over a slow line, and part of it is on her disk.
+/// `ben`, who has this to send, and `ana`, who takes everything, over a slow line.
+fn meet_slowly(make: impl FnOnce(&Home)) -> (Peer, Relay, Peer) {
+    let ben = Home::new();
+    make(&ben);
+    meet_through(|target| Relay::slow(target, RATE), (&Home::new(), &ben), &["--accept", "always"], &[])
+}
+
+/// `ben` sends `big.bin`, and part of it is on `ana`'s disk.
 fn half_way() -> (Peer, Relay, Peer) {
-    let ana = Home::new().listen("ana", &["--accept", "always"]);
-    let relay = Relay::slow(ana.addr(), RATE);
-    let home = Home::new();
     // Not compressible, so that it takes its time.
-    home.file("big.bin", content("big", SIZE));
-    let ben = home.connect("ben", relay.addr(), &[]);
+    let (ana, relay, ben) = meet_slowly(|home| drop(home.file("big.bin", content("big", SIZE))));
     ben.send("/send big.bin");
     ben.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(1 << 20));
     (ana, relay, ben)
@@ -28,9 +31,8 @@ fn half_way() -> (Peer, Relay, Peer) {
 
 /// Runs `p2pchat partials` and gives the exit code and what it prints.
 fn partials(home: &Home, arguments: &[&str]) -> (i32, String) {
-    let output = home.program(&[&["partials"], arguments].concat()).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    let ran = home.run(&[&["partials"], arguments].concat());
+    (ran.code.unwrap(), ran.out + &ran.err)
 }
 
 #[test]
@@ -115,17 +117,13 @@ fn a_part_in_another_folder_is_named_and_left_when_the_command_names_a_folder_an
 
 #[test]
 fn what_is_whole_of_one_can_be_kept() {
-    let ana = Home::new().listen("ana", &["--accept", "always"]);
-    let relay = Relay::slow(ana.addr(), RATE);
-    let home = Home::new();
-    let folder = home.work().join("folder");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("a first"), "whole").unwrap();
-    fs::write(folder.join("big.bin"), content("big", SIZE)).unwrap();
-    let ben = home.connect("ben", relay.addr(), &[]);
+    let (mut ana, _relay, ben) = meet_slowly(|home| {
+        fs::create_dir(home.work().join("folder")).unwrap();
+        home.file("folder/a first", "whole");
+        home.file("folder/big.bin", content("big", SIZE));
+    });
     ben.send("/send folder");
     ben.event("file");
-    let mut ana = ana;
     ana.kill();
     let home = ana.home();
     let (_, list) = partials(home, &[]);

@@ -96,16 +96,11 @@ fn miniupnpd(net: &Net, place: &Path, pcp: bool) -> Peer {
 
 /// The test's own router.
 fn router(net: &Net, mode: &str) -> Peer {
-    let home = Home::new();
-    let script = home.file("router.py", include_str!("support/router.py"));
-    let line = format!("exec ip netns exec {} python3 {} {mode} {LAN} {WAN}", net.name("router"), script.display());
-    let router = home.start_by(mode, &line, &[]);
-    router.event("listening");
-    router
+    net.python("router", include_str!("support/router.py"), &[mode, LAN, WAN])
 }
 
 fn listen(net: &Net, home: &Home, options: &[&str]) -> Peer {
-    home.start_by("ana", &net.on("home"), &[&["listen", "5000", "--map", "--json"], options].concat())
+    net.start("home", home, &[&["listen", "5000", "--map", "--json"], options].concat())
 }
 
 fn invite(listening: &Value) -> Invite {
@@ -117,7 +112,7 @@ fn addresses(listening: &Value) -> Vec<String> {
 }
 
 fn doctor(net: &Net) -> String {
-    let doctor = Home::new().start_by("doctor", &net.on("home"), &["doctor", "5000"]);
+    let doctor = net.start("home", &Home::new(), &["doctor", "5000"]);
     doctor.line(Stream::Out, |line| line.contains("the router"))
 }
 
@@ -134,15 +129,7 @@ fn a_mapping_lets_in_and_is_gone_after_ctrl_c() {
     for (pcp, by, offered) in [(true, "PCP", "PCP, NAT-PMP, UPnP"), (false, "UPnP", "UPnP")] {
         if !pcp {
             // A firewall that keeps out answers to what was sent to all.
-            let firewall = [
-                "add table inet own",
-                "add chain inet own in { type filter hook input priority 0; policy drop; }",
-                "add rule inet own in ct state established,related accept",
-                "add rule inet own in iif lo accept",
-                "add rule inet own in meta l4proto icmpv6 accept",
-                "add rule inet own in tcp dport 5000 accept",
-            ];
-            net.nft("home", &firewall);
+            net.firewall("home", &["meta l4proto icmpv6", "tcp dport 5000"]);
         }
         let _router = miniupnpd(&net, &place, pcp);
         let said = format!("ok the router lets callers in when it is asked, by {offered}; its address is {WAN}");
@@ -157,14 +144,14 @@ fn a_mapping_lets_in_and_is_gone_after_ctrl_c() {
             let listening = if nth == 1 { listening.clone() } else { ana.event_nth(2, "listening") };
             assert!(addresses(&listening)[..2].contains(&outside), "{listening}");
             let dial = ["connect", text(&listening, "invite"), "--json"];
-            let mut ben = Home::new().start_by("ben", &net.on("outside"), &dial);
+            let mut ben = net.start("outside", &Home::new(), &dial);
             assert!(
                 [outside.clone(), format!("[{OWN_V6}]:5000")].contains(&text(&ben.event("connected"), "addr").into())
             );
             ben.send("/quit");
             ben.ends_with(0);
         }
-        let mut ben = Home::new().start_by("ben", &net.on("outside"), &["connect", &outside, "--json", "--code=wrong"]);
+        let mut ben = net.start("outside", &Home::new(), &["connect", &outside, "--json", "--code=wrong"]);
         ben.ends_with(4);
         net.sh("router", "nft list chain inet filter to_home | grep -q 5000");
         ana.signal(SIGINT);
@@ -181,9 +168,9 @@ fn cgnat_is_named_and_ipv6_lets_in_all_the_same() {
     let outside = format!("[{OWN_V6}]:5000");
     let dial = ["connect", &*outside, "--json"];
     // The firewall of the router keeps IPv6 out as well.
-    let mut ana = Home::new().start_by("ana", &net.on("home"), &["listen", "5000", "--json"]);
+    let mut ana = net.start("home", &Home::new(), &["listen", "5000", "--json"]);
     ana.event("listening");
-    Home::new().start_by("ben", &net.on("outside"), &[&dial[..], &["--timeout", "1"]].concat()).ends_with(3);
+    net.start("outside", &Home::new(), &[&dial[..], &["--timeout", "1"]].concat()).ends_with(3);
     ana.kill();
     for (pcp, by) in [(true, "PCP"), (false, "UPnP")] {
         if !pcp {
@@ -198,7 +185,7 @@ fn cgnat_is_named_and_ipv6_lets_in_all_the_same() {
         assert!(text(&warning, "text").starts_with(no_address), "{warning}");
         let mapped = ana.event("mapped");
         assert_eq!([text(&mapped, "addr"), text(&mapped, "by")], [&*outside, by]);
-        let mut ben = Home::new().start_by("ben", &net.on("outside"), &dial);
+        let mut ben = net.start("outside", &Home::new(), &dial);
         ben.event("connected");
         ana.event("connected");
         let addrs = ana.event("listening")["addrs"].to_string();
@@ -281,7 +268,7 @@ fn a_slow_router_delays_nothing_and_its_address_comes_into_the_same_invite() {
     assert_eq!(invite(&first).id(), invite(&second).id());
     assert_eq!(ana.all("mapped").len(), 1);
     // What was sent first is good as well.
-    let mut ben = Home::new().start_by("ben", &net.on("home"), &["connect", text(&first, "invite"), "--json"]);
+    let mut ben = net.start("home", &Home::new(), &["connect", text(&first, "invite"), "--json"]);
     assert_eq!(ben.event("connected")["trust"], "verified");
     ana.event("connected");
     quit(&mut ana, &mut ben);
@@ -290,11 +277,7 @@ fn a_slow_router_delays_nothing_and_its_address_comes_into_the_same_invite() {
 #[test]
 fn a_hostile_router_is_bounded_leads_nowhere_and_gets_no_address_into_an_invite() {
     let Some(net) = home_network("a_hostile_router_is_bounded", WAN) else { return };
-    let script = Home::new();
-    let path = script.file("bystander.py", BYSTANDER);
-    let line = format!("exec ip netns exec {} python3 {}", net.name("outside"), path.display());
-    let bystander = script.start_by("bystander", &line, &[]);
-    bystander.event("listening");
+    let bystander = net.python("outside", BYSTANDER, &[]);
     for (mode, says) in [
         ("elsewhere", "the router offers no port mapping"),
         ("endless", "the router offers no port mapping"),
@@ -309,7 +292,7 @@ fn a_hostile_router_is_bounded_leads_nowhere_and_gets_no_address_into_an_invite(
         assert!(ana.all("mapped").is_empty(), "{mode}");
         let own = [format!("[{OWN_V6}]:5000"), "10.1.0.2:5000".into()];
         assert_eq!(addresses(&listening), own, "{mode}");
-        let mut ben = Home::new().start_by("ben", &net.on("home"), &["connect", text(&listening, "invite"), "--json"]);
+        let mut ben = net.start("home", &Home::new(), &["connect", text(&listening, "invite"), "--json"]);
         ben.event("connected");
         assert!(ana.peak_memory() < 64 * 1024, "{mode}: {} KiB", ana.peak_memory());
         quit(&mut ana, &mut ben);

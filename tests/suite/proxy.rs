@@ -1,9 +1,8 @@
 //! `connect` through a proxy, which is a small real one here.
 
-use super::support::attacker::identity;
-use super::support::peer::Stream;
-use super::support::{Attacker, Home, is, quit};
-use p2pchat::channel::Role;
+use crate::support::attacker::identity;
+use crate::support::peer::Stream;
+use crate::support::{Attacker, Home, is, quit, serve};
 use p2pchat::protocol::frame::{Addrs, Frame, Intent, Refusal};
 use std::io::{self, Read, Write, copy};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,36 +11,56 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-/// A SOCKS5 proxy that wants the login `ana` and `s3cret` and knows one name, `peer.test`.
-fn socks5(peer: SocketAddr) -> SocketAddr {
-    super::support::serve(move |mut stream: TcpStream| -> io::Result<()> {
-        let mut request = [0; 4];
+/// A SOCKS5 proxy, which may want the login `ana` and `s3cret`. All that it is asked for is behind one socket, but for names while those
+/// are shut; it says what it is asked for.
+fn socks5(wants_login: bool, behind: SocketAddr, shut: &Arc<AtomicBool>) -> (SocketAddr, Receiver<String>) {
+    let (tell, asked) = mpsc::channel();
+    let shut = Arc::clone(shut);
+    let proxy = serve(move |mut stream: TcpStream| -> io::Result<()> {
+        let mut methods = [0; 2];
+        stream.read_exact(&mut methods)?;
+        stream.read_exact(&mut vec![0; methods[1].into()])?;
+        stream.write_all(&[5, if wants_login { 2 } else { 0 }])?;
+        if wants_login {
+            let mut login = [0; 12];
+            stream.read_exact(&mut login)?;
+            stream.write_all(&[1, u8::from(login != *b"\x01\x03ana\x06s3cret")])?;
+        }
+        let (mut request, mut length) = ([0; 4], [4]);
         stream.read_exact(&mut request)?;
-        stream.write_all(&[5, 2])?;
-        let mut login = [0; 12];
-        stream.read_exact(&mut login)?;
-        stream.write_all(&[1, u8::from(login != *b"\x01\x03ana\x06s3cret")])?;
-        let mut request = [0; 4 + 1 + 9 + 2];
-        stream.read_exact(&mut request)?;
-        assert_eq!(&request[5..14], b"peer.test");
-        let mut onwards = TcpStream::connect(peer)?;
+        let by_name = request[3] == 3;
+        if by_name {
+            stream.read_exact(&mut length)?;
+        }
+        let mut host = vec![0; length[0].into()];
+        stream.read_exact(&mut host)?;
+        stream.read_exact(&mut [0; 2])?;
+        let numbers = || host.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
+        tell.send(if by_name { String::from_utf8(host.clone()).unwrap() } else { numbers() }).unwrap();
+        if by_name && shut.load(Ordering::Acquire) {
+            return stream.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+        }
+        let mut onwards = TcpStream::connect(behind)?;
         stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
         let (mut back, mut from_peer) = (stream.try_clone()?, onwards.try_clone()?);
-        thread::spawn(move || copy(&mut from_peer, &mut back));
-        copy(&mut stream, &mut onwards).map(drop)
-    })
+        thread::spawn(move || copy(&mut from_peer, &mut back).and_then(|_| back.shutdown(Shutdown::Write)));
+        copy(&mut stream, &mut onwards)?;
+        onwards.shutdown(Shutdown::Write)
+    });
+    (proxy, asked)
 }
 
 #[test]
 fn two_talk_through_a_proxy_that_looks_the_name_up_and_its_login_is_never_shown() {
     let ana = Home::new().listen("ana", &[]);
-    let proxy = socks5(ana.addr());
+    let (proxy, asked) = socks5(true, ana.addr(), &Arc::default());
     let connect = ["connect", "peer.test:5000", "--json", "-vv"];
     let proxies = [("P2PCHAT_PROXY", &*format!("socks5h://ana:s3cret@{proxy}")), ("ALL_PROXY", "http://127.0.0.1:1")];
     let ben = Home::new().start_in("ben", &proxies, &connect);
     ben.event("connected");
     let (mut ana, mut ben) = (ana, ben);
     quit(&mut ana, &mut ben);
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), ["peer.test"]);
     let proxies = [("P2PCHAT_PROXY", &*format!("socks5h://ana:wrong!@{proxy}"))];
     let mut eve = Home::new().start_in("eve", &proxies, &connect);
     eve.ends_with(3);
@@ -73,57 +92,16 @@ fn whoever_set_a_proxy_or_names_an_onion_is_never_dialled_for_directly() {
     assert!(socket.accept().is_err());
 }
 
-/// A SOCKS5 proxy without a login. All that it is asked for is behind one socket, but for what is shut; it says what it is asked for.
-fn sees_all(behind: SocketAddr, shut: &Arc<AtomicBool>) -> (SocketAddr, Receiver<String>) {
-    let (tell, asked) = mpsc::channel();
-    let shut = Arc::clone(shut);
-    let proxy = super::support::serve(move |mut stream: TcpStream| -> io::Result<()> {
-        let mut request = [0; 3];
-        stream.read_exact(&mut request)?;
-        stream.write_all(&[5, 0])?;
-        let mut request = [0; 4];
-        stream.read_exact(&mut request)?;
-        let mut length = [4];
-        if request[3] == 3 {
-            stream.read_exact(&mut length)?;
-        }
-        let mut host = vec![0; length[0].into()];
-        stream.read_exact(&mut host)?;
-        stream.read_exact(&mut [0; 2])?;
-        let by_name = request[3] == 3;
-        let host = if by_name {
-            String::from_utf8(host).unwrap()
-        } else {
-            host.iter().map(u8::to_string).collect::<Vec<_>>().join(".")
-        };
-        tell.send(host).unwrap();
-        if by_name && shut.load(Ordering::Acquire) {
-            return stream.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
-        }
-        let mut onwards = TcpStream::connect(behind)?;
-        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
-        let (mut back, mut from_peer) = (stream.try_clone()?, onwards.try_clone()?);
-        thread::spawn(move || copy(&mut from_peer, &mut back).and_then(|_| back.shutdown(Shutdown::Write)));
-        copy(&mut stream, &mut onwards)?;
-        onwards.shutdown(Shutdown::Write)
-    });
-    (proxy, asked)
-}
-
 #[test]
 fn what_a_peer_tells_of_its_addresses_is_dialled_by_the_proxy_alone_and_for_that_session_alone() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let shut = Arc::new(AtomicBool::new(false));
-    let (proxy, asked) = sees_all(socket.local_addr().unwrap(), &shut);
+    let (proxy, asked) = socks5(false, socket.local_addr().unwrap(), &shut);
     let proxies = [("NO_PROXY", "203.0.113.8"), ("P2PCHAT_PROXY", &*format!("socks5h://{proxy}"))];
     let connect = ["connect", "peer.test:5000", "--json", "--reconnect", "forever"];
     let ben = Home::new().start_in("ben", &proxies, &connect);
     let key = identity();
-    let meet = || {
-        let mut eve = Attacker::shake(socket.accept().unwrap().0, Role::Responder, &key, None).unwrap();
-        let Some(Frame::Greeting(greeting)) = eve.read() else { panic!("no greeting") };
-        (eve, greeting)
-    };
+    let meet = || Attacker::accept(&socket, &key);
     let (mut eve, greeting) = meet();
     eve.send(&Frame::Greeting(greeting)).unwrap();
     ben.event("connected");

@@ -130,7 +130,7 @@ fn a_connection_whose_own_address_is_gone_is_lost_at_once() {
     let address = |change: &str| net.ip("moving", &format!("address {change} 10.77.0.1/32 dev lo"));
     address("add");
     let start = |name: &str, role: &str, addr: &str| {
-        Home::new().start_by(name, &net.on("moving"), &[role, addr, "--json", "-n", name])
+        net.start("moving", &Home::new(), &[role, addr, "--json", "-n", name])
     };
     let mut ana = start("ana", "listen", "10.77.0.1:0");
     let mut ben = start("ben", "connect", &ana.addr().to_string());

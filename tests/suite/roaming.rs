@@ -22,7 +22,7 @@ const NOTICED: Duration = Duration::from_secs(10);
 fn start(net: &Net, home: &Home, name: &str, arguments: &[&str]) -> Peer {
     let inbox = home.inbox();
     let common = ["--json", "-n", name, "--dir", inbox.to_str().unwrap()];
-    home.start_by(name, &net.on(name), &[arguments, &common].concat())
+    net.start(name, home, &[arguments, &common].concat())
 }
 
 /// How the dialler finds a listener that moved.
@@ -52,13 +52,12 @@ fn moves_in_the_middle_of_a_file(name: &str, way: Way, size: usize) {
     let Some(mut net) = Net::new(name) else { return };
     let (mut ana, mut ben, [first, mut second]) = roaming(&mut net, way);
     let rate = size / 8;
-    net.sh(
-        "router",
-        &format!(
-            "printf '%s\\n' 'add table ip f' 'add chain ip f forward {{ type filter hook forward priority 0; }}' \
-            'add rule ip f forward limit rate over {rate} mbytes/second burst 1 mbytes drop' | nft -f -"
-        ),
-    );
+    let rules = [
+        "add table ip f",
+        "add chain ip f forward { type filter hook forward priority 0; }",
+        &format!("add rule ip f forward limit rate over {rate} mbytes/second burst 1 mbytes drop"),
+    ];
+    net.nft("router", &rules);
     let (down, up) = (content("down", size << 20), content("up", size << 20));
     ana.home().file("down", &down);
     ben.home().file("up", &up);
@@ -81,6 +80,7 @@ fn moves_in_the_middle_of_a_file(name: &str, way: Way, size: usize) {
     net.ip("ana", &format!("route replace default via {}", second.replace(".0.2", ".0.1")));
     assert!(text(&lost, "reason").contains(&format!("has the address {first} no more")), "{lost}");
     ben.event("reconnected");
+    net.sh("router", "nft delete table ip f");
     eprintln!("{name}: noticed by the listener after {noticed:?}, back after {:?}", moved.elapsed());
     assert!(noticed < NOTICED, "{noticed:?}");
     for peer in [&ana, &ben] {
@@ -125,8 +125,7 @@ fn dialled(net: &Net) -> BTreeSet<String> {
 
 /// A listener of another kind: takes the next connection, and greets.
 fn respond(socket: &TcpListener, key: &Identity) -> Attacker {
-    let mut eve = Attacker::shake(socket.accept().unwrap().0, Role::Responder, key, None).unwrap();
-    let Some(Frame::Greeting(greeting)) = eve.read() else { panic!("no greeting") };
+    let (mut eve, greeting) = Attacker::accept(socket, key);
     eve.send(&Frame::Greeting(greeting)).unwrap();
     eve
 }
@@ -182,14 +181,15 @@ fn what_a_hostile_listener_tells_makes_nobody_knock_at_his_own_network() {
     // Whatever he dials, of either family, has a way out.
     net.ip("ben", "-6 addr add fd00::2/64 dev eth0 nodad");
     net.ip("ben", "-6 route add default via fd00::1 dev eth0");
-    net.sh(
-        "ben",
-        "printf '%s\\n' 'add table inet f' 'add set inet f v4 { type ipv4_addr . inet_service; flags dynamic; }' \
-        'add set inet f v6 { type ipv6_addr . inet_service; flags dynamic; }' \
-        'add chain inet f out { type filter hook output priority 0; }' \
-        'add rule inet f out tcp flags & (syn | ack) == syn add @v4 { ip daddr . tcp dport }' \
-        'add rule inet f out tcp flags & (syn | ack) == syn add @v6 { ip6 daddr . tcp dport }' | nft -f -",
-    );
+    let rules = [
+        "add table inet f",
+        "add set inet f v4 { type ipv4_addr . inet_service; flags dynamic; }",
+        "add set inet f v6 { type ipv6_addr . inet_service; flags dynamic; }",
+        "add chain inet f out { type filter hook output priority 0; }",
+        "add rule inet f out tcp flags & (syn | ack) == syn add @v4 { ip daddr . tcp dport }",
+        "add rule inet f out tcp flags & (syn | ack) == syn add @v6 { ip6 daddr . tcp dport }",
+    ];
+    net.nft("ben", &rules);
     let key = identity();
     let bind = |addr: &str| net.inside("eve", || TcpListener::bind(addr).unwrap());
     let (socket, control) = (bind("203.0.113.1:5000"), bind("203.0.113.2:5000"));
@@ -221,8 +221,7 @@ fn what_a_hostile_listener_tells_makes_nobody_knock_at_his_own_network() {
 fn met_by(features: u32) -> (Attacker, Peer) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let ben = Home::new().connect("ben", socket.local_addr().unwrap(), &["--reconnect", "0"]);
-    let mut eve = Attacker::shake(socket.accept().unwrap().0, Role::Responder, &identity(), None).unwrap();
-    let Some(Frame::Greeting(greeting)) = eve.read() else { panic!("no greeting") };
+    let (mut eve, greeting) = Attacker::accept(&socket, &identity());
     assert_eq!(greeting.features & FEATURE_ADDRS, FEATURE_ADDRS);
     eve.send(&Frame::Greeting(Greeting { features, ..greeting })).unwrap();
     ben.event("connected");
@@ -232,28 +231,27 @@ fn met_by(features: u32) -> (Attacker, Peer) {
 #[test]
 fn addresses_that_come_in_a_flood_or_out_of_place_end_the_session_with_words() {
     let some = addrs(&["203.0.113.2:5000"]);
+    let ends = |(mut eve, mut ben): (Attacker, Peer), says: &str| {
+        eve.read_to_end();
+        assert!(text(&ben.event("error"), "text").contains(says), "{}", ben.event("error"));
+        ben.ends_with(1);
+    };
     // As many as may come at once; then no answer but the end.
-    let (mut eve, mut ben) = met_by(FEATURE_ADDRS);
+    let (mut eve, ben) = met_by(FEATURE_ADDRS);
     (0..8).for_each(|_| eve.send(&some).unwrap());
     assert!(eve.is_answered());
     ben.send("after eight");
     assert!(eve.read_to(|frame| matches!(frame, Frame::Control { .. })).is_some());
     (0..2).for_each(|_| drop(eve.send(&some)));
-    eve.read_to_end();
-    assert!(text(&ben.event("error"), "text").contains("addresses more often than it may"), "{}", ben.event("error"));
-    ben.ends_with(1);
+    ends((eve, ben), "addresses more often than it may");
     // Without the feature.
-    let (mut eve, mut ben) = met_by(FEATURE_ZCHUNK);
+    let (mut eve, ben) = met_by(FEATURE_ZCHUNK);
     eve.send(&some).unwrap();
-    eve.read_to_end();
-    assert!(text(&ben.event("error"), "text").contains("ADDRS"), "{}", ben.event("error"));
-    ben.ends_with(1);
+    ends((eve, ben), "ADDRS");
     // More than there may be.
-    let (mut eve, mut ben) = met_by(FEATURE_ADDRS);
+    let (mut eve, ben) = met_by(FEATURE_ADDRS);
     eve.send_bytes(&[&[0x15, 0, 80, 9][..], &[4, 203, 0, 113, 2].repeat(9)].concat());
-    eve.read_to_end();
-    assert!(text(&ben.event("error"), "text").contains("ADDRS"), "{}", ben.event("error"));
-    ben.ends_with(1);
+    ends((eve, ben), "ADDRS");
     // From the side that dials.
     let mut receiver = Receiver::new();
     let mut eve = receiver.eve_with(FEATURE_ADDRS);
@@ -326,11 +324,7 @@ fn a_listener_tells_where_it_listens_to_whom_it_hides_nothing_from() {
         s = socket.create_server(('0.0.0.0', 5004))\nprint('{\"event\":\"listening\"}', flush=True)\n\
         a = s.accept()[0]\nb = socket.create_connection(('127.0.0.1', 5000))\n\
         threading.Thread(target=copy, args=(b, a), daemon=True).start()\ncopy(a, b)\n";
-    let script = Home::new();
-    let path = script.file("tunnel.py", forward);
-    let tunnel =
-        script.start_by("tunnel", &format!("exec ip netns exec {} python3 {}", net.name("ana"), path.display()), &[]);
-    tunnel.event("listening");
+    let _tunnel = net.python("ana", forward, &[]);
     assert_eq!(told(&net, &format!("{ana}:5004"), both), None);
     // She says so when that changes.
     let mut eve = caller(&net, &format!("{ana}:5000"), both);

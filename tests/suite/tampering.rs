@@ -1,6 +1,6 @@
 //! Records that are changed, lost, doubled, put out of order or cut short on their way: noticed always, let through never.
 
-use crate::support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, text};
+use crate::support::{Fault, Home, Peer, Place, Plan, Relay, Side, Trick, Way, is, quit, text};
 
 /// Lines of each side in one case.
 const LINES: usize = 10;
@@ -22,11 +22,8 @@ const TRICKS: [Trick; 10] = [
 ];
 
 fn planned(side: Side, fault: Fault) -> Plan {
-    let way = Way { fault: Some(fault), ..Way::default() };
-    match side {
-        Side::Up => Plan { up: way, ..Plan::default() },
-        Side::Down => Plan { down: way, ..Plan::default() },
-    }
+    let plan = if side == Side::Up { Plan::up } else { Plan::down };
+    plan(Way { fault: Some(fault), ..Way::default() })
 }
 
 /// What `name` says, line by line; long enough that half of one could not be taken for another.
@@ -115,10 +112,8 @@ fn in_the_opening(side: Side, record: usize, trick: Trick) {
     let mut next = home.connect("next", relay.addr(), &[]);
     next.send("now");
     ana.message("now");
+    quit(&mut ana, &mut next);
     assert_eq!(ana.texts(), ["now"]);
-    next.send("/quit");
-    next.ends_with(0);
-    ana.ends_with(0);
 }
 
 #[test]
@@ -169,9 +164,7 @@ fn a_changed_record_is_warned_about_and_the_session_goes_on() {
         ben.event_nth(2, "reconnected");
         ana.event_nth(LINES, "message");
         ben.event_nth(LINES, "message");
-        ben.send("/quit");
-        ben.ends_with(0);
-        ana.ends_with(0);
+        quit(&mut ana, &mut ben);
         assert_eq!(ana.texts(), lines("ben"));
         assert_eq!(ben.texts(), lines("ana"));
         let victim = if side == Side::Up { &ana } else { &ben };

@@ -1,7 +1,7 @@
 //! What goes wrong with files on their way: cuts, tampering, a crash, a source that changes. Nothing wrong gets a name.
 
 use crate::support::files::{content, mixed};
-use crate::support::{Cut, Fault, Home, Pace, Place, Plan, Relay, Trick, Way, is};
+use crate::support::{Cut, Fault, Home, Pace, Place, Plan, Relay, Trick, Way, is, meet_through, quit};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,7 @@ const MIB: usize = 1 << 20;
 
 #[test]
 fn a_file_survives_cuts_of_its_connection() {
-    let ana = Home::new().listen("ana", &["--accept", "always"]);
-    let relay = Relay::planned(ana.addr(), |n| {
+    let plan = |n| {
         // A link that is slow enough to be compressed for.
         let cut = |after| Way {
             cut_after: Some((after, if n % 2 == 0 { Cut::Reset } else { Cut::Close })),
@@ -18,13 +17,13 @@ fn a_file_survives_cuts_of_its_connection() {
             ..Way::default()
         };
         match n {
-            0..3 => Plan { up: cut(3_000_000 + n as u64 * 777_777), down: Way::default() },
-            3..5 => Plan { up: Way::default(), down: cut(2_000 + n as u64) },
+            0..3 => Plan::up(cut(3_000_000 + n as u64 * 777_777)),
+            3..5 => Plan::down(cut(2_000 + n as u64)),
             _ => Plan::default(),
         }
-    });
-    let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always"]));
-    ben.event("connected");
+    };
+    let (homes, accept) = ((&Home::new(), &Home::new()), ["--accept", "always"]);
+    let (mut ana, relay, mut ben) = meet_through(|target| Relay::planned(target, plan), homes, &accept, &accept);
     let data = mixed("survivor", 24 * MIB);
     ben.home().file("survivor", &data);
     ben.send("/send survivor");
@@ -37,9 +36,7 @@ fn a_file_survives_cuts_of_its_connection() {
         let wire = done["wire_bytes"].as_u64().unwrap();
         assert!(wire < data.len() as u64 * 9 / 10, "{wire} bytes went");
     }
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.ends_with(0);
+    quit(&mut ana, &mut ben);
     assert!(relay.struck() >= 3, "{} struck", relay.struck());
     assert!(ana.all("reconnected").len() >= 3);
     assert_eq!(ana.home().received(), ["survivor"]);
@@ -52,7 +49,7 @@ fn a_stream_survives_cuts_of_its_connection() {
     let mut ana = Home::new().listen("ana", &["--accept", "always", "--code=right"]);
     let relay = Relay::planned(ana.addr(), |n| {
         let cut_after = (n < 4).then_some((3_000_000 + n as u64 * 777_777, Cut::Reset));
-        Plan { up: Way { cut_after, ..Way::default() }, down: Way::default() }
+        Plan::up(Way { cut_after, ..Way::default() })
     });
     let home = Home::new();
     let to = relay.addr().to_string();
@@ -78,13 +75,12 @@ fn two_large_files_survive_a_hundred_cuts() {
         .map(|_| {
             let how = rng.pick(&[Cut::Close, Cut::Reset]);
             let struck = Way { cut_after: Some((rng.within(500..size as u64 / 120), how)), ..Way::default() };
-            let spared = Way::default();
-            if rng.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
+            rng.pick(&[Plan::up, Plan::down])(struck)
         })
         .collect();
-    let ana = Home::new().listen("ana", &["--accept", "always", "--stay"]);
-    let relay = Relay::planned(ana.addr(), move |n| cuts.get(n).copied().unwrap_or_default());
-    let (mut ana, mut ben) = (ana, Home::new().connect("ben", relay.addr(), &["--accept", "always", "--stay"]));
+    let plan = move |n: usize| cuts.get(n).copied().unwrap_or_default();
+    let (homes, options) = ((&Home::new(), &Home::new()), ["--accept", "always", "--stay"]);
+    let (mut ana, relay, mut ben) = meet_through(|target| Relay::planned(target, plan), homes, &options, &options);
     ana.home().file("ana", mixed("ana", size));
     ben.home().file("ben", mixed("ben", size));
     ana.send("/send ana");
@@ -93,9 +89,7 @@ fn two_large_files_survive_a_hundred_cuts() {
     while [&ana, &ben].iter().any(|peer| peer.all("done").len() < 2) && Instant::now() < reconnect_timeout {
         std::thread::sleep(Duration::from_millis(100));
     }
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.ends_with(0);
+    quit(&mut ana, &mut ben);
     for (peer, theirs) in [(&ana, "ben"), (&ben, "ana")] {
         assert!(fs::read(peer.home().inbox().join(theirs)).unwrap() == mixed(theirs, size), "it differs");
     }
@@ -108,13 +102,10 @@ fn a_changed_chunk_is_never_published() {
     for trick in [Trick::Flip(Place::Middle), Trick::Drop, Trick::Swap, Trick::Double, Trick::Short(3_000)] {
         for record in [8, 20, 36] {
             eprintln!("record {record}: {trick:?}");
-            let mut ana = Home::new().listen("ana", &["--accept", "always", "--reconnect", "0"]);
-            let fault = Fault { record, trick };
-            let relay = Relay::planned(ana.addr(), move |_| Plan {
-                up: Way { fault: Some(fault), ..Way::default() },
-                ..Plan::default()
-            });
-            let mut ben = Home::new().connect("ben", relay.addr(), &[]);
+            let plan = Plan::up(Way { fault: Some(Fault { record, trick }), ..Way::default() });
+            let relay = |target| Relay::planned(target, move |_| plan);
+            let options = ["--accept", "always", "--reconnect", "0"];
+            let (mut ana, _relay, mut ben) = meet_through(relay, (&Home::new(), &Home::new()), &options, &[]);
             ben.home().file("data", content("data", 2 * MIB + 5));
             ben.send("/send data");
             ana.ends_with(if matches!(trick, Trick::Short(_)) { 5 } else { 1 });
@@ -134,19 +125,14 @@ fn a_transfer_goes_on_after_the_receiver_was_killed_or_begins_anew_where_the_fil
 
 /// `same`: the file is as it was when it is offered again; else it has other bytes, and looks the same.
 fn killed(same: bool) {
-    let home = Home::new();
-    let ana = home.listen("ana", &["--accept", "always"]);
-    let relay = Relay::slow(ana.addr(), 8 * MIB as u64);
-    let sender = Home::new();
-    let ben = sender.connect("ben", relay.addr(), &["--reconnect", "0"]);
-    ben.event("connected");
+    let (home, sender, accept) = (Home::new(), Home::new(), ["--accept", "always"]);
+    let slow = |target| Relay::slow(target, 8 * MIB as u64);
+    let (mut ana, _relay, mut ben) = meet_through(slow, (&home, &sender), &accept, &["--reconnect", "0"]);
     let data = content("crash", 16 * MIB);
     let path = sender.file("crash", &data);
     ben.send("/send crash");
     ana.wait_for(|event| is(event, "progress") && event["bytes"].as_u64() > Some(6 * MIB as u64));
-    let mut ana = ana;
     ana.kill();
-    let mut ben = ben;
     ben.ends_with(5);
     assert!(!home.received().contains(&"crash".to_owned()));
     let data = if same { data } else { content("another", 16 * MIB) };
@@ -155,13 +141,9 @@ fn killed(same: bool) {
         fs::write(&path, &data).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
     }
-    let mut ana = home.listen("ana", &["--accept", "always"]);
-    let relay = Relay::to(ana.addr());
-    let mut ben = sender.connect("ben", relay.addr(), &[]);
+    let (mut ana, relay, mut ben) = meet_through(Relay::to, (&home, &sender), &accept, &[]);
     ben.send("/send crash");
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.ends_with(0);
+    quit(&mut ana, &mut ben);
     assert!(fs::read(home.inbox().join("crash")).unwrap() == data, "it differs");
     assert_eq!(home.received(), ["crash"], "nothing is left behind");
     let sent = relay.tape().len();

@@ -1,6 +1,7 @@
 //! `send -` and `receive --stdout`: what passes through pipes.
 
 use super::*;
+use crate::support::peer::memory;
 
 /// Writes `sent` into `send -`, and gives what `receive` puts into its standard output, with the exit codes and the memory of both.
 fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
@@ -19,7 +20,7 @@ fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
     let mut buffer = vec![0; 1 << 20];
     while let Ok(read @ 1..) = out.read(&mut buffer) {
         got.extend_from_slice(&buffer[..read]);
-        peaks = [&sender, &receiver].map(|child| peak(child.id()));
+        peaks = [&sender, &receiver].map(|child| memory(child.id(), "VmHWM:").unwrap_or_default());
     }
     drop(said);
     let codes = [sender.wait(), receiver.wait()].map(|ended| ended.unwrap().code().unwrap());
@@ -41,13 +42,6 @@ fn first_address(said: &mut impl Read) -> String {
         }
     }
     panic!("{}", String::from_utf8_lossy(&text));
-}
-
-/// The most memory that a process has held so far, in KiB.
-fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.map_or(0, |peak| peak.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
 #[test]

@@ -1,15 +1,12 @@
 //! Whoever speaks the protocol without being this program: it has the channel and the frames, and obeys no session.
 
-use p2pchat::channel::{
-    Channel, Code, HELLO, Hello, KeyVerdict, Mode, PublicKey, ReadError, Role, Terms, establish, read_frame,
-    write_frame,
-};
+use p2pchat::channel::{Channel, Code, HELLO, Hello, KeyVerdict, Mode, Opener, Role, Terms, establish, write_frame};
 use p2pchat::identity::Identity;
 use p2pchat::protocol::frame::{
     Control, END_WEIGHT, FEATURE_ZCHUNK, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal,
 };
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use tempfile::TempDir;
 
 /// A connection of its own, after the handshake.
@@ -19,6 +16,8 @@ pub(crate) struct Attacker {
     seq: u64,
     initiator: bool,
     pub(crate) features: u32,
+    /// What a greeting says of the peer's frames that came.
+    pub(crate) received: u64,
     /// The number of the next own transfer.
     pub(super) transfers: u32,
     /// The peer's latest CREDIT, and the weight that was sent.
@@ -42,17 +41,11 @@ pub(crate) fn hello(mode: Mode) -> [u8; HELLO] {
 
 impl Attacker {
     /// Dials and shakes hands with `key`; with a code in code mode.
-    ///
-    /// # Errors
-    /// In words, when it came to nothing.
     pub(crate) fn dial(addr: SocketAddr, key: &Identity, code: Option<&str>) -> Result<Self, String> {
         Self::shake(TcpStream::connect(addr).map_err(words)?, Role::Initiator, key, code)
     }
 
     /// The same on a connected stream, in either role.
-    ///
-    /// # Errors
-    /// In words, when it came to nothing.
     pub(crate) fn shake(mut stream: TcpStream, role: Role, key: &Identity, code: Option<&str>) -> Result<Self, String> {
         stream.set_read_timeout(Some(super::DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -72,7 +65,15 @@ impl Attacker {
         let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
         let initiator = matches!(role, Role::Initiator);
         let transfers = if initiator { 1 } else { 2 };
-        Ok(Self { stream, channel, seq: 0, initiator, features: FEATURE_ZCHUNK, transfers, credit: 0, weight: 0 })
+        let features = FEATURE_ZCHUNK;
+        Ok(Self { stream, channel, seq: 0, initiator, features, received: 0, transfers, credit: 0, weight: 0 })
+    }
+
+    /// Takes the next who dials, and gives what it greets with.
+    pub(crate) fn accept(socket: &TcpListener, key: &Identity) -> (Self, Greeting) {
+        let mut attacker = Self::shake(socket.accept().unwrap().0, Role::Responder, key, None).unwrap();
+        let Some(Frame::Greeting(greeting)) = attacker.read() else { panic!("no greeting") };
+        (attacker, greeting)
     }
 
     /// Dials as a stranger and begins a session.
@@ -92,7 +93,8 @@ impl Attacker {
     /// Sends a greeting, and gives the answer.
     pub(crate) fn greet(&mut self, intent: Intent, session: [u8; 16], name: &str) -> Option<Frame> {
         let Frame::Greeting(greeting) = greeting(intent, session, name) else { unreachable!() };
-        self.send(&Frame::Greeting(Greeting { features: self.features, ..greeting })).unwrap();
+        let Self { features, received, .. } = *self;
+        self.send(&Frame::Greeting(Greeting { features, received, ..greeting })).unwrap();
         let answer = self.read();
         if let Some(Frame::Greeting(theirs)) = &answer {
             // The initiator's numbers are odd.
@@ -103,9 +105,6 @@ impl Attacker {
     }
 
     /// Sends a frame, whatever it is.
-    ///
-    /// # Errors
-    /// When the peer is gone.
     pub(crate) fn send(&mut self, frame: &Frame) -> Result<(), String> {
         self.weight += match frame {
             Frame::Begin { .. } | Frame::FileEnd { .. } => END_WEIGHT,
@@ -117,9 +116,6 @@ impl Attacker {
     }
 
     /// Sends a control frame with the next number.
-    ///
-    /// # Errors
-    /// When the peer is gone.
     pub(crate) fn control(&mut self, control: Control) -> Result<(), String> {
         self.seq += 1;
         let seq = self.seq;
@@ -133,23 +129,9 @@ impl Attacker {
         let _ = self.stream.write_all(&record);
     }
 
-    /// The next frame of the opening.
-    ///
-    /// # Errors
-    /// What reading says.
-    pub(crate) fn read_opening(&mut self) -> Result<Frame, ReadError> {
-        read_frame(&mut self.stream, &mut self.channel.opener)
-    }
-
     /// The next frame; none when the peer hung up.
     pub(crate) fn read(&mut self) -> Option<Frame> {
-        let mut length = [0; 2];
-        self.stream.read_exact(&mut length).ok()?;
-        let mut body = vec![0; u16::from_be_bytes(length).into()];
-        self.stream.read_exact(&mut body).ok()?;
-        self.channel.opener.open(&mut body).expect("the program seals well");
-        body.truncate(body.len() - 16);
-        let frame = Frame::decode(&body).expect("the program sends good frames");
+        let frame = read_any(&mut self.stream, &mut self.channel.opener)?;
         if let Frame::Credit { limit } = frame {
             self.credit = limit;
         }
@@ -188,6 +170,16 @@ impl Attacker {
     pub(crate) fn read_to_end(&mut self) {
         while self.read().is_some() {}
     }
+}
+
+/// The next frame of a program, whichever it is; none at the end of the stream.
+pub(crate) fn read_any(stream: &mut TcpStream, opener: &mut Opener) -> Option<Frame> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).ok()?;
+    let mut body = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut body).ok()?;
+    opener.open(&mut body).expect("the program seals well");
+    Some(Frame::decode(&body[..body.len() - 16]).expect("the program sends good frames"))
 }
 
 /// A greeting that waits for a lost connection for ever.

@@ -57,10 +57,9 @@ const GOES_SOON: Duration = Duration::from_secs(3);
 
 /// Waits until no staging folder is there whose transfer is done: it goes when the sender knows of that.
 pub(crate) fn settled(folder: &Path) {
+    // One that is being removed may have lost its files already.
     let is_done = |staging: &Path| {
-        let results = fs::read_to_string(staging.join("results")).unwrap_or_default();
-        // One that is being removed may have lost its files already.
-        results.ends_with("\ndone\n") || results.is_empty()
+        fs::read_to_string(staging.join("results")).map_or(true, |results| results.ends_with("\ndone\n"))
     };
     let until = Instant::now() + GOES_SOON;
     while Instant::now() < until {

@@ -4,7 +4,7 @@ use super::files::settled;
 use super::peer::{Peer, Watch};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::{env, fs};
 use tempfile::TempDir;
@@ -72,6 +72,11 @@ impl Home {
         command
     }
 
+    /// Runs a command of the program that ends by itself.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.program(arguments))
+    }
+
     /// Starts any command of the program.
     pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Peer {
         Peer::start(name, self, self.program(arguments), None)
@@ -102,15 +107,12 @@ impl Home {
 
     /// `listen` with `--json` on a free port of 127.0.0.1; it listens by the time this returns.
     pub(crate) fn listen(&self, name: &str, options: &[&str]) -> Peer {
-        let peer = self.json(name, &["listen", "127.0.0.1:0"], options, None);
-        peer.event("listening");
-        peer
+        self.listen_at("127.0.0.1:0", name, options)
     }
 
-    /// The same, where the program reads input before it listens.
-    pub(crate) fn listen_with_input(&self, name: &str, input: &str, options: &[&str]) -> Peer {
-        let peer = self.json(name, &["listen", "127.0.0.1:0"], options, None);
-        peer.pour(std::iter::once(input.as_bytes().to_vec()));
+    /// The same at an address of the test's choice.
+    pub(crate) fn listen_at(&self, addr: &str, name: &str, options: &[&str]) -> Peer {
+        let peer = self.json(name, &["listen", addr], options, None);
         peer.event("listening");
         peer
     }
@@ -126,6 +128,21 @@ impl Home {
         let common = ["--json", "-n", name, "--dir", inbox.to_str().unwrap()];
         Peer::start(name, self, self.program(&[role, &common, options].concat()), watch)
     }
+}
+
+/// A command that has ended: its exit code, and what it wrote.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    Ran { code: status.code(), out, err }
 }
 
 /// Names in a folder, sorted.

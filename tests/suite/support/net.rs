@@ -1,5 +1,6 @@
 //! Machines and the network between them: a namespace each, joined by one router. Needs root, `ip`, `nft` and `python3`.
 
+use super::{Home, Peer, Pty};
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ impl Net {
         run("ip", &["netns", "add", &self.name(name)]).unwrap();
         self.names.push(name.into());
         // Else an IPv6 address is not used for a second or two.
-        self.sh(name, "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad");
+        self.sh(name, "for all in all default; do echo 0 >/proc/sys/net/ipv6/conf/$all/accept_dad; done");
         self.ip(name, "link set lo up");
     }
 
@@ -93,15 +94,10 @@ impl Net {
             self.ip("router", "link add segment type bridge mcast_snooping 0 forward_delay 0");
             self.ip("router", "link set segment up");
         }
-        run("ip", &["netns", "add", &self.name(name)]).unwrap();
-        self.names.push(name.into());
-        // Or IPv6 comes seconds late.
-        self.sh(name, "for all in all default; do echo 0 >/proc/sys/net/ipv6/conf/$all/accept_dad; done");
-        let own = self.name(name);
-        self.ip("router", &format!("link add to-{name} type veth peer name eth0 netns {own}"));
-        self.ip("router", &format!("link set to-{name} master segment up"));
-        self.ip(name, "link set lo up");
-        self.ip(name, "link set eth0 up");
+        self.namespace(name);
+        let port = format!("to-{name}");
+        self.cable(("router", &port), (name, "eth0"));
+        self.ip("router", &format!("link set {port} master segment"));
         self.ip(name, &format!("addr add 10.200.0.{n}/24 dev eth0"));
         self.ip(name, &format!("addr add fd00:200::{n}/64 dev eth0 nodad"));
         format!("10.200.0.{n}")
@@ -133,9 +129,35 @@ impl Net {
         self.sh(name, &format!("printf '%s\\n' '{}' | nft -f -", statements.join("' '")));
     }
 
-    /// What starts a program on a machine: a line of shell for `Home::start_by`.
-    pub(crate) fn on(&self, name: &str) -> String {
-        format!("exec ip netns exec {} \"$@\"", self.name(name))
+    /// A firewall that lets in what belongs to connections that are there, and what `accepts` says; all else vanishes.
+    pub(crate) fn firewall(&self, name: &str, accepts: &[&str]) {
+        let chain = "add table inet own\nadd chain inet own in { type filter hook input priority 0; policy drop; }";
+        let accepts = ["ct state established,related", "iif lo"].iter().chain(accepts);
+        self.nft(
+            name,
+            &[chain, &accepts.map(|what| format!("add rule inet own in {what} accept\n")).collect::<String>()],
+        );
+    }
+
+    /// Starts the program on a machine.
+    pub(crate) fn start(&self, name: &str, home: &Home, arguments: &[&str]) -> Peer {
+        home.start_by(name, &format!("exec ip netns exec {} \"$@\"", self.name(name)), arguments)
+    }
+
+    /// Runs any program on a machine in a terminal of its own.
+    pub(crate) fn terminal(&self, name: &str, home: &Home, command: &[&str]) -> Pty {
+        Pty::run(home, "ip", &[&["netns", "exec", &self.name(name)], command].concat())
+    }
+
+    /// Runs a script in python on a machine; it says `listening` when it is ready.
+    pub(crate) fn python(&self, name: &str, script: &str, arguments: &[&str]) -> Peer {
+        let home = Home::new();
+        let path = home.file("script.py", script);
+        let arguments = arguments.join(" ");
+        let line = format!("exec ip netns exec {} python3 {} {arguments}", self.name(name), path.display());
+        let running = home.start_by(name, &line, &[]);
+        running.event("listening");
+        running
     }
 
     pub(crate) fn name(&self, name: &str) -> String {

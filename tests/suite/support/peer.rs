@@ -95,9 +95,7 @@ impl Peer {
     /// The most memory that it has held so far, in KiB.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").parse().unwrap()
+        memory(self.pid(), "VmHWM:").unwrap()
     }
 
     /// Types a line.
@@ -293,6 +291,13 @@ impl Drop for Peer {
             eprintln!("{}", self.transcript());
         }
     }
+}
+
+/// A line of what the system says about a process's memory, in KiB; none when the process has ended.
+#[cfg(target_os = "linux")]
+pub(crate) fn memory(pid: u32, line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|said| said.strip_prefix(line))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
 fn kind(event: &Value) -> &str {

@@ -199,6 +199,27 @@ impl Pty {
         self.wait(|shown| shown.has(text).then_some(()));
     }
 
+    /// Waits until this is on the screen no more.
+    #[track_caller]
+    pub(crate) fn shows_no(&self, text: &str) {
+        self.wait(|shown| (!shown.has(text)).then_some(()));
+    }
+
+    /// Waits until this is on the screen so many times.
+    #[track_caller]
+    pub(crate) fn shows_times(&self, times: usize, text: &str) {
+        self.wait(|shown| (shown.emulator.screen().contents().matches(text).count() == times).then_some(()));
+    }
+
+    /// The invite that it shows.
+    pub(crate) fn invite(&self) -> String {
+        self.wait(|shown| {
+            let text = String::from_utf8_lossy(&shown.raw);
+            let (invite, _) = text.split_once("p2pchat:")?.1.split_once('\r')?;
+            Some(format!("p2pchat:{invite}"))
+        })
+    }
+
     /// Where it listens, from the line to copy.
     pub(crate) fn addr(&self) -> SocketAddr {
         let after = |row: &String| row.split("p2pchat connect ").nth(1)?.split_whitespace().next()?.parse().ok();

@@ -98,6 +98,18 @@ pub(crate) struct Plan {
     pub(crate) down: Way,
 }
 
+impl Plan {
+    /// This happens upwards.
+    pub(crate) fn up(up: Way) -> Self {
+        Self { up, ..Self::default() }
+    }
+
+    /// This happens downwards.
+    pub(crate) fn down(down: Way) -> Self {
+        Self { down, ..Self::default() }
+    }
+}
+
 /// What the connections of now do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Flow {
@@ -111,8 +123,8 @@ enum Flow {
 
 /// One connection through the relay.
 struct Wire {
-    dialler: TcpStream,
-    listener: TcpStream,
+    /// To who dials and to who listens, so that each [`Side`] reads from its own and writes to the other.
+    ends: [TcpStream; 2],
     state: Mutex<WireState>,
     changed: Condvar,
 }
@@ -120,8 +132,8 @@ struct Wire {
 #[derive(Default)]
 struct WireState {
     cut: Option<Cut>,
-    up: Flow,
-    down: Flow,
+    /// Of each [`Side`].
+    flow: [Flow; 2],
 }
 
 #[derive(Default)]
@@ -223,18 +235,10 @@ impl Relay {
         for wire in self.hub.lock().wires.iter().filter_map(Weak::upgrade) {
             let mut state = wire.state.lock().unwrap();
             for side in sides {
-                match side {
-                    Side::Up => state.up = flow,
-                    Side::Down => state.down = flow,
-                }
+                state.flow[*side as usize] = flow;
             }
             wire.changed.notify_all();
         }
-    }
-
-    /// Connections that were joined so far.
-    pub(crate) fn connections(&self) -> usize {
-        self.hub.lock().count
     }
 
     /// Waits for the `n`th connection that was refused.
@@ -300,8 +304,8 @@ impl Hub {
             return;
         };
         let plan = (self.plan)(state.count);
-        let wire = Wire { dialler, listener, state: Mutex::default(), changed: Condvar::new() };
-        for stream in [&wire.dialler, &wire.listener] {
+        let wire = Wire { ends: [dialler, listener], state: Mutex::default(), changed: Condvar::new() };
+        for stream in &wire.ends {
             let _ = stream.set_nodelay(true);
             // A thread that is stuck sees that the connection was cut.
             let _ = stream.set_write_timeout(Some(LOOK));
@@ -314,8 +318,7 @@ impl Hub {
         state.wires.push(Arc::downgrade(&wire));
         state.count += 1;
         self.changed.notify_all();
-        for side in [Side::Up, Side::Down] {
-            let way = if side == Side::Up { plan.up } else { plan.down };
+        for (side, way) in [(Side::Up, plan.up), (Side::Down, plan.down)] {
             let pump = Pump::new(Arc::clone(self), Arc::clone(&wire), side, way);
             thread::spawn(move || pump.run());
         }
@@ -335,7 +338,7 @@ impl Wire {
             return false;
         }
         state.cut = Some(how);
-        for stream in [&self.dialler, &self.listener] {
+        for stream in &self.ends {
             let _ = match how {
                 // The threads wake and let go of the sockets; what closes them last sends the reset.
                 Cut::Reset => SockRef::from(stream)

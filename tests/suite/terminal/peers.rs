@@ -115,7 +115,7 @@ fn what_waits_for_a_lost_peer_is_on_the_screen() {
     relay.refuse(false);
     bob.message("are you there?");
     terminal.shows("] bob, connected");
-    terminal.wait(|shown| (!shown.has("line waits")).then_some(()));
+    terminal.shows_no("line waits");
 }
 
 #[test]
@@ -133,8 +133,7 @@ fn when_the_peer_leaves_the_draft_stays_and_again_listens_again() {
     // Nobody is let in before that is asked for.
     Home::new().connect("early", addr, &[]).ends_with(3);
     terminal.keys("\x15/again\r");
-    terminal
-        .wait(|shown| (shown.emulator.screen().contents().matches("waiting for your peer").count() == 2).then_some(()));
+    terminal.shows_times(2, "waiting for your peer");
     let second = Home::new().connect("carol", addr, &[]);
     terminal.shows("] carol, connected");
     terminal.keys("\x19\r");
@@ -159,8 +158,7 @@ fn where_a_restarted_listener_is_lost_again_dials_again() {
     terminal.shows("> half a li");
     // Nobody answers: back to the same choice.
     terminal.keys("\x15/again\r");
-    terminal
-        .wait(|shown| (shown.emulator.screen().contents().matches("/again dials again").count() == 2).then_some(()));
+    terminal.shows_times(2, "/again dials again");
     let mut new = bob_home.listen("bob", &[]);
     relay.retarget(new.addr());
     relay.refuse(false);
@@ -170,8 +168,7 @@ fn where_a_restarted_listener_is_lost_again_dials_again() {
     new.message("half a line");
     relay.refuse(true);
     new.kill();
-    terminal
-        .wait(|shown| (shown.emulator.screen().contents().matches("/again dials again").count() == 3).then_some(()));
+    terminal.shows_times(3, "/again dials again");
     terminal.keys("\r");
     ends_with(terminal, 5);
 }

@@ -28,7 +28,7 @@ fn a_word_and_enter_answer_the_oldest_question_alone() {
         terminal.shows(&format!("y or n? take [{second}] file{second}"));
         terminal.keys("n\r");
         peer.wait_for(|event| is(event, "declined") && event["transfer"] == second);
-        terminal.wait(|shown| (!shown.has("y or n?")).then_some(()));
+        terminal.shows_no("y or n?");
     }
     assert_eq!(peer.texts().len(), 4, "no answer went out as chat: {:?}", peer.texts());
 }
@@ -68,7 +68,7 @@ fn leaving_asks_names_what_is_open_and_can_be_taken_back() {
     terminal.keys("/quit\r");
     terminal.shows("y or n? leave when 1 transfer is done [2]");
     terminal.keys("n\r");
-    terminal.wait(|shown| (!shown.has("y or n?")).then_some(()));
+    terminal.shows_no("y or n?");
     terminal.keys("/quit\r");
     terminal.shows("y or n? leave when");
     terminal.keys("y\r");
@@ -76,7 +76,7 @@ fn leaving_asks_names_what_is_open_and_can_be_taken_back() {
     terminal.keys("still talking\r");
     peer.message("still talking");
     terminal.keys("/stay\r");
-    terminal.wait(|shown| (!shown.has("leaving when done")).then_some(()));
+    terminal.shows_no("leaving when done");
     terminal.keys("/quit\r");
     terminal.shows("y or n? leave when");
     terminal.keys("/quit\r");
@@ -92,7 +92,7 @@ fn leaving_while_lost_asks_when_something_waits() {
     terminal.keys("/quit\r");
     terminal.shows("y or n? leave now; 1 line waits");
     terminal.keys("n\r");
-    terminal.wait(|shown| (!shown.has("y or n?")).then_some(()));
+    terminal.shows_no("y or n?");
     terminal.keys("/quit\r");
     terminal.shows("y or n? leave now; 1 line waits");
     terminal.keys("y\r");

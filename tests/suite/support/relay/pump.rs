@@ -39,9 +39,9 @@ impl Pump {
                 Ok(0) | Err(_) => break,
                 Ok(read) => &buffer[..read],
             };
-            match self.gate() {
-                Flow::Pass => {}
-                Flow::Swallow | Flow::Stall => continue,
+            // Not taken for now, or for ever.
+            if !self.passes(|flow| flow == Flow::Stall) {
+                continue;
             }
             if self.side == Side::Up {
                 self.hub.lock().tape.extend_from_slice(read);
@@ -58,7 +58,8 @@ impl Pump {
                 break;
             }
         }
-        if self.end_passes() {
+        // While its bytes are swallowed, its end is too.
+        if self.passes(|_| true) {
             let rest = units.rest();
             let _ = self.pass(&rest);
             let _ = self.to().shutdown(Shutdown::Write);
@@ -66,36 +67,22 @@ impl Pump {
     }
 
     fn from(&self) -> &TcpStream {
-        if self.side == Side::Up { &self.wire.dialler } else { &self.wire.listener }
+        &self.wire.ends[self.side as usize]
     }
 
     fn to(&self) -> &TcpStream {
-        if self.side == Side::Up { &self.wire.listener } else { &self.wire.dialler }
+        &self.wire.ends[1 - self.side as usize]
     }
 
-    /// What to do with what was read; waits here while nothing more is to be taken.
-    fn gate(&self) -> Flow {
+    /// Whether what was read goes on; waits here while it is not to be taken yet, as `waits` says.
+    fn passes(&self, waits: fn(Flow) -> bool) -> bool {
         let mut state = self.wire.state.lock().unwrap();
         loop {
-            let flow = if self.side == Side::Up { state.up } else { state.down };
-            match flow {
-                _ if state.cut.is_some() => return Flow::Swallow,
-                Flow::Stall => state = self.wire.changed.wait(state).unwrap(),
-                flow => return flow,
+            let flow = state.flow[self.side as usize];
+            if state.cut.is_some() || flow == Flow::Pass || !waits(flow) {
+                return state.cut.is_none() && flow == Flow::Pass;
             }
-        }
-    }
-
-    /// Whether the end of this direction is passed on; while its bytes are swallowed, its end is too.
-    fn end_passes(&self) -> bool {
-        let mut state = self.wire.state.lock().unwrap();
-        loop {
-            let flow = if self.side == Side::Up { state.up } else { state.down };
-            match flow {
-                _ if state.cut.is_some() => return false,
-                Flow::Pass => return true,
-                Flow::Swallow | Flow::Stall => state = self.wire.changed.wait(state).unwrap(),
-            }
+            state = self.wire.changed.wait(state).unwrap();
         }
     }
 
