@@ -121,32 +121,11 @@ fn the_longest_line_arrives_and_one_byte_more_is_refused_with_its_size() {
 }
 
 #[test]
-fn a_line_that_is_not_utf8_is_refused_and_the_next_one_goes() {
-    let (ana, ben) = meet(&[], &[]);
-    ben.pour(std::iter::once(b"a\xff\nnext\n".to_vec()));
-    ana.message("next");
-    assert_eq!(ana.texts(), ["next"]);
-    assert_eq!(ben.event("error")["code"], "not-utf8");
-}
-
-#[test]
-fn what_is_typed_before_the_peer_comes_waits_for_it() {
-    let home = Home::new();
-    let ana = home.listen("ana", &[]);
-    ana.send("are you there?");
-    ana.send("/me waits");
-    let ben = Home::new().connect("ben", ana.addr(), &[]);
-    ben.send("I am");
-    ben.message("waits");
-    assert_eq!(ben.texts(), ["are you there?", "waits"]);
-    ana.message("I am");
-}
-
-#[test]
 fn lines_for_a_peer_that_has_not_come_wait_for_it_after_quit_and_after_the_end_of_the_input() {
     for quit in [false, true] {
         let mut ana = Home::new().listen("ana", &[]);
-        ana.send("only this");
+        ana.send("are you there?");
+        ana.send("/me waits");
         if quit {
             ana.send("/quit");
         } else {
@@ -155,7 +134,7 @@ fn lines_for_a_peer_that_has_not_come_wait_for_it_after_quit_and_after_the_end_o
         let mut ben = Home::new().connect("ben", ana.addr(), &[]);
         ana.ends_with(0);
         ben.ends_with(0);
-        assert_eq!(ben.texts(), ["only this"]);
+        assert_eq!(ben.texts(), ["are you there?", "waits"]);
         assert_eq!(ben.event("bye")["from"], "peer");
     }
 }

@@ -1,20 +1,21 @@
 //! Codes that two people share: who gets in with one, how many tries there are, and what the other mode is told.
 
 use crate::support::attacker::identity;
-use crate::support::{Attacker, DEADLINE, Home, lives_on, serve, talk, text, turned_away};
-use p2pchat::channel::Role;
-use std::{io, thread};
+use crate::support::{Attacker, Home, lives_on, meet_with, talk, text, turned_away};
+use std::thread;
 
 #[test]
-fn the_right_code_brings_two_together_and_verifies_them() {
-    let mut ana = Home::new().listen("ana", &["--code=42-otter-plum"]);
-    let mut ben = Home::new().connect("ben", ana.addr(), &["--code= 42 Otter plum"]);
-    for peer in [&ana, &ben] {
-        let connected = peer.event("connected");
-        assert_eq!(connected["trust"], "verified");
-        assert_eq!(connected.get("verify"), None);
+fn the_right_code_brings_two_together_and_verifies_them_for_good() {
+    let (ana_home, ben_home) = (Home::new(), Home::new());
+    for (here, there) in [(&["--code=42-otter-plum"][..], &["--code= 42 Otter plum"][..]), (&[], &[])] {
+        let (mut ana, mut ben) = meet_with(&ana_home, &ben_home, here, there);
+        for peer in [&ana, &ben] {
+            let connected = peer.event("connected");
+            assert_eq!(connected["trust"], "verified");
+            assert!(here.is_empty() || connected.get("verify").is_none(), "{connected}");
+        }
+        talk(&mut ana, &mut ben);
     }
-    talk(&mut ana, &mut ben);
 }
 
 #[test]
@@ -69,19 +70,6 @@ fn tries_at_once_are_three_together() {
 }
 
 #[test]
-fn a_dialler_with_a_code_guesses_once_and_never_again() {
-    let (told, guesses) = std::sync::mpsc::channel();
-    let addr = serve(move |stream| {
-        let outcome = Attacker::shake(stream, Role::Responder, &identity(), Some("a guess"));
-        told.send(outcome.is_ok()).map_err(io::Error::other)
-    });
-    let mut ben = Home::new().connect("ben", addr, &["--code=right", "--wait"]);
-    ben.ends_with(4);
-    assert_eq!(guesses.recv_timeout(DEADLINE), Ok(false));
-    assert!(guesses.try_recv().is_err(), "it dialled again");
-}
-
-#[test]
 fn an_open_listener_tells_a_dialler_with_a_code_so() {
     let ana = Home::new().listen("ana", &[]);
     turned_away(Home::new().connect("ben", ana.addr(), &["--code=right"]), 4, "code");
@@ -97,38 +85,4 @@ fn a_dialler_without_the_code_is_told_so_and_uses_up_no_try() {
     ana.event("warning");
     let mut ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
     talk(&mut ana, &mut ben);
-}
-
-/// At the prompt a mistyped word costs no try.
-#[cfg(unix)]
-#[test]
-fn a_word_that_is_not_on_the_list_is_not_tried() {
-    let mut ana = Home::new().listen("ana", &["--code=42-otter-plaza"]);
-    let home = Home::new();
-    let mut ben = crate::support::Pty::start(&home, &["connect", &ana.addr().to_string(), "-n", "ben", "--code"]);
-    ben.shows("code:");
-    ben.keys("42-otter-plazza\r\r");
-    ben.shows("Tab: 42-otter-plaza");
-    ben.keys("\r\t");
-    ben.shows("code: 42-otter-plaza");
-    ben.wait(|shown| (!shown.has("no such word")).then_some(()));
-    ben.keys("\r");
-    assert_eq!(ana.event("connected")["trust"], "verified");
-    assert!(ana.all("warning").is_empty());
-    ana.send("/quit");
-    ana.ends_with(0);
-}
-
-/// One that a person chose and that looks like a made one.
-#[cfg(unix)]
-#[test]
-fn a_code_of_ones_own_with_the_look_of_a_made_one_can_be_typed() {
-    let ana = Home::new().listen("ana", &["--code=7-our-xqz"]);
-    let home = Home::new();
-    let mut ben = crate::support::Pty::start(&home, &["connect", &ana.addr().to_string(), "-n", "ben", "--code"]);
-    ben.shows("code:");
-    ben.keys("7-our-xqz\r");
-    ben.shows("without dashes");
-    ben.keys("\u{15}7ourxqz\r");
-    assert_eq!(ana.event("connected")["trust"], "verified");
 }

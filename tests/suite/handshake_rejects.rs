@@ -1,9 +1,9 @@
 //! Who knocks: strangers of every kind, a third caller, the next one; and what answers where a peer was expected.
 
-use crate::support::attacker::{greeting, hello, identity, is_refusal};
+use crate::support::attacker::{greeting, hello, identity};
 use crate::support::{Attacker, DEADLINE, Home, Peer, lives_on, meet, nobody, serve, talk, text, turned_away};
-use p2pchat::channel::{Mode, Role};
-use p2pchat::protocol::frame::{Frame, Intent, Refusal};
+use p2pchat::channel::Mode;
+use p2pchat::protocol::frame::{Frame, Intent};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -47,19 +47,21 @@ mod strangers {
     #[test]
     fn who_falls_silent_is_sent_away_in_time() {
         let hello = hello(Mode::Open);
-        for (bytes, says) in
-            [(vec![], "says nothing"), (hello.to_vec(), "silent"), ([&hello[..], &[0, 32]].concat(), "silent")]
-        {
-            let ana = Home::new().listen("ana", &["--timeout", "1"]);
-            is_hung_up_on(knock(&ana, &bytes));
-            lives_on(ana, says);
-        }
-        for record in [&[][..], &[0, 40]] {
-            let ana = Home::new().listen("ana", &["--timeout", "1"]);
+        let listen = || Home::new().listen("ana", &["--timeout", "1"]);
+        let early = [(vec![], "says nothing"), (hello.to_vec(), "silent"), ([&hello[..], &[0, 32]].concat(), "silent")];
+        let early = early.map(|(bytes, says)| {
+            let ana = listen();
+            (knock(&ana, &bytes), ana, says)
+        });
+        let late = [&[][..], &[0, 40]].map(|record| {
+            let ana = listen();
             let mut stranger = Attacker::dial(ana.addr(), &identity(), None).unwrap();
             stranger.stream.write_all(record).unwrap();
-            assert_eq!(stranger.read(), None);
-            lives_on(ana, "silent");
+            (stranger.stream, ana, "silent")
+        });
+        for (stranger, ana, says) in early.into_iter().chain(late) {
+            is_hung_up_on(stranger);
+            lives_on(ana, says);
         }
     }
 
@@ -94,28 +96,6 @@ mod strangers {
         talk(&mut ana, &mut ben);
         drop((silent, greeted));
     }
-
-    #[test]
-    fn strangers_come_while_two_talk() {
-        let (mut ana, mut ben) = meet(&[], &[]);
-        for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1], b"\0\0\0\0\0\0\0\0"] {
-            is_hung_up_on(knock(&ana, bytes));
-        }
-        ana.event_nth(3, "warning");
-        talk(&mut ana, &mut ben);
-        assert!(ben.all("lost").is_empty());
-    }
-
-    #[test]
-    fn words_about_strangers_are_few() {
-        let mut ana = Home::new().listen("ana", &[]);
-        for _ in 0..50 {
-            is_hung_up_on(knock(&ana, b"x"));
-        }
-        let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-        talk(&mut ana, &mut ben);
-        assert!((1..=10).contains(&ana.all("warning").len()), "{}", ana.all("warning").len());
-    }
 }
 
 mod what_answers {
@@ -126,7 +106,7 @@ mod what_answers {
     }
 
     #[test]
-    fn a_server_of_another_protocol_is_no_p2pchat() {
+    fn what_is_no_peer_is_named_with_a_hint() {
         let web = serve(|mut stream| {
             let _ = stream.read(&mut [0; 1_024])?;
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html></html>")
@@ -135,10 +115,24 @@ mod what_answers {
             stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n")?;
             stream.read_to_end(&mut Vec::new()).map(drop)
         });
-        let silent = serve(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
-        turned_away(dial(web, &[]), 3, "no p2pchat");
-        turned_away(dial(greets, &["--timeout", "2"]), 3, "no p2pchat");
-        turned_away(dial(silent, &["--timeout", "1"]), 3, "says nothing");
+        let another = serve(|mut stream| {
+            let mut hello = hello(Mode::Open);
+            hello[7] = 9;
+            stream.write_all(&hello)?;
+            stream.read_to_end(&mut Vec::new()).map(drop)
+        });
+        let (_taken, nobody) = nobody();
+        for (addr, timeout, says) in [
+            (web, "60", "no p2pchat"),
+            (greets, "2", "no p2pchat"),
+            (serve(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop)), "1", "says nothing"),
+            (serve(|stream| stream.shutdown(Shutdown::Both)), "60", "closed"),
+            (another, "60", "another version"),
+            (serve(|stream| io::copy(&mut &stream, &mut &stream).map(drop)), "60", "itself"),
+            (nobody, "60", "cannot connect"),
+        ] {
+            turned_away(dial(addr, &["--timeout", timeout]), 3, says);
+        }
     }
 
     #[test]
@@ -153,39 +147,10 @@ mod what_answers {
     }
 
     #[test]
-    fn one_that_closes_at_once_is_named() {
-        turned_away(dial(serve(|stream| stream.shutdown(Shutdown::Both)), &[]), 3, "closed");
-    }
-
-    #[test]
-    fn another_version_is_named() {
-        let addr = serve(|mut stream| {
-            let mut hello = hello(Mode::Open);
-            hello[7] = 9;
-            stream.write_all(&hello)?;
-            stream.read_to_end(&mut Vec::new()).map(drop)
-        });
-        turned_away(dial(addr, &[]), 3, "another version");
-    }
-
-    #[test]
-    fn a_mirror_is_the_dialler_itself() {
-        let addr = serve(|stream| io::copy(&mut &stream, &mut &stream).map(drop));
-        turned_away(dial(addr, &[]), 3, "itself");
-    }
-
-    #[test]
-    fn nobody_is_named_with_a_hint() {
-        let (_taken, addr) = nobody();
-        turned_away(dial(addr, &[]), 3, "cannot connect");
-    }
-
-    #[test]
     fn a_handshake_and_then_nothing_is_left_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut ben = dial(listener.local_addr().unwrap(), &["--timeout", "1"]);
-        let mut silent = Attacker::shake(listener.accept().unwrap().0, Role::Responder, &identity(), None).unwrap();
-        assert!(matches!(silent.read(), Some(Frame::Greeting(_))));
+        let _silent = Attacker::accept(&listener, &identity());
         ben.ends_with(3);
         assert_eq!(ben.all("error").len(), 1);
     }
@@ -200,16 +165,6 @@ mod company {
         turned_away(Home::new().connect("eve", ana.addr(), &[]), 3, "busy");
         talk(&mut ana, &mut ben);
         assert_eq!(ana.all("connected").len(), 1);
-    }
-
-    #[test]
-    fn a_second_terminal_of_the_same_user_hears_busy_too() {
-        let mut ana = Home::new().listen("ana", &[]);
-        let home = Home::new();
-        let mut ben = home.connect("ben", ana.addr(), &[]);
-        ben.event("connected");
-        home.connect("ben", ana.addr(), &[]).ends_with(3);
-        talk(&mut ana, &mut ben);
     }
 
     #[test]
@@ -244,27 +199,6 @@ mod company {
             Home::new().connect("eve", ana.addr(), &[]).ends_with(4);
         }
     }
-
-    #[test]
-    fn keep_outlives_a_peer_that_vanishes() {
-        let mut ana = Home::new().listen("ana", &["--keep", "--reconnect", "0"]);
-        let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-        ben.event("connected");
-        ben.kill();
-        ana.event("lost");
-        let next = Home::new().connect("next", ana.addr(), &["--wait"]);
-        next.send("here");
-        ana.message("here");
-        assert!(ana.is_running());
-    }
-
-    #[test]
-    fn two_programs_of_one_user_talk_to_each_other() {
-        let home = Home::new();
-        let mut ana = home.listen("ana", &[]);
-        let mut ben = home.connect("ben", ana.addr(), &[]);
-        talk(&mut ana, &mut ben);
-    }
 }
 
 /// Who shook hands honestly and then breaks the rules is at fault, and named so.
@@ -293,15 +227,5 @@ mod rule_breakers {
         breaks("frame 2 where 1", |eve| eve.send_bytes(&line(2, b"x")));
         breaks("acknowledged", |eve| eve.send(&Frame::Ack(1)).unwrap());
         breaks("greeting", |eve| eve.send(&greeting(Intent::New, [1; 16], "eve")).unwrap());
-    }
-
-    #[test]
-    fn resuming_a_session_that_never_was_is_refused() {
-        let mut ana = Home::new().listen("ana", &[]);
-        let mut eve = Attacker::dial(ana.addr(), &identity(), None).unwrap();
-        let answer = eve.greet(Intent::Resume, [7; 16], "eve");
-        assert!(is_refusal(answer.as_ref(), Refusal::NoSuchSession), "{answer:?}");
-        let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-        talk(&mut ana, &mut ben);
     }
 }

@@ -231,36 +231,26 @@ fn what_is_not_whole_gets_no_name() {
 #[test]
 fn data_after_the_receiver_s_cancel_is_dropped() {
     let mut receiver = Receiver::new();
-    let mut eve = receiver.eve();
-    let mut upload = eve.begin(&List::default().file("data", LARGE));
-    eve.upload(&mut upload, &content("x", CHUNK_DATA));
-    receiver.ana.send("/cancel");
-    receiver.ana.event("cancelled");
-    let cancelled = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Cancel { .. }, .. });
-    assert!(eve.read_to(cancelled).is_some());
-    eve.upload(&mut upload, &content("x", CHUNK_DATA));
-    assert!(eve.is_answered(), "what was on its way is no fault");
-    eve.cancel(upload.transfer, Reason::Confirmed);
-    assert!(eve.is_acknowledged());
-    // Control overtakes bulk, so even now some may come; it is discarded.
-    eve.upload(&mut upload, &content("x", CHUNK_DATA));
-    assert!(eve.is_answered());
-    receiver.has_only(&[]);
-    receiver.without(eve);
-    receiver.serves_the_next();
-}
-
-#[test]
-fn a_sender_that_falls_silent_and_never_confirms_holds_nobody() {
-    let mut receiver = Receiver::new();
-    let mut eve = receiver.eve();
-    let mut upload = eve.begin(&List::default().file("half", 10 * CHUNK));
-    eve.upload(&mut upload, &content("half", 3 * CHUNK_DATA));
-    receiver.ana.event("progress");
-    receiver.ana.send("/cancel");
-    receiver.ana.event("cancelled");
-    receiver.has_only(&[]);
-    receiver.without(eve);
+    for (number, confirms) in (1..).zip([true, false]) {
+        let mut eve = receiver.eve();
+        let mut upload = eve.begin(&List::default().file("data", LARGE));
+        eve.upload(&mut upload, &content("x", CHUNK_DATA));
+        receiver.ana.send("/cancel");
+        receiver.ana.event_nth(number, "cancelled");
+        let cancelled = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Cancel { .. }, .. });
+        assert!(eve.read_to(cancelled).is_some());
+        eve.upload(&mut upload, &content("x", CHUNK_DATA));
+        assert!(eve.is_answered(), "what was on its way is no fault");
+        if confirms {
+            eve.cancel(upload.transfer, Reason::Confirmed);
+            assert!(eve.is_acknowledged());
+            // Control overtakes bulk, so even now some may come; it is discarded.
+            eve.upload(&mut upload, &content("x", CHUNK_DATA));
+            assert!(eve.is_answered());
+        }
+        receiver.has_only(&[]);
+        receiver.without(eve);
+    }
     receiver.serves_the_next();
 }
 

@@ -1,8 +1,9 @@
 //! Offers that mean harm: names that lead elsewhere, lists that are none or lie, numbers out of order. Nothing outside the receiving
 //! folder changes, nothing in it is replaced, and the next peer is served.
 
-use crate::support::files::{List, content, tree};
-use crate::support::{Home, Receiver, text};
+use crate::support::files::{List, tree};
+use crate::support::peer::Stream;
+use crate::support::{Receiver, text};
 use p2pchat::protocol::frame::{Control, END_WEIGHT, LIST_BYTES, Offer, Reason};
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,7 +40,7 @@ fn no_name_leads_out_of_the_folder() {
 #[cfg(unix)]
 #[test]
 fn a_name_that_a_person_must_not_be_shown_gets_another_here() {
-    let names = "a\\b|..\\evil|C:\\evil|line\nbreak|\r|\u{1b}[2J|\u{7f}|\u{9b}2J|\u{85}|\u{2028}|\u{2029}|gpj.\u{202e}exe|dot.|space |...|CON";
+    let names = "a\\b|..\\evil|C:\\evil|line\nbreak|\r|\u{1b}[2J|\u{7f}|\u{9b}2J|\u{85}|\u{2028}|\u{2029}|gpj.\u{202e}exe|dot.|space |...|CON|\n{\"event\":\"forged\"}";
     let names: Vec<_> = names.split('|').collect();
     let list = names.iter().fold(List::default(), |list, name| list.file(name, 3));
     let mut receiver = Receiver::new();
@@ -56,6 +57,8 @@ fn a_name_that_a_person_must_not_be_shown_gets_another_here() {
     // Both people see under which name it was received.
     let renamed = receiver.ana.all("file").into_iter().filter(|event| !event["offered"].is_null()).count();
     assert!(renamed >= 9, "{renamed}");
+    assert!(receiver.ana.all("forged").is_empty());
+    assert!(receiver.ana.lines(Stream::Out).iter().all(|line| !line.contains('\u{1b}')));
     receiver.without(eve);
     receiver.rebase();
     receiver.serves_the_next();
@@ -119,6 +122,9 @@ fn offers_that_lie_or_have_impossible_sizes_are_refused() {
         (Offer { bytes: 4, ..honest.clone() }, &list),
         (Offer { digest: [1; 32], ..honest.clone() }, &list),
         (Offer { list: honest.list - 1, ..honest.clone() }, &list),
+        (Offer { bytes: 1 << 62, ..honest.clone() }, &list),
+        (Offer { files: u32::MAX, ..honest.clone() }, &list),
+        (Offer { folders: u32::MAX, ..honest.clone() }, &list),
         (huge[0].offer(), &huge[0]),
         (huge[1].offer(), &huge[1]),
     ];
@@ -139,13 +145,6 @@ fn offers_beyond_the_limits_are_faults() {
     let transfer = eve.next_transfer();
     eve.control(Control::Offer { transfer, offer: Offer { list: LIST_BYTES + 1, ..one() } }).unwrap();
     receiver.ends_as_a_fault(eve, "a list that is too long");
-    // The lists never come, so none of them can be taken; the first over the limit may be declined, but not for ever.
-    let mut eve = receiver.eve();
-    for _ in 0..2_000 {
-        let transfer = eve.next_transfer();
-        let _ = eve.control(Control::Offer { transfer, offer: one() });
-    }
-    receiver.ends_as_a_fault(eve, "offers in great number");
     let mut eve = receiver.eve();
     let first = eve.next_transfer();
     let second = eve.offer(&List::default().file("x", 1));
@@ -230,37 +229,4 @@ fn thousands_of_names_that_become_one_take_no_longer_than_others() {
     }
     assert_eq!(eve.read_complete(), Some((FILES as u32, 0)));
     assert_eq!(fs::read_dir(receiver.home().inbox().join("t")).unwrap().count(), FILES);
-}
-
-#[test]
-fn existing_files_are_never_replaced() {
-    let mut receiver = Receiver::new();
-    let mut eve = receiver.eve();
-    let mut upload = eve.begin(&List::default().file("mine", 6));
-    eve.upload_file(&mut upload, b"theirs");
-    receiver.ana.event("done");
-    receiver.has_only(&["mine (1)"]);
-}
-
-#[test]
-fn hostile_names_are_json_strings_and_nothing_else() {
-    let mut receiver = Receiver::new();
-    let mut eve = receiver.eve();
-    let name = "\u{1b}[2Jevil\n{\"event\":\"forged\"}";
-    let transfer = eve.offer(&List::default().file(name, 1));
-    assert!(eve.answer(transfer).is_some());
-    assert!(receiver.ana.all("forged").is_empty());
-    assert!(receiver.ana.lines(crate::support::peer::Stream::Out).iter().all(|line| !line.contains('\u{1b}')));
-}
-
-#[test]
-fn the_attacker_can_send_a_file_when_it_behaves() {
-    let home = Home::new();
-    let ana = home.listen("ana", &["--accept", "always"]);
-    let mut eve = crate::support::Attacker::meet(ana.addr(), "eve");
-    let data = content("honest", 3 * p2pchat::protocol::frame::CHUNK_DATA + 10);
-    let mut upload = eve.begin(&List::default().file("honest", data.len() as u64));
-    eve.upload_file(&mut upload, &data);
-    assert_eq!(eve.read_complete(), Some((1, 0)));
-    assert_eq!(fs::read(home.inbox().join("honest")).unwrap(), data);
 }

@@ -1,27 +1,13 @@
 //! Keys of peers: how a peer becomes known and verified, what another key leads to, the `known_peers` file and its commands.
 
+use crate::support::home::Ran;
 use crate::support::{Home, Peer, meet_with, nobody, text};
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Output;
-
-/// Runs a command that ends by itself.
-fn run(home: &Home, arguments: &[&str]) -> Output {
-    home.program(arguments).output().unwrap()
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
 
 /// Both at a fixed address.
 fn meet_at(addr: SocketAddr, ana: &Home, ben: &Home) -> (Peer, Peer) {
-    let listening = ana.json("ana", &["listen", &addr.to_string()], &[], None);
-    listening.event("listening");
+    let listening = ana.listen_at(&addr.to_string(), "ana", &[]);
     let dialling = ben.connect("ben", addr, &[]);
     dialling.event("connected");
     (listening, dialling)
@@ -35,21 +21,11 @@ fn leave((mut listening, mut dialling): (Peer, Peer)) {
 
 /// What `peers list` says of a name.
 fn row(home: &Home, name: &str) -> Option<String> {
-    out(&run(home, &["peers"])).lines().find(|line| line.starts_with(name)).map(str::to_owned)
+    home.run(&["peers"]).out.lines().find(|line| line.starts_with(name)).map(str::to_owned)
 }
 
 fn known_peers(home: &Home) -> String {
     fs::read_to_string(home.data().join("known_peers")).unwrap()
-}
-
-#[test]
-fn id_prints_the_fingerprint_that_the_peer_sees() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let peers = meet_with(&ana, &ben, &[], &[]);
-    for (home, seen) in [(&ana, peers.1.event("connected")), (&ben, peers.0.event("connected"))] {
-        assert_eq!(out(&run(home, &["id"])).trim(), text(&seen, "fingerprint"));
-    }
-    leave(peers);
 }
 
 #[test]
@@ -68,17 +44,6 @@ fn a_peer_is_new_then_known_then_verified() {
         }
         leave(peers);
     }
-}
-
-#[test]
-fn a_code_verifies_for_good() {
-    let (ana, ben) = (Home::new(), Home::new());
-    leave(meet_with(&ana, &ben, &["--code=right"], &["--code=right"]));
-    let peers = meet_with(&ana, &ben, &[], &[]);
-    for peer in [&peers.0, &peers.1] {
-        assert_eq!(peer.event("connected")["trust"], "verified");
-    }
-    leave(peers);
 }
 
 #[test]
@@ -122,19 +87,15 @@ fn another_key_at_the_address_of_a_verified_peer_is_refused_until_the_old_one_is
     peers.1.send("/verify");
     peers.1.event("trust");
     leave(peers);
-    let eve = Home::new();
-    let listening = eve.json("ana", &["listen", &addr.to_string()], &["--keep"], None);
-    listening.event("listening");
-    let ended = run(&ben, &["connect", &addr.to_string(), "--plain"]);
-    assert_eq!(ended.status.code(), Some(4));
-    let said = err(&ended);
+    let listening = Home::new().listen_at(&addr.to_string(), "ana", &["--keep"]);
+    let Ran { code, out, err: said } = ben.run(&["connect", &addr.to_string(), "--plain"]);
+    assert_eq!((code, &*out), (Some(4), ""));
     assert!(said.lines().all(|line| line.starts_with("--")), "{said}");
     for words in ["(last seen 2", "new key or device", "sits between", "p2pchat peers forget ana"] {
         assert!(said.contains(words), "{said}");
     }
-    assert_eq!(out(&ended), "");
     assert!(listening.all("connected").is_empty());
-    assert!(run(&ben, &["peers", "forget", "ana"]).status.success());
+    assert!(ben.run(&["peers", "forget", "ana"]).code == Some(0));
     assert_eq!(ben.connect("ben", addr, &[]).event("connected")["trust"], "new");
 }
 
@@ -180,15 +141,37 @@ fn a_name_that_another_peer_has_becomes_a_label_of_its_own() {
 }
 
 #[test]
+fn two_of_one_name_are_told_apart_on_both_sides_and_two_programs_of_one_user_have_one_trust() {
+    for (one_user, trust) in [(false, "new"), (true, "known")] {
+        let ana = Home::new();
+        let ben = if one_user { ana.clone() } else { Home::new() };
+        let listening = ana.listen("root", &[]);
+        let dialling = ben.connect("root", listening.addr(), &[]);
+        for peer in [&listening, &dialling] {
+            let connected = peer.event("connected");
+            assert_eq!([&connected["peer"], &connected["trust"]], ["root (2)", trust]);
+        }
+        leave((listening, dialling));
+    }
+}
+
+#[test]
 fn a_peer_is_listed_renamed_and_forgotten() {
     let (ana, ben) = (Home::new(), Home::new());
-    assert_eq!(out(&run(&ana, &["peers"])), "no peers are known yet\n");
-    leave(meet_with(&ana, &ben, &[], &[]));
-    let fingerprint = out(&run(&ben, &["id"]));
-    let listed = row(&ana, "ben").unwrap();
-    assert!(listed.contains("known") && listed.contains(fingerprint.trim()), "{listed}");
-    assert!(run(&ana, &["peers", "rename", "ben", "benjamin k"]).status.success());
+    assert_eq!(ana.run(&["peers"]).out, "no peers are known yet\n");
     let peers = meet_with(&ana, &ben, &[], &[]);
+    let seen = [&peers.1, &peers.0].map(|peer| text(&peer.event("connected"), "fingerprint").to_owned());
+    leave(peers);
+    for (home, seen) in [&ana, &ben].into_iter().zip(&seen) {
+        assert_eq!(home.run(&["id"]).out.trim(), seen);
+    }
+    let listed = row(&ana, "ben").unwrap();
+    assert!(listed.contains("known") && listed.contains(&seen[1]), "{listed}");
+    // What another program writes into the file counts at once.
+    let listening = ana.listen("ana", &[]);
+    assert_eq!(ana.run(&["peers", "rename", "ben", "benjamin k"]).code, Some(0));
+    let dialling = ben.connect("ben", listening.addr(), &[]);
+    let peers = (listening, dialling);
     let connected = peers.0.event("connected");
     assert_eq!([&connected["peer"], &connected["trust"]], ["benjamin k", "known"]);
     peers.1.send("it is me");
@@ -197,7 +180,7 @@ fn a_peer_is_listed_renamed_and_forgotten() {
     let info = peers.0.event("info").to_string();
     assert!(info.contains("benjamin k") && info.contains("\"ben\"") && info.contains("ML-KEM-768"), "{info}");
     leave(peers);
-    assert!(run(&ana, &["peers", "forget", "benjamin k"]).status.success());
+    assert!(ana.run(&["peers", "forget", "benjamin k"]).code == Some(0));
     assert_eq!(row(&ana, "ben"), None);
     let peers = meet_with(&ana, &ben, &[], &[]);
     assert_eq!(peers.0.event("connected")["trust"], "new");
@@ -216,9 +199,9 @@ fn commands_about_peers_that_are_not_there_say_so() {
         (&["listen", "127.0.0.1:0", "--peer", "eve"], 2, "no peer is known as eve"),
     ];
     for (arguments, code, words) in cases {
-        let ended = run(&ana, arguments);
-        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {}", err(&ended));
-        assert!(err(&ended).contains(words) && !err(&ended).contains('\u{1b}'), "{}", err(&ended));
+        let ran = ana.run(arguments);
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {ran:?}");
+        assert!(ran.err.contains(words) && !ran.err.contains('\u{1b}'), "{ran:?}");
     }
 }
 
@@ -236,7 +219,7 @@ fn what_a_person_wrote_into_the_file_stays_and_a_bad_line_is_named() {
     leave(peers);
     let kept = known_peers(&ana);
     assert!(kept.starts_with("# my peers\n") && kept.ends_with("\nthis is no peer\n"), "{kept}");
-    assert!(out(&run(&ana, &["peers"])).contains(&format!("line {number}")));
+    assert!(ana.run(&["peers"]).out.contains(&format!("line {number}")));
 }
 
 #[test]
@@ -285,19 +268,5 @@ fn a_lock_held_by_another_program_holds_nobody_up_and_what_is_forgotten_is_said(
     dialling.send("/verify");
     assert_eq!(dialling.event("error")["code"], "peers-file");
     drop(lock);
-    leave((listening, dialling));
-}
-
-#[test]
-fn what_another_program_writes_into_the_file_counts_at_once() {
-    let (ana, ben) = (Home::new(), Home::new());
-    leave(meet_with(&ana, &ben, &[], &[]));
-    // The listener is there before its user renames the peer.
-    let listening = ana.listen("ana", &[]);
-    assert!(run(&ana, &["peers", "rename", "ben", "benjamin"]).status.success());
-    let dialling = ben.connect("ben", listening.addr(), &[]);
-    dialling.event("connected");
-    let connected = listening.event("connected");
-    assert_eq!((text(&connected, "peer"), text(&connected, "trust")), ("benjamin", "known"));
     leave((listening, dialling));
 }

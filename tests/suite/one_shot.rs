@@ -208,16 +208,6 @@ fn the_same_again_goes_on_where_an_end_of_either_side_left_it() {
     assert!(fs::read(ben.inbox().join("big")).unwrap() == big);
 }
 
-/// The invite that a waiting side shows in its terminal.
-fn shown_invite(pty: &Pty) -> String {
-    pty.wait(|shown| {
-        let text = String::from_utf8_lossy(&shown.raw).into_owned();
-        let (_, invite) = text.split_once("p2pchat:")?;
-        let (invite, _) = invite.split_once('\r')?;
-        Some(format!("p2pchat:{invite}"))
-    })
-}
-
 #[test]
 fn an_invite_pasted_in_pieces_brings_the_file() {
     for as_argument in [false, true] {
@@ -225,26 +215,11 @@ fn an_invite_pasted_in_pieces_brings_the_file() {
     }
 }
 
-#[test]
-fn connect_takes_an_invite_as_the_chat_screen_shows_it() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let listening = ana.json("ana", &["listen", "127.0.0.1:0"], &["--invite"], None);
-    let invite = text(&listening.event("listening"), "invite").to_owned();
-    let (head, tail) = invite.split_at(39);
-    let mut pty = Pty::sized(&ben, 24, 80, &["connect", "-n", "ben"]);
-    pty.shows("paste the invite");
-    pty.keys("12:00 ¦ waiting for your peer; send them this\r");
-    pty.shows("is no address");
-    pty.keys(&format!("      ¦ p2pchat connect\r      ¦   {head}\r      ¦   {tail}\r"));
-    assert_eq!(listening.event("connected")["trust"], "verified");
-    pty.shows("] ana, connected");
-}
-
 fn pasted(as_argument: bool) {
     let (ana, ben) = (Home::new(), Home::new());
     ana.file("x", content("x", 3 << 20));
     let mut sender = Pty::sized(&ana, 24, 80, &[&["send", "x"][..], &HERE].concat());
-    let invite = shown_invite(&sender);
+    let invite = sender.invite();
     let (head, tail) = invite.split_at(39);
     let mut receiver = if as_argument {
         // What a shell makes of it.

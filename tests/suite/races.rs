@@ -1,27 +1,11 @@
 //! What crosses on its way: ends with beginnings, goodbyes with offers, signals with what is stuck. Found by a reviewer, each.
 
 use crate::support::attacker::{identity, is_refusal};
-use crate::support::{Attacker, Cut, Home, Relay, is, meet, serve};
+use crate::support::{Attacker, Home, is, meet, serve};
 use p2pchat::channel::Role;
-use p2pchat::protocol::frame::{ByeReason, Control, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal};
+use p2pchat::protocol::frame::{ByeReason, Control, Frame, Intent, Refusal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Greets with a chosen count of what is held; gives the answer.
-fn greet(eve: &mut Attacker, intent: Intent, session: [u8; 16], received: u64) -> Option<Frame> {
-    let name = "eve".into();
-    let greeting = Greeting {
-        intent,
-        session,
-        received,
-        features: 0,
-        next_transfer: 1,
-        reconnect_timeout: RECONNECT_FOREVER,
-        name,
-    };
-    eve.send(&Frame::Greeting(greeting)).ok()?;
-    eve.read()
-}
 
 #[test]
 fn who_shook_hands_while_the_door_was_open_still_needs_the_code_for_the_next_session() {
@@ -70,12 +54,12 @@ fn a_session_that_ends_as_its_peer_comes_back_is_not_gone_on_with() {
     let ana = Home::new().listen("ana", &["--keep"]);
     let key = identity();
     let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
-    assert!(matches!(greet(&mut eve, Intent::New, [7; 16], 0), Some(Frame::Greeting(_))));
+    assert!(matches!(eve.greet(Intent::New, [7; 16], "eve"), Some(Frame::Greeting(_))));
     let mut again = Attacker::dial(ana.addr(), &key, None).unwrap();
     eve.control(Control::Bye { reason: ByeReason::Quit }).unwrap();
     // Its own goodbye shows that it has read ours.
     while !matches!(eve.read(), Some(Frame::Control { control: Control::Bye { .. }, .. })) {}
-    let answer = greet(&mut again, Intent::Resume, [7; 16], 0);
+    let answer = again.greet(Intent::Resume, [7; 16], "eve");
     assert!(matches!(answer, Some(Frame::Refusal(_)) | None), "{answer:?}");
     ana.event("bye");
     let ben = Home::new().connect("ben", ana.addr(), &[]);
@@ -90,7 +74,7 @@ fn a_resume_with_a_false_count_is_refused_and_a_new_session_goes_on_with_what_wa
     let ana = Home::new().listen("ana", &[]);
     let key = identity();
     let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
-    greet(&mut eve, Intent::New, [7; 16], 0).unwrap();
+    eve.greet(Intent::New, [7; 16], "eve").unwrap();
     ana.send("seen");
     let sent = eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Line { .. }, .. }));
     let Some(Frame::Control { seq, .. }) = sent else { panic!("{sent:?}") };
@@ -101,12 +85,13 @@ fn a_resume_with_a_false_count_is_refused_and_a_new_session_goes_on_with_what_wa
     ana.send("not seen");
     for received in [0, seq - 1, 999] {
         let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
-        let answer = greet(&mut eve, Intent::Resume, [7; 16], received);
+        eve.received = received;
+        let answer = eve.greet(Intent::Resume, [7; 16], "eve");
         assert!(is_refusal(answer.as_ref(), Refusal::NoSuchSession), "{received}: {answer:?}");
     }
     assert_eq!(ana.all("lost").len(), 1);
     let mut eve = Attacker::dial(ana.addr(), &key, None).unwrap();
-    greet(&mut eve, Intent::New, [8; 16], 0).unwrap();
+    eve.greet(Intent::New, [8; 16], "eve").unwrap();
     assert_eq!(ana.event("reconnected")["restarted"], true);
     let again = eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Line { .. }, .. }));
     assert!(matches!(again, Some(Frame::Control { control: Control::Line { text, .. }, .. }) if text == "not seen"));
@@ -148,24 +133,6 @@ fn both_may_leave_at_one_moment() {
             assert_eq!(peer.all("bye").len(), 1);
         }
     }
-}
-
-#[test]
-fn a_quit_in_a_script_finishes_what_was_asked_for_over_a_gap() {
-    let ana = Home::new().listen("ana", &["--stay"]);
-    let relay = Relay::to(ana.addr());
-    let mut ben = Home::new().connect("ben", relay.addr(), &[]);
-    ana.event("connected");
-    ben.event("connected");
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    ben.event("lost");
-    ben.send("important");
-    ben.send("/quit");
-    relay.refuse(false);
-    assert_eq!(ben.exit_code(), 0);
-    ana.message("important");
-    assert_eq!(ana.texts(), ["important"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What must not leak: the private key, codes, and what a crash would leave behind.
 
-use crate::support::{Home, Pty};
+use crate::support::home::{Ran, run};
+use crate::support::{Home, Pty, meet_with, quit};
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -20,12 +21,8 @@ fn shell(home: &Home, script: &str) -> Command {
 #[test]
 fn private_files_are_private() {
     let (ana, ben) = (Home::new(), Home::new());
-    let mut listening = ana.listen("ana", &[]);
-    let mut dialling = ben.connect("ben", listening.addr(), &[]);
-    dialling.event("connected");
-    dialling.send("/quit");
-    dialling.ends_with(0);
-    listening.ends_with(0);
+    let (mut listening, mut dialling) = meet_with(&ana, &ben, &[], &[]);
+    quit(&mut listening, &mut dialling);
     for file in ["identity", "known_peers"] {
         let mode = fs::metadata(ben.data().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -36,19 +33,17 @@ fn private_files_are_private() {
 #[test]
 fn a_key_that_others_can_read_is_refused_with_what_to_do() {
     let home = Home::new();
-    assert!(home.program(&["id"]).output().unwrap().status.success());
+    assert_eq!(home.run(&["id"]).code, Some(0));
     let key = home.data().join("identity");
     for (mode, arguments) in
         [(0o640, &["id"][..]), (0o604, &["id"]), (0o620, &["id"]), (0o601, &["listen", "127.0.0.1:0"])]
     {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        let ended = home.program(arguments).output().unwrap();
-        assert_eq!(ended.status.code(), Some(1));
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert!(said.contains("others can read") && said.contains("chmod 600"), "{said}");
+        let Ran { code, err, .. } = home.run(arguments);
+        assert!(code == Some(1) && err.contains("others can read") && err.contains("chmod 600"), "{code:?} {err}");
     }
     fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
-    assert!(home.program(&["id"]).output().unwrap().status.success());
+    assert_eq!(home.run(&["id"]).code, Some(0));
 }
 
 #[cfg(target_os = "linux")]
@@ -76,7 +71,7 @@ fn a_code_comes_from_a_file_descriptor() {
 fn the_first_line_of_the_input_may_be_the_code_and_is_not_said() {
     let mut ana = Home::new().listen("ana", &["--code=42-otter-plaza"]);
     let script = format!("printf '%s\\nhello\\nbye\\n' {CODE} | \"$P\" connect {} --code-fd 0", ana.addr());
-    assert!(shell(&Home::new(), &script).output().unwrap().status.success());
+    assert_eq!(run(&mut shell(&Home::new(), &script)).code, Some(0));
     ana.ends_with(0);
     assert_eq!(ana.texts(), ["hello", "bye"]);
 }
@@ -88,11 +83,10 @@ fn a_descriptor_without_a_code_is_a_mistake_of_the_command() {
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd 3 3</dev/null", "letter or digit"),
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd 3 --code=x 3</dev/null", "--code"),
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd x", "--code-fd"),
+        ("echo | exec \"$P\" listen 127.0.0.1:0 --code-fd 0", "letter or digit"),
     ] {
-        let ended = shell(&Home::new(), script).stdin(Stdio::null()).output().unwrap();
-        assert_eq!(ended.status.code(), Some(2), "{script}");
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert!(said.contains(words), "{said}");
+        let Ran { code, err, .. } = run(shell(&Home::new(), script).stdin(Stdio::null()));
+        assert!(code == Some(2) && err.contains(words), "{script}: {code:?} {err}");
     }
 }
 
@@ -125,6 +119,32 @@ mod prompt {
         assert_eq!(ben.exit_code(), 0);
         assert!(ben.is_restored());
         ana.ends_with(0);
+    }
+
+    #[test]
+    fn a_word_that_is_not_on_the_list_is_not_tried() {
+        let mut ana = Home::new().listen("ana", &[&format!("--code={CODE}")]);
+        let mut ben = ask(ana.addr());
+        ben.keys("42-otter-plazza\r\r");
+        ben.shows("Tab: 42-otter-plaza");
+        ben.keys("\r\t");
+        ben.shows("code: 42-otter-plaza");
+        ben.shows_no("no such word");
+        ben.keys("\r");
+        assert_eq!(ana.event("connected")["trust"], "verified");
+        assert!(ana.all("warning").is_empty(), "a mistyped word costs no try");
+        ana.send("/quit");
+        ana.ends_with(0);
+    }
+
+    #[test]
+    fn a_code_of_ones_own_with_the_look_of_a_made_one_can_be_typed() {
+        let ana = Home::new().listen("ana", &["--code=7-our-xqz"]);
+        let mut ben = ask(ana.addr());
+        ben.keys("7-our-xqz\r");
+        ben.shows("without dashes");
+        ben.keys("\u{15}7ourxqz\r");
+        assert_eq!(ana.event("connected")["trust"], "verified");
     }
 
     #[test]
@@ -167,9 +187,7 @@ mod prompt {
     #[test]
     fn where_there_is_no_terminal_the_other_ways_are_named() {
         let script = "exec setsid -w \"$P\" connect 127.0.0.1:1 --code";
-        let ended = shell(&Home::new(), script).stdin(Stdio::null()).output().unwrap();
-        assert_eq!(ended.status.code(), Some(1));
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert!(said.contains("P2PCHAT_CODE") && said.contains("--code-fd"), "{said}");
+        let Ran { code, err, .. } = run(shell(&Home::new(), script).stdin(Stdio::null()));
+        assert!(code == Some(1) && err.contains("P2PCHAT_CODE") && err.contains("--code-fd"), "{code:?} {err}");
     }
 }

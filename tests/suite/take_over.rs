@@ -1,12 +1,28 @@
 //! A restart of a program is a loss like any other: a new session takes over what the old one left, for the same key alone.
 
 use crate::support::files::content;
-use crate::support::{Cut, Home, Peer, Relay, Side, is, meet_with, quit, text};
+use crate::support::{Home, Peer, Relay, Side, is, meet_through, meet_with, quit, text, turned_away};
 use std::fs;
+use std::net::SocketAddr;
 
 /// Bytes of a file that is on its way long enough to be interrupted, at [`RATE`] bytes a second.
 const LARGE: usize = 6 << 20;
 const RATE: u64 = 2 << 20;
+
+/// The listener's program dies, and the relay lets nobody through before another listens.
+fn dies(mut ana: Peer, relay: &Relay, ben: &Peer) {
+    relay.refuse(true);
+    ana.kill();
+    ben.event("lost");
+}
+
+/// The listener's program is there again, where the relay leads.
+fn listens_again(ana: &Home, relay: &Relay, options: &[&str]) -> Peer {
+    let ana = ana.listen("ana", options);
+    relay.retarget(ana.addr());
+    relay.refuse(false);
+    ana
+}
 
 /// Waits until the peer says that the other program was restarted and the session goes on.
 fn is_back(peer: &Peer) {
@@ -31,19 +47,11 @@ fn a_dialler_that_was_restarted_gets_what_was_left_for_it() {
 
 #[test]
 fn a_listener_that_was_restarted_gets_what_was_left_for_it() {
-    let (ana_home, ben_home) = (Home::new(), Home::new());
-    let mut old = ana_home.listen("ana", &[]);
-    let relay = Relay::to(old.addr());
-    let mut ben = ben_home.connect("ben", relay.addr(), &[]);
-    old.event("connected");
-    ben.event("connected");
-    relay.refuse(true);
-    old.kill();
-    ben.event("lost");
+    let ana_home = Home::new();
+    let (old, relay, mut ben) = meet_through(Relay::to, (&ana_home, &Home::new()), &[], &[]);
+    dies(old, &relay, &ben);
     ben.send("said during the gap");
-    let mut ana = ana_home.listen("ana", &[]);
-    relay.retarget(ana.addr());
-    relay.refuse(false);
+    let mut ana = listens_again(&ana_home, &relay, &[]);
     ana.message("said during the gap");
     is_back(&ben);
     ana.send("hello again");
@@ -55,12 +63,8 @@ fn a_listener_that_was_restarted_gets_what_was_left_for_it() {
 /// The old connection goes silent without an end, as behind a router that was switched off.
 #[test]
 fn an_old_connection_that_answers_no_ping_is_replaced() {
-    let (ana_home, ben_home) = (Home::new(), Home::new());
-    let mut ana = ana_home.listen("ana", &[]);
-    let relay = Relay::to(ana.addr());
-    let mut old = ben_home.connect("ben", relay.addr(), &[]);
-    ana.event("connected");
-    old.event("connected");
+    let ben_home = Home::new();
+    let (mut ana, relay, mut old) = meet_through(Relay::to, (&Home::new(), &ben_home), &[], &[]);
     relay.swallow(&[Side::Up, Side::Down]);
     old.kill();
     let mut ben = ben_home.connect("ben", ana.addr(), &[]);
@@ -99,18 +103,10 @@ fn a_restarted_dialler_is_let_in_with_its_code_and_without() {
 #[test]
 fn a_listener_with_a_code_that_was_restarted_with_another_is_not_taken_for_the_old_one() {
     // The peer's key is not yet known to the new program's code: the dialler goes on dialling, and says why.
-    let (ana_home, ben_home) = (Home::new(), Home::new());
-    let mut old = ana_home.listen("ana", &["--code=1-a-b"]);
-    let relay = Relay::to(old.addr());
-    let mut ben = ben_home.connect("ben", relay.addr(), &["--code=1-a-b"]);
-    old.event("connected");
-    ben.event("connected");
-    relay.refuse(true);
-    old.kill();
-    ben.event("lost");
-    let ana = ana_home.listen("ana", &["--code=2-c-d"]);
-    relay.retarget(ana.addr());
-    relay.refuse(false);
+    let (home, code) = (Home::new(), ["--code=1-a-b"]);
+    let (old, relay, mut ben) = meet_through(Relay::to, (&home, &Home::new()), &code, &code);
+    dies(old, &relay, &ben);
+    let _ana = listens_again(&home, &relay, &["--code=2-c-d"]);
     // While it was refused, another warning may have come.
     ben.wait_for(|event| is(event, "warning") && text(event, "text").contains("the peer uses a code"));
     assert!(ben.is_running());
@@ -125,8 +121,7 @@ fn what_was_left_for_one_key_goes_to_nobody_else() {
     ben.kill();
     ana.event("lost");
     ana.send("for ben alone");
-    let mut busy = Home::new().connect("eve", ana.addr(), &[]);
-    busy.ends_with(3);
+    turned_away(Home::new().connect("eve", ana.addr(), &[]), 3, "busy");
     // Ana gives ben up and waits for the next peer.
     ana.wait_for(|event| event["code"] == "not-regained");
     let mut eve = Home::new().connect("eve", ana.addr(), &["--wait"]);
@@ -141,72 +136,45 @@ fn what_was_left_for_one_key_goes_to_nobody_else() {
     assert_eq!(eve.texts(), ["for eve"]);
 }
 
-#[test]
-fn an_own_offer_goes_on_by_itself_when_the_receiver_was_restarted() {
-    let (ana_home, ben_home) = (Home::new(), Home::new());
-    let content = content("large", LARGE);
-    let file = ben_home.file("large", &content);
-    let mut old = ana_home.listen("ana", &["--accept", "always"]);
-    let relay = Relay::slow(old.addr(), RATE);
-    let mut ben = ben_home.connect("ben", relay.addr(), &[]);
-    ben.send(&format!("/send {}", file.display()));
-    old.event("progress");
-    relay.refuse(true);
-    old.kill();
-    ben.event("lost");
-    let mut ana = ana_home.listen("ana", &["--accept", "always"]);
-    relay.retarget(ana.addr());
-    relay.refuse(false);
+fn slow(target: SocketAddr) -> Relay {
+    Relay::slow(target, RATE)
+}
+
+/// The large file, and nothing else.
+fn arrives(mut ana: Peer, mut ben: Peer) {
     ana.event("done");
     ben.event("done");
     quit(&mut ana, &mut ben);
-    assert_eq!(fs::read(ana_home.inbox().join("large")).unwrap(), content);
-    assert_eq!(ana_home.received(), ["large"]);
+    assert!(fs::read(ana.home().inbox().join("large")).unwrap() == content("large", LARGE), "it differs");
+    assert_eq!(ana.home().received(), ["large"]);
+}
+
+#[test]
+fn an_own_offer_goes_on_by_itself_when_the_receiver_was_restarted() {
+    let (ana_home, ben_home, accept) = (Home::new(), Home::new(), ["--accept", "always"]);
+    ben_home.file("large", content("large", LARGE));
+    let (old, relay, ben) = meet_through(slow, (&ana_home, &ben_home), &accept, &[]);
+    ben.send("/send large");
+    old.event("progress");
+    dies(old, &relay, &ben);
+    let ana = listens_again(&ana_home, &relay, &accept);
+    arrives(ana, ben);
 }
 
 #[test]
 fn the_same_files_again_after_the_senders_restart_need_no_second_consent() {
-    let (ana_home, ben_home) = (Home::new(), Home::new());
-    let content = content("large", LARGE);
-    let file = ben_home.file("large", &content);
-    let mut ana = ana_home.listen("ana", &[]);
-    let relay = Relay::slow(ana.addr(), RATE);
-    let mut old = ben_home.connect("ben", relay.addr(), &[]);
-    old.send(&format!("/send {}", file.display()));
+    let ben_home = Home::new();
+    ben_home.file("large", content("large", LARGE));
+    let (ana, _relay, mut old) = meet_through(slow, (&Home::new(), &ben_home), &[], &[]);
+    old.send("/send large");
     ana.event("offer");
     ana.send("/accept");
     ana.event("progress");
     old.kill();
     ana.event("lost");
-    let mut ben = ben_home.connect("ben", ana.addr(), &[]);
-    ben.send(&format!("/send {}", file.display()));
-    ben.event("done");
-    ana.event("done");
-    quit(&mut ana, &mut ben);
-    assert_eq!(fs::read(ana_home.inbox().join("large")).unwrap(), content);
-    assert_eq!(ana_home.received(), ["large"]);
-}
-
-/// A cut and a restart at once: the listener still believes the old connection lost, not replaced.
-#[test]
-fn a_restart_during_a_gap_loses_no_line_of_either_side() {
-    let (ana_home, ben_home) = (Home::new(), Home::new());
-    let mut ana = ana_home.listen("ana", &[]);
-    let relay = Relay::to(ana.addr());
-    let mut old = ben_home.connect("ben", relay.addr(), &[]);
-    ana.event("connected");
-    old.event("connected");
-    relay.refuse(true);
-    relay.cut(Cut::Reset);
-    ana.event("lost");
-    old.kill();
-    for n in 0..5 {
-        ana.send(&format!("line {n}"));
-    }
-    let mut ben = ben_home.connect("ben", ana.addr(), &[]);
-    ben.message("line 4");
-    quit(&mut ana, &mut ben);
-    assert_eq!(ben.texts(), (0..5).map(|n| format!("line {n}")).collect::<Vec<_>>());
+    let ben = ben_home.connect("ben", ana.addr(), &[]);
+    ben.send("/send large");
+    arrives(ana, ben);
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! `/redial`: the peer of a lost session is somewhere else now.
 
 use super::{gap, meet};
-use crate::support::peer::Stream;
-use crate::support::{Cut, Home, Relay, quit, text};
+use crate::support::{Cut, Home, Relay, meet_through, quit, text};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 #[test]
@@ -65,28 +64,6 @@ fn a_replaced_run_of_the_dialling_thread_ends_before_it_greets() {
     assert_eq!((ana.all("lost").len(), ben.all("lost").len()), (1, 1));
 }
 
-#[test]
-fn redial_finds_a_listener_that_was_killed_and_started_elsewhere() {
-    let (home, elsewhere) = (Home::new(), Home::new());
-    let mut ana = home.listen("ana", &[]);
-    let relay = Relay::to(ana.addr());
-    let connect = ["connect", &relay.addr().to_string(), "--plain", "-n", "ben", "--reconnect", "forever"];
-    let mut ben = elsewhere.start("ben", &connect);
-    ana.event("connected");
-    relay.refuse(true);
-    ana.kill();
-    ben.line(Stream::Err, |line| line.contains("lost"));
-    ben.send("typed meanwhile");
-    let mut ana = home.listen("ana", &[]);
-    ben.send(&format!("/redial {}", ana.addr()));
-    ana.message("typed meanwhile");
-    ana.send("found");
-    ben.line(Stream::Out, |line| line.contains("found"));
-    quit(&mut ana, &mut ben);
-    assert_eq!(ana.texts(), ["typed meanwhile"]);
-    assert_eq!(ben.lines(Stream::Out).iter().filter(|line| line.contains("found")).count(), 1);
-}
-
 /// It takes its peer back without the code, which may be spent.
 #[test]
 fn redial_leads_to_a_listener_that_wanted_a_code_or_an_invite() {
@@ -116,26 +93,26 @@ fn redial_leads_to_a_listener_that_wanted_a_code_or_an_invite() {
 }
 
 #[test]
-fn redial_by_an_invite_finds_a_listener_that_was_started_anew() {
-    for options in [&[][..], &["--code=1-a-b"]] {
+fn redial_finds_a_listener_that_was_killed_and_started_elsewhere() {
+    for (options, by_invite) in [(&[][..], false), (&[], true), (&["--code=1-a-b"], true)] {
         let home = Home::new();
-        let mut ana = home.listen("ana", options);
-        let relay = Relay::to(ana.addr());
-        let ben = Home::new().connect("ben", relay.addr(), options);
-        ana.event("connected");
-        ben.event("connected");
+        let (mut ana, relay, ben) = meet_through(Relay::to, (&home, &Home::new()), options, options);
         relay.refuse(true);
         ana.kill();
         ben.event("lost");
         ben.send("to where you went");
-        // She lets nobody in without it.
-        let ana = home.listen("ana", &["--invite"]);
-        ben.send(&format!("/redial {}", text(&ana.event("listening"), "invite")));
+        let ana = home.listen("ana", if by_invite { &["--invite"] } else { &[] });
+        if by_invite {
+            // She lets nobody in without it.
+            ben.send(&format!("/redial {}", text(&ana.event("listening"), "invite")));
+            assert_eq!(ana.event("connected")["trust"], "verified");
+        } else {
+            ben.send(&format!("/redial {}", ana.addr()));
+        }
         ana.message("to where you went");
-        assert_eq!(ana.event("connected")["trust"], "verified");
         ana.send("and back");
         ben.message("and back");
-        // It is spent. From now on the key counts, as after any loss.
+        // An invite is spent. From now on the key counts, as after any loss.
         ben.wait_for(|event| event["event"] == "reconnected" && event["restarted"] == true);
         let (mut ana, mut ben) = (ana, ben);
         quit(&mut ana, &mut ben);

@@ -172,24 +172,3 @@ fn where_a_restarted_listener_is_lost_again_dials_again() {
     terminal.keys("\r");
     ends_with(terminal, 5);
 }
-
-#[test]
-fn two_of_one_name_are_told_apart_on_both_screens() {
-    let homes = (Home::new(), Home::new());
-    let ana = Pty::sized(&homes.0, 24, 80, &["listen", "127.0.0.1:0", "-n", "root"]);
-    let ben = Pty::sized(&homes.1, 24, 80, &["connect", &ana.addr().to_string(), "-n", "root"]);
-    for terminal in [&ana, &ben] {
-        terminal.shows("-- [new] root (2), connected");
-        terminal.shows("connected to root (2) at");
-    }
-}
-
-#[test]
-fn two_programs_of_one_user_have_one_trust_in_each_other() {
-    let home = Home::new();
-    let ana = Pty::sized(&home, 24, 80, &["listen", "127.0.0.1:0", "-n", "root"]);
-    let ben = Pty::sized(&home, 24, 80, &["connect", &ana.addr().to_string(), "-n", "root"]);
-    for terminal in [&ana, &ben] {
-        terminal.shows("-- [known] root (2), connected");
-    }
-}
