@@ -2,7 +2,7 @@
 
 use crate::bench::empty_folder;
 use crate::data;
-use crate::program::{Event, Program, name};
+use crate::program::{Event, OWN, Program, name};
 use crate::relay::{self, Link};
 use crate::table::percentile;
 use anyhow::{Context, Result, ensure};
@@ -47,11 +47,11 @@ pub(crate) fn run(place: &Path, file: &Path, lines: usize) -> Result<()> {
 
 fn situation(place: &Path, file: Option<&Path>, slow: bool, lines: usize) -> Result<Vec<Duration>> {
     let into = empty_folder(place, "received")?;
-    let (mut receiver, mut addr) = Program::listen(place, &into)?;
+    let (mut receiver, mut addr) = Program::listen(Path::new(OWN), place, &into)?;
     if slow {
         addr = relay::start(addr.parse()?, SLOW)?.to_string();
     }
-    let mut sender = Program::start(place, "sender", &["connect", &addr])?;
+    let mut sender = Program::start(Path::new(OWN), place, "sender", &["connect", &addr])?;
     let send = file.map(|file| format!("/send {}", file.display()));
     if let Some(send) = &send {
         for _ in 0..AT_ONCE {

@@ -1,7 +1,7 @@
 //! p2pchat itself: a process that is driven by its input and its events, as a script would.
 
 use crate::bench::Way;
-use crate::cost::{Meter, peak_memory};
+use crate::cost::{Cost, Meter, peak_memory};
 use crate::relay::{self, Link};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -29,12 +29,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it with a data directory of its own.
-    pub(crate) fn start(place: &Path, who: &str, arguments: &[&str]) -> Result<Self> {
-        Self::start_of(Path::new(OWN), place, who, arguments)
-    }
-
-    fn start_of(binary: &Path, place: &Path, who: &str, arguments: &[&str]) -> Result<Self> {
+    /// Starts this build of it with a data directory of its own.
+    pub(crate) fn start(binary: &Path, place: &Path, who: &str, arguments: &[&str]) -> Result<Self> {
         let mut child = Command::new(binary)
             .args(arguments)
             .args(["--json", "--name", who])
@@ -60,14 +56,10 @@ impl Program {
     }
 
     /// A listener that takes what it is sent, and the address it is at.
-    pub(crate) fn listen(place: &Path, into: &Path) -> Result<(Self, String)> {
-        Self::listen_of(Path::new(OWN), place, into)
-    }
-
-    fn listen_of(binary: &Path, place: &Path, into: &Path) -> Result<(Self, String)> {
+    pub(crate) fn listen(binary: &Path, place: &Path, into: &Path) -> Result<(Self, String)> {
         let into = into.to_str().context("not a path of text")?;
         let arguments = ["listen", "127.0.0.1:0", "--accept", "always", "--on-clash", "overwrite", "--dir", into];
-        let program = Self::start_of(binary, place, "receiver", &arguments)?;
+        let program = Self::start(binary, place, "receiver", &arguments)?;
         let listening = program.wait_for("listening")?;
         let addr = listening.1.pointer("/addrs/0").and_then(Value::as_str).context("no address")?;
         Ok((program, addr.to_owned()))
@@ -121,21 +113,36 @@ impl Drop for Program {
     }
 }
 
-/// Sends from one to another, both of this binary, directly or over a link; gives the `done` of the sender.
-pub(crate) fn send_by(binary: &Path, link: Option<Link>, place: &Path, path: &Path, into: &Path) -> Result<Value> {
-    let (receiver, mut addr) = Program::listen_of(binary, place, into)?;
+/// What a transfer was: what it cost from the sender's start to both ends, and the sender's `done`.
+pub(crate) struct Sent {
+    pub(crate) cost: Cost,
+    pub(crate) done: Value,
+}
+
+impl Sent {
+    /// A number in `done`.
+    pub(crate) fn number(&self, member: &str) -> Result<f64> {
+        self.done.get(member).and_then(Value::as_f64).with_context(|| format!("no {member}"))
+    }
+}
+
+/// Sends from one to another, both of this build, directly or over a link.
+pub(crate) fn send(binary: &Path, link: Option<Link>, place: &Path, path: &Path, into: &Path) -> Result<Sent> {
+    let (receiver, mut addr) = Program::listen(binary, place, into)?;
     if let Some(link) = link {
         addr = relay::start(addr.parse()?, link)?.to_string();
     }
-    let mut sender = Program::start_of(binary, place, "sender", &["connect", &addr])?;
+    let meter = Meter::start()?;
+    let mut sender = Program::start(binary, place, "sender", &["connect", &addr])?;
     sender.say(&format!("/send {}", path.display()))?;
     let (_, done) = sender.wait_for("done")?;
+    let peak = peak_memory(sender.process()).ok().zip(peak_memory(receiver.process()).ok());
     sender.say("/quit")?;
     for program in [sender, receiver] {
         let code = program.end()?;
         ensure!(code == Some(0), "p2pchat ended with {code:?}");
     }
-    Ok(done)
+    Ok(Sent { cost: Cost { peak, ..meter.stop()? }, done })
 }
 
 /// The name of an event.
@@ -145,25 +152,7 @@ pub(crate) fn name(event: &Value) -> &str {
 
 /// A file or a folder by `/send`, through this link when there is one.
 pub(crate) fn file_way(link: Option<Link>) -> Way {
-    Way {
-        name: "p2pchat",
-        run: Box::new(move |from, into| {
-            let place = into.parent().unwrap_or(into);
-            let (receiver, mut addr) = Program::listen(place, into)?;
-            if let Some(link) = link {
-                addr = relay::start(addr.parse()?, link)?.to_string();
-            }
-            let meter = Meter::start()?;
-            let mut sender = Program::start(place, "sender", &["connect", &addr])?;
-            sender.say(&format!("/send {}", from.display()))?;
-            sender.wait_for("done")?;
-            let peak = peak_memory(sender.process()).ok().zip(peak_memory(receiver.process()).ok());
-            sender.say("/quit")?;
-            for program in [sender, receiver] {
-                let code = program.end()?;
-                ensure!(code == Some(0), "p2pchat ended with {code:?}");
-            }
-            Ok(crate::cost::Cost { peak, ..meter.stop()? })
-        }),
-    }
+    let run =
+        move |from: &Path, into: &Path| Ok(send(Path::new(OWN), link, into.parent().unwrap_or(into), from, into)?.cost);
+    Way { name: "p2pchat", run: Box::new(run) }
 }
