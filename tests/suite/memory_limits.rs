@@ -3,52 +3,26 @@
 
 use crate::support::files::{List, content, tree};
 use crate::support::hostile::Upload;
-use crate::support::peer::Watch;
-use crate::support::{Attacker, Home, Peer, is};
-use p2pchat::protocol::frame::{
-    CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, LIST_BYTES, Reason, UNACKNOWLEDGED_FRAMES,
-};
+use crate::support::{Attacker, Receiver, is};
+use p2pchat::protocol::frame::{CHUNK_DATA, Control, FileStatus, Frame, LIST_BYTES, Reason, UNACKNOWLEDGED_FRAMES};
 
 /// The program by itself, unoptimised, and what small things it may hold, in KiB.
 const SMALL_KIB: u64 = 48 << 10;
 /// With two lists of [`LIST_BYTES`] in memory, as they came and taken apart: names, rows, and the window.
 const LISTS_KIB: u64 = 160 << 10;
 
-/// A listener that takes everything and stays; events of these names are looked at and forgotten.
-fn listener(forgets: &'static [&'static str]) -> Peer {
-    let watch: Watch = Box::new(|event| !forgets.iter().any(|name| is(event, name)));
-    let options = ["--accept", "always", "--keep", "--reconnect", "0"];
-    let ana = Home::new().json("ana", &["listen", "127.0.0.1:0"], &options, Some(watch));
-    ana.event("listening");
-    ana
-}
-
-fn attacker(ana: &Peer) -> Attacker {
-    let eve = Attacker::meet(ana.addr(), "eve");
-    ana.event("connected");
-    eve
+/// Takes everything; events of these names are looked at and forgotten.
+fn receiver(forgets: &'static [&'static str]) -> Receiver {
+    Receiver::forgetting(forgets, &["--accept", "always"])
 }
 
 /// It held no more than so much, and the next peer is served.
 #[track_caller]
-fn bounded(mut ana: Peer, kib: u64) {
-    let peak = ana.peak_memory();
+fn bounded(receiver: Receiver, kib: u64) {
+    let peak = receiver.ana.peak_memory();
     eprintln!("peak: {peak} KiB");
     assert!(peak < kib, "{peak} KiB at the peak");
-    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
-    ben.send("hello");
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.message("hello");
-    ana.send("/quit");
-    // What it took of an attacker, and did not get, is something not done whole.
-    assert!([0, 6].contains(&ana.exit_code()));
-}
-
-/// Leaves without a word, and is noticed.
-fn leave(ana: &Peer, eve: Attacker) {
-    drop(eve);
-    ana.wait_for(|event| is(event, "lost") || (is(event, "error") && event["code"] == "protocol"));
+    receiver.serves_the_next();
 }
 
 /// Reads on until all that was sent is acknowledged, and acknowledges what came; false when the peer hangs up before.
@@ -76,8 +50,8 @@ fn twenty_thousand_offers_leave_nothing_behind() {
     const OFFERS: u32 = 20_000;
     // Two frames for each; as many of them as may be unacknowledged go at a time.
     const AT_ONCE: u32 = UNACKNOWLEDGED_FRAMES as u32 / 2;
-    let ana = listener(&["cancelled", "offer", "accepted", "declined"]);
-    let mut eve = attacker(&ana);
+    let mut receiver = receiver(&["cancelled", "offer", "accepted", "declined"]);
+    let mut eve = receiver.eve();
     let list = List::default().file("one of many", 1);
     for number in 1..=OFFERS {
         let transfer = eve.next_transfer();
@@ -92,48 +66,48 @@ fn twenty_thousand_offers_leave_nothing_behind() {
         }
     }
     assert!(settle(&mut eve));
-    assert!(ana.home().received().iter().all(|name| name.starts_with(".p2pchat-")));
-    leave(&ana, eve);
-    bounded(ana, SMALL_KIB);
+    receiver.has_only(&[]);
+    receiver.without(eve);
+    bounded(receiver, SMALL_KIB);
 }
 
 #[test]
 fn offers_that_are_never_confirmed_end_the_session() {
-    let ana = listener(&["declined", "offer"]);
-    let mut eve = attacker(&ana);
+    let mut receiver = receiver(&["declined", "offer"]);
+    let mut eve = receiver.eve();
     for _ in 0..100_000 {
         let (transfer, offer) = (eve.next_transfer(), List::default().file("x", 1).offer());
         if eve.control(Control::Offer { transfer, offer }).is_err() {
             break;
         }
     }
-    ana.wait_for(|event| is(event, "error") && event["code"] == "protocol");
-    bounded(ana, SMALL_KIB);
+    receiver.ana.wait_for(|event| is(event, "error") && event["code"] == "protocol");
+    bounded(receiver, SMALL_KIB);
 }
 
 #[test]
 fn of_a_file_that_would_fit_what_comes_is_written_and_no_more() {
-    let ana = listener(&[]);
-    let mut eve = attacker(&ana);
+    let mut receiver = receiver(&[]);
+    let mut eve = receiver.eve();
     let mut upload = eve.begin(&List::default().file("vast", 1 << 31));
     eve.upload(&mut upload, &content("vast", 4 * CHUNK_DATA));
-    let progress = ana.wait_for(|event| is(event, "progress") && event["bytes"] == 4 * CHUNK_DATA);
+    let progress = receiver.ana.wait_for(|event| is(event, "progress") && event["bytes"] == 4 * CHUNK_DATA);
     assert_eq!(progress["total"], 1_u64 << 31);
-    let there: usize = tree(&ana.home().inbox())
+    let there: usize = tree(&receiver.home().inbox())
         .into_iter()
         .filter(|(name, _)| name.contains("part"))
         .filter_map(|(_, data)| data)
         .map(|data| data.len())
         .sum();
     assert_eq!(there, 4 * CHUNK_DATA);
-    leave(&ana, eve);
-    bounded(ana, SMALL_KIB);
+    receiver.without(eve);
+    bounded(receiver, SMALL_KIB);
 }
 
 #[test]
 fn the_longest_lists_are_held_two_at_a_time() {
-    let ana = listener(&[]);
-    let mut eve = attacker(&ana);
+    let mut receiver = receiver(&[]);
+    let mut eve = receiver.eve();
     let list = longest();
     let transfers: Vec<_> = (0..8)
         .map(|number| {
@@ -147,64 +121,58 @@ fn the_longest_lists_are_held_two_at_a_time() {
         eve.cancel(transfer, Reason::User);
     }
     assert!(eve.is_acknowledged());
-    assert!(ana.home().received().iter().all(|name| name.starts_with(".p2pchat-")));
-    leave(&ana, eve);
-    bounded(ana, LISTS_KIB);
+    receiver.has_only(&[]);
+    receiver.without(eve);
+    bounded(receiver, LISTS_KIB);
 }
 
 #[test]
 fn the_longest_lists_with_a_fault_at_their_end_are_refused() {
-    let ana = listener(&[]);
-    let mut eve = attacker(&ana);
+    let mut receiver = receiver(&[]);
+    let mut eve = receiver.eve();
     for last in ["..", "0"] {
         let transfer = eve.offer(&crowd(285_000).file(last, 0));
         assert_eq!(eve.answer(transfer), Some(false));
         eve.cancel(transfer, Reason::User);
     }
     assert!(eve.is_acknowledged());
-    leave(&ana, eve);
-    bounded(ana, LISTS_KIB);
+    receiver.without(eve);
+    bounded(receiver, LISTS_KIB);
 }
 
 #[test]
 fn ends_of_files_without_number_are_bounded_by_credit() {
     const FILES: u32 = 20_000;
-    let ana = listener(&["failed", "progress"]);
-    let mut eve = attacker(&ana);
+    let mut receiver = receiver(&["failed", "progress"]);
+    let mut eve = receiver.eve();
     let mut upload = eve.begin(&crowd(FILES));
     for _ in 0..FILES {
-        while eve.credit_left() < END_WEIGHT {
-            eve.wait_for_credit();
-        }
+        eve.wait_for_credit();
         eve.file_end(&mut upload, FileStatus::Unreadable, [0; 32]);
     }
     assert_eq!(eve.read_complete(), Some((0, FILES)));
-    assert!(ana.home().received().iter().all(|name| name.starts_with(".p2pchat-")));
-    leave(&ana, eve);
-    bounded(ana, SMALL_KIB);
+    receiver.has_only(&[]);
+    receiver.without(eve);
+    bounded(receiver, SMALL_KIB);
 }
 
 #[test]
 fn compressed_chunks_that_open_to_six_thousand_times_their_size_are_bounded_by_credit() {
     const CHUNKS: u64 = 20_000;
-    let ana = listener(&["progress"]);
-    let mut eve = attacker(&ana);
+    let mut receiver = receiver(&["progress"]);
+    let mut eve = receiver.eve();
     let mut upload = eve.begin(&List::default().file("zeros", CHUNKS * CHUNK_DATA as u64));
     // 49,152 zeros, in a frame by hand (PROTOCOL.md section 8).
     let frame = b"\x28\xb5\x2f\xfd\x60\x00\xbf\x03\x00\x06\x00";
     for _ in 0..CHUNKS {
-        while eve.credit_left() < END_WEIGHT {
-            eve.wait_for_credit();
-        }
+        eve.wait_for_credit();
         let Upload { transfer, position } = upload;
         eve.send(&Frame::Zchunk { transfer, position, frame: frame.to_vec() }).unwrap();
         upload.position += CHUNK_DATA as u64;
     }
-    while eve.credit_left() < END_WEIGHT {
-        eve.wait_for_credit();
-    }
+    eve.wait_for_credit();
     eve.file_end(&mut upload, FileStatus::Unreadable, [0; 32]);
     assert_eq!(eve.read_complete(), Some((0, 1)));
-    leave(&ana, eve);
-    bounded(ana, SMALL_KIB);
+    receiver.without(eve);
+    bounded(receiver, SMALL_KIB);
 }

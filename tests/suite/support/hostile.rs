@@ -1,7 +1,8 @@
 //! An attacker that sends files, and the user who receives them. Everything that depends on how transfers go over the wire is here.
 
 use super::files::{List, tree};
-use super::{Attacker, Home, Peer};
+use super::peer::Watch;
+use super::{Attacker, Home, Peer, is};
 use p2pchat::protocol::frame::{
     CHUNK_DATA, Control, END_WEIGHT, FEATURE_ZCHUNK, FileStatus, Frame, Offer, Reason, TransferId,
 };
@@ -57,14 +58,11 @@ impl Attacker {
         Upload { transfer, position }
     }
 
-    /// The weight that may be sent now.
-    pub(crate) fn credit_left(&self) -> u64 {
-        self.credit.saturating_sub(self.weight)
-    }
-
-    /// Waits for more credit.
+    /// Waits until the least of what weighs may be sent.
     pub(crate) fn wait_for_credit(&mut self) {
-        assert!(self.read_to(|frame| matches!(frame, Frame::Credit { .. })).is_some(), "no credit came");
+        while self.credit.saturating_sub(self.weight) < END_WEIGHT {
+            assert!(self.read_to(|frame| matches!(frame, Frame::Credit { .. })).is_some(), "no credit came");
+        }
     }
 
     /// Sends data in chunks.
@@ -147,10 +145,18 @@ impl Receiver {
     }
 
     pub(crate) fn with(options: &[&str]) -> Self {
+        Self::forgetting(&[], options)
+    }
+
+    /// Events of these names are looked at and forgotten.
+    pub(crate) fn forgetting(names: &'static [&'static str], options: &[&str]) -> Self {
         let home = Home::new();
         fs::write(home.inbox().join("mine"), "mine").unwrap();
         fs::write(home.work().join("outside"), "outside").unwrap();
-        let ana = home.listen("ana", &[&["--keep", "--reconnect", "0"], options].concat());
+        let options = [&["--keep", "--reconnect", "0"], options].concat();
+        let keeps: Watch = Box::new(|event| !names.iter().any(|name| is(event, name)));
+        let ana = home.json("ana", &["listen", "127.0.0.1:0"], &options, Some(keeps));
+        ana.event("listening");
         let before = Self::files(&home);
         Self { ana, met: 0, faults: 0, before }
     }
@@ -224,8 +230,7 @@ impl Receiver {
     #[track_caller]
     pub(crate) fn serves_the_next(mut self) {
         let mut ben = Home::new().connect("ben", self.ana.addr(), &[]);
-        ben.home().file("honest", "honest");
-        ben.send("/send honest");
+        ben.offers("honest", "honest");
         ben.event("done");
         ben.send("/quit");
         ben.ends_with(0);
