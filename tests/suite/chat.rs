@@ -1,7 +1,7 @@
 //! Two people talk: lines of every length, both ways at once, on the face for people and the one for scripts.
 
 use crate::support::peer::Stream;
-use crate::support::{DEADLINE, Home, Peer, is, meet, text};
+use crate::support::{DEADLINE, Home, Peer, is, meet, quit, text};
 use serde_json::Value;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -223,12 +223,9 @@ fn twenty_thousand_lines_each_way_at_once_arrive_in_order() {
 #[test]
 fn the_longest_name_gets_through_the_opening() {
     let (first, second) = ("n".repeat(64), "m".repeat(64));
-    let (ana, ben) = (Home::new().listen(&first, &[]), Home::new());
-    let mut ben = ben.connect(&second, ana.addr(), &[]);
-    let mut ana = ana;
+    let mut ana = Home::new().listen(&first, &[]);
+    let mut ben = Home::new().connect(&second, ana.addr(), &[]);
     assert_eq!(ana.event("connected")["peer"], second);
     assert_eq!(ben.event("connected")["peer"], first);
-    ben.send("/quit");
-    ben.ends_with(0);
-    ana.ends_with(0);
+    quit(&mut ana, &mut ben);
 }

@@ -122,8 +122,7 @@ mod full {
         let (home, _mounted, ana, ben) = on_disk("4m");
         fs::write(home.inbox().join("ballast"), vec![1; 2 * MIB]).unwrap();
         let data = content("no room", 3 * MIB);
-        ben.home().file("data", &data);
-        ben.send("/send data");
+        ben.offers("data", &data);
         runs_full(&ana, &ben, "data");
         fs::remove_file(home.inbox().join("ballast")).unwrap();
         a_second_try_completes(&ana, &ben, "/send data", 3 * MIB as u64);
@@ -293,8 +292,7 @@ mod sources {
 #[test]
 fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
     let (ana, _relay, mut ben) = meet_slowly();
-    ben.home().file("data", content("data", 8 * MIB));
-    ben.send("/send data");
+    ben.offers("data", content("data", 8 * MIB));
     ana.event("progress");
     fs::remove_dir_all(ana.home().inbox()).unwrap();
     for peer in [&ana, &ben] {
@@ -304,8 +302,7 @@ fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
     let path = ana.home().inbox().display().to_string();
     they_talk(&ana, &ben, "still here");
     // And what is offered next finds no folder at all.
-    ben.home().file("more", "more");
-    ben.send("/send more");
+    ben.offers("more", "more");
     let declined = ben.event("declined");
     assert!(text(&declined, "reason").contains("folder"), "{declined}");
     assert!(text(&ana.event("error"), "text").contains("no such file or directory"));

@@ -177,8 +177,7 @@ fn a_file_that_was_taken_and_did_not_arrive_is_6() {
 
 #[test]
 fn what_went_wrong_with_an_earlier_peer_is_the_exit_code_of_a_listener_that_goes_on() {
-    let mut ana = Home::new().listen("ana", &["--keep", "--accept", "always", "--reconnect", "0"]);
-    let mut ben = Home::new().connect("ben", ana.addr(), &[]);
+    let (mut ana, mut ben) = meet(&["--keep", "--accept", "always", "--reconnect", "0"], &[]);
     let big = ben.home().work().join("big");
     std::fs::File::create(&big).unwrap().set_len(8 << 30).unwrap();
     ben.send(&format!("/send {}", big.display()));
@@ -278,8 +277,7 @@ fn a_receiving_folder_is_made_in_one_that_exists_and_else_is_2_at_once() {
     ana.line(Stream::Err, |line| line.contains("made the folder") && Path::new(line).ends_with("work/new"));
     let hint = ana.line(Stream::Err, |line| line.contains("p2pchat connect "));
     let mut ben = Home::new().json("ben", &["connect", hint.split(' ').next_back().unwrap()], &[], None);
-    let file = ben.home().file("x", "x");
-    ben.send(&format!("/send {}", file.display()));
+    ben.offers("x", "x");
     ben.event("done");
     ben.send("/quit");
     ben.ends_with(0);

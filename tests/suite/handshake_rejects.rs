@@ -121,11 +121,18 @@ mod what_answers {
             stream.write_all(&hello)?;
             stream.read_to_end(&mut Vec::new()).map(drop)
         });
+        let drips = serve(|mut stream| {
+            hello(Mode::Open).iter().try_for_each(|byte| {
+                thread::sleep(Duration::from_millis(100));
+                stream.write_all(&[*byte])
+            })
+        });
         let (_taken, nobody) = nobody();
         for (addr, timeout, says) in [
             (web, "60", "no p2pchat"),
             (greets, "2", "no p2pchat"),
             (serve(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop)), "1", "says nothing"),
+            (drips, "1", "says nothing"),
             (serve(|stream| stream.shutdown(Shutdown::Both)), "60", "closed"),
             (another, "60", "another version"),
             (serve(|stream| io::copy(&mut &stream, &mut &stream).map(drop)), "60", "itself"),
@@ -133,17 +140,6 @@ mod what_answers {
         ] {
             turned_away(dial(addr, &["--timeout", timeout]), 3, says);
         }
-    }
-
-    #[test]
-    fn a_server_that_drips_is_left_in_time() {
-        let addr = serve(|mut stream| {
-            hello(Mode::Open).iter().try_for_each(|byte| {
-                thread::sleep(Duration::from_millis(100));
-                stream.write_all(&[*byte])
-            })
-        });
-        turned_away(dial(addr, &["--timeout", "1"]), 3, "says nothing");
     }
 
     #[test]

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn who_shook_hands_while_the_door_was_open_still_needs_the_code_for_the_next_session() {
-    let ana = Home::new().listen("ana", &["--keep", "--code=right"]);
-    let ben = Home::new().connect("ben", ana.addr(), &["--code=right"]);
-    ana.event("connected");
+    let (ana, ben) = meet(&["--keep", "--code=right"], &["--code=right"]);
     // During the session the listener is open, for the one who may come back; the greeting is held back until it is over.
     let mut eve = Attacker::dial(ana.addr(), &identity(), None).unwrap();
     ben.send("/quit");
@@ -139,8 +137,7 @@ fn both_may_leave_at_one_moment() {
 fn an_offer_and_lines_that_cross_a_goodbye_make_no_loss() {
     for _ in 0..5 {
         let (mut ana, mut ben) = meet(&["--accept", "always"], &[]);
-        let file = ben.home().file("f", "x");
-        ben.send(&format!("/send {}", file.display()));
+        ben.offers("f", "x");
         ana.send("/quit");
         for line in 0..5 {
             ben.send(&format!("line {line}"));
@@ -161,27 +158,20 @@ mod signals {
     use nix::unistd::Pid;
 
     #[test]
-    fn one_ends_a_keeping_listener_whose_line_is_not_acknowledged() {
-        let (mut ana, mut ben) = meet(&["--keep"], &[]);
-        ben.signal(Signal::SIGSTOP);
-        ana.send("never read");
-        ana.event("sent");
-        ana.signal(Signal::SIGTERM);
-        let code = ana.exit_code();
-        ben.kill();
-        assert_eq!(code, 143);
-    }
-
-    #[test]
-    fn an_interrupt_is_130_whatever_goes_wrong_after_it() {
-        let (mut ana, mut ben) = meet(&[], &[]);
-        ben.signal(Signal::SIGSTOP);
-        ana.send("never read");
-        ana.event("sent");
-        ana.signal(Signal::SIGINT);
-        let code = ana.exit_code();
-        ben.kill();
-        assert_eq!(code, 130);
+    fn one_ends_a_program_whose_line_is_not_acknowledged_with_its_own_code() {
+        let ends =
+            [(&["--keep"][..], Signal::SIGTERM, 143), (&[], Signal::SIGINT, 130)].map(|(options, signal, code)| {
+                let (ana, ben) = meet(options, &[]);
+                ben.signal(Signal::SIGSTOP);
+                ana.send("never read");
+                ana.event("sent");
+                ana.signal(signal);
+                (ana, ben, code)
+            });
+        // Each waits for its peer first.
+        for (mut ana, _ben, code) in ends {
+            ana.ends_with(code);
+        }
     }
 
     #[test]

@@ -25,10 +25,8 @@ fn a_file_survives_cuts_of_its_connection() {
     let (homes, accept) = ((&Home::new(), &Home::new()), ["--accept", "always"]);
     let (mut ana, relay, mut ben) = meet_through(|target| Relay::planned(target, plan), homes, &accept, &accept);
     let data = mixed("survivor", 24 * MIB);
-    ben.home().file("survivor", &data);
-    ben.send("/send survivor");
-    ana.home().file("back", content("back", 3 * MIB));
-    ana.send("/send back");
+    ben.offers("survivor", &data);
+    ana.offers("back", content("back", 3 * MIB));
     ana.event_nth(2, "done");
     ben.event_nth(2, "done");
     for peer in [&ana, &ben] {
@@ -106,8 +104,7 @@ fn a_changed_chunk_is_never_published() {
             let relay = |target| Relay::planned(target, move |_| plan);
             let options = ["--accept", "always", "--reconnect", "0"];
             let (mut ana, _relay, mut ben) = meet_through(relay, (&Home::new(), &Home::new()), &options, &[]);
-            ben.home().file("data", content("data", 2 * MIB + 5));
-            ben.send("/send data");
+            ben.offers("data", content("data", 2 * MIB + 5));
             ana.ends_with(if matches!(trick, Trick::Short(_)) { 5 } else { 1 });
             ben.ends_with(5);
             assert!(!ana.home().received().contains(&"data".to_owned()));

@@ -16,8 +16,7 @@ fn meet_slowly(rate: u64) -> (Peer, Relay, Peer) {
 
 /// `ben` sends `ana` a file that he has just made, and both see the end of it.
 fn send(ana: &Peer, ben: &Peer, name: &str, data: &[u8]) {
-    ben.home().file(name, data);
-    ben.send(&format!("/send {name}"));
+    ben.offers(name, data);
     ben.event("done");
     ana.event("done");
 }
@@ -71,14 +70,12 @@ fn files_of_every_awkward_size_arrive_whole() {
     let sizes = [0, 1, 1_023, 1_024, chunk - 1, chunk, chunk + 1, 3 * chunk, MIB];
     for size in sizes {
         let name = format!("{size}.bin");
-        ben.home().file(&name, content(&name, size));
-        ben.send(&format!("/send {name}"));
+        ben.offers(&name, content(&name, size));
     }
     // Of zeros but for a byte, which take no room.
     let mut sparse = vec![0; 12 * chunk + 10];
     sparse[3 * chunk] = 1;
-    ben.home().file("sparse", sparse);
-    ben.send("/send sparse");
+    ben.offers("sparse", sparse);
     ana.event_nth(sizes.len() + 1, "done");
     ben.event_nth(sizes.len() + 1, "done");
     assert_eq!(tree(&ana.home().inbox()), tree(&ben.home().work()));
@@ -96,8 +93,7 @@ mod consent {
     #[test]
     fn an_offer_waits_until_it_is_accepted() {
         let (ana, ben) = meet(&[], &[]);
-        ben.home().file("report.pdf", "the report");
-        ben.send("/send report.pdf");
+        ben.offers("report.pdf", "the report");
         let offer = ana.event("offer");
         assert_eq!([&offer["name"], &offer["bytes"]], [&serde_json::json!("report.pdf"), &serde_json::json!(10)]);
         assert_eq!(ana.home().received(), [""; 0]);
@@ -116,8 +112,7 @@ mod consent {
         let (ana, ben) = meet(&[], &[]);
         let other = ana.home().work().join("other folder");
         fs::create_dir(&other).unwrap();
-        ben.home().file("report.pdf", "the report");
-        ben.send("/send report.pdf");
+        ben.offers("report.pdf", "the report");
         let offer = ana.event("offer");
         ana.send(&format!("/accept {} {}/none", offer["transfer"], other.display()));
         assert_eq!(ana.event("error")["code"], "no-such-folder");
@@ -129,8 +124,7 @@ mod consent {
 
     /// The offer is turned down: `ben` hears of it and leaves with 6; nothing is there.
     fn is_declined(mut ana: Peer, mut ben: Peer, answer: Option<&str>) {
-        ben.home().file("unwanted", content("unwanted", MIB));
-        ben.send("/send unwanted");
+        ben.offers("unwanted", content("unwanted", MIB));
         if let Some(answer) = answer {
             ana.event("offer");
             ana.send(answer);
@@ -155,8 +149,7 @@ mod consent {
     #[test]
     fn an_offer_that_waits_is_declined_when_the_input_ends() {
         let (mut ana, mut ben) = meet(&["--stay"], &[]);
-        ben.home().file("unwanted", "");
-        ben.send("/send unwanted");
+        ben.offers("unwanted", "");
         ana.event("offer");
         ana.close_input();
         ben.event("declined");
@@ -169,8 +162,7 @@ mod consent {
     fn either_side_can_cancel() {
         for by_sender in [true, false] {
             let (mut ana, _relay, mut ben) = meet_slowly(2 * MIB as u64);
-            ben.home().file("big", content("big", 16 * MIB));
-            ben.send("/send big");
+            ben.offers("big", content("big", 16 * MIB));
             ana.event("progress");
             if by_sender { &ben } else { &ana }.send("/cancel");
             ana.event("cancelled");
@@ -188,48 +180,30 @@ mod consent {
 mod names {
     use super::*;
 
-    fn clash(options: &[&str]) -> (Peer, Peer) {
-        let (ana, ben) = meet(&[&["--accept", "always"], options].concat(), &[]);
-        fs::write(ana.home().inbox().join("report.tar.gz"), "mine").unwrap();
-        ben.home().file("report.tar.gz", "his");
-        ben.send("/send report.tar.gz");
-        (ana, ben)
-    }
-
     #[test]
-    fn a_name_that_exists_gets_a_number() {
-        let (ana, ben) = clash(&[]);
-        ana.event("done");
-        assert_eq!(ana.event("offer")["clashes"], 1);
-        ben.send("/send report.tar.gz");
-        ana.event_nth(2, "done");
-        let found = tree(&ana.home().inbox());
-        assert_eq!(found["report.tar.gz"], Some(b"mine".to_vec()));
-        assert_eq!(found.len(), 3, "{:?}", found.keys());
-        for (name, data) in found.iter().filter(|(name, _)| *name != "report.tar.gz") {
-            assert_eq!(data.as_deref(), Some(&b"his"[..]));
-            assert!(name.starts_with("report") && name.contains("(1)") || name.contains("(2)"), "{name}");
+    fn a_name_that_exists_gets_a_number_or_what_the_option_says() {
+        for (options, exit, left) in [
+            (&[][..], 0, &[("report.tar (1).gz", "his"), ("report.tar (2).gz", "his"), ("report.tar.gz", "mine")][..]),
+            (&["--on-clash", "overwrite"], 0, &[("report.tar.gz", "his")]),
+            // The file was accepted here and is not there.
+            (&["--on-clash", "refuse"], 6, &[("report.tar.gz", "mine")]),
+        ] {
+            let (mut ana, mut ben) = meet(&[&["--accept", "always"], options].concat(), &[]);
+            fs::write(ana.home().inbox().join("report.tar.gz"), "mine").unwrap();
+            let over = |event: &serde_json::Value| is(event, "done") || is(event, "failed") || is(event, "declined");
+            for number in 1..=2 {
+                ben.offers("report.tar.gz", "his");
+                for peer in [&ana, &ben] {
+                    peer.wait_for_nth(number, over);
+                }
+            }
+            assert_eq!(ana.event("offer")["clashes"], 1);
+            ben.send("/quit");
+            ben.ends_with(exit);
+            ana.ends_with(exit);
+            let left = left.iter().map(|(name, data)| ((*name).to_owned(), Some(data.as_bytes().to_vec())));
+            assert_eq!(tree(&ana.home().inbox()), left.collect(), "{options:?}");
         }
-    }
-
-    #[test]
-    fn overwrite_replaces_it() {
-        let (ana, _ben) = clash(&["--on-clash", "overwrite"]);
-        ana.event("done");
-        assert_eq!(tree(&ana.home().inbox()), [("report.tar.gz".to_owned(), Some(b"his".to_vec()))].into());
-    }
-
-    #[test]
-    fn refuse_leaves_it_and_the_sender_knows() {
-        let (mut ana, mut ben) = clash(&["--on-clash", "refuse"]);
-        let over = |event: &serde_json::Value| is(event, "failed") || is(event, "declined");
-        ana.wait_for(over);
-        ben.wait_for(over);
-        ben.send("/quit");
-        ben.ends_with(6);
-        // The file was accepted here and is not there.
-        ana.ends_with(6);
-        assert_eq!(tree(&ana.home().inbox()), [("report.tar.gz".to_owned(), Some(b"mine".to_vec()))].into());
     }
 
     #[test]
@@ -240,8 +214,7 @@ mod names {
                 .iter()
                 .enumerate()
         {
-            ben.home().file(name, name);
-            ben.send(&format!("/send {name}"));
+            ben.offers(name, name);
             ana.event_nth(n + 1, "done");
         }
         assert_eq!(tree(&ana.home().inbox()), tree(&ben.home().work()));
@@ -359,8 +332,7 @@ fn many_transfers_at_once_in_both_directions_all_arrive() {
     let (ana, ben) = meet(&["--accept", "always"], &["--accept", "always"]);
     for n in 0..EACH {
         for (peer, name) in [(&ana, format!("a{n}")), (&ben, format!("b{n}"))] {
-            peer.home().file(&name, content(&name, n * 100_003));
-            peer.send(&format!("/send {name}"));
+            peer.offers(&name, content(&name, n * 100_003));
         }
     }
     for (peer, other) in [(&ana, &ben), (&ben, &ana)] {
@@ -378,8 +350,7 @@ fn a_line_does_not_wait_for_a_file_that_fills_a_slow_line() {
     /// Generous: what a person hardly notices is measured by the benchmark.
     const BOUND: Duration = Duration::from_secs(if cfg!(windows) { 10 } else { 2 });
     let (ana, _relay, ben) = meet_slowly(SLOW);
-    ben.home().file("large", content("large", 16 * MIB));
-    ben.send("/send large");
+    ben.offers("large", content("large", 16 * MIB));
     // The line is full by now.
     ana.event_nth(3, "progress");
     let mut slowest = Duration::ZERO;

@@ -103,6 +103,12 @@ impl Peer {
         self.pour(std::iter::once(format!("{line}\n").into_bytes()));
     }
 
+    /// Makes a file in its working directory, and offers it.
+    pub(crate) fn offers(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.home.file(name, content);
+        self.send(&format!("/send {name}"));
+    }
+
     /// Types pieces of bytes one after another, made as the program takes them.
     pub(crate) fn pour(&self, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) {
         let input = self.input.as_ref().expect("the input is closed");
@@ -124,8 +130,7 @@ impl Peer {
     /// Waits for the `n`th event that fits, from 1.
     #[track_caller]
     pub(crate) fn wait_for_nth(&self, n: usize, fits: impl Fn(&Value) -> bool) -> Value {
-        let fits = |line: &Line| line.event.as_ref().filter(|event| fits(event)).cloned();
-        self.wait_within(DEADLINE, n, fits).unwrap_or_else(|| self.fail("what was waited for did not come"))
+        self.find(n, "what was waited for", fits)
     }
 
     /// Waits for the first event of this name.
@@ -137,30 +142,31 @@ impl Peer {
     /// Waits for the `n`th event of this name, from 1.
     #[track_caller]
     pub(crate) fn event_nth(&self, n: usize, name: &str) -> Value {
-        let fits = |line: &Line| line.event.as_ref().filter(|event| is(event, name)).cloned();
-        let found = self.wait_within(DEADLINE, n, fits);
-        found.unwrap_or_else(|| self.fail(&format!("\"{name}\" did not come {n} times")))
+        self.find(n, name, |event| is(event, name))
     }
 
     /// Waits for a message with exactly this text.
     #[track_caller]
     pub(crate) fn message(&self, said: &str) -> Value {
-        let fits = |line: &Line| {
-            line.event.as_ref().filter(|event| is(event, "message") && text(event, "text") == said).cloned()
-        };
-        self.wait_within(DEADLINE, 1, fits).unwrap_or_else(|| self.fail(&format!("{said:?} did not arrive")))
+        self.find(1, said, |event| is(event, "message") && text(event, "text") == said)
+    }
+
+    #[track_caller]
+    fn find(&self, n: usize, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let found = self.wait_within(n, |line| line.event.as_ref().filter(|event| fits(event)).cloned());
+        found.unwrap_or_else(|| self.fail(&format!("{what:?} did not come {n} times")))
     }
 
     /// Waits for a line of text that fits.
     #[track_caller]
     pub(crate) fn line(&self, stream: Stream, fits: impl Fn(&str) -> bool) -> String {
-        let fits = |line: &Line| (line.stream == stream && fits(&line.text)).then(|| line.text.clone());
-        self.wait_within(DEADLINE, 1, fits).unwrap_or_else(|| self.fail("the line did not come"))
+        let found = self.wait_within(1, |line| (line.stream == stream && fits(&line.text)).then(|| line.text.clone()));
+        found.unwrap_or_else(|| self.fail("the line did not come"))
     }
 
-    /// Waits while `fits` gives nothing for the `n`th time; none when the outputs end before, or `limit` is over.
-    fn wait_within<T>(&self, limit: Duration, n: usize, fits: impl Fn(&Line) -> Option<T>) -> Option<T> {
-        let until = Instant::now() + limit;
+    /// Waits while `fits` gives nothing for the `n`th time; none when the outputs end before, or the deadline is over.
+    fn wait_within<T>(&self, n: usize, fits: impl Fn(&Line) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + DEADLINE;
         let mut log = self.heard.log.lock().unwrap();
         let (mut seen, mut left) = (0, n);
         loop {
@@ -210,7 +216,7 @@ impl Peer {
     /// Waits for its end: the exit code. By then the transcript is complete.
     #[track_caller]
     pub(crate) fn exit_code(&mut self) -> i32 {
-        let status = self.end_within(DEADLINE).unwrap_or_else(|| self.fail("it does not end"));
+        let status = self.end().unwrap_or_else(|| self.fail("it does not end"));
         status.code().unwrap_or_else(|| self.fail(&format!("it was killed: {status}")))
     }
 
@@ -223,13 +229,13 @@ impl Peer {
         }
     }
 
-    fn end_within(&mut self, limit: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + limit;
+    fn end(&mut self) -> Option<ExitStatus> {
+        let until = Instant::now() + DEADLINE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let mut log = self.heard.log.lock().unwrap();
                 while log.ended < self.readers.len() && Instant::now() < until {
-                    log = self.heard.changed.wait_timeout(log, limit).unwrap().0;
+                    log = self.heard.changed.wait_timeout(log, DEADLINE).unwrap().0;
                 }
                 return Some(status);
             }
@@ -264,7 +270,8 @@ impl Peer {
         const SHOWN: (usize, usize) = (60, 200);
         let log = self.heard.log.lock().unwrap();
         let mut shown = Vec::new();
-        let alike = |a: &Line, b: &Line| a.event.is_some() && a.event.as_ref().map(kind) == b.event.as_ref().map(kind);
+        let kind = |line: &Line| line.event.as_ref().map(|event| text(event, "event").to_owned());
+        let alike = |a: &Line, b: &Line| a.event.is_some() && kind(a) == kind(b);
         for run in log.lines.chunk_by(alike) {
             let mut show = |line: &Line| {
                 let mark = if line.stream == Stream::Out { ' ' } else { '!' };
@@ -298,10 +305,6 @@ impl Drop for Peer {
 pub(crate) fn memory(pid: u32, line: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|said| said.strip_prefix(line))?.trim().trim_end_matches(" kB").parse().ok()
-}
-
-fn kind(event: &Value) -> &str {
-    text(event, "event")
 }
 
 fn read(

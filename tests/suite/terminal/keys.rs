@@ -42,8 +42,7 @@ fn an_editor_changes_the_message_while_the_network_goes_on() {
         assert!(terminal.is_restored());
         assert_eq!(fs::read_to_string(home.work().join("seen")).unwrap(), "half typed\n");
         peer.send("meanwhile");
-        let file = peer.home().file("photo", "content");
-        peer.send(&format!("/send {}", file.display()));
+        peer.offers("photo", "content");
         peer.event("done");
         assert!(!terminal.wait(|shown| Some(shown.has("meanwhile"))));
         fs::write(home.work().join("go"), "").unwrap();

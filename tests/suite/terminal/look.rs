@@ -91,8 +91,7 @@ fn a_small_file_takes_two_rows_and_several_files_say_how_many() {
 fn quietly_only_chat_and_what_must_be_known_is_shown() {
     for option in ["-q", "-qq"] {
         let (_home, mut terminal, peer) = meet(&[option, "--accept", "always"]);
-        let file = peer.home().file("one", "1");
-        peer.send(&format!("/send {}", file.display()));
+        peer.offers("one", "1");
         peer.event("done");
         peer.send("hello");
         terminal.shows("bob  hello");

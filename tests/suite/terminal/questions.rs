@@ -5,8 +5,7 @@ use crate::support::{Peer, Pty, is};
 
 /// `bob` offers a file, and the terminal asks.
 fn asks(terminal: &Pty, peer: &Peer, name: &str) {
-    let file = peer.home().file(name, name);
-    peer.send(&format!("/send {}", file.display()));
+    peer.offers(name, name);
     terminal.shows(&format!("offers 1 file, {} B: {name}", name.len()));
 }
 
