@@ -57,7 +57,7 @@ fn situation(place: &Path, file: Option<&Path>, slow: bool, lines: usize) -> Res
         for _ in 0..AT_ONCE {
             sender.say(send)?;
         }
-        sender.wait_for("progress")?;
+        sender.wait_for("accepted")?;
     }
     let mut sent = Vec::new();
     let mut times = Vec::new();
