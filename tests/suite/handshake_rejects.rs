@@ -89,7 +89,8 @@ mod strangers {
 
     #[test]
     fn more_strangers_than_there_is_room_for_are_no_hindrance() {
-        let mut ana = Home::new().listen("ana", &[]);
+        // None of them is sent away for its silence meanwhile.
+        let mut ana = Home::new().listen("ana", &["--timeout", "600"]);
         let silent: Vec<_> = (0..200).map(|_| knock(&ana, b"P2PCHAT")).collect();
         let greeted: Vec<_> = (0..100).map(|_| knock(&ana, &hello(Mode::Open))).collect();
         let mut ben = Home::new().connect("ben", ana.addr(), &[]);
