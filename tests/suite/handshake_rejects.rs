@@ -165,25 +165,6 @@ mod company {
     }
 
     #[test]
-    fn keep_takes_the_next_peer() {
-        let mut ana = Home::new().listen("ana", &["--keep"]);
-        for n in 1..=3 {
-            let mut ben = Home::new().connect(&format!("ben{n}"), ana.addr(), &[]);
-            ben.send("it is me");
-            assert_eq!(ana.event_nth(n, "message")["from"], format!("ben{n}"));
-            ben.send("/quit");
-            ben.ends_with(0);
-            ana.event_nth(n, "bye");
-        }
-        let mut last = Home::new().connect("last", ana.addr(), &[]);
-        last.event("connected");
-        ana.event_nth(4, "connected");
-        ana.send("/quit");
-        ana.ends_with(0);
-        last.ends_with(0);
-    }
-
-    #[test]
     fn keep_asks_each_next_peer_for_the_code() {
         let ana = Home::new().listen("ana", &["--keep", "--code=right"]);
         for n in 1..=2 {
