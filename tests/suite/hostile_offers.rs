@@ -2,7 +2,6 @@
 //! folder changes, nothing in it is replaced, and the next peer is served.
 
 use crate::support::files::{List, tree};
-use crate::support::peer::Stream;
 use crate::support::{Receiver, text};
 use p2pchat::protocol::frame::{Control, LIST_BYTES, Offer, Reason};
 use std::collections::BTreeSet;
@@ -58,7 +57,7 @@ fn a_name_that_a_person_must_not_be_shown_gets_another_here() {
     let renamed = receiver.ana.all("file").into_iter().filter(|event| !event["offered"].is_null()).count();
     assert!(renamed >= 9, "{renamed}");
     assert!(receiver.ana.all("forged").is_empty());
-    assert!(receiver.ana.lines(Stream::Out).iter().all(|line| !line.contains('\u{1b}')));
+    assert!(receiver.ana.lines(crate::support::peer::Stream::Out).iter().all(|line| !line.contains('\u{1b}')));
     receiver.without(eve);
     receiver.rebase();
     receiver.serves_the_next();
