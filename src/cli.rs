@@ -13,7 +13,7 @@ use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
 use crate::session::AcceptRule;
 use crate::transfer::Name;
 use crate::transfer::download::{OnClash, Target};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -276,11 +276,11 @@ pub struct Common {
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
     /// Which offered files to take: ask, always, verified (only from verified peers) or never
-    #[arg(long, value_enum, default_value_t = Accept::Ask, value_name = "WHICH", hide_possible_values = true)]
-    pub accept: Accept,
+    #[arg(long, value_enum, default_value_t = AcceptRule::Ask, value_name = "WHICH", hide_possible_values = true)]
+    pub accept: AcceptRule,
     /// When a received name exists: rename (`name (1)`), overwrite or refuse
-    #[arg(long, value_enum, default_value_t = Clash::Rename, value_name = "HOW", hide_possible_values = true)]
-    pub on_clash: Clash,
+    #[arg(long, value_enum, default_value_t = OnClash::Rename, value_name = "HOW", hide_possible_values = true)]
+    pub on_clash: OnClash,
     /// Plain lines, no cursor motion, also in a terminal
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,
@@ -299,53 +299,6 @@ pub struct Common {
     /// Keep the typed lines of all sessions in the data directory
     #[arg(long)]
     pub history: bool,
-}
-
-/// When to take offered files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Accept {
-    /// Ask; decline when nobody can answer
-    Ask,
-    /// Take all
-    Always,
-    /// Take those of verified peers
-    Verified,
-    /// Take none
-    Never,
-}
-
-impl Accept {
-    /// The session's rule.
-    pub fn rule(self) -> AcceptRule {
-        match self {
-            Self::Ask => AcceptRule::Ask,
-            Self::Always => AcceptRule::Always,
-            Self::Verified => AcceptRule::Verified,
-            Self::Never => AcceptRule::Never,
-        }
-    }
-}
-
-/// What to do when a received name exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Clash {
-    /// Publish as `name (1)`
-    Rename,
-    /// Replace the file
-    Overwrite,
-    /// Refuse the file
-    Refuse,
-}
-
-impl Clash {
-    /// The transfer's rule.
-    pub fn rule(self) -> OnClash {
-        match self {
-            Self::Rename => OnClash::Rename,
-            Self::Overwrite => OnClash::Overwrite,
-            Self::Refuse => OnClash::Refuse,
-        }
-    }
 }
 
 impl Meeting {

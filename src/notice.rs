@@ -239,8 +239,6 @@ pub enum Notice {
     },
     /// The connection is back.
     Reconnected {
-        /// Frames that were sent again.
-        resent: usize,
         /// The peer's program was restarted: a new session under the same key goes on. [`Notice::Connected`] came just before.
         restarted: bool,
     },

@@ -29,6 +29,7 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, RECONNECT_FOREVER, TransferId};
 use crate::text::{PeerText, SafeText};
 use crate::transfer::download::OnClash;
+use clap::ValueEnum;
 use delivery::{Incoming, Outbound, Outgoing};
 use downloads::{Download, Downloads};
 use input::{PENDING, Questions};
@@ -44,15 +45,18 @@ use uploads::Upload;
 const UNSHOWN: u64 = 1_024;
 
 /// When incoming offers are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AcceptRule {
-    /// The user is asked; declined when nobody can answer.
+    /// Ask; decline when nobody can answer
     Ask,
+    /// Take all
     Always,
-    /// Those of verified peers; others are declined.
+    /// Take those of verified peers
     Verified,
+    /// Take none
     Never,
     /// The first one is taken, and this side leaves when it has ended. Only its arrival as a whole makes the session a success.
+    #[value(skip)]
     One,
 }
 
@@ -210,7 +214,7 @@ impl Session {
         self.link = Link::Up;
         self.notice(notice);
         if self.restarted {
-            self.notice(Notice::Reconnected { resent: 0, restarted: true });
+            self.notice(Notice::Reconnected { restarted: true });
             self.go_on_after_restart();
         } else {
             self.enter_pending();
@@ -232,7 +236,7 @@ impl Session {
         self.close_questions(|question| matches!(question, Question::Leave { .. }));
         let again = self.outgoing.again(received)?;
         self.expect_restarts(received);
-        self.notice(Notice::Reconnected { resent: again.len(), restarted: false });
+        self.notice(Notice::Reconnected { restarted: false });
         for (seq, control) in again {
             self.send(seq, control);
         }

@@ -116,8 +116,8 @@ impl Config {
         let frontend = FrontendConfig::new(common, &own_name, &data_dir);
         let interactive = frontend.is_interactive();
         let rules = Rules {
-            accept: common.accept.rule(),
-            on_clash: common.on_clash.rule(),
+            accept: common.accept,
+            on_clash: common.on_clash,
             stay: common.stay,
             interactive,
             reconnect_timeout: common.meeting.reconnect_timeout(interactive),

@@ -9,7 +9,7 @@ use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
 use super::whom::{Whom, WhomKind, pasted_invite};
 use super::{code_entry, dial_neighbour, dial_peer, dialler, is_unsaid, wait_for_peer};
-use crate::cli::{Accept, Clash, Common, DialFrom, Meeting, Receive, Send, Waiting};
+use crate::cli::{Common, DialFrom, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
@@ -19,7 +19,7 @@ use crate::net::address::{DEFAULT_PORT, ListenAddress};
 use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Input, Trust};
 use crate::session::AcceptRule;
-use crate::transfer::download::Target;
+use crate::transfer::download::{OnClash, Target};
 use crate::ui::frontend::Purpose;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -113,8 +113,8 @@ fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose)
     let common = Common {
         meeting,
         dir,
-        accept: Accept::Never,
-        on_clash: Clash::Rename,
+        accept: AcceptRule::Never,
+        on_clash: OnClash::Rename,
         plain: true,
         no_color: true,
         stay: false,

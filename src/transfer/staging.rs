@@ -35,6 +35,7 @@ use crate::protocol::frame::Position;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use claim::Claim;
+use clap::ValueEnum;
 use fs::{create_folder, open_file, open_folder, remove_folder, system_time};
 use part::part_name;
 use results::{Line, Results};
@@ -50,14 +51,14 @@ const TREE: &str = "tree";
 const TIME_STEP: Duration = Duration::from_secs(2);
 
 /// What to do with a name that exists already in DEST.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OnClash {
-    /// Publish as `name (1).ext`.
+    /// Publish as `name (1)`
     #[default]
     Rename,
-    /// Replace a regular file; merge into a real folder.
+    /// Replace the file; merge into a real folder
     Overwrite,
-    /// Take nothing that exists.
+    /// Refuse the file
     Refuse,
 }
 

@@ -30,12 +30,11 @@ struct JsonFrontend<W: Write>(BufWriter<W>);
 
 impl<W: Write> Frontend for JsonFrontend<W> {
     fn show(&mut self, posted: &Posted) -> io::Result<()> {
-        let Some(event) = event(&posted.notice) else { return Ok(()) };
-        let event = match &posted.peer {
-            Some(peer) if !event.0.contains_key("peer") => event.with("peer", peer.raw()),
-            _ => event,
-        };
-        escape(&serde_json::to_string(&event.0)?, &mut self.0)?;
+        let Some(mut event) = event(&posted.notice) else { return Ok(()) };
+        if let (Some(members), Some(peer)) = (event.as_object_mut(), &posted.peer) {
+            members.entry("peer").or_insert_with(|| peer.raw().into());
+        }
+        escape(&event.to_string(), &mut self.0)?;
         self.0.write_all(b"\n")
     }
 
@@ -59,32 +58,6 @@ fn escape(text: &str, out: &mut impl Write) -> io::Result<()> {
     out.write_all(rest.as_bytes())
 }
 
-/// Members keep their insertion order.
-struct JsonEvent(Map<String, Value>);
-
-impl JsonEvent {
-    fn new(name: &'static str) -> Self {
-        Self(Map::new()).with("event", name)
-    }
-
-    fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
-        self.0.insert(member.to_owned(), value.into());
-        self
-    }
-
-    /// Leaves the member out when there is no value.
-    fn with_some(self, member: &'static str, value: Option<impl Into<Value>>) -> Self {
-        match value {
-            Some(value) => self.with(member, value),
-            None => self,
-        }
-    }
-
-    fn with_text(self, member: &'static str, text: &str) -> Self {
-        self.with_some(member, (!text.is_empty()).then_some(text))
-    }
-}
-
 /// Numbers of both directions begin at 1, so they are told apart by a letter.
 fn received_id(id: u64) -> String {
     format!("r{id}")
@@ -101,8 +74,9 @@ fn side_word(side: Side) -> &'static str {
     }
 }
 
-fn event(notice: &Notice) -> Option<JsonEvent> {
-    Some(match notice {
+/// The members in their order; those without a value are left out.
+fn event(notice: &Notice) -> Option<Value> {
+    let mut event = match notice {
         // What only a person at a terminal is asked or told.
         Notice::Status(_)
         | Notice::Published { .. }
@@ -111,98 +85,114 @@ fn event(notice: &Notice) -> Option<JsonEvent> {
         | Notice::Leaving { .. }
         | Notice::Staying
         | Notice::PeerGone { .. } => return None,
-        Notice::Listening { addrs, code, invite, qr: _ } => JsonEvent::new("listening")
-            .with("addrs", addrs.clone())
-            .with_some("code", code.clone())
-            .with_some("invite", invite.clone()),
-        Notice::Announced { instance } => JsonEvent::new("announced").with("instance", instance.as_str()),
+        Notice::Listening { addrs, code, invite, qr: _ } => {
+            json!({ "event": "listening", "addrs": addrs, "code": code, "invite": invite })
+        }
+        Notice::Announced { instance } => json!({ "event": "announced", "instance": instance }),
         Notice::Mapped { addr, by, seconds } => {
-            JsonEvent::new("mapped").with("addr", addr.as_str()).with("by", *by).with("seconds", *seconds)
+            json!({ "event": "mapped", "addr": addr, "by": by, "seconds": seconds })
         }
-        Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited: _, own: _ } => {
-            JsonEvent::new("connected")
-                .with("peer", peer.raw())
-                .with("fingerprint", fingerprint.as_str())
-                .with("addr", addr.as_str())
-                .with_some("verify", verify.clone())
-                .with("trust", trust.word())
+        Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited: _, own: _ } => json!({
+            "event": "connected",
+            "peer": peer.raw(),
+            "fingerprint": fingerprint,
+            "addr": addr,
+            "verify": verify,
+            "trust": trust.word(),
+        }),
+        Notice::Message { id, from, text, action } => json!({
+            "event": "message",
+            "from": from.raw(),
+            "text": text.raw(),
+            "id": received_id(*id),
+            "me": action.then_some(true),
+        }),
+        Notice::Sent { id, text, action, waiting } => json!({
+            "event": "sent",
+            "id": sent_id(*id),
+            "text": text,
+            "me": action.then_some(true),
+            "waiting": waiting.then_some(true),
+        }),
+        Notice::Delivered { id } => json!({ "event": "delivered", "id": sent_id(*id) }),
+        Notice::Undelivered { ids, lines } => {
+            let ids: Vec<_> = ids.iter().map(|id| sent_id(*id)).collect();
+            json!({ "event": "undelivered", "ids": ids, "lines": lines })
         }
-        Notice::Message { id, from, text, action } => JsonEvent::new("message")
-            .with("from", from.raw())
-            .with("text", text.raw())
-            .with("id", received_id(*id))
-            .with_some("me", action.then_some(true)),
-        Notice::Sent { id, text, action, waiting } => JsonEvent::new("sent")
-            .with("id", sent_id(*id))
-            .with("text", text.as_str())
-            .with_some("me", action.then_some(true))
-            .with_some("waiting", waiting.then_some(true)),
-        Notice::Delivered { id } => JsonEvent::new("delivered").with("id", sent_id(*id)),
-        Notice::Undelivered { ids, lines } => JsonEvent::new("undelivered")
-            .with("ids", ids.iter().map(|id| sent_id(*id)).collect::<Vec<_>>())
-            .with("lines", *lines),
-        Notice::Resent { lines, maybe_seen } => {
-            JsonEvent::new("resent").with("lines", *lines).with("maybe_seen", *maybe_seen)
-        }
-        Notice::Offer { transfer, direction, name, more: _, files, folders: _, bytes, clashes, free, was } => {
-            JsonEvent::new("offer")
-                .with("transfer", *transfer)
-                .with("direction", direction_word(*direction))
-                .with("name", name.raw())
-                .with("files", *files)
-                .with_some("bytes", *bytes)
-                .with_some("clashes", *clashes)
-                .with_some("free", *free)
-                .with_some("was", *was)
-        }
-        Notice::Accepted { transfer } => JsonEvent::new("accepted").with("transfer", *transfer),
-        Notice::Declined { transfer, by, reason, detail } => JsonEvent::new("declined")
-            .with("transfer", *transfer)
-            .with("by", side_word(*by))
-            .with("reason", reason_member(*reason, detail)),
-        Notice::Cancelled { transfer, by, reason, detail } => JsonEvent::new("cancelled")
-            .with("transfer", *transfer)
-            .with("by", side_word(*by))
-            .with("reason", reason_member(*reason, detail)),
-        Notice::LeftOut { transfer, path, count, reason } => JsonEvent::new("left-out")
-            .with("transfer", *transfer)
-            .with_some("path", path.as_ref().map(PeerText::raw))
-            .with_some("count", path.is_none().then_some(*count))
-            .with_text("reason", reason.as_str()),
+        Notice::Resent { lines, maybe_seen } => json!({ "event": "resent", "lines": lines, "maybe_seen": maybe_seen }),
+        Notice::Offer { transfer, direction, name, more: _, files, folders: _, bytes, clashes, free, was } => json!({
+            "event": "offer",
+            "transfer": transfer,
+            "direction": direction_word(*direction),
+            "name": name.raw(),
+            "files": files,
+            "bytes": bytes,
+            "clashes": clashes,
+            "free": free,
+            "was": was,
+        }),
+        Notice::Accepted { transfer } => json!({ "event": "accepted", "transfer": transfer }),
+        Notice::Declined { transfer, by, reason, detail } => json!({
+            "event": "declined",
+            "transfer": transfer,
+            "by": side_word(*by),
+            "reason": reason_member(*reason, detail),
+        }),
+        Notice::Cancelled { transfer, by, reason, detail } => json!({
+            "event": "cancelled",
+            "transfer": transfer,
+            "by": side_word(*by),
+            "reason": reason_member(*reason, detail),
+        }),
+        Notice::LeftOut { transfer, path, count, reason } => json!({
+            "event": "left-out",
+            "transfer": transfer,
+            "path": path.as_ref().map(PeerText::raw),
+            "count": path.is_none().then_some(count),
+            "reason": Some(reason.as_str()).filter(|reason| !reason.is_empty()),
+        }),
         Notice::Progress { transfer, bytes, total, files: _ } => {
-            JsonEvent::new("progress").with("transfer", *transfer).with("bytes", *bytes).with_some("total", *total)
+            json!({ "event": "progress", "transfer": transfer, "bytes": bytes, "total": total })
         }
-        Notice::File { transfer, path, bytes, blake3, offered } => JsonEvent::new("file")
-            .with("transfer", *transfer)
-            .with("path", path.raw())
-            .with("bytes", *bytes)
-            .with("blake3", blake3.as_str())
-            .with_some("offered", offered.as_ref().map(PeerText::raw)),
-        Notice::Done { transfer, path, more: _, files, bytes, wire_bytes, seconds } => JsonEvent::new("done")
-            .with("transfer", *transfer)
-            .with("path", path.raw())
-            .with("files", *files)
-            .with("bytes", *bytes)
-            .with_some("wire_bytes", *wire_bytes)
-            .with("seconds", *seconds),
-        Notice::Failed { transfer, path, reason, part, cut: _ } => JsonEvent::new("failed")
-            .with("transfer", *transfer)
-            .with("reason", reason.as_str())
+        Notice::File { transfer, path, bytes, blake3, offered } => json!({
+            "event": "file",
+            "transfer": transfer,
+            "path": path.raw(),
+            "bytes": bytes,
+            "blake3": blake3,
+            "offered": offered.as_ref().map(PeerText::raw),
+        }),
+        Notice::Done { transfer, path, more: _, files, bytes, wire_bytes, seconds } => json!({
+            "event": "done",
+            "transfer": transfer,
+            "path": path.raw(),
+            "files": files,
+            "bytes": bytes,
+            "wire_bytes": wire_bytes,
+            "seconds": seconds,
+        }),
+        Notice::Failed { transfer, path, reason, part, cut: _ } => json!({
+            "event": "failed",
+            "transfer": transfer,
+            "reason": reason.as_str(),
             // This file alone failed and the transfer goes on.
-            .with_some("path", path.as_ref().map(PeerText::raw))
-            .with_some("part", part.as_ref().map(PeerText::raw)),
-        Notice::Trust { peer, trust } => JsonEvent::new("trust").with("peer", peer.raw()).with("trust", trust.word()),
+            "path": path.as_ref().map(PeerText::raw),
+            "part": part.as_ref().map(PeerText::raw),
+        }),
+        Notice::Trust { peer, trust } => json!({ "event": "trust", "peer": peer.raw(), "trust": trust.word() }),
         Notice::Info(info) => info_event(info),
-        Notice::Lost { reason, .. } => JsonEvent::new("lost").with("reason", reason.as_str()),
-        Notice::Reconnected { resent: _, restarted } => {
-            JsonEvent::new("reconnected").with_some("restarted", restarted.then_some(true))
+        Notice::Lost { reason, .. } => json!({ "event": "lost", "reason": reason.as_str() }),
+        Notice::Reconnected { restarted } => {
+            json!({ "event": "reconnected", "restarted": restarted.then_some(true) })
         }
-        Notice::Warning(text) => JsonEvent::new("warning").with("text", text.as_str()),
-        Notice::Error { code, text } => JsonEvent::new("error").with("code", *code).with("text", text.as_str()),
+        Notice::Warning(text) => json!({ "event": "warning", "text": text.as_str() }),
+        Notice::Error { code, text } => json!({ "event": "error", "code": code, "text": text.as_str() }),
         Notice::Bye { from, reason } => {
-            JsonEvent::new("bye").with("from", side_word(*from)).with("reason", bye_text(*reason))
+            json!({ "event": "bye", "from": side_word(*from), "reason": bye_text(*reason) })
         }
-    })
+    };
+    event.as_object_mut()?.retain(|_, value| !value.is_null());
+    Some(event)
 }
 
 /// Why a transfer was declined or cancelled; always there, also when nothing but a person's wish is known.
@@ -212,26 +202,22 @@ fn reason_member(reason: Reason, detail: &SafeText) -> String {
 }
 
 /// The member after `event` tells which answer it is.
-fn info_event(info: &Info) -> JsonEvent {
-    let event = JsonEvent::new("info");
+fn info_event(info: &Info) -> Value {
     match info {
-        Info::Help => event.with("text", command::HELP),
-        Info::Text(text) => event.with("text", text.as_str()),
+        Info::Help => json!({ "event": "info", "text": command::HELP }),
+        Info::Text(text) => json!({ "event": "info", "text": text.as_str() }),
         Info::Peer(pairs) => {
-            let pairs: Map<String, Value> =
-                pairs.iter().map(|(label, value)| (label.replace(' ', "_"), value.as_str().into())).collect();
-            event.with("peer", pairs)
+            let pairs = pairs.iter().map(|(label, value)| (label.replace(' ', "_"), value.as_str().into()));
+            json!({ "event": "info", "peer": pairs.collect::<Map<String, Value>>() })
         }
-        Info::Transfers(rows) => event.with("transfers", rows.iter().map(row).collect::<Vec<Value>>()),
+        Info::Transfers(rows) => json!({ "event": "info", "transfers": rows.iter().map(row).collect::<Vec<_>>() }),
         Info::Names { transfer, from, total, names } => {
-            let names: Vec<Value> = names
-                .iter()
-                .map(|(path, bytes)| match bytes {
-                    Some(bytes) => json!({ "path": path.raw(), "bytes": bytes }),
-                    None => json!({ "path": path.raw() }),
-                })
-                .collect();
-            event.with("names", names).with("transfer", *transfer).with("first", *from).with("total", *total)
+            let name = |(path, bytes): &(PeerText, Option<u64>)| match bytes {
+                Some(bytes) => json!({ "path": path.raw(), "bytes": bytes }),
+                None => json!({ "path": path.raw() }),
+            };
+            let names: Vec<_> = names.iter().map(name).collect();
+            json!({ "event": "info", "names": names, "transfer": transfer, "first": from, "total": total })
         }
     }
 }

@@ -84,7 +84,7 @@ fn the_beginning_and_the_end() {
         r#"{"event":"connected","peer":"bob","fingerprint":"ABCD-EFGH","addr":"10.0.0.1:5000","trust":"verified"}"#
     );
     assert_eq!(line(Notice::Lost { reason: "r".into(), lines: 3, transfers: 0 }), r#"{"event":"lost","reason":"r"}"#);
-    let back = |restarted| line(Notice::Reconnected { resent: 3, restarted });
+    let back = |restarted| line(Notice::Reconnected { restarted });
     assert_eq!(back(false), r#"{"event":"reconnected"}"#);
     assert_eq!(back(true), r#"{"event":"reconnected","restarted":true}"#);
     let bye = |from, reason| line(Notice::Bye { from, reason });

@@ -192,7 +192,7 @@ fn loss_and_end_are_told() {
     assert_eq!(lost(0, 0), "-- connection lost: silence\n");
     assert!(lost(2, 1).ends_with("--   2 lines and 1 transfer wait for its return\n"));
     assert!(lost(1, 0).ends_with("--   1 line waits for its return\n"));
-    let back = |restarted| said([Notice::Reconnected { resent: 0, restarted }]);
+    let back = |restarted| said([Notice::Reconnected { restarted }]);
     assert_eq!(back(false), "-- connected again\n");
     assert_eq!(back(true), "-- your peer is back (the program was restarted): the peer\n");
     let bye = |from, reason| said([Notice::Bye { from, reason }]);

@@ -178,7 +178,7 @@ fn the_status_row_says_how_long_the_connection_is_lost() {
     screen.pass(Duration::from_secs(12));
     assert!(screen.rows().iter().any(|row| row == "-- [known] bob, lost for 12 s, reconnecting"));
     assert_eq!(screen.view.wake_at(screen.now.at), Some(screen.now.at + TICK));
-    screen.notice(Notice::Reconnected { resent: 2, restarted: false });
+    screen.notice(Notice::Reconnected { restarted: false });
     assert_eq!(screen.view.wake_at(screen.now.at), None);
 }
 
