@@ -18,7 +18,7 @@ mod hello;
 mod hybrid;
 mod record;
 
-pub use crate::keys::{KeyRejected, KeyTextError, KeyVerdict, PublicKey};
+pub use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
 pub use hello::{HELLO, Hello, HelloError, Mode};

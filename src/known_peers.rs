@@ -11,7 +11,7 @@ mod file;
 mod line;
 
 pub use file::{KnownPeersFile, PeersError};
-pub use line::{LineError, Problem};
+pub use line::Problem;
 
 use crate::keys::{Pin, PublicKey};
 use crate::net::address::Candidate;

@@ -10,7 +10,6 @@ use crate::notice::Trust;
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use std::collections::HashSet;
 use std::fmt;
-use thiserror::Error;
 
 /// What a new file begins with.
 const HEADER: &str = "\
@@ -26,36 +25,14 @@ const NAMED: &str = "named";
 pub struct Problem {
     /// Its number, from 1.
     pub line: usize,
-    /// Why.
-    pub reason: LineError,
+    /// Why; the fault of who edited it.
+    pub reason: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {} of known_peers has no effect: {}", self.line, self.reason)
     }
-}
-
-/// Why a line cannot be read; the fault of who edited it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[allow(missing_docs, reason = "the texts say it")]
-pub enum LineError {
-    #[error("it is not valid UTF-8")]
-    NotUtf8,
-    #[error("a quote is not closed or followed by more")]
-    BadQuote,
-    #[error("it has {0} fields, and needs at least 6")]
-    TooFew(usize),
-    #[error("the key is not 64 hexadecimal digits")]
-    BadKey,
-    #[error("trust is neither known nor verified")]
-    BadTrust,
-    #[error("a date is not like 2026-11-24T13:30:00Z")]
-    BadDate,
-    #[error("another line has the same key")]
-    SameKey,
-    #[error("another line has the same name")]
-    SameName,
 }
 
 /// A line in memory.
@@ -89,10 +66,17 @@ impl KnownPeers {
         if bytes.is_empty() {
             return peers;
         }
-        let mut seen = Seen::default();
+        // Whom the lines before hold, since the file may be long.
+        let (mut keys, mut names) = (HashSet::new(), HashSet::new());
         for (index, raw) in bytes.split(|&byte| byte == b'\n').enumerate() {
-            let line = match read_line(raw, &mut seen) {
+            let read = read_line(raw).and_then(|read| match &read {
+                Some((peer, _)) if keys.contains(&peer.key) => Err("another line has the same key")?,
+                Some((peer, _)) if !names.insert(peer.name.clone()) => Err("another line has the same name")?,
+                _ => Ok(read),
+            });
+            let line = match read {
                 Ok(Some((peer, comment))) => {
+                    keys.insert(peer.key);
                     Line::Peer { peer: Box::new(peer), unchanged: Some(raw.to_vec()), comment }
                 }
                 Ok(None) => Line::Verbatim(raw.to_vec()),
@@ -153,23 +137,16 @@ impl KnownPeers {
     }
 }
 
-/// What the lines before hold, since the file may be long.
-#[derive(Default)]
-struct Seen {
-    keys: HashSet<PublicKey>,
-    names: HashSet<String>,
-}
-
 /// The peer of a line and the comment behind it; none when the line is blank or only a comment.
-fn read_line(raw: &[u8], seen: &mut Seen) -> Result<Option<(KnownPeer, String)>, LineError> {
-    let text = std::str::from_utf8(raw).map_err(|_| LineError::NotUtf8)?;
+fn read_line(raw: &[u8]) -> Result<Option<(KnownPeer, String)>, String> {
+    let text = str::from_utf8(raw).map_err(|_| "it is not valid UTF-8")?;
     // Some editors put a mark before the first line.
     let (fields, comment) = fields(text.trim_start_matches('\u{feff}'))?;
     if fields.is_empty() {
         return Ok(None);
     }
     let [name, key, trust, first, last, address, dialled @ ..] = fields.as_slice() else {
-        return Err(LineError::TooFew(fields.len()));
+        return Err(format!("it has {} fields, and needs at least 6", fields.len()));
     };
     let more = |prefix| dialled.iter().filter_map(move |field| field.strip_prefix(prefix)).map(str::to_owned);
     let is_address = |field: &&String| !field.starts_with(VIA) && !field.starts_with(INVITE) && *field != NAMED;
@@ -178,24 +155,17 @@ fn read_line(raw: &[u8], seen: &mut Seen) -> Result<Option<(KnownPeer, String)>,
         invite: more(INVITE).next(),
         named: dialled.iter().any(|field| field == NAMED),
         name: local_name(name),
-        key: PublicKey::from_text(key).map_err(|_| LineError::BadKey)?,
+        key: PublicKey::from_text(key).ok_or("the key is not 64 hexadecimal digits")?,
         trust: match trust.as_str() {
             "known" => Trust::Known,
             "verified" => Trust::Verified,
-            _ => return Err(LineError::BadTrust),
+            _ => Err("trust is neither known nor verified")?,
         },
         first_seen: date(first)?,
         last_seen: date(last)?,
         address: address.clone(),
         dialled: dialled.iter().filter(is_address).cloned().collect(),
     };
-    if seen.keys.contains(&peer.key) {
-        return Err(LineError::SameKey);
-    }
-    if !seen.names.insert(peer.name.clone()) {
-        return Err(LineError::SameName);
-    }
-    seen.keys.insert(peer.key);
     Ok(Some((peer, comment)))
 }
 
@@ -240,13 +210,13 @@ fn field(text: &str) -> String {
 }
 
 /// The fields of a line, and the comment at its end.
-fn fields(line: &str) -> Result<(Vec<String>, String), LineError> {
+fn fields(line: &str) -> Result<(Vec<String>, String), &'static str> {
     let mut fields = Vec::new();
     let mut rest = line.trim();
     while !rest.is_empty() && !rest.starts_with('#') {
         let after = match rest.strip_prefix('"') {
             Some(quoted) => {
-                let (text, after) = unquote(quoted).ok_or(LineError::BadQuote)?;
+                let (text, after) = unquote(quoted).ok_or("a quote is not closed or followed by more")?;
                 fields.push(text);
                 after
             }
@@ -283,10 +253,10 @@ fn unquote(quoted: &str) -> Option<(String, &str)> {
     (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some((text, rest))
 }
 
-fn date(text: &str) -> Result<DateTime<Utc>, LineError> {
+fn date(text: &str) -> Result<DateTime<Utc>, &'static str> {
     let date = DateTime::parse_from_rfc3339(text).map(|date| date.with_timezone(&Utc));
     // An offset may lead out of the years that can be written with four digits, and read again.
-    date.ok().filter(|date| (0..=9_999).contains(&date.year())).ok_or(LineError::BadDate)
+    date.ok().filter(|date| (0..=9_999).contains(&date.year())).ok_or("a date is not like 2026-11-24T13:30:00Z")
 }
 
 #[cfg(test)]
@@ -340,18 +310,20 @@ mod tests {
         ]
         .join("\n");
         let peers = KnownPeers::from_bytes(text.as_bytes());
-        let reasons: Vec<_> = peers.problems().iter().map(|problem| (problem.line, problem.reason.clone())).collect();
+        let reasons: Vec<_> = peers.problems().iter().map(|problem| (problem.line, &*problem.reason)).collect();
+        let date = "a date is not like 2026-11-24T13:30:00Z";
+        let quote = "a quote is not closed or followed by more";
         let expected = [
-            (2, LineError::TooFew(1)),
-            (3, LineError::SameKey),
-            (4, LineError::SameName),
-            (5, LineError::BadTrust),
-            (6, LineError::BadDate),
-            (7, LineError::BadDate),
-            (8, LineError::BadKey),
-            (9, LineError::BadQuote),
-            (10, LineError::BadQuote),
-            (11, LineError::TooFew(5)),
+            (2, "it has 1 fields, and needs at least 6"),
+            (3, "another line has the same key"),
+            (4, "another line has the same name"),
+            (5, "trust is neither known nor verified"),
+            (6, date),
+            (7, date),
+            (8, "the key is not 64 hexadecimal digits"),
+            (9, quote),
+            (10, quote),
+            (11, "it has 5 fields, and needs at least 6"),
         ];
         assert_eq!(reasons, expected);
         assert_eq!(names(&peers), ["alice"]);

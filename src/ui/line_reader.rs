@@ -7,54 +7,27 @@ use super::{Input, InputSender, SafeText};
 use crate::command::CommandError;
 use crate::error_text::io_error_text;
 use std::io::{self, BufRead};
-use std::str::Utf8Error;
-use thiserror::Error;
 
 /// The longest line that is held, in bytes: far more than can be sent, so that the session can name the size of a line
 /// that is only somewhat too long.
 pub const LINE: usize = 1 << 20;
-
-/// Why a line of the input did not go to the session. Caused by the input.
-#[derive(Debug, Error)]
-enum LineError {
-    #[error(transparent)]
-    TooLong(#[from] CommandError),
-    #[error("line {number} of the input is not valid UTF-8 (byte {}) and was not sent", source.valid_up_to().saturating_add(1))]
-    NotUtf8 { number: u64, source: Utf8Error },
-    #[error("could not read the input after line {number}: {}\nit counts as ended", io_error_text(source))]
-    Unreadable { number: u64, source: io::Error },
-}
-
-impl LineError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::TooLong(error) => error.code(),
-            Self::NotUtf8 { .. } => "not-utf8",
-            Self::Unreadable { .. } => "input-failed",
-        }
-    }
-}
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 16;
 
 /// Hands the lines of `input` to the session, waiting while backpressure is on, then [`Input::Ended`]. The end of a line
 /// is LF or CRLF and may be missing from the last. Returns early when the session has ended.
 ///
 /// A line that cannot be sent goes as [`Input::Rejected`], and the next one is read.
 pub fn read_lines(mut input: impl BufRead, input_sender: &InputSender) {
-    let rejected =
-        |error: LineError| Input::Rejected { code: error.code(), text: SafeText::with_hint(&error.to_string()) };
-    for number in 1.. {
+    for number in 1_u64.. {
         let line = match next_line(&mut input, number) {
-            Ok(Some(line)) => Input::Line(line),
+            Ok(Some(line)) => line,
             Ok(None) => break,
             Err(error) => {
-                let ends = matches!(error, LineError::Unreadable { .. });
-                if !input_sender.send(rejected(error)) {
-                    return;
-                }
-                if ends {
-                    break;
-                }
-                continue;
+                let (before, why) = (number - 1, io_error_text(&error));
+                let text = format!("could not read the input after line {before}: {why}\nit counts as ended");
+                input_sender.send(rejected("input-failed", &text));
+                break;
             }
         };
         if !input_sender.send(line) {
@@ -66,43 +39,40 @@ pub fn read_lines(mut input: impl BufRead, input_sender: &InputSender) {
 }
 
 /// The next line without its end; none at the end of the input.
-fn next_line(input: &mut impl BufRead, number: u64) -> Result<Option<String>, LineError> {
-    let mut line = Vec::new();
-    let mut size: u64 = 0;
-    let unreadable = |source| LineError::Unreadable { number: number - 1, source };
-    let ended = loop {
-        let bytes = match input.fill_buf() {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(unreadable(error)),
-        };
-        if bytes.is_empty() {
-            break false;
+fn next_line(input: &mut impl BufRead, number: u64) -> io::Result<Option<Input>> {
+    let (mut line, mut piece, mut size) = (Vec::new(), Vec::new(), 0_usize);
+    let mut ended = false;
+    while !ended {
+        if io::Read::take(&mut *input, PIECE).read_until(b'\n', &mut piece)? == 0 {
+            if size == 0 {
+                return Ok(None);
+            }
+            break;
         }
-        let end = bytes.iter().position(|&byte| byte == b'\n');
-        let (piece, used) = match end {
-            Some(end) => (bytes.get(..end).unwrap_or_default(), end + 1),
-            None => (bytes, bytes.len()),
-        };
-        let room = LINE.saturating_sub(line.len());
-        line.extend_from_slice(piece.get(..room).unwrap_or(piece));
-        size = size.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        input.consume(used);
-        if end.is_some() {
-            break true;
+        ended = piece.pop_if(|byte| *byte == b'\n').is_some();
+        size = size.saturating_add(piece.len());
+        if size <= LINE {
+            line.extend_from_slice(&piece);
         }
-    };
-    if size > u64::try_from(LINE).unwrap_or(u64::MAX) {
-        return Err(CommandError::LineTooLong { bytes: size }.into());
+        piece.clear();
     }
-    if !ended && line.is_empty() {
-        return Ok(None);
+    if size > LINE {
+        let error = CommandError::LineTooLong { bytes: u64::try_from(size).unwrap_or(u64::MAX) };
+        return Ok(Some(rejected(error.code(), &error.to_string())));
     }
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    let line = String::from_utf8(line).map_err(|error| LineError::NotUtf8 { number, source: error.utf8_error() })?;
-    Ok(Some(line))
+    line.pop_if(|byte| *byte == b'\r');
+    Ok(Some(match String::from_utf8(line) {
+        Ok(line) => Input::Line(line),
+        Err(error) => {
+            let byte = error.utf8_error().valid_up_to().saturating_add(1);
+            let text = format!("line {number} of the input is not valid UTF-8 (byte {byte}) and was not sent");
+            rejected("not-utf8", &text)
+        }
+    }))
+}
+
+fn rejected(code: &'static str, text: &str) -> Input {
+    Input::Rejected { code, text: SafeText::with_hint(text) }
 }
 
 #[cfg(test)]

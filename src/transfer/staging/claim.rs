@@ -140,7 +140,7 @@ impl Claim {
         if text()? != TITLE {
             return None;
         }
-        let (peer, name) = (PublicKey::from_text(text()?).ok()?, text()?.to_owned());
+        let (peer, name) = (PublicKey::from_text(text()?)?, text()?.to_owned());
         Some((peer, name, manifest::read(lines.next()?).ok()?))
     }
 
