@@ -1,7 +1,5 @@
 //! Numbers as a person reads them: sizes, rates, durations, counts. Shared by the plain and the terminal frontend.
 
-use super::frontend::Purpose;
-use crate::text::SafeText;
 use std::time::Duration;
 
 /// Units of 1,024; a `u64` ends within EiB.
@@ -54,22 +52,6 @@ pub fn count(number: impl TryInto<u64>, one: &str) -> String {
 pub fn percent(bytes: u64, total: u64) -> u8 {
     let percent = (u128::from(bytes) * 100).checked_div(u128::from(total)).unwrap_or(100);
     u8::try_from(percent.min(100)).unwrap_or(100)
-}
-
-/// What a peer types to get here, one command for each address.
-pub(super) fn to_dial(purpose: Purpose, addrs: &[String], with_code: bool) -> Vec<String> {
-    let option = if with_code { " --code" } else { "" };
-    // An address that only means "all of mine" helps nobody elsewhere, unless there is no other.
-    let everywhere = |addr: &String| addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:");
-    let only_everywhere = addrs.iter().all(everywhere);
-    let told = addrs.iter().filter(|addr| only_everywhere || !everywhere(addr));
-    let command = |addr: &String| {
-        let addr = SafeText::clean(addr);
-        // Some shells take brackets for a pattern.
-        let quote = if addr.as_str().starts_with('[') { "\"" } else { "" };
-        format!("{}{option}", purpose.command(&format!("{quote}{addr}{quote}")))
-    };
-    told.map(command).collect()
 }
 
 #[cfg(test)]

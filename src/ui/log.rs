@@ -7,7 +7,7 @@
 //! 2. A batch is written, then handed on: what is shown, and acknowledged to the peer, is in the log.
 //! 3. When the file fails, the frontend is told, and gets the rest as it comes.
 
-use super::frontend::{BATCH, Verbosity};
+use super::frontend::{BATCH, Purpose, Verbosity};
 use super::messages::Messages;
 use super::{Notice, PeerText, Posted, SafeText};
 use crate::error_text::io_error_text;
@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::Instant;
 use thiserror::Error;
 
 /// Before a line of the program.
@@ -65,7 +66,7 @@ impl Log {
     /// The body of the log's thread: writes what belongs into the log and hands on all of it, until the notices end. False when
     /// something could not be written.
     pub fn run(mut self, notices: &Receiver<Posted>, frontend: &Sender<Posted>) -> bool {
-        let mut messages = Messages::new("", Verbosity::Normal);
+        let mut messages = Messages::new("", Verbosity::Normal, Purpose::Chat);
         let mut complete = true;
         while let Ok(first) = notices.recv() {
             let mut batch: Vec<Posted> = std::iter::once(first).chain(notices.try_iter().take(BATCH)).collect();
@@ -99,7 +100,7 @@ fn ends_inside_a_line(path: &Path) -> io::Result<bool> {
 
 /// What the log says about a notice; nothing about most.
 fn entry(now: &str, messages: &mut Messages, notice: &Notice) -> String {
-    let program = messages.message(notice);
+    let program = messages.message(notice, Instant::now());
     let said = |name: &str, text: &PeerText, action: bool| {
         let mut entry = if action { format!("{now}* {name} ") } else { format!("{now}{name}: ") };
         for (number, line) in text.safe_lines().into_iter().enumerate() {
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn both_sides_and_the_program_have_lines_of_their_own() {
-        let mut messages = Messages::new("", Verbosity::Normal);
+        let mut messages = Messages::new("", Verbosity::Normal, Purpose::Chat);
         let connected = Notice::Connected {
             peer: PeerText::new("-- al"),
             fingerprint: "F".into(),

@@ -9,10 +9,10 @@ mod transfers;
 
 use super::format::count;
 use super::frontend::{Purpose, Verbosity};
+use super::open_transfers::{OpenTransfers, and_more};
 use super::{Direction, Notice, PeerText, Question, SafeText, Side, Trust};
 use crate::protocol::frame::{ByeReason, Reason, TransferId};
-use std::collections::BTreeMap;
-use transfers::{Named, and_more};
+use std::time::Instant;
 
 /// How a message stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,9 @@ impl Message {
     }
 }
 
+/// From which verbosity on it is said, how it stands out, and the words.
+type Said = (Verbosity, Tone, String);
+
 /// Formats notices; keeps the state that later texts need.
 #[derive(Debug)]
 pub(super) struct Messages {
@@ -44,23 +47,14 @@ pub(super) struct Messages {
     purpose: Purpose,
     own: String,
     peer: String,
-    /// Bounded by the session.
-    transfers: BTreeMap<u32, Named>,
+    /// As of the last notice.
+    pub(super) open: OpenTransfers,
 }
 
 impl Messages {
-    pub(super) fn new(own: &str, verbosity: Verbosity) -> Self {
-        Self {
-            verbosity,
-            purpose: Purpose::Chat,
-            own: PeerText::new(own).name().to_string(),
-            peer: "the peer".into(),
-            transfers: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn with_purpose(self, purpose: Purpose) -> Self {
-        Self { purpose, ..self }
+    pub(super) fn new(own: &str, verbosity: Verbosity, purpose: Purpose) -> Self {
+        let own = PeerText::new(own).name().to_string();
+        Self { verbosity, purpose, own, peer: "the peer".into(), open: OpenTransfers::default() }
     }
 
     /// What this side calls itself.
@@ -68,129 +62,124 @@ impl Messages {
         &self.own
     }
 
-    /// The lines of a notice; none when there are none at this verbosity.
-    pub(super) fn message(&mut self, notice: &Notice) -> Option<Message> {
-        let shown = self.verbosity >= self.lowest(notice);
-        let text = self.text(notice);
-        if !shown || text.is_empty() {
-            return None;
+    /// The lines of a notice that comes now; none when there are none at this verbosity.
+    pub(super) fn message(&mut self, notice: &Notice, now: Instant) -> Option<Message> {
+        if let Notice::Connected { peer, own, .. } = notice {
+            self.peer = peer.name().to_string();
+            self.own = PeerText::new(own.as_str()).name().to_string();
         }
-        let tone = match notice {
-            Notice::Failed { .. }
-            | Notice::LeftOut { .. }
-            | Notice::Lost { .. }
-            | Notice::Undelivered { .. }
-            | Notice::Warning(_)
-            | Notice::Error { .. } => Tone::Alarm,
-            Notice::Connected { verify: Some(_), trust: Trust::New | Trust::Known, .. } | Notice::Leaving { .. } => {
-                Tone::Strong
-            }
-            Notice::Offer { direction: Direction::In, .. } => Tone::Strong,
-            _ => Tone::Normal,
-        };
-        Some(Message::new(tone, &text))
+        let said = self.said(notice);
+        self.open.notice(notice, now);
+        let (lowest, tone, text) = said?;
+        (self.verbosity >= lowest).then(|| Message::new(tone, &text))
     }
 
-    /// The lowest verbosity at which the notice is shown.
-    fn lowest(&self, notice: &Notice) -> Verbosity {
-        match notice {
-            // Nobody is asked to stay, and the end of the transfer was told.
-            Notice::Leaving { .. } | Notice::Bye { .. } if self.purpose != Purpose::Chat => Verbosity::Verbose,
-            Notice::Status(_) | Notice::File { offered: None, .. } | Notice::Accepted { .. } => Verbosity::Verbose,
-            Notice::Listening { .. }
-            | Notice::Connected { .. }
-            | Notice::Offer { direction: Direction::In, .. }
-            | Notice::Question { .. }
-            | Notice::Failed { .. }
-            | Notice::LeftOut { .. }
-            | Notice::Undelivered { .. }
-            | Notice::Declined { by: Side::Peer, .. }
-            | Notice::Cancelled { by: Side::Peer, .. }
-            | Notice::Info(_)
-            | Notice::PeerGone { .. }
-            | Notice::Warning(_)
-            | Notice::Error { .. } => Verbosity::Quiet,
-            _ => Verbosity::Normal,
-        }
-    }
-
-    fn text(&mut self, notice: &Notice) -> String {
-        let peer = self.peer.clone();
-        match notice {
+    fn said(&self, notice: &Notice) -> Option<Said> {
+        let quiet = |text: String| (Verbosity::Quiet, Tone::Normal, text);
+        let normal = |text: String| (Verbosity::Normal, Tone::Normal, text);
+        let alarm = |text: String| (Verbosity::Quiet, Tone::Alarm, text);
+        // Of a one-shot nobody is asked to stay, and the end of the transfer was told.
+        let in_chat = if self.purpose == Purpose::Chat { Verbosity::Normal } else { Verbosity::Verbose };
+        let peer = &self.peer;
+        Some(match notice {
             Notice::Message { .. }
             | Notice::Sent { .. }
             | Notice::Delivered { .. }
             | Notice::Progress { .. }
             | Notice::Published { .. }
             | Notice::Question { .. }
-            | Notice::QuestionGone { .. } => String::new(),
-            Notice::Status(text) => clean(text),
-            Notice::Listening { addrs, code, invite, .. } => self.listening(addrs, code.as_deref(), invite.as_deref()),
-            Notice::Announced { .. } => match self.purpose {
+            | Notice::QuestionGone { .. } => return None,
+            Notice::Status(text) => (Verbosity::Verbose, Tone::Normal, clean(text)),
+            Notice::Listening { addrs, code, invite, .. } => {
+                quiet(self.listening(addrs, code.as_deref(), invite.as_deref()))
+            }
+            Notice::Announced { .. } => normal(match self.purpose {
                 Purpose::Chat | Purpose::Send => {
                     format!("your peer finds you on this network with\n{}", self.purpose.command("--lan"))
                 }
                 Purpose::Receive | Purpose::Pipe => "your peer finds you on this network with --lan".to_owned(),
-            },
+            }),
             Notice::Mapped { addr, by, seconds } => {
                 let long = if *seconds == 0 {
                     "; without an end: it stays when the program is killed"
                 } else {
                     ", renewed while you listen"
                 };
-                format!("the router lets callers in at {} ({by}{long})", clean(addr))
+                normal(format!("the router lets callers in at {} ({by}{long})", clean(addr)))
             }
-            Notice::Connected { .. } => self.connected(notice),
-            Notice::Undelivered { lines, .. } => format!("{} did not reach {peer}", count(*lines, "line")),
-            Notice::Resent { lines, maybe_seen: 0 } => format!("{} sent again", was(*lines, "line")),
+            Notice::Connected { verify, trust, .. } => {
+                let asks = verify.is_some() && *trust != Trust::Verified;
+                (Verbosity::Quiet, if asks { Tone::Strong } else { Tone::Normal }, self.connected(notice))
+            }
+            Notice::Undelivered { lines, .. } => alarm(format!("{} did not reach {peer}", count(*lines, "line"))),
+            Notice::Resent { lines, maybe_seen: 0 } => normal(format!("{} sent again", was(*lines, "line"))),
             Notice::Resent { lines, maybe_seen } => {
-                format!("{} sent again; {peer} may have {maybe_seen} twice", was(*lines, "line"))
+                normal(format!("{} sent again; {peer} may have {maybe_seen} twice", was(*lines, "line")))
             }
-            Notice::Offer { .. }
-            | Notice::Accepted { .. }
-            | Notice::Declined { .. }
-            | Notice::Cancelled { .. }
-            | Notice::LeftOut { .. }
-            | Notice::File { .. }
-            | Notice::Done { .. }
-            | Notice::Failed { .. } => self.transfer(notice),
-            Notice::Trust { peer, trust } => format!("peer {} is now {}", peer.name(), trust.word()),
-            Notice::Info(info) => info::text(info),
+            Notice::Offer { direction: Direction::In, .. } => (Verbosity::Quiet, Tone::Strong, self.offer(notice)),
+            Notice::Offer { direction: Direction::Out, .. } => normal(self.offer(notice)),
+            Notice::Accepted { transfer } => {
+                self.open.get(*transfer)?;
+                (Verbosity::Verbose, Tone::Normal, self.of("begins", *transfer))
+            }
+            Notice::Declined { transfer, by, reason, detail } => {
+                self.ended(*transfer, *by, "declined", *reason, detail)
+            }
+            Notice::Cancelled { transfer, by, reason, detail } => {
+                self.ended(*transfer, *by, "cancelled", *reason, detail)
+            }
+            Notice::LeftOut { transfer, path: Some(path), reason, .. } => {
+                alarm(format!("[{transfer}] not sent: {}{}", path.safe(), because(reason)))
+            }
+            Notice::LeftOut { transfer, path: None, count: more, reason } => {
+                alarm(format!("[{transfer}] not sent: {} more{}", count(*more, "name"), because(reason)))
+            }
+            Notice::File { transfer, path, bytes, blake3, offered } => {
+                self.file(*transfer, path, *bytes, blake3, offered.as_ref())
+            }
+            Notice::Done { .. } => normal(self.done(notice)),
+            Notice::Failed { transfer, path: Some(path), reason, .. } => {
+                alarm(format!("[{transfer}] failed: {}{}", path.safe(), because(reason)))
+            }
+            Notice::Failed { transfer, path: None, reason, part, cut } => {
+                alarm(self.failed(*transfer, reason, part.as_ref(), *cut))
+            }
+            Notice::Trust { peer, trust } => normal(format!("peer {} is now {}", peer.name(), trust.word())),
+            Notice::Info(info) => quiet(info::text(info)),
             Notice::Lost { reason, lines, transfers } => {
                 let waiting = waiting(*lines, *transfers);
                 let mut hint = if waiting.is_empty() { String::new() } else { format!("\n{waiting} for its return") };
                 if self.purpose != Purpose::Chat && !hint.is_empty() {
                     hint.push_str("; or both press Ctrl-C and do the same again");
                 }
-                format!("connection lost{}{hint}", because(reason))
+                (Verbosity::Normal, Tone::Alarm, format!("connection lost{}{hint}", because(reason)))
             }
-            Notice::Reconnected { restarted: true, .. } => {
-                format!("your peer is back (the program was restarted): {peer}")
+            Notice::Reconnected { restarted: true } => {
+                normal(format!("your peer is back (the program was restarted): {peer}"))
             }
-            Notice::Reconnected { .. } => "connected again".into(),
+            Notice::Reconnected { restarted: false } => normal("connected again".into()),
             Notice::Leaving { transfers, lines, lost } => {
                 let what = waiting(*lines, *transfers);
                 let until = if *lost { ", once connected again" } else { "" };
-                format!("leaving when all is done{until}; {what}\n/quit again leaves at once, /stay stays")
+                let text = format!("leaving when all is done{until}; {what}\n/quit again leaves at once, /stay stays");
+                (in_chat, Tone::Strong, text)
             }
-            Notice::Staying => "staying".into(),
+            Notice::Staying => normal("staying".into()),
             Notice::PeerGone { listens } => {
                 let again = if *listens { "listens" } else { "dials" };
-                format!("Enter on an empty line leaves, /again {again} again")
+                quiet(format!("Enter on an empty line leaves, /again {again} again"))
             }
-            Notice::Warning(text) => format!("warning: {text}"),
-            Notice::Error { text, .. } => format!("error: {text}"),
-            Notice::Bye { from, reason } => {
-                self.transfers.clear();
-                match from {
-                    Side::Own => "goodbye".into(),
-                    Side::Peer => match bye_text(*reason) {
-                        "" => format!("your peer has left: {peer}"),
-                        reason => format!("your peer has left ({reason}): {peer}"),
-                    },
-                }
+            Notice::Warning(text) => alarm(format!("warning: {text}")),
+            Notice::Error { text, .. } => alarm(format!("error: {text}")),
+            Notice::Bye { from: Side::Own, .. } => (in_chat, Tone::Normal, "goodbye".into()),
+            Notice::Bye { from: Side::Peer, reason } => {
+                let why = match bye_text(*reason) {
+                    "" => String::new(),
+                    reason => format!(" ({reason})"),
+                };
+                (in_chat, Tone::Normal, format!("your peer has left{why}: {peer}"))
             }
-        }
+        })
     }
 
     /// What has to be answered, in one row.

@@ -6,16 +6,15 @@
 //! both streams end in one place; nor a row of a terminal, since lines are wrapped there with an indent. Own lines are not
 //! repeated: the terminal or pipe has them.
 
-use super::format::{percent, size};
+use super::format::size;
 use super::frontend::{Frontend, FrontendError, Purpose, Verbosity, run_frontend};
-use super::messages::Messages;
-use super::progress_bars::ProgressBars;
+use super::messages::{Message, Messages};
+use super::open_transfers::OpenTransfer;
 use super::qr;
 use super::style::Style;
 use super::wrap::{NARROW, NARROW_INDENT, wrap};
 use super::{Notice, PeerText, Posted, Question};
 use crossterm::terminal;
-use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -75,10 +74,8 @@ pub fn run(
     let mut frontend = PlainFrontend {
         out: BufWriter::with_capacity(BUFFER, out),
         err: Some(BufWriter::with_capacity(BUFFER, err)),
-        messages: Messages::new("", options.verbosity).with_purpose(options.purpose),
-        bars: ProgressBars::default(),
+        messages: Messages::new("", options.verbosity, options.purpose),
         live: 0,
-        steps: BTreeMap::new(),
         options,
         now,
     };
@@ -95,12 +92,8 @@ struct PlainFrontend<O: Write, E: Write, C> {
     /// None once it failed.
     err: Option<BufWriter<E>>,
     messages: Messages,
-    /// For the live row of a terminal.
-    bars: ProgressBars,
     /// Columns of the live row that stands at the end of `err`; 0 for none.
     live: usize,
-    /// For other outputs: the last multiple of [`STEP`] that was reported of each open transfer.
-    steps: BTreeMap<u32, u8>,
     options: PlainOptions,
     now: C,
 }
@@ -108,7 +101,8 @@ struct PlainFrontend<O: Write, E: Write, C> {
 impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> {
     fn show(&mut self, posted: &Posted) -> io::Result<()> {
         let notice = &posted.notice;
-        self.bars.notice(notice, Instant::now());
+        let before = self.percent(notice);
+        let message = self.messages.message(notice, Instant::now());
         match notice {
             Notice::Message { from, text, action, .. } => return self.chat(from, text, *action),
             Notice::Published { path, .. } if self.options.purpose == Purpose::Receive => {
@@ -120,16 +114,23 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
                     None => writeln!(self.out, "{}", path.raw())?,
                 }
             }
-            Notice::Progress { transfer, bytes, total: Some(total), .. } => self.step(*transfer, *bytes, *total),
+            // A transfer that starts over falls back silently; its end is reported as done.
+            Notice::Progress { transfer, bytes, total: Some(total), .. } => {
+                let now = self.percent(notice);
+                let live = (self.options.columns_err)().is_some();
+                if now / STEP > before / STEP && now < 100 && self.options.verbosity > Verbosity::Quiet && !live {
+                    self.write(&[format!("[{transfer}] {now} %, {} of {}", size(*bytes), size(*total))])?;
+                }
+            }
             Notice::Question { question: Question::Accept { transfer, .. }, .. } => {
                 let text = format!(
                     "/accept {transfer}, /accept {transfer} FOLDER or /decline {transfer}; names: /transfers {transfer}"
                 );
                 self.write(&[text])?;
             }
-            Notice::Listening { invite: Some(invite), qr, .. } => self.invite(notice, invite, *qr)?,
-            notice => {
-                if let Some(message) = self.messages.message(notice) {
+            Notice::Listening { invite: Some(invite), qr, .. } => self.invite(message, invite, *qr)?,
+            _ => {
+                if let Some(message) = message {
                     self.write(&message.lines)?;
                 }
             }
@@ -147,6 +148,12 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
 }
 
 impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
+    /// How far the transfer is whose progress comes.
+    fn percent(&self, notice: &Notice) -> u8 {
+        let Notice::Progress { transfer, .. } = notice else { return 0 };
+        self.messages.open.get(*transfer).map_or(0, OpenTransfer::percent)
+    }
+
     fn chat(&mut self, from: &PeerText, text: &PeerText, action: bool) -> io::Result<()> {
         self.erase_live();
         // Where both streams end in one place, order must be kept: what was said before goes out before.
@@ -184,8 +191,8 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
     }
 
     /// The line with the invite stands without mark and unwrapped, so that it can be copied.
-    fn invite(&mut self, notice: &Notice, invite: &str, qr: bool) -> io::Result<()> {
-        let lines = self.messages.message(notice).map(|message| message.lines).unwrap_or_default();
+    fn invite(&mut self, message: Option<Message>, invite: &str, qr: bool) -> io::Result<()> {
+        let lines = message.map(|message| message.lines).unwrap_or_default();
         for part in lines.split_inclusive(|line| line.ends_with(invite)) {
             match part {
                 [before @ .., command] if command.ends_with(invite) => {
@@ -211,28 +218,15 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
         }
     }
 
-    /// Reports progress where no terminal shows it: a line for each [`STEP`].
-    fn step(&mut self, transfer: u32, bytes: u64, total: u64) {
-        let percent = percent(bytes, total);
-        let step = percent / STEP * STEP;
-        // A transfer that starts over falls back silently; its end is reported as done.
-        let last = self.steps.insert(transfer, step).unwrap_or(0);
-        let live = (self.options.columns_err)().is_some();
-        if step > last && percent < 100 && self.messages.verbosity > Verbosity::Quiet && !live {
-            // An error of `out` shows at the next flush.
-            let _ = self.write(&[format!("[{transfer}] {percent} %, {} of {}", size(bytes), size(total))]);
-        }
-    }
-
     /// On a terminal one row, written again and again, shows what moves.
     fn show_live(&mut self) {
         let Some(columns) = (self.options.columns_err)().filter(|_| self.messages.verbosity > Verbosity::Quiet) else {
             return;
         };
         self.erase_live();
-        let rows =
-            self.bars.moving_rows(Style { colour: false }, columns.saturating_sub(MARK.len() + 1), 1, Instant::now());
-        let (Some(row), Some(err)) = (rows.first(), &mut self.err) else { return };
+        let open = &self.messages.open;
+        let rows = open.rows(Style { colour: false }, columns.saturating_sub(MARK.len() + 1), 1, Instant::now());
+        let (Some(row), Some(err)) = (rows.first().filter(|_| open.any_runs()), &mut self.err) else { return };
         self.live = row.width().most + MARK.len();
         if write!(err, "{MARK}{}", row.text()).is_err() {
             self.err = None;

@@ -1,9 +1,8 @@
 //! What is said while the peer is awaited, and when it is here.
 
 use super::{Messages, clean};
-use crate::ui::format::to_dial;
 use crate::ui::frontend::{Purpose, Verbosity};
-use crate::ui::{Notice, PeerText, Trust};
+use crate::ui::{Notice, Trust};
 
 impl Messages {
     /// A line to copy for each address.
@@ -16,7 +15,7 @@ impl Messages {
             if self.purpose != Purpose::Chat {
                 return text;
             }
-            let commands: Vec<_> = to_dial(self.purpose, addrs, false).iter().map(|line| format!("\n{line}")).collect();
+            let commands: Vec<_> = self.to_dial(addrs, false).iter().map(|line| format!("\n{line}")).collect();
             return format!("{text}\nor they type one of these, and you compare a number{}", commands.concat());
         }
         let bound = addrs.first().map(|addr| clean(addr)).unwrap_or_default();
@@ -26,7 +25,7 @@ impl Messages {
             Purpose::Receive | Purpose::Pipe => "sends",
         };
         let mut text = format!("listening at {bound}; your peer {what} with");
-        for command in to_dial(self.purpose, addrs, code.is_some()) {
+        for command in self.to_dial(addrs, code.is_some()) {
             text.push('\n');
             text.push_str(&command);
         }
@@ -36,12 +35,26 @@ impl Messages {
         text
     }
 
-    pub(super) fn connected(&mut self, notice: &Notice) -> String {
-        let Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited, own } = notice else {
+    /// What a peer types to get here, one command for each address.
+    fn to_dial(&self, addrs: &[String], with_code: bool) -> Vec<String> {
+        let option = if with_code { " --code" } else { "" };
+        // An address that only means "all of mine" helps nobody elsewhere, unless there is no other.
+        let everywhere = |addr: &String| addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:");
+        let only_everywhere = addrs.iter().all(everywhere);
+        let told = addrs.iter().filter(|addr| only_everywhere || !everywhere(addr));
+        let command = |addr: &String| {
+            let addr = clean(addr);
+            // Some shells take brackets for a pattern.
+            let quote = if addr.starts_with('[') { "\"" } else { "" };
+            format!("{}{option}", self.purpose.command(&format!("{quote}{addr}{quote}")))
+        };
+        told.map(command).collect()
+    }
+
+    pub(super) fn connected(&self, notice: &Notice) -> String {
+        let Notice::Connected { fingerprint, addr, verify, trust, uninvited, .. } = notice else {
             return String::new();
         };
-        self.peer = peer.name().to_string();
-        self.own = PeerText::new(own.as_str()).name().to_string();
         // Somebody on the way to the peer knows when to come, but not the invite.
         let known = match (trust, uninvited) {
             (Trust::New, false) => "new: never met before",

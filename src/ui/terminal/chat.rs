@@ -7,13 +7,14 @@
 use super::message_history::MessageHistory;
 use crate::command;
 use crate::text::{OWN_MARK, PROGRAM_MARK};
-use crate::ui::frontend::Verbosity;
+use crate::ui::frontend::{Purpose, Verbosity};
 use crate::ui::messages::{Message, Messages, Tone};
 use crate::ui::qr;
 use crate::ui::style::{Paint, Style, cut};
 use crate::ui::wrap::{NARROW, NARROW_INDENT, width, wrap};
-use crate::ui::{Info, Notice, PeerText, Question};
+use crate::ui::{Info, Notice, PeerText};
 use chrono::{NaiveDate, NaiveDateTime};
+use std::time::Instant;
 
 /// Before the second and further lines of the program: as wide as the time.
 const INDENT: &str = "      ";
@@ -24,12 +25,19 @@ const TEXT_INDENT: usize = 8;
 /// The same for the further rows of a line of the program, after its mark: deeper than a hint.
 const CONTINUED: &str = "  ";
 
+/// The time of an event, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) at: Instant,
+    pub(super) wall: NaiveDateTime,
+}
+
 /// Collects the rows of chat until they are painted.
 #[derive(Debug)]
 pub(super) struct Chat {
     style: Style,
     columns: usize,
-    messages: Messages,
+    pub(super) messages: Messages,
     day: Option<NaiveDate>,
     history: MessageHistory,
     /// Rows that were not printed yet, each ended by CR LF.
@@ -38,7 +46,7 @@ pub(super) struct Chat {
 
 impl Chat {
     pub(super) fn new(style: Style, own: &str, verbosity: Verbosity) -> Self {
-        let messages = Messages::new(own, verbosity);
+        let messages = Messages::new(own, verbosity, Purpose::Chat);
         Self { style, columns: 80, messages, day: None, history: MessageHistory::default(), out: String::new() }
     }
 
@@ -60,17 +68,15 @@ impl Chat {
         &self.history
     }
 
-    pub(super) fn question(&self, question: &Question) -> String {
-        self.messages.question(question)
-    }
-
     /// A line of the program; further lines are hints.
     pub(super) fn say(&mut self, wall: NaiveDateTime, tone: Tone, text: &str) {
         self.message(wall, &Message::new(tone, text));
     }
 
     /// Prints what a notice says.
-    pub(super) fn notice(&mut self, notice: &Notice, wall: NaiveDateTime) {
+    pub(super) fn notice(&mut self, notice: &Notice, now: Now) {
+        let wall = now.wall;
+        let message = self.messages.message(notice, now.at);
         match notice {
             Notice::Message { from, text, action, .. } => {
                 let from = from.name();
@@ -93,7 +99,7 @@ impl Chat {
                 }
             }
             notice => {
-                if let Some(message) = self.messages.message(notice) {
+                if let Some(message) = message {
                     self.message(wall, &message);
                 }
                 if let Notice::Listening { invite: Some(invite), qr: true, .. } = notice {

@@ -1,9 +1,10 @@
 //! The screen thread: takes keys and notices from the queue, lets the view handle them, paints one frame.
 
+use super::chat::Now;
 use super::keys::TerminalEvent;
 use super::screen::{Screen, Size};
 use super::screen_queue::{ScreenQueue, WakeTimes};
-use super::view::{Now, View};
+use super::view::View;
 use super::{external_editor, tty};
 use crate::error_text::io_error_text;
 use std::io;

@@ -1,10 +1,11 @@
 //! For tests: a view and a screen before an emulated terminal, with the clock in hand.
 
+use super::chat::Now;
 use super::input_history::InputHistory;
 use super::keys::Key;
 use super::keys::TerminalEvent;
 use super::screen::{Screen, Size};
-use super::view::{Now, View, ViewOptions};
+use super::view::{View, ViewOptions};
 use crate::ui::frontend::Verbosity;
 use crate::ui::style::Style;
 use crate::ui::{Direction, Input, InputBackpressure, InputSender, Notice, PeerText, Trust};

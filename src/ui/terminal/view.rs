@@ -10,7 +10,7 @@
 mod actions;
 mod rows;
 
-use super::chat::Chat;
+use super::chat::{Chat, Now};
 use super::completion::{self, CompletionContext};
 use super::editor::{self, Editor};
 use super::input_history::{InputHistory, Search};
@@ -18,10 +18,8 @@ use super::keys::{Key, TerminalEvent};
 use super::screen::{Above, Size};
 use crate::ui::frontend::Verbosity;
 use crate::ui::messages::Tone;
-use crate::ui::progress_bars::ProgressBars;
 use crate::ui::style::{Style, cut};
 use crate::ui::{Input, InputSender, Notice, Question, SafeText, Trust};
-use chrono::NaiveDateTime;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -38,13 +36,6 @@ const TICK: Duration = Duration::from_secs(1);
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
 /// Columns that are kept of such a line.
 const SENT_BEGIN: usize = 120;
-/// The time of an event, by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) at: Instant,
-    pub(super) wall: NaiveDateTime,
-}
-
 /// Options of the view.
 #[derive(Debug)]
 pub(super) struct ViewOptions {
@@ -99,7 +90,6 @@ pub(super) struct View {
     editor: Editor,
     history: InputHistory,
     search: Option<Search>,
-    bars: ProgressBars,
     peer: Option<PeerInfo>,
     connection: ConnectionState,
     /// Own lines that the peer has not acknowledged, oldest first. They are delivered in this order.
@@ -140,7 +130,6 @@ impl View {
             input_sender,
             editor: Editor::default(),
             search: None,
-            bars: ProgressBars::default(),
             peer: None,
             connection: ConnectionState::Waiting("connecting".into()),
             undelivered: VecDeque::new(),
@@ -176,8 +165,7 @@ impl View {
         if wants_attention && self.is_away(now.at) {
             self.notify_user(now);
         }
-        self.chat.notice(notice, now.wall);
-        self.bars.notice(notice, now.at);
+        self.chat.notice(notice, now);
         match notice {
             Notice::Listening { .. } => self.no_peer("waiting for a peer"),
             Notice::Status(text) if self.peer.is_none() => self.no_peer(text),
@@ -314,7 +302,7 @@ impl View {
 
     /// When to paint again although no event comes; None while nothing changes with time.
     pub(super) fn wake_at(&self, shown: Instant) -> Option<Instant> {
-        let moves = self.bars.any_runs() || matches!(self.connection, ConnectionState::LostSince(_));
+        let moves = self.chat.messages.open.any_runs() || matches!(self.connection, ConnectionState::LostSince(_));
         let hint_ends = self.interrupted.map(|at| at + TWICE);
         let slow = self.undelivered.iter().map(|sent| sent.at + SLOW_DELIVERY).find(|at| *at > shown);
         [moves.then(|| shown + TICK), hint_ends, slow].into_iter().flatten().min()
@@ -362,9 +350,10 @@ impl View {
     }
 
     fn completion_context(&self) -> CompletionContext {
+        let open = &self.chat.messages.open;
         CompletionContext {
-            offers: self.bars.asking(),
-            transfers: self.bars.ids(),
+            offers: open.asking(),
+            transfers: open.ids(),
             peer: self.peer.as_ref().map(|peer| peer.label.clone()),
             home: self.home.clone(),
         }

@@ -30,7 +30,8 @@ fn an_offer_larger_than_what_is_free_says_so() {
 #[test]
 fn progress_is_told_in_steps_of_ten_percent() {
     let steps = [0, 50, 99, 100, 149, 199, 320, 329, 1_000];
-    let text = said(steps.map(progress));
+    let text = said(std::iter::once(offer(Direction::Out)).chain(steps.map(progress)));
+    let (_, text) = text.split_once('\n').unwrap();
     assert_eq!(text, "-- [3] 10 %, 100 B of 1000 B\n-- [3] 32 %, 320 B of 1000 B\n");
 }
 

@@ -64,7 +64,7 @@ impl View {
             self.input_sender.send_now(Input::Interrupt);
         } else {
             self.interrupted = Some(now.at);
-            let open = match self.bars.running() {
+            let open = match self.chat.messages.open.running() {
                 0 => String::new(),
                 open => format!(" ({} open)", format::count(open, "transfer")),
             };
@@ -182,7 +182,7 @@ impl View {
             }
             "/copy" => self.copy(first, now),
             "/save" => self.save(first, rest, now),
-            "/help" => self.chat.notice(&Notice::Info(Info::Help), now.wall),
+            "/help" => self.chat.notice(&Notice::Info(Info::Help), now),
             "/quit" | "/exit" => self.quit(),
             "/again" | "/stay" => drop(self.input_sender.send_now(Input::Line(word.into()))),
             "/toward" => drop(self.input_sender.send_now(Input::Line(line.into()))),

@@ -28,7 +28,7 @@ impl View {
             below.push(self.status(limit, now));
         }
         let bars = if most >= 4 { (screen / 5).clamp(1, 4) } else { 0 };
-        below.extend(self.bars.rows(self.style, limit, bars, now.at));
+        below.extend(self.chat.messages.open.rows(self.style, limit, bars, now.at));
         let mut hints = self.hint_rows(limit, HINT_ROWS.min(most.saturating_sub(below.len() + 1)));
         let room = most.saturating_sub(below.len() + hints.len() + INPUT_ROWS).min(UNDELIVERED_ROWS);
         let mut undelivered = self.undelivered_rows(limit, room, now);
@@ -96,7 +96,7 @@ impl View {
     }
 
     fn hint_rows(&self, limit: usize, most: usize) -> Vec<Row> {
-        let question = self.questions.front().map(|(_, question)| self.chat.question(question));
+        let question = self.questions.front().map(|(_, question)| self.chat.messages.question(question));
         let question = question.as_deref().map(|question| wrap(question, limit, limit)).unwrap_or_default();
         let question = question.into_iter().take(QUESTION_ROWS).map(|row| (Paint::Bold, row.to_owned()));
         let search = self.search.as_ref();

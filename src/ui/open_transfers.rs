@@ -1,4 +1,4 @@
-//! The transfers that are open, and a row of the block for each.
+//! The transfers that are open, which later notices name by their numbers alone, and a row with a bar for each.
 //!
 //! All state comes from notices.
 
@@ -6,6 +6,7 @@ use super::format;
 use super::style::{Paint, Row, Style, cut};
 use super::{Direction, Notice, Question};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::MAIN_SEPARATOR;
 use std::time::{Duration, Instant};
 
 /// The rate is that of the last seconds: long enough to be calm, short enough to show a stall.
@@ -21,7 +22,7 @@ const CELLS: usize = 10;
 
 /// Where a transfer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BarState {
+pub(super) enum State {
     /// This side's user has to answer.
     Asks,
     /// An answer of the peer or a rule is awaited.
@@ -30,54 +31,61 @@ enum BarState {
 }
 
 #[derive(Debug)]
-struct OpenTransfer {
-    direction: Direction,
+pub(super) struct OpenTransfer {
+    pub(super) direction: Direction,
+    /// The first name at the top of its list, safe to show.
     name: String,
-    state: BarState,
+    /// Names beside it.
+    more: u32,
+    pub(super) state: State,
     bytes: u64,
-    /// None for a stream.
-    total: Option<u64>,
+    /// None for a stream, which cannot go on in another run.
+    pub(super) total: Option<u64>,
     files_done: u32,
     files: u32,
     is_folder: bool,
+    /// The entry whose other name here was said last ([`renamed`]).
+    pub(super) renamed: String,
     samples: VecDeque<(Instant, u64)>,
 }
 
 /// All open transfers.
 #[derive(Debug, Default)]
-pub(super) struct ProgressBars {
+pub(super) struct OpenTransfers {
     open: BTreeMap<u32, OpenTransfer>,
 }
 
-impl ProgressBars {
+impl OpenTransfers {
     /// Updates the state from a notice.
     pub(super) fn notice(&mut self, notice: &Notice, now: Instant) {
         match notice {
             Notice::Offer { transfer, direction, name, more, files, folders, bytes, was, .. } => {
                 was.map(|was| self.open.remove(&was));
-                let mut name = name.safe().to_string();
-                if *more > 0 {
-                    name.push_str(&format!(" +{more}"));
-                }
                 let opened = OpenTransfer {
                     direction: *direction,
-                    name,
-                    state: BarState::Waits,
+                    name: name.safe().to_string(),
+                    more: *more,
+                    state: State::Waits,
                     bytes: 0,
                     total: *bytes,
                     files_done: 0,
                     files: *files,
                     is_folder: *files != 1 || *folders > 0,
+                    renamed: String::new(),
                     samples: VecDeque::new(),
                 };
                 self.open.insert(*transfer, opened);
             }
             Notice::Question { question: Question::Accept { transfer, .. }, .. } => {
-                self.change(*transfer, |open| open.state = BarState::Asks)
+                self.change(*transfer, |open| open.state = State::Asks)
             }
-            Notice::Accepted { transfer } => self.change(*transfer, |open| open.state = BarState::Runs),
+            Notice::Accepted { transfer } => self.change(*transfer, |open| open.state = State::Runs),
             Notice::Progress { transfer, bytes, total, files } => {
                 self.change(*transfer, |open| open.progress(*bytes, *total, *files, now));
+            }
+            Notice::File { transfer, path, offered: Some(offered), .. } => {
+                let (entry, _) = renamed(offered.raw(), path.raw());
+                self.change(*transfer, |open| entry.clone_into(&mut open.renamed));
             }
             Notice::Done { transfer, .. }
             | Notice::Declined { transfer, .. }
@@ -91,6 +99,10 @@ impl ProgressBars {
         }
     }
 
+    pub(super) fn get(&self, transfer: u32) -> Option<&OpenTransfer> {
+        self.open.get(&transfer)
+    }
+
     fn change(&mut self, transfer: u32, change: impl FnOnce(&mut OpenTransfer)) {
         if let Some(open) = self.open.get_mut(&transfer) {
             change(open);
@@ -99,17 +111,17 @@ impl ProgressBars {
 
     /// How many run or wait, except for offers that were not answered here.
     pub(super) fn running(&self) -> usize {
-        self.open.values().filter(|open| open.state != BarState::Asks).count()
+        self.open.values().filter(|open| open.state != State::Asks).count()
     }
 
     /// Whether any moves, so that the rows change with time alone.
     pub(super) fn any_runs(&self) -> bool {
-        self.open.values().any(|open| open.state == BarState::Runs)
+        self.open.values().any(|open| open.state == State::Runs)
     }
 
     /// The offers that this side's user has to answer.
     pub(super) fn asking(&self) -> Vec<u32> {
-        self.open.iter().filter(|(_, open)| open.state == BarState::Asks).map(|(&id, _)| id).collect()
+        self.open.iter().filter(|(_, open)| open.state == State::Asks).map(|(&id, _)| id).collect()
     }
 
     /// All ids.
@@ -117,16 +129,11 @@ impl ProgressBars {
         self.open.keys().copied().collect()
     }
 
-    /// Rows of what moves alone.
-    pub(super) fn moving_rows(&self, style: Style, limit: usize, most: usize, now: Instant) -> Vec<Row> {
-        if self.any_runs() { self.rows(style, limit, most, now) } else { Vec::new() }
-    }
-
     /// At most `most` rows of at most `limit` columns; when there are more transfers, the last row sums the rest up.
     pub(super) fn rows(&self, style: Style, limit: usize, most: usize, now: Instant) -> Vec<Row> {
         // What has to be answered stands in the chat already; what moves comes first.
         let mut order: Vec<_> = self.open.iter().collect();
-        order.sort_by_key(|(id, open)| (open.state != BarState::Runs, **id));
+        order.sort_by_key(|(id, open)| (open.state != State::Runs, **id));
         let alone = if order.len() > most { most.saturating_sub(1) } else { most };
         let mut rows: Vec<Row> = order.iter().take(alone).map(|(id, open)| open.row(**id, style, limit, now)).collect();
         let rest: Vec<_> = order.iter().skip(alone).map(|(_, open)| *open).collect();
@@ -149,8 +156,18 @@ impl ProgressBars {
 }
 
 impl OpenTransfer {
+    /// What it is called where there is room.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}{}", self.name, and_more(self.more))
+    }
+
+    /// How much of it is there, 0 to 100; all of a stream.
+    pub(super) fn percent(&self) -> u8 {
+        format::percent(self.bytes, self.total.unwrap_or(self.bytes))
+    }
+
     fn progress(&mut self, bytes: u64, total: Option<u64>, files: u32, now: Instant) {
-        self.state = BarState::Runs;
+        self.state = State::Runs;
         self.bytes = bytes;
         self.total = total;
         self.files_done = files;
@@ -189,7 +206,8 @@ impl OpenTransfer {
         let id = format!(" {id} ");
         let room = limit.saturating_sub(id.len() + 3);
         let figures = self.figures(room.saturating_sub(NAME.0), now);
-        let name = cut(&self.name, room.saturating_sub(figures.chars().count()).min(NAME.1));
+        let more = if self.more > 0 { format!(" +{}", self.more) } else { String::new() };
+        let name = cut(&format!("{}{more}", self.name), room.saturating_sub(figures.chars().count()).min(NAME.1));
         let mut row = Row::default();
         row.push(style, paint, arrow, limit);
         row.push(style, Paint::Plain, &id, limit);
@@ -206,7 +224,7 @@ impl OpenTransfer {
     fn bar(&self, columns: usize) -> String {
         let cells = columns.saturating_sub("[] ".len());
         match self.total {
-            Some(total) if cells >= CELLS && self.state == BarState::Runs => {
+            Some(total) if cells >= CELLS && self.state == State::Runs => {
                 let filled = usize::from(format::percent(self.bytes, total)) * cells / 100;
                 format!("[{}{}] ", "#".repeat(filled), "-".repeat(cells - filled))
             }
@@ -218,9 +236,9 @@ impl OpenTransfer {
     fn figures(&self, room: usize, now: Instant) -> String {
         let size = self.total.map_or_else(|| "stream".to_owned(), format::size);
         match self.state {
-            BarState::Asks => return format!("{size} offered"),
-            BarState::Waits => return format!("{size} waiting"),
-            BarState::Runs => {}
+            State::Asks => return format!("{size} offered"),
+            State::Waits => return format!("{size} waiting"),
+            State::Runs => {}
         }
         let rate = self.rate(now);
         // Each with its rank of importance, in the order in which they stand.
@@ -251,6 +269,22 @@ impl OpenTransfer {
         let texts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
         texts.join(" ")
     }
+}
+
+/// The innermost entry on the way to a file whose name here is another: as it was offered, and its local path.
+pub(super) fn renamed<'a>(offered: &'a str, path: &'a str) -> (&'a str, &'a str) {
+    let (mut offered, mut path) = (offered, path);
+    let split = |path: &'a str| path.rsplit_once(['/', MAIN_SEPARATOR]);
+    while let (Some((folder, name)), Some((dest, local))) = (offered.rsplit_once('/'), split(path))
+        && name == local
+    {
+        (offered, path) = (folder, dest);
+    }
+    (offered, path)
+}
+
+pub(super) fn and_more(more: u32) -> String {
+    if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
 /// `3.0 of 10.0 MiB`; the unit twice only where the two differ.
@@ -296,8 +330,8 @@ mod tests {
         }
     }
 
-    fn moving(at: Instant) -> ProgressBars {
-        let mut transfers = ProgressBars::default();
+    fn moving(at: Instant) -> OpenTransfers {
+        let mut transfers = OpenTransfers::default();
         transfers.notice(&offer(3, Direction::In, "photos", 240, 10 << 20), at);
         for second in 0..4 {
             let notice = Notice::Progress { transfer: 3, bytes: second << 20, total: Some(10 << 20), files: 12 };
@@ -306,7 +340,7 @@ mod tests {
         transfers
     }
 
-    fn texts(transfers: &ProgressBars, limit: usize, most: usize, now: Instant) -> Vec<String> {
+    fn texts(transfers: &OpenTransfers, limit: usize, most: usize, now: Instant) -> Vec<String> {
         transfers.rows(PLAIN, limit, most, now).iter().map(|row| row.text().into()).collect()
     }
 
@@ -345,7 +379,7 @@ mod tests {
     #[test]
     fn more_transfers_than_rows_are_summed_up() {
         let now = Instant::now();
-        let mut transfers = ProgressBars::default();
+        let mut transfers = OpenTransfers::default();
         for id in 1..=5 {
             transfers.notice(&offer(id, Direction::Out, "x", 1, 100), now);
             transfers.notice(&Notice::Progress { transfer: id, bytes: 50, total: Some(100), files: 0 }, now);
@@ -375,7 +409,7 @@ mod tests {
     #[test]
     fn only_what_asks_here_is_to_be_answered() {
         let now = Instant::now();
-        let mut transfers = ProgressBars::default();
+        let mut transfers = OpenTransfers::default();
         transfers.notice(&offer(1, Direction::In, "a", 1, 1), now);
         let question = Question::Accept { transfer: 1, name: PeerText::new("a"), more: 0, dest: None, again: false };
         transfers.notice(&Notice::Question { id: 1, question }, now);
