@@ -146,7 +146,7 @@ fn start_terminal(
     let shown = events.clone();
     spawn_output(events, move || {
         let shown = move |seq| drop(shown.send(Event::Shown(seq)));
-        terminal.run(notices, input, shown).map_err(|error| Some(error.to_string()))
+        terminal.run(notices, input, shown).map_err(Some)
     })
 }
 

@@ -207,7 +207,8 @@ impl OpenTransfer {
         let room = limit.saturating_sub(id.len() + 3);
         let figures = self.figures(room.saturating_sub(NAME.0), now);
         let more = if self.more > 0 { format!(" +{}", self.more) } else { String::new() };
-        let name = cut(&format!("{}{more}", self.name), room.saturating_sub(figures.chars().count()).min(NAME.1));
+        let name = format!("{}{more}", self.name);
+        let name = cut(&name, room.saturating_sub(figures.chars().count()).min(NAME.1));
         let mut row = Row::default();
         row.push(style, paint, arrow, limit);
         row.push(style, Paint::Plain, &id, limit);

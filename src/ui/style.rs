@@ -3,6 +3,7 @@
 //! Invariant: a [`Row`] is never wider than the limit it was built with, by the most pessimistic count of columns. The colours
 //! are of the sixteen that every terminal has, without black, white and yellow, which vanish on some backgrounds.
 
+use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -98,33 +99,22 @@ impl Row {
         self.width
     }
 
-    /// Appends as much of `text` as fits in `limit` columns; false when something had to go, with an ellipsis in its place.
-    pub(super) fn push(&mut self, style: Style, paint: Paint, text: &str, limit: usize) -> bool {
-        let all = Width::of(text);
-        if self.width.most + all.most <= limit {
-            style.write(&mut self.text, paint, text);
-            self.add(all);
-            return true;
-        }
-        let room = limit.saturating_sub(self.width.most);
-        let cut = cut(text, room);
-        style.write(&mut self.text, paint, &cut);
-        self.add(Width::of(&cut));
-        false
-    }
-
-    fn add(&mut self, width: Width) {
+    /// Appends as much of `text` as fits in `limit` columns, with an ellipsis where something had to go.
+    pub(super) fn push(&mut self, style: Style, paint: Paint, text: &str, limit: usize) {
+        let text = cut(text, limit.saturating_sub(self.width.most));
+        let width = Width::of(&text);
         self.width.least += width.least;
         self.width.most += width.most;
+        style.write(&mut self.text, paint, &text);
     }
 }
 
 /// The beginning of `text` in at most `room` columns, with an ellipsis when it was cut.
-pub(super) fn cut(text: &str, room: usize) -> String {
+pub(super) fn cut(text: &str, room: usize) -> Cow<'_, str> {
     if Width::of(text).most <= room {
         return text.into();
     }
-    let Some(room) = room.checked_sub(1) else { return String::new() };
+    let Some(room) = room.checked_sub(1) else { return "".into() };
     let mut kept = String::new();
     let mut taken = 0;
     for cluster in text.graphemes(true) {
@@ -135,7 +125,7 @@ pub(super) fn cut(text: &str, room: usize) -> String {
         kept.push_str(cluster);
     }
     kept.push('…');
-    kept
+    kept.into()
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use super::frontend::Verbosity;
 use super::style::Style;
 use super::{InputSender, Posted};
 use crate::error_text::io_error_text;
+use chat::Chat;
 use input_history::InputHistory;
 use keys::{Key, TerminalEvent};
 use screen_loop::ScreenLoop;
@@ -48,8 +49,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
-use thiserror::Error;
-use view::{View, ViewOptions};
+use view::View;
 
 /// A sequence that has begun goes on within this time; Escape alone is a key.
 #[cfg(unix)]
@@ -68,26 +68,6 @@ pub struct Terminal {
     pub verbosity: Verbosity,
 }
 
-/// Why the interactive terminal cannot go on. All are of this machine.
-#[derive(Debug, Error)]
-pub enum TerminalError {
-    /// The terminal refused.
-    #[error("cannot use the terminal: {}\n--plain needs none", io_error_text(.0))]
-    Terminal(#[source] io::Error),
-    /// The history file is unusable.
-    #[error("cannot use the history {}: {}", path.display(), io_error_text(error))]
-    History {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        error: io::Error,
-    },
-    /// The system gives no more threads.
-    #[error("cannot start a thread: {}", io_error_text(.0))]
-    Thread(#[source] io::Error),
-}
-
 /// Whether the environment and `--no-color` want colours: NO_COLOR and CLICOLOR_FORCE as no-color.org and bixense.com say.
 pub fn wants_colour(no_color_option: bool) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
@@ -100,34 +80,32 @@ impl Terminal {
     /// each notice that has one, after the frame that shows it was written.
     ///
     /// # Errors
-    /// When the terminal or the history cannot be used; the terminal is restored then, too.
+    /// When the terminal or the history cannot be used, in words; the terminal is restored then, too.
     pub fn run(
         self,
         notices: Receiver<Posted>,
         input_sender: InputSender,
         shown_up_to: impl Fn(u64) + Send,
-    ) -> Result<(), TerminalError> {
+    ) -> Result<(), String> {
         let history = match &self.history {
-            Some(path) => {
-                InputHistory::open(path).map_err(|error| TerminalError::History { path: path.clone(), error })?
-            }
+            Some(path) => InputHistory::open(path)
+                .map_err(|error| format!("cannot use the history {}: {}", path.display(), io_error_text(&error)))?,
             None => InputHistory::default(),
         };
-        let options = ViewOptions {
-            style: Style { colour: self.colour },
-            own: self.own,
-            verbosity: self.verbosity,
-            home: std::env::home_dir(),
-            history,
-        };
+        let chat = Chat::new(Style { colour: self.colour }, &self.own, self.verbosity);
+        let view = View::new(chat, std::env::home_dir(), history, input_sender);
         let queue = Arc::new(ScreenQueue::default());
-        tty::enter().map_err(TerminalError::Terminal)?;
+        tty::enter().map_err(unusable)?;
         let _restored = Restored;
         let _signals = spawn_signals(&queue)?;
         spawn_notices(&queue, notices)?;
         spawn_input(&queue)?;
-        ScreenLoop::new(queue, View::new(options, input_sender)).run(shown_up_to).map_err(TerminalError::Terminal)
+        ScreenLoop::new(queue, view).run(shown_up_to).map_err(unusable)
     }
+}
+
+fn unusable(error: io::Error) -> String {
+    format!("cannot use the terminal: {}\n--plain needs none", io_error_text(&error))
 }
 
 /// Restores the terminal on every way out of [`Terminal::run`].
@@ -140,7 +118,7 @@ impl Drop for Restored {
 }
 
 /// The input thread, the only one that reads the terminal.
-fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), TerminalError> {
+fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), String> {
     let queue = Arc::clone(queue);
     spawn("input", move || {
         let mut after_prefix = false;
@@ -208,7 +186,7 @@ fn read_terminal(mut on_event: impl FnMut(crossterm::event::Event)) {
     }
 }
 
-fn spawn_notices(queue: &Arc<ScreenQueue>, notices: Receiver<Posted>) -> Result<(), TerminalError> {
+fn spawn_notices(queue: &Arc<ScreenQueue>, notices: Receiver<Posted>) -> Result<(), String> {
     let queue = Arc::clone(queue);
     spawn("notices", move || {
         for posted in notices {
@@ -230,10 +208,10 @@ impl Drop for Signals {
 }
 
 #[cfg(unix)]
-fn spawn_signals(queue: &Arc<ScreenQueue>) -> Result<Signals, TerminalError> {
+fn spawn_signals(queue: &Arc<ScreenQueue>) -> Result<Signals, String> {
     use signal_hook::consts::{SIGCONT, SIGWINCH};
     let queue = Arc::clone(queue);
-    let mut signals = signal_hook::iterator::Signals::new([SIGCONT, SIGWINCH]).map_err(TerminalError::Terminal)?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGCONT, SIGWINCH]).map_err(unusable)?;
     let handle = signals.handle();
     spawn("signals", move || {
         for signal in signals.forever() {
@@ -248,10 +226,14 @@ struct Signals;
 
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps, reason = "the same shape as where there are signals")]
-fn spawn_signals(_queue: &Arc<ScreenQueue>) -> Result<Signals, TerminalError> {
+fn spawn_signals(_queue: &Arc<ScreenQueue>) -> Result<Signals, String> {
     Ok(Signals)
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), TerminalError> {
-    thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(TerminalError::Thread)
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {}", io_error_text(&error)))
 }

@@ -35,8 +35,9 @@ pub(super) struct Now {
 /// Collects the rows of chat until they are painted.
 #[derive(Debug)]
 pub(super) struct Chat {
-    style: Style,
-    columns: usize,
+    pub(super) style: Style,
+    /// Of the terminal for which rows are made.
+    pub(super) columns: usize,
     pub(super) messages: Messages,
     day: Option<NaiveDate>,
     history: MessageHistory,
@@ -48,11 +49,6 @@ impl Chat {
     pub(super) fn new(style: Style, own: &str, verbosity: Verbosity) -> Self {
         let messages = Messages::new(own, verbosity, Purpose::Chat);
         Self { style, columns: 80, messages, day: None, history: MessageHistory::default(), out: String::new() }
-    }
-
-    /// Rows from now on are made for a terminal of so many columns.
-    pub(super) fn set_columns(&mut self, columns: u16) {
-        self.columns = usize::from(columns);
     }
 
     pub(super) fn take(&mut self) -> String {
@@ -136,8 +132,8 @@ impl Chat {
         let number = self.history.add(text.raw());
         let time = wall.format(if action { "%H:%M * " } else { "%H:%M " }).to_string();
         // The time, the name and some text fit into one row, so that a name never begins one.
-        let name = cut(name, NAME.min(self.columns.saturating_sub(TEXT_INDENT + 2 + width(after))));
-        let head = [(Paint::Dim, time.as_str()), (paint, &name), (paint, after)];
+        let name = &cut(name, NAME.min(self.columns.saturating_sub(TEXT_INDENT + 2 + width(after))));
+        let head = [(Paint::Dim, time.as_str()), (paint, name), (paint, after)];
         let indent = " ".repeat(if self.columns < NARROW { NARROW_INDENT } else { TEXT_INDENT });
         match text.safe_lines().as_slice() {
             [line] => self.rows(&head, Paint::Plain, line.as_str(), &indent),

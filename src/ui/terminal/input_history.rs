@@ -27,8 +27,8 @@ pub(super) struct InputHistory {
 #[derive(Debug, Default)]
 pub(super) struct Search {
     pub(super) wanted: String,
-    /// The line that matches, counted from the newest.
-    back: usize,
+    /// The line that matches, counted from the newest; 0 before there is one, and after `wanted` has changed.
+    pub(super) back: usize,
     /// The line before the search began.
     pub(super) draft: String,
 }
@@ -89,13 +89,11 @@ impl InputHistory {
         if self.back == 0 { Some(&self.draft) } else { self.at(self.back) }
     }
 
-    /// The newest line that holds what `search` wants, at or before where it is; `further` goes past that.
-    pub(super) fn find(&self, search: &mut Search, further: bool) -> Option<&str> {
-        let first = if further { search.back + 1 } else { search.back.max(1) };
-        let found =
-            (first..=self.lines.len()).find(|&back| self.at(back).is_some_and(|l| l.contains(&search.wanted)))?;
-        search.back = found;
-        self.at(found)
+    /// The next line back that holds what `search` wants.
+    pub(super) fn find(&self, search: &mut Search) -> Option<&str> {
+        let mut older = search.back + 1..=self.lines.len();
+        search.back = older.find(|&back| self.at(back).is_some_and(|line| line.contains(&search.wanted)))?;
+        self.at(search.back)
     }
 
     fn at(&self, back: usize) -> Option<&str> {
@@ -119,18 +117,6 @@ impl InputHistory {
         }
         open(&beside)?.write_all(text.as_bytes())?;
         fs::rename(&beside, file)
-    }
-}
-
-impl Search {
-    /// From the newest line on; `draft` is what stands in the editor.
-    pub(super) fn from(draft: &str) -> Self {
-        Self { wanted: String::new(), back: 0, draft: draft.into() }
-    }
-
-    /// Starts again from the newest, after the wanted text changed.
-    pub(super) fn rewind(&mut self) {
-        self.back = 0;
     }
 }
 
@@ -195,14 +181,13 @@ mod tests {
     #[test]
     fn a_search_goes_further_back_each_time() {
         let history = with(&["/send a", "hello", "/send b", "world"]);
-        let mut search = Search::from("");
-        search.wanted = "send".into();
-        assert_eq!(history.find(&mut search, false), Some("/send b"));
-        assert_eq!(history.find(&mut search, true), Some("/send a"));
-        assert_eq!(history.find(&mut search, true), None);
+        let mut search = Search { wanted: "send".into(), ..Search::default() };
+        assert_eq!(history.find(&mut search), Some("/send b"));
+        assert_eq!(history.find(&mut search), Some("/send a"));
+        assert_eq!(history.find(&mut search), None);
         search.wanted = "wor".into();
-        search.rewind();
-        assert_eq!(history.find(&mut search, false), Some("world"));
+        search.back = 0;
+        assert_eq!(history.find(&mut search), Some("world"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From the text being typed to rows of the block.
 
+use super::screen::Block;
 use crate::ui::SafeText;
 use crate::ui::style::{Paint, Row, Style, Width};
 use std::borrow::Cow;
@@ -14,18 +15,9 @@ const HIDDEN: &str = "^ ";
 /// A tab in the input.
 const TAB: &str = "    ";
 
-/// The rows of the input, with the place of the cursor.
-#[derive(Debug, Default)]
-pub(super) struct InputRows {
-    pub(super) rows: Vec<Row>,
-    pub(super) cursor_row: usize,
-    pub(super) cursor_byte: usize,
-    pub(super) cursor_column: usize,
-}
-
 /// Lays `text` out in rows of at most `limit` columns, at most `most_rows` of them, those around the cursor.
-pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> InputRows {
-    let mut rows = RowBuilder { input: InputRows::default(), row: Row::default(), style, limit };
+pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> Block {
+    let mut rows = RowBuilder { block: Block::default(), row: Row::default(), style, limit };
     rows.row.push(style, Paint::Bold, PROMPT, limit);
     let mut at = 0;
     for cluster in text.graphemes(true) {
@@ -49,12 +41,12 @@ pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, mos
         rows.mark();
     }
     rows.row.push(style, Paint::Plain, " ", limit);
-    rows.input.rows.push(rows.row);
-    window(rows.input, style, limit, most_rows.max(1))
+    rows.block.rows.push(rows.row);
+    window(rows.block, style, limit, most_rows.max(1))
 }
 
 struct RowBuilder {
-    input: InputRows,
+    block: Block,
     row: Row,
     style: Style,
     limit: usize,
@@ -62,14 +54,14 @@ struct RowBuilder {
 
 impl RowBuilder {
     fn next(&mut self) {
-        self.input.rows.push(std::mem::take(&mut self.row));
+        self.block.rows.push(std::mem::take(&mut self.row));
         self.row.push(self.style, Paint::Plain, MORE, self.limit);
     }
 
     fn mark(&mut self) {
-        self.input.cursor_row = self.input.rows.len();
-        self.input.cursor_byte = self.row.text().len();
-        self.input.cursor_column = self.row.width().least;
+        self.block.cursor_row = self.block.rows.len();
+        self.block.cursor_byte = self.row.text().len();
+        self.block.cursor_column = self.row.width().least;
     }
 }
 
@@ -84,24 +76,24 @@ fn shown(cluster: &str) -> Cow<'_, str> {
 }
 
 /// Only the rows around the cursor.
-fn window(mut input: InputRows, style: Style, limit: usize, most_rows: usize) -> InputRows {
-    let first = (input.cursor_row + 1).saturating_sub(most_rows);
-    input.rows.drain(..first.min(input.rows.len()));
-    input.rows.truncate(most_rows);
-    input.cursor_row -= first;
+fn window(mut block: Block, style: Style, limit: usize, most_rows: usize) -> Block {
+    let first = (block.cursor_row + 1).saturating_sub(most_rows);
+    block.rows.drain(..first.min(block.rows.len()));
+    block.rows.truncate(most_rows);
+    block.cursor_row -= first;
     if first > 0
-        && let Some(row) = input.rows.first_mut()
+        && let Some(row) = block.rows.first_mut()
         && let Some(rest) = row.text().strip_prefix(MORE).map(String::from)
     {
         let mut marked = Row::default();
         marked.push(style, Paint::Dim, HIDDEN, limit);
-        if input.cursor_row == 0 {
-            input.cursor_byte = input.cursor_byte + marked.text().len() - MORE.len();
+        if block.cursor_row == 0 {
+            block.cursor_byte = block.cursor_byte + marked.text().len() - MORE.len();
         }
         marked.push(style, Paint::Plain, &rest, limit);
         *row = marked;
     }
-    input
+    block
 }
 
 #[cfg(test)]
@@ -110,7 +102,7 @@ mod tests {
 
     const PLAIN: Style = Style { colour: false };
 
-    fn texts(input: &InputRows) -> Vec<&str> {
+    fn texts(input: &Block) -> Vec<&str> {
         input.rows.iter().map(Row::text).collect()
     }
 

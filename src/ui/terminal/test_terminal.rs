@@ -1,11 +1,11 @@
 //! For tests: a view and a screen before an emulated terminal, with the clock in hand.
 
-use super::chat::Now;
+use super::chat::{Chat, Now};
 use super::input_history::InputHistory;
 use super::keys::Key;
 use super::keys::TerminalEvent;
 use super::screen::{Screen, Size};
-use super::view::{View, ViewOptions};
+use super::view::View;
 use crate::ui::frontend::Verbosity;
 use crate::ui::style::Style;
 use crate::ui::{Direction, Input, InputBackpressure, InputSender, Notice, PeerText, Trust};
@@ -37,16 +37,10 @@ impl TestTerminal {
             sink.lock().unwrap().push(input);
             true
         });
-        let options = ViewOptions {
-            style: Style { colour: false },
-            own: "alice".into(),
-            verbosity: Verbosity::Normal,
-            home: None,
-            history: InputHistory::default(),
-        };
+        let chat = Chat::new(Style { colour: false }, "alice", Verbosity::Normal);
         let wall = chrono::NaiveDate::from_ymd_opt(2026, 5, 5).unwrap().and_hms_opt(14, 5, 0).unwrap();
         let mut screen = Self {
-            view: View::new(options, input_sender),
+            view: View::new(chat, None, InputHistory::default(), input_sender),
             screen: Screen::new(Size { columns, rows }, true),
             terminal: vt100::Parser::new(rows, columns, SCROLLBACK),
             now: Now { at: Instant::now(), wall },

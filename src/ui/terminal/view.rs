@@ -16,9 +16,8 @@ use super::editor::{self, Editor};
 use super::input_history::{InputHistory, Search};
 use super::keys::{Key, TerminalEvent};
 use super::screen::{Above, Size};
-use crate::ui::frontend::Verbosity;
 use crate::ui::messages::Tone;
-use crate::ui::style::{Style, cut};
+use crate::ui::style::cut;
 use crate::ui::{Input, InputSender, Notice, Question, SafeText, Trust};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -36,16 +35,6 @@ const TICK: Duration = Duration::from_secs(1);
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
 /// Columns that are kept of such a line.
 const SENT_BEGIN: usize = 120;
-/// Options of the view.
-#[derive(Debug)]
-pub(super) struct ViewOptions {
-    pub(super) style: Style,
-    pub(super) own: String,
-    pub(super) verbosity: Verbosity,
-    pub(super) home: Option<PathBuf>,
-    pub(super) history: InputHistory,
-}
-
 /// The connection, as the status row says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ConnectionState {
@@ -82,8 +71,6 @@ struct Context {
 }
 
 pub(super) struct View {
-    style: Style,
-    columns: usize,
     home: Option<PathBuf>,
     input_sender: InputSender,
     chat: Chat,
@@ -120,13 +107,11 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(options: ViewOptions, input_sender: InputSender) -> Self {
+    pub(super) fn new(chat: Chat, home: Option<PathBuf>, history: InputHistory, input_sender: InputSender) -> Self {
         Self {
-            chat: Chat::new(options.style, &options.own, options.verbosity),
-            style: options.style,
-            columns: 80,
-            home: options.home,
-            history: options.history,
+            chat,
+            home,
+            history,
             input_sender,
             editor: Editor::default(),
             search: None,
@@ -153,8 +138,7 @@ impl View {
 
     /// Rows of chat from now on are made for this size.
     pub(super) fn set_size(&mut self, size: Size) {
-        self.columns = usize::from(size.columns);
-        self.chat.set_columns(size.columns);
+        self.chat.columns = usize::from(size.columns);
     }
 
     /// Takes a notice of the session.
@@ -177,12 +161,8 @@ impl View {
             }
             Notice::Sent { id, text, waiting, .. } => {
                 let first = text.lines().next().unwrap_or_default();
-                self.undelivered.push_back(SentLine {
-                    id: *id,
-                    at: now.at,
-                    begin: cut(first, SENT_BEGIN),
-                    said_to_wait: *waiting,
-                });
+                let begin = cut(first, SENT_BEGIN).into_owned();
+                self.undelivered.push_back(SentLine { id: *id, at: now.at, begin, said_to_wait: *waiting });
             }
             Notice::Delivered { id } => self.undelivered.retain(|sent| sent.id != *id),
             Notice::Undelivered { .. } => self.undelivered.clear(),

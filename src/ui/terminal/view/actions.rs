@@ -15,16 +15,6 @@ use std::path::{Path, PathBuf};
 /// Candidates of a completion are shown in columns of at most this width.
 const CANDIDATE: usize = 24;
 
-/// What becomes of the line in the editor.
-enum LineAction {
-    /// It was done here.
-    Done,
-    /// It goes to the session.
-    Send(Input),
-    /// It stays in the editor.
-    Stay(String),
-}
-
 impl View {
     pub(super) fn key(&mut self, key: Key, now: Now) {
         if key == Key::Interrupt {
@@ -39,7 +29,7 @@ impl View {
             Key::Tab => self.complete(),
             Key::Clear => self.clear = true,
             Key::Suspend => self.suspend = true,
-            Key::Search => self.search = Some(Search::from(self.editor.text())),
+            Key::Search => self.search = Some(Search { draft: self.editor.text().into(), ..Search::default() }),
             Key::DeleteOrQuit if self.editor.is_empty() => self.quit(),
             Key::Up | Key::Down => {
                 if !self.editor.key(key) {
@@ -85,25 +75,20 @@ impl View {
             }
             return;
         }
-        match self.line_action(&line, now) {
-            LineAction::Stay(why) => return self.hint(why),
-            LineAction::Send(input) => {
-                self.input_sender.send_now(input);
-            }
-            LineAction::Done => {}
-        }
+        match self.input_of(&line, now) {
+            Err(why) => return self.hint(why),
+            Ok(input) => input.map(|input| self.input_sender.send_now(input)),
+        };
         self.editor.take();
         if let Err(error) = self.history.add(&line) {
             self.chat.say(now.wall, Tone::Alarm, &format!("cannot keep the history: {}", io_error_text(&error)));
         }
     }
 
-    fn line_action(&mut self, line: &str, now: Now) -> LineAction {
+    /// What a line gives to the session, if it was not done here; or why it stays in the editor.
+    fn input_of(&mut self, line: &str, now: Now) -> Result<Option<Input>, String> {
         if line.len() > LINE_TEXT {
-            return LineAction::Stay(format!(
-                "a line holds {LINE_TEXT} bytes, this has {}: /send it as a file",
-                line.len()
-            ));
+            return Err(format!("a line holds {LINE_TEXT} bytes, this has {}: /send it as a file", line.len()));
         }
         let block = line.trim_end().contains('\n');
         let word = line.split_whitespace().next().unwrap_or_default();
@@ -112,10 +97,10 @@ impl View {
         if !block && !is_command && !refused && command::is_dropped(line.trim(), self.home.as_deref()) {
             self.editor.set(&format!("/send {}", line.trim()));
             self.refused_path = Some(line.trim().to_owned());
-            return LineAction::Stay("send it? Enter sends it; take /send away to say it as text".into());
+            return Err("send it? Enter sends it; take /send away to say it as text".into());
         }
         if !block && self.own_command(line.trim(), now) {
-            return LineAction::Done;
+            return Ok(None);
         }
         let begun = self.begun.replace(self.context()).unwrap_or_default();
         let here = self.context();
@@ -123,17 +108,17 @@ impl View {
             return self.answer(line, yes, &begun, &here);
         }
         if here.peer.is_none() {
-            return LineAction::Stay("nobody is here: the line stays until somebody is".into());
+            return Err("nobody is here: the line stays until somebody is".into());
         }
         if begun.peer != here.peer {
             let label = self.peer.as_ref().map_or("", |peer| peer.label.as_str());
-            return LineAction::Stay(format!("{label} came while you typed: Enter again sends it to {label}"));
+            return Err(format!("{label} came while you typed: Enter again sends it to {label}"));
         }
         // What ends the session or answers an offer must pass when lines cannot.
         if self.input_sender.is_full() && !line.trim_start().starts_with('/') {
-            return LineAction::Stay("the peer has to catch up first: the line stays here, try again".into());
+            return Err("the peer has to catch up first: the line stays here, try again".into());
         }
-        LineAction::Send(self.line_to_peer(line))
+        Ok(Some(self.line_to_peer(line)))
     }
 
     fn line_to_peer(&self, line: &str) -> Input {
@@ -142,23 +127,19 @@ impl View {
     }
 
     /// `y` and `n` answer the question on the screen, if it was there when the line was begun; without one they are chat.
-    fn answer(&mut self, line: &str, yes: bool, begun: &Context, here: &Context) -> LineAction {
+    fn answer(&mut self, line: &str, yes: bool, begun: &Context, here: &Context) -> Result<Option<Input>, String> {
         match here.question {
             Some(_) if begun.question != here.question => {
-                LineAction::Stay("this question came while you typed: Enter again answers it".into())
+                Err("this question came while you typed: Enter again answers it".into())
             }
             Some(id) => {
                 self.questions.retain(|(open, _)| *open != id);
-                LineAction::Send(Input::Answer { id, yes })
+                Ok(Some(Input::Answer { id, yes }))
             }
-            None if begun.question.is_some() => {
-                LineAction::Stay("the question is gone: Enter again sends this as text".into())
-            }
-            None if here.peer.is_none() => LineAction::Stay("nobody is here, and nothing is asked".into()),
-            None if begun.peer != here.peer => {
-                LineAction::Stay("somebody came while you typed: Enter again sends it".into())
-            }
-            None => LineAction::Send(self.line_to_peer(line)),
+            None if begun.question.is_some() => Err("the question is gone: Enter again sends this as text".into()),
+            None if here.peer.is_none() => Err("nobody is here, and nothing is asked".into()),
+            None if begun.peer != here.peer => Err("somebody came while you typed: Enter again sends it".into()),
+            None => Ok(Some(self.line_to_peer(line))),
         }
     }
 
@@ -231,7 +212,7 @@ impl View {
         let changes = before.get(completion.start..) != Some(&completion.with);
         self.editor.replace_before_cursor(completion.start, &completion.with);
         if !changes {
-            self.hints = in_columns(&completion.candidates, self.columns.saturating_sub(1));
+            self.hints = in_columns(&completion.candidates, self.chat.columns.saturating_sub(1));
         }
     }
 
@@ -240,25 +221,15 @@ impl View {
             Key::Up => self.history.older(self.editor.text()),
             _ => self.history.newer(),
         };
-        if let Some(line) = line {
-            let line = line.to_owned();
-            self.editor.set(&line);
-        }
+        line.map(|line| self.editor.set(line));
     }
 
     /// Handles a key while a search goes on; false when the search ends and the key has its usual meaning.
     fn search_key(&mut self, key: Key) -> bool {
         let Some(search) = &mut self.search else { return false };
-        let further = key == Key::Search;
         match key {
-            Key::Insert(character) => {
-                search.wanted.push(character);
-                search.rewind();
-            }
-            Key::Backspace => {
-                search.wanted.pop();
-                search.rewind();
-            }
+            Key::Insert(character) => search.wanted.push(character),
+            Key::Backspace => drop(search.wanted.pop()),
             Key::Search => {}
             Key::Escape => {
                 self.search = None;
@@ -269,16 +240,14 @@ impl View {
                 return false;
             }
         }
-        match self.history.find(search, further) {
-            Some(line) if !search.wanted.is_empty() => {
-                let line = line.to_owned();
-                self.editor.set(&line);
-            }
-            _ if search.wanted.is_empty() => {
-                let draft = search.draft.clone();
-                self.editor.set(&draft);
-            }
-            _ => self.hint("nothing found"),
+        if key != Key::Search {
+            search.back = 0;
+        }
+        let found = self.history.find(search);
+        match found {
+            _ if search.wanted.is_empty() => self.editor.set(&search.draft),
+            Some(line) => self.editor.set(line),
+            None => self.hint("nothing found"),
         }
         true
     }
@@ -318,8 +287,7 @@ fn in_columns(candidates: &[String], limit: usize) -> Vec<String> {
                 .iter()
                 .map(|name| {
                     let cell = cut(name, CANDIDATE);
-                    let blanks = " ".repeat((widest + 2).saturating_sub(width(&cell)));
-                    cell + &blanks
+                    cell.to_string() + &" ".repeat((widest + 2).saturating_sub(width(&cell)))
                 })
                 .collect();
             cells.concat().trim_end().to_owned()

@@ -19,6 +19,7 @@ const UNDELIVERED_ROWS: usize = 3;
 impl View {
     /// The block for a screen of `size`.
     pub(in crate::ui::terminal) fn block(&self, size: Size, now: Now) -> Block {
+        let style = self.chat.style;
         let limit = usize::from(size.columns).saturating_sub(1).max(1);
         let screen = usize::from(size.rows);
         // A third of the screen stays for the chat.
@@ -28,34 +29,33 @@ impl View {
             below.push(self.status(limit, now));
         }
         let bars = if most >= 4 { (screen / 5).clamp(1, 4) } else { 0 };
-        below.extend(self.chat.messages.open.rows(self.style, limit, bars, now.at));
-        let mut hints = self.hint_rows(limit, HINT_ROWS.min(most.saturating_sub(below.len() + 1)));
+        below.extend(self.chat.messages.open.rows(style, limit, bars, now.at));
+        let hints = self.hint_rows(limit, HINT_ROWS.min(most.saturating_sub(below.len() + 1)));
         let room = most.saturating_sub(below.len() + hints.len() + INPUT_ROWS).min(UNDELIVERED_ROWS);
-        let mut undelivered = self.undelivered_rows(limit, room, now);
+        let undelivered = self.undelivered_rows(limit, room, now);
         let room = most.saturating_sub(below.len() + hints.len() + undelivered.len()).max(1);
-        let input = input_layout::lay_out(self.editor.text(), self.editor.cursor(), self.style, limit, room);
-        let mut rows = input.rows;
-        rows.append(&mut hints);
-        rows.append(&mut undelivered);
-        rows.append(&mut below);
-        Block { rows, cursor_row: input.cursor_row, cursor_byte: input.cursor_byte, cursor_column: input.cursor_column }
+        let mut block = input_layout::lay_out(self.editor.text(), self.editor.cursor(), style, limit, room);
+        for mut rows in [hints, undelivered, below] {
+            block.rows.append(&mut rows);
+        }
+        block
     }
 
     fn status(&self, limit: usize, now: Now) -> Row {
-        let mut row = Row::default();
-        row.push(self.style, Paint::Dim, "-- ", limit);
+        let (mut row, style) = (Row::default(), self.chat.style);
+        row.push(style, Paint::Dim, "-- ", limit);
         if let Some(peer) = &self.peer {
             // The trust first: a name comes from the peer and could claim anything after it.
-            row.push(self.style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
-            row.push(self.style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
-            row.push(self.style, Paint::Dim, ", ", limit);
+            row.push(style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
+            row.push(style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
+            row.push(style, Paint::Dim, ", ", limit);
         }
         match &self.connection {
-            ConnectionState::Waiting(what) => row.push(self.style, Paint::Dim, SafeText::clean(what).as_str(), limit),
-            ConnectionState::Connected => row.push(self.style, Paint::Dim, "connected", limit),
+            ConnectionState::Waiting(what) => row.push(style, Paint::Dim, SafeText::clean(what).as_str(), limit),
+            ConnectionState::Connected => row.push(style, Paint::Dim, "connected", limit),
             ConnectionState::LostSince(since) => {
                 let seconds = now.at.saturating_duration_since(*since).as_secs();
-                row.push(self.style, Paint::Alarm, &format!("lost for {seconds} s"), limit)
+                row.push(style, Paint::Alarm, &format!("lost for {seconds} s"), limit)
             }
         };
         let lost = self.is_lost();
@@ -68,7 +68,7 @@ impl View {
             (self.unseen > 0, format!("{} unseen", self.unseen)),
         ];
         for (_, text) in extra.iter().filter(|(shown, _)| *shown) {
-            row.push(self.style, Paint::Dim, &format!(", {text}"), limit);
+            row.push(style, Paint::Dim, &format!(", {text}"), limit);
         }
         row
     }
@@ -89,7 +89,7 @@ impl View {
         let marked = self.slow(now).filter(|sent| !(sent.said_to_wait && self.is_lost()));
         let rows = marked.take(most).map(|sent| {
             let mut row = Row::default();
-            row.push(self.style, Paint::Dim, &format!("{mark}{}", SafeText::clean(&sent.begin)), limit);
+            row.push(self.chat.style, Paint::Dim, &format!("{mark}{}", SafeText::clean(&sent.begin)), limit);
             row
         });
         rows.collect()
@@ -106,7 +106,7 @@ impl View {
         let rows = question.chain(search).chain(hints).take(most);
         rows.map(|(paint, text)| {
             let mut row = Row::default();
-            row.push(self.style, paint, SafeText::clean(&text).as_str(), limit);
+            row.push(self.chat.style, paint, SafeText::clean(&text).as_str(), limit);
             row
         })
         .collect()
