@@ -6,8 +6,8 @@
 mod paths;
 mod source;
 
-pub(crate) use paths::expand;
-pub use paths::{SendArgs, SplitError, is_dropped};
+pub use paths::{SendArgs, is_dropped};
+pub(crate) use paths::{expand, last_word};
 pub use source::{SendSource, StreamReader};
 
 use crate::protocol::frame::LINE_TEXT;

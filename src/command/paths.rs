@@ -5,16 +5,14 @@
 use super::CommandError;
 use glob::{MatchOptions, Pattern};
 use std::path::{Path, PathBuf};
-use thiserror::Error;
 
 /// What stood after `/send`, in both readings, `~` expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendArgs {
     /// All of it as one path.
     pub whole: PathBuf,
-    /// Split at spaces, with quotes and backslashes; one path or more.
-    pub split: Result<Vec<Wanted>, SplitError>,
-    usage: &'static str,
+    /// Split at spaces, with quotes and backslashes: one path or more, or what is wrong.
+    pub split: Result<Vec<Wanted>, CommandError>,
 }
 
 /// One path of several.
@@ -37,23 +35,13 @@ impl Wanted {
     }
 }
 
-/// A quote or backslash that nothing follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum SplitError {
-    /// A quote without its partner.
-    #[error("the quote {0} is not closed")]
-    OpenQuote(char),
-    /// A backslash at the end.
-    #[error("nothing follows the backslash at the end")]
-    LoneBackslash,
-}
-
 impl SendArgs {
     /// `rest` is trimmed and not empty.
     pub(super) fn parse(rest: &str, usage: &'static str, home: Option<&Path>) -> Self {
-        let whole = expand(rest, home);
-        let split = split(rest).map(|words| words.into_iter().map(|word| word.wanted(home)).collect());
-        Self { whole, split, usage }
+        let words =
+            split(rest).and_then(|words| if words.is_empty() { Err("what is to be sent?".into()) } else { Ok(words) });
+        let split = words.map(|words| words.iter().map(|word| word.wanted(home)).collect());
+        Self { whole: expand(rest, home), split: split.map_err(|what| CommandError::BadArgument { what, usage }) }
     }
 
     /// The paths that are meant: the whole as one path when that exists, else the split ones.
@@ -66,13 +54,7 @@ impl SendArgs {
         if exists(&self.whole) {
             return Ok(vec![self.whole.clone()]);
         }
-        let paths = match &self.split {
-            Ok(paths) if paths.is_empty() => {
-                return Err(CommandError::BadArgument { what: "what is to be sent?".to_owned(), usage: self.usage });
-            }
-            Ok(paths) => paths,
-            Err(error) => return Err(CommandError::BadArgument { what: error.to_string(), usage: self.usage }),
-        };
+        let paths = self.split.as_ref().map_err(Clone::clone)?;
         let found: Vec<_> = paths.iter().map(|wanted| wanted.found(&exists)).collect();
         let Some(missing) = found.iter().position(Vec::is_empty) else { return Ok(found.concat()) };
         // When no part exists, a single name with spaces was meant rather than several names.
@@ -102,13 +84,17 @@ pub(super) fn one(text: &str, home: Option<&Path>) -> PathBuf {
 }
 
 /// A word of the split reading.
-#[derive(Debug, PartialEq, Eq)]
-struct Word {
-    text: String,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// Where it begins.
+    pub(crate) start: usize,
+    pub(crate) text: String,
     /// The same, with all that was quoted or escaped as a pattern that fits nothing else.
     pattern: String,
     /// The first character was neither quoted nor escaped, so that `~` means the home folder.
     expands: bool,
+    /// The last quote in it that opened.
+    pub(crate) quote: Option<char>,
 }
 
 impl Word {
@@ -173,34 +159,53 @@ pub(crate) fn expand(text: &str, home: Option<&Path>) -> PathBuf {
 /// Whether a backslash takes the meaning of the next character; on Windows it separates folders.
 const ESCAPES: bool = cfg!(not(windows));
 
-fn split(text: &str) -> Result<Vec<Word>, SplitError> {
-    let mut words = Vec::new();
-    let mut word: Option<Word> = None;
-    let mut quote: Option<char> = None;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if quote.is_none() && c.is_whitespace() {
-            words.extend(word.take());
-            continue;
-        }
-        let plain = quote.is_none() && !matches!(c, '\'' | '"') && !(ESCAPES && c == '\\');
-        let word = word.get_or_insert(Word { text: String::new(), pattern: String::new(), expands: plain });
-        match (c, quote) {
-            (_, Some(open)) if c == open => quote = None,
-            ('\'' | '"', None) => quote = Some(c),
-            // Between double quotes a backslash is one, unless it escapes what would end or escape.
-            ('\\', None) if ESCAPES => word.push(chars.next().ok_or(SplitError::LoneBackslash)?, true),
-            ('\\', Some('"')) if ESCAPES => word.push(chars.next_if(|&c| matches!(c, '"' | '\\')).unwrap_or(c), true),
-            _ => word.push(c, quote.is_some()),
-        }
+fn split(text: &str) -> Result<Vec<Word>, String> {
+    let (mut words, last, open) = scan(text);
+    match open {
+        Some('\\') => return Err("nothing follows the backslash at the end".into()),
+        Some(open) => return Err(format!("the quote {open} is not closed")),
+        None => words.extend(last),
     }
-    if let Some(open) = quote {
-        return Err(SplitError::OpenQuote(open));
-    }
-    words.extend(word);
     // A pair of quotes with nothing between names nothing.
     words.retain(|word| !word.text.is_empty());
     Ok(words)
+}
+
+/// The last word of a text that is being typed: an empty one behind a blank.
+pub(crate) fn last_word(text: &str) -> Word {
+    let (_, last, _) = scan(text);
+    last.unwrap_or_else(|| Word { start: text.len(), ..Word::default() })
+}
+
+/// The words with a blank behind them; the one at the end, if there is one; and the quote that is open there, or a backslash that
+/// nothing follows.
+fn scan(text: &str) -> (Vec<Word>, Option<Word>, Option<char>) {
+    let mut words = Vec::new();
+    let mut word: Option<Word> = None;
+    let mut open: Option<char> = None;
+    let mut chars = text.char_indices().peekable();
+    while let Some((start, c)) = chars.next() {
+        if open.is_none() && c.is_whitespace() {
+            words.extend(word.take());
+            continue;
+        }
+        let expands = open.is_none() && !matches!(c, '\'' | '"') && !(ESCAPES && c == '\\');
+        let word = word.get_or_insert_with(|| Word { start, expands, ..Word::default() });
+        match (c, open) {
+            (_, Some(quote)) if c == quote => open = None,
+            ('\'' | '"', None) => (open, word.quote) = (Some(c), Some(c)),
+            ('\\', None) if ESCAPES => match chars.next() {
+                Some((_, c)) => word.push(c, true),
+                None => open = Some(c),
+            },
+            // Between double quotes a backslash is one, unless it escapes what would end or escape.
+            ('\\', Some('"')) if ESCAPES => {
+                word.push(chars.next_if(|(_, c)| matches!(c, '"' | '\\')).map_or(c, |(_, c)| c), true);
+            }
+            _ => word.push(c, open.is_some()),
+        }
+    }
+    (words, word, open)
 }
 
 #[cfg(test)]
@@ -226,13 +231,13 @@ mod tests {
     #[test]
     fn a_backslash_takes_the_meaning_of_the_next_character() {
         assert_eq!(words(r#"a\ b \"c\' "d\"e\\f\g" 'h\i'"#), ["a b", "\"c'", "d\"e\\f\\g", "h\\i"]);
-        assert_eq!(split("a\\"), Err(SplitError::LoneBackslash));
+        assert!(split("a\\").unwrap_err().contains("backslash"));
     }
 
     #[test]
     fn an_open_quote_is_an_error_only_for_the_split_reading() {
         let args = args("it's here");
-        assert_eq!(args.split, Err(SplitError::OpenQuote('\'')));
+        assert!(args.split.as_ref().unwrap_err().to_string().contains("the quote ' is not closed"));
         assert_eq!(args.resolve(|path| path == Path::new("it's here")).unwrap(), [PathBuf::from("it's here")]);
         assert_eq!(args.resolve(|_| false).unwrap_err().code(), "bad-argument");
     }

@@ -11,6 +11,9 @@ const ENTRIES: usize = 20_000;
 /// The commands that the view does by itself.
 const OWN: [&str; 3] = ["/bell", "/copy", "/save"];
 
+/// How a blank is written in a word without quotes.
+const ESCAPE: char = '\\';
+
 /// What may be completed besides commands and paths.
 #[derive(Debug, Default)]
 pub(super) struct CompletionContext {
@@ -76,52 +79,22 @@ fn pick(text: &str, start: usize, words: &[String], after: &str) -> Option<Compl
 /// Completes a path: the whole rest of the line as one, as `/send` takes it first, else its last word.
 fn paths(text: &str, start: usize, known: &CompletionContext) -> Option<Completion> {
     let rest = text.get(start..).unwrap_or_default();
-    let (word_start, quote, word) = last_word(rest);
-    if !rest.starts_with(['"', '\'']) && (word_start == 0 || !entries(rest, known).is_empty()) {
-        let plain = if rest.contains('\\') && word_start == 0 { word.clone() } else { rest.into() };
-        return path(start, &plain, rest.contains('\\').then_some(Quote::None), known);
+    let word = command::last_word(rest);
+    if !rest.starts_with(['"', '\'']) && (word.start == 0 || !entries(rest, known).is_empty()) {
+        let escape = rest.contains(ESCAPE);
+        return path(start, if escape && word.start == 0 { &word.text } else { rest }, escape.then_some(ESCAPE), known);
     }
-    path(start + word_start, &word, Some(quote), known)
+    path(start + word.start, &word.text, word.quote.or(Some(ESCAPE)), known)
 }
 
-/// How a word is quoted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quote {
-    None,
-    Single,
-    Double,
-}
-
-/// Where the last word of `text` starts, how it is quoted, and what it says.
-fn last_word(text: &str) -> (usize, Quote, String) {
-    let (mut start, mut quote, mut opened, mut word) = (0, Quote::None, Quote::None, String::new());
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match (character, quote) {
-            ('\\', Quote::None | Quote::Double) if cfg!(not(windows)) => {
-                word.extend(characters.next().map(|(_, next)| next));
-            }
-            ('\'', Quote::None) => (quote, opened) = (Quote::Single, Quote::Single),
-            ('"', Quote::None) => (quote, opened) = (Quote::Double, Quote::Double),
-            ('\'', Quote::Single) | ('"', Quote::Double) => quote = Quote::None,
-            (' ', Quote::None) => {
-                (start, opened) = (at + 1, Quote::None);
-                word.clear();
-            }
-            _ => word.push(character),
-        }
-    }
-    (start, opened, word)
-}
-
-/// Completes `typed`, writing it as `quote` asks (None: as it is, since the whole rest of the line is the path).
-fn path(start: usize, typed: &str, quote: Option<Quote>, known: &CompletionContext) -> Option<Completion> {
+/// Completes `typed`, writing it with quotes of one kind or with backslashes (None: as it is, since the whole rest of the line is the path).
+fn path(start: usize, typed: &str, quote: Option<char>, known: &CompletionContext) -> Option<Completion> {
     let names = entries(typed, known);
     let folder = typed.rfind(is_separator).map_or("", |at| typed.get(..=at).unwrap_or_default());
     let longest = common(&names);
     // Inside quotes `~` is a plain character, so the folder that it stood for has to be named.
     let named = match (quote, folder.strip_prefix('~'), known.home.as_ref().and_then(|home| home.to_str())) {
-        (Some(Quote::Single | Quote::Double), Some(inside), Some(home)) if inside.starts_with(is_separator) => {
+        (Some('\'' | '"'), Some(inside), Some(home)) if inside.starts_with(is_separator) => {
             format!("{home}{inside}")
         }
         _ => folder.into(),
@@ -130,9 +103,9 @@ fn path(start: usize, typed: &str, quote: Option<Quote>, known: &CompletionConte
     let is_whole = names.len() == 1 && !longest.ends_with(MAIN_SEPARATOR);
     let with = match quote {
         None => whole,
-        Some(Quote::None) => escaped(&whole),
-        Some(Quote::Single) if !whole.contains('\'') => format!("'{whole}{}", if is_whole { "'" } else { "" }),
-        Some(Quote::Single | Quote::Double) => {
+        Some(ESCAPE) => escaped(&whole),
+        Some('\'') if !whole.contains('\'') => format!("'{whole}{}", if is_whole { "'" } else { "" }),
+        Some(_) => {
             // On Windows a backslash separates folders, and no name has a quote.
             let inner = if cfg!(windows) { whole } else { whole.replace('\\', "\\\\").replace('"', "\\\"") };
             format!("\"{inner}{}", if is_whole { "\"" } else { "" })
