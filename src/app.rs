@@ -103,7 +103,7 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
 
 /// Whether neither the command line nor the environment says whom to dial.
 fn is_unsaid(whom: Option<&str>) -> bool {
-    whom.is_none() && env::var_os(VARIABLE).is_none()
+    whom.is_none() && env::var_os(VARIABLE).is_none_or(|text| text.is_empty())
 }
 
 /// Dials one of those who announce themselves on the own network, if `fits` has nothing against it.

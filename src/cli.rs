@@ -15,11 +15,13 @@ use crate::transfer::Name;
 use crate::transfer::download::{OnClash, Target};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use std::env;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+const NAME_VARIABLE: &str = "P2PCHAT_NAME";
 /// Seconds for connecting and the handshake, by default.
 const TIMEOUT: u64 = 10;
 /// The longest that may be asked for: an hour; beyond that it is a mistake.
@@ -193,7 +195,7 @@ pub struct Waiting {
 #[derive(Debug, Args)]
 pub struct DialFrom {
     /// Dial from this port, again and again, for a peer behind a firewall that listens with --toward THIS_MACHINE:PORT
-    #[arg(long, value_name = "PORT", conflicts_with = "lan")]
+    #[arg(long, value_name = "PORT", conflicts_with = "lan", value_parser = port, allow_negative_numbers = true)]
     pub from: Option<NonZeroU16>,
 }
 
@@ -235,13 +237,13 @@ impl Receive {
 #[derive(Debug, Args)]
 pub struct Meeting {
     /// What to call yourself [default: P2PCHAT_NAME, else the login name]
-    #[arg(short, long, env = "P2PCHAT_NAME", hide_env = true, value_name = "NAME", value_parser = own_name)]
+    #[arg(short, long, value_name = "NAME", value_parser = own_name)]
     pub name: Option<String>,
     /// Meet by a code: who waits makes one, who dials is asked for it; or P2PCHAT_CODE, or --code=CODE
     #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub code: Option<String>,
     /// Meet by the code in the first line of this file descriptor (Unix), as in --code-fd 3 3<FILE
-    #[arg(long, value_name = "N", conflicts_with = "code")]
+    #[arg(long, value_name = "N", conflicts_with = "code", value_parser = descriptor, allow_negative_numbers = true)]
     pub code_fd: Option<u32>,
     /// Demand the key of this known peer
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
@@ -253,10 +255,10 @@ pub struct Meeting {
     #[arg(long)]
     pub json: bool,
     /// How long to wait for a lost connection: SECONDS or forever; 0 is not at all [default: forever in a terminal, else 300]
-    #[arg(long, value_name = "SECONDS", value_parser = reconnect_timeout)]
+    #[arg(long, value_name = "SECONDS", value_parser = reconnect_timeout, allow_negative_numbers = true)]
     pub reconnect: Option<u32>,
     /// For connecting and the handshake together
-    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = timeout)]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT, value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: u64,
     /// Say more
     #[arg(short, long, action = ArgAction::Count)]
@@ -313,9 +315,19 @@ impl Meeting {
     }
 
     /// The name to use: option, environment or login name.
-    pub fn own_name(&self) -> String {
-        let login = || whoami::username().ok().and_then(|name| own_name(&name).ok());
-        self.name.clone().or_else(login).unwrap_or_else(|| "anonymous".into())
+    ///
+    /// # Errors
+    /// When the variable is set and cannot be a name.
+    pub fn own_name(&self) -> Result<String, String> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        if let Some(name) = env::var_os(NAME_VARIABLE).filter(|name| !name.is_empty()) {
+            let name = name.to_str().ok_or_else(|| "it is not valid UTF-8".to_owned()).and_then(own_name);
+            return name.map_err(|error| format!("{NAME_VARIABLE}: {error}"));
+        }
+        let login = whoami::username().ok().and_then(|name| own_name(&name).ok());
+        Ok(login.unwrap_or_else(|| "anonymous".into()))
     }
 }
 
@@ -332,6 +344,14 @@ fn own_name(text: &str) -> Result<String, String> {
 /// What a stream is called at the peer: a name as the wire has it.
 fn offered_name(text: &str) -> Result<String, String> {
     Name::new(text).map(|name| name.as_str().to_owned()).map_err(str::to_owned)
+}
+
+fn port(text: &str) -> Result<NonZeroU16, String> {
+    text.parse().map_err(|_| "a port is a number from 1 to 65535".into())
+}
+
+fn descriptor(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "the number of a file descriptor, as in --code-fd 3 3<FILE".into())
 }
 
 fn timeout(text: &str) -> Result<u64, String> {

@@ -112,7 +112,7 @@ impl Config {
             known.by_name(name).map(|peer| (name.clone(), peer.key)).ok_or_else(missing)
         };
         let expected = common.meeting.peer.as_ref().map(expect).transpose()?;
-        let own_name = common.meeting.own_name();
+        let own_name = common.meeting.own_name().map_err(UsageError)?;
         let frontend = FrontendConfig::new(common, &own_name, &data_dir);
         let interactive = frontend.is_interactive();
         let rules = Rules {

@@ -80,7 +80,7 @@ impl Whom {
         lan: bool,
     ) -> Result<Self, WhomError> {
         let variable = match env::var(VARIABLE) {
-            Ok(text) => Some(text),
+            Ok(text) => Some(text).filter(|text| !text.is_empty()),
             Err(env::VarError::NotPresent) => None,
             Err(env::VarError::NotUnicode(_)) => {
                 return Err(WhomError(format!("{VARIABLE}: it is not valid UTF-8")));
@@ -114,9 +114,13 @@ impl Whom {
             Err(InviteError::NoPrefix) => {}
             Err(error) => return Err(WhomError(error.to_string())),
         }
-        let candidate: Candidate = text.parse().map_err(|error| unfit(text, &error))?;
+        let named = known.by_name(text).filter(|peer| peer.trust == Trust::Verified || peer.named);
+        let candidate: Candidate = match (text.parse(), named) {
+            (Err(AddressError::PortAlone(_) | AddressError::Port(_)), Some(peer)) => return Self::peer(peer, lan),
+            (parsed, _) => parsed.map_err(|error| unfit(text, &error))?,
+        };
         if candidate.host == text
-            && let Some(peer) = known.by_name(text).filter(|peer| peer.trust == Trust::Verified || peer.named)
+            && let Some(peer) = named
         {
             if candidate.resolve().is_ok() {
                 let words = format!(
@@ -177,6 +181,7 @@ impl Whom {
 fn unfit(text: &str, error: &AddressError) -> WhomError {
     WhomError(match error {
         AddressError::NoInterface(_) => format!("{text:?}: {error}\nthis machine has {}", OwnNetworks::now().names()),
+        AddressError::PortAlone(port) => format!("{error}\nto wait for a peer there: p2pchat listen {port}"),
         // It has the text in it.
         AddressError::Malformed(_) => error.to_string(),
         _ => format!("{text:?}: {error}"),

@@ -1,13 +1,15 @@
 //! The commands about this machine and what the program keeps on it.
 
+use super::port;
 use crate::net::address::DEFAULT_PORT;
 use clap::{Args, Subcommand, ValueHint};
+use std::num::NonZeroU16;
 
 /// `p2pchat doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// The TCP port to be called at
-    #[arg(value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    #[arg(value_name = "PORT", default_value_t = DEFAULT_PORT, value_parser = |text: &str| port(text).map(NonZeroU16::get), allow_negative_numbers = true)]
     pub port: u16,
     /// One JSON object a line
     #[arg(long)]

@@ -38,6 +38,9 @@ pub enum AddressError {
     /// The part behind the colon.
     #[error("{0:?} is no port: a number from 0 to 65535")]
     Port(String),
+    /// A number and no more, where somebody is to be dialled.
+    #[error("a port alone is no address: write HOST:{0}")]
+    PortAlone(u16),
     /// Too many colons, a bracket that is not closed, or something behind it that is no port.
     #[error("{0:?} is no address: write HOST:PORT or [IPV6]:PORT")]
     Malformed(String),
@@ -74,6 +77,9 @@ impl FromStr for Candidate {
 
     /// `HOST`, `HOST:PORT` or `[V6]:PORT`; as with other tools, no host is this machine.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_number(text) {
+            return Err(AddressError::PortAlone(port(text)?));
+        }
         let (host, port) = split(text)?;
         Ok(Self { host: if host.is_empty() { "localhost".into() } else { host }, port })
     }
@@ -117,7 +123,7 @@ impl FromStr for ListenAddress {
 
     /// `PORT`, `HOST:PORT`, `[V6]:PORT` or `HOST`: a bare number is a port.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        if is_number(text) {
             return Ok(Self { host: None, port: port(text)? });
         }
         let (host, port) = split(text)?;
@@ -144,9 +150,12 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn port(text: &str) -> Result<u16, AddressError> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = if digits { text.parse().ok() } else { None };
+    let parsed = if is_number(text) { text.parse().ok() } else { None };
     parsed.ok_or_else(|| AddressError::Port(text.into()))
 }
 
@@ -243,6 +252,8 @@ mod tests {
             assert_eq!(dial(text), Err(AddressError::Malformed(text.into())));
         }
         assert!(matches!("70000".parse::<ListenAddress>(), Err(AddressError::Port(_))));
+        assert_eq!(dial("5000"), Err(AddressError::PortAlone(5000)));
+        assert!(matches!(dial("70000"), Err(AddressError::Port(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::address::Candidate;
 use super::proxy::ProxyError;
-use crate::error_text::io_error_text;
+use crate::error_text::{NO_NAME, NO_NAME_SERVER, io_error_text};
 use if_addrs::{IfAddr, Interface};
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -308,14 +308,11 @@ pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNet
 
 /// Why a name has no address.
 pub fn explain_name(candidate: &Candidate, error: &io::Error) -> Explanation {
-    // The standard library gives the resolver's codes as text alone.
-    let text = error.to_string();
-    let (fact, hint) = if text.contains("Temporary failure") {
-        ("the name server does not answer".to_owned(), Some("is this machine online?".to_owned()))
-    } else if text.contains("not known") || text.contains("No address associated") {
-        ("there is no such name".to_owned(), Some("check how it is written".to_owned()))
-    } else {
-        (io_error_text(error), None)
+    let fact = io_error_text(error);
+    let hint = match &*fact {
+        NO_NAME_SERVER => Some("is this machine online?".to_owned()),
+        NO_NAME => Some("check how it is written".to_owned()),
+        _ => None,
     };
     Explanation { fact: format!("cannot find {candidate}: {fact}"), hint }
 }

@@ -56,6 +56,19 @@ fn a_code_in_the_environment_that_is_none_is_a_usage_error_and_never_no_code() {
     }
 }
 
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let connect = |name: &str| {
+        let home = Home::new();
+        let mut program = home.program(&["connect"]);
+        let ended = program.env("P2PCHAT_NAME", name).env("P2PCHAT_INVITE", "").output().unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    assert!(connect("").contains("whom to connect to?"), "{}", connect(""));
+    assert!(connect(" ").contains("P2PCHAT_NAME: a name has at least one character"), "{}", connect(" "));
+}
+
 /// What is nearly right, with the right form in the error.
 #[test]
 fn a_command_line_that_is_nearly_right_is_answered_with_the_right_form() {
@@ -82,7 +95,19 @@ fn a_command_line_that_is_nearly_right_is_answered_with_the_right_form() {
         ("listen --toward 192.0.2.1:6000 --proxy socks5://127.0.0.1:1", 2, "--proxy none dials directly"),
         ("listen 127.0.0.1:6000 --toward 127.0.0.1:6000", 2, "127.0.0.1:6000 is this very listener"),
         ("connect 192.0.2.1 --from 6000 --proxy socks5://127.0.0.1:1", 2, "--from dials directly"),
-        ("connect 192.0.2.1 --from 0", 2, "--from"),
+        ("connect 192.0.2.1 --from 0", 2, "a port is a number from 1 to 65535"),
+        ("connect 192.0.2.1 --from 70000", 2, "a port is a number from 1 to 65535"),
+        ("doctor -1", 2, "a port is a number from 1 to 65535"),
+        ("doctor 0", 2, "a port is a number from 1 to 65535"),
+        ("doctor ssh", 2, "a port is a number from 1 to 65535"),
+        ("connect 192.0.2.1 --timeout -1", 2, "a number of seconds from 1 to 3600"),
+        ("connect 192.0.2.1 --reconnect -1", 2, "a number of seconds, or forever"),
+        ("listen --code-fd x", 2, "the number of a file descriptor, as in --code-fd 3 3<FILE"),
+        ("connect 5999", 2, "a port alone is no address: write HOST:5999"),
+        ("connect 5999", 2, "to wait for a peer there: p2pchat listen 5999"),
+        ("connect 99999", 2, "\"99999\" is no port: a number from 0 to 65535"),
+        ("listen --at 5999", 2, "a port alone is no address: write HOST:5999"),
+        ("listen --toward 5999", 2, "a port alone is no address: write HOST:5999"),
         ("receive --from 6000", 2, "--from is for who dials"),
         ("receive 192.0.2.1 --toward 192.0.2.2:6000", 2, "--toward are for who waits"),
         ("5000", 2, "p2pchat listen 5000"),

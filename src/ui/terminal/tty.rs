@@ -110,7 +110,7 @@ pub(super) fn stop() {}
 
 /// Whether this terminal wraps rows anew when its width changes; most do, these are known not to.
 pub(super) fn reflows() -> bool {
-    let set = |name| std::env::var_os(name).is_some();
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let term = std::env::var("TERM").unwrap_or_default();
     let screen = set("STY") && !set("TMUX");
     !(screen || set("XTERM_VERSION") || term == "linux" || term.starts_with("st-"))
