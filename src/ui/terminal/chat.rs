@@ -78,9 +78,9 @@ impl Chat {
                 let from = from.name();
                 self.line(wall, Paint::of_peer(from.as_str()), from.as_str(), "  ", text, *action);
             }
-            Notice::Sent { text, action, waiting, .. } => {
+            Notice::Sent { text, action, .. } => {
                 let own = self.messages.own().to_owned();
-                let after = if *waiting { format!("{OWN_MARK} (waits) ") } else { format!("{OWN_MARK} ") };
+                let after = format!("{OWN_MARK} ");
                 self.line(wall, Paint::Own, &own, &after, &PeerText::new(text.as_str()), *action);
             }
             // Without the time, so that it fits the width of a small terminal.

@@ -58,8 +58,6 @@ struct SentLine {
     id: u64,
     at: Instant,
     begin: String,
-    /// The chat says so: the connection was lost when it was sent.
-    said_to_wait: bool,
 }
 
 /// What a line may be meant for.
@@ -159,10 +157,10 @@ impl View {
                 self.connection = ConnectionState::Connected;
                 self.parted = false;
             }
-            Notice::Sent { id, text, waiting, .. } => {
+            Notice::Sent { id, text, .. } => {
                 let first = text.lines().next().unwrap_or_default();
                 let begin = cut(first, SENT_BEGIN).into_owned();
-                self.undelivered.push_back(SentLine { id: *id, at: now.at, begin, said_to_wait: *waiting });
+                self.undelivered.push_back(SentLine { id: *id, at: now.at, begin });
             }
             Notice::Delivered { id } => self.undelivered.retain(|sent| sent.id != *id),
             Notice::Undelivered { .. } => self.undelivered.clear(),

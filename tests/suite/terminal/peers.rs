@@ -107,15 +107,16 @@ fn a_line_that_is_not_there_after_a_second_is_marked_until_it_is() {
 }
 
 #[test]
-fn what_waits_for_a_lost_peer_is_on_the_screen() {
+fn what_waits_for_a_lost_peer_is_on_the_screen_for_as_long_as_it_waits() {
     let (_home, mut terminal, bob, relay) = lose();
     terminal.keys("are you there?\r");
-    terminal.shows("alice▸ (waits) are you there?");
+    terminal.shows("alice▸ are you there?");
+    terminal.shows("waits: are you there?");
     terminal.shows(" s, 1 line waits, reconnecting");
     relay.refuse(false);
     bob.message("are you there?");
     terminal.shows("] bob, connected");
-    terminal.shows_no("line waits");
+    terminal.shows_no("waits");
 }
 
 #[test]

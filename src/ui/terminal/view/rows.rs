@@ -86,8 +86,7 @@ impl View {
     /// have to be taken back, and what has scrolled away cannot be changed.
     fn undelivered_rows(&self, limit: usize, most: usize, now: Now) -> Vec<Row> {
         let mark = if self.is_lost() { "waits: " } else { "not there yet: " };
-        let marked = self.slow(now).filter(|sent| !(sent.said_to_wait && self.is_lost()));
-        let rows = marked.take(most).map(|sent| {
+        let rows = self.slow(now).take(most).map(|sent| {
             let mut row = Row::default();
             row.push(self.chat.style, Paint::Dim, &format!("{mark}{}", SafeText::clean(&sent.begin)), limit);
             row

@@ -55,10 +55,11 @@ fn a_hint_is_whole_on_a_narrow_screen() {
 fn of_many_undelivered_lines_the_oldest_are_shown_and_the_input_keeps_its_room() {
     for (columns, rows, shown) in [(80, 24, 3), (40, 10, 3), (40, 6, 1), (20, 5, 0)] {
         let mut screen = TestTerminal::connected(columns, rows);
-        // What is sent while the connection is lost says so where it stands.
-        screen.notice(Notice::Sent { id: 0, text: "line 0".into(), action: false, waiting: true });
         (1..=9).for_each(|id| screen.notice(sent(id, &format!("line {id}"))));
         screen.notice(Notice::Lost { reason: "reset".into(), lines: 9, transfers: 0 });
+        // Once it has arrived, nothing in the chat may say that it waits.
+        screen.notice(Notice::Sent { id: 10, text: "line 10".into(), action: false, waiting: true });
+        assert!(!screen.everything().iter().any(|row| row.starts_with("14:05") && row.contains("waits")), "{rows}");
         screen.typed("draft");
         let waiting: Vec<_> = screen.rows().into_iter().filter(|row| row.starts_with("waits: ")).collect();
         let oldest: Vec<_> = (1..=shown).map(|id| format!("waits: line {id}")).collect();
