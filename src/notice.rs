@@ -7,6 +7,7 @@ use crate::command::SendSource;
 use crate::protocol::frame::{ByeReason, Reason, TransferId};
 use crate::text::{PeerText, SafeText};
 use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// Which way a transfer goes, seen from this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,9 +56,9 @@ pub enum Notice {
         /// Addresses a peer may dial, the bound one first.
         addrs: Vec<String>,
         /// The code to tell the peer.
-        code: Option<String>,
-        /// The invite to send to the peer; a secret.
-        invite: Option<String>,
+        code: Option<Zeroizing<String>>,
+        /// The invite to send to the peer.
+        invite: Option<Zeroizing<String>>,
         /// Show the invite as a QR code as well.
         qr: bool,
     },

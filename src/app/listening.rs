@@ -151,9 +151,9 @@ impl Listening {
                 addrs.push(addr);
             }
         }
-        let code = if let Entry::Code(code) = &self.entry { Some(code.display().to_owned()) } else { None };
+        let code = if let Entry::Code(code) = &self.entry { Some(code.display().to_owned().into()) } else { None };
         let qr = matches!(self.entry, Entry::Invite { qr: true, .. });
-        let invite = self.invite.as_ref().map(|invite| invite.text().to_string());
+        let invite = self.invite.as_ref().map(Invite::text);
         Notice::Listening { addrs, code, qr, invite }
     }
 

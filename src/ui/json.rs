@@ -86,7 +86,7 @@ fn event(notice: &Notice) -> Option<Value> {
         | Notice::Staying
         | Notice::PeerGone { .. } => return None,
         Notice::Listening { addrs, code, invite, qr: _ } => {
-            json!({ "event": "listening", "addrs": addrs, "code": code, "invite": invite })
+            json!({ "event": "listening", "addrs": addrs, "code": code.as_deref(), "invite": invite.as_deref() })
         }
         Notice::Announced { instance } => json!({ "event": "announced", "instance": instance }),
         Notice::Mapped { addr, by, seconds } => {

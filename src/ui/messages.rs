@@ -91,7 +91,7 @@ impl Messages {
             | Notice::QuestionGone { .. } => return None,
             Notice::Status(text) => (Verbosity::Verbose, Tone::Normal, clean(text)),
             Notice::Listening { addrs, code, invite, .. } => {
-                quiet(self.listening(addrs, code.as_deref(), invite.as_deref()))
+                quiet(self.listening(addrs, code.as_deref().map(String::as_str), invite.as_deref().map(String::as_str)))
             }
             Notice::Announced { .. } => normal(match self.purpose {
                 Purpose::Chat | Purpose::Send => {

@@ -59,7 +59,7 @@ fn the_beginning_and_the_end() {
         r#"{"event":"mapped","addr":"203.0.113.7:5000","by":"PCP","seconds":3600}"#
     );
     assert_eq!(
-        line(Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None, qr: false }),
+        line(Notice::Listening { addrs, code: Some("42-otter-plum".to_owned().into()), invite: None, qr: false }),
         r#"{"event":"listening","addrs":["0.0.0.0:5000","192.168.1.5:5000"],"code":"42-otter-plum"}"#
     );
     assert_eq!(

@@ -141,7 +141,7 @@ fn listening_gives_lines_to_copy() {
          --   p2pchat connect \"[2001:db8::1]:5000\"\n"
     );
     let with_code =
-        said([Notice::Listening { addrs, code: Some("42-otter-plum".to_owned()), invite: None, qr: false }]);
+        said([Notice::Listening { addrs, code: Some("42-otter-plum".to_owned().into()), invite: None, qr: false }]);
     assert!(with_code.contains("connect 192.168.1.5:5000 --code\n"), "{with_code}");
     assert!(with_code.ends_with("--   and this code: 42-otter-plum\n"), "{with_code}");
     let alone = said([Notice::Listening { addrs: vec!["[::]:5000".to_owned()], code: None, invite: None, qr: false }]);
@@ -171,7 +171,7 @@ fn an_invite_is_one_unbroken_line_and_a_qr_code_needs_a_terminal() {
     let options = PlainOptions { purpose: Purpose::Send, columns_err: || Some(40), ..Verbosity::Normal.into() };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let listening =
-        |qr| Notice::Listening { addrs: vec!["[::]:5050".into()], code: None, invite: Some(invite.clone()), qr };
+        |qr| Notice::Listening { addrs: vec!["[::]:5050".into()], code: None, invite: Some(invite.clone().into()), qr };
     run(&posted([listening(false)]), &mut out, &mut err, options, time, |_| {}).unwrap();
     let said = String::from_utf8(err).unwrap();
     assert!(said.contains(&format!("\np2pchat receive {invite}\n")), "{said}");

@@ -148,7 +148,7 @@ fn what_needs_to_be_done_first_is_said() {
     let mut screen = TestTerminal::new(80, 24);
     screen.notice(Notice::Listening {
         addrs: vec!["192.168.1.5:5050".into()],
-        code: Some("42-otter-plum".into()),
+        code: Some("42-otter-plum".to_owned().into()),
         qr: false,
         invite: None,
     });
