@@ -320,7 +320,6 @@ impl Conversation {
             Action::Drop => effects.push(Effect::Disconnect),
             Action::Over(end) => effects.push(Effect::Over(end)),
             // The terminal clears itself.
-            Action::Clear => {}
             action => self.order(action, effects),
         }
     }

@@ -69,8 +69,6 @@ pub enum Action {
     Redial(String),
     /// `/toward`, and where to.
     Toward(String),
-    /// Clear the screen, where there is one.
-    Clear,
     /// All is said: write it, close the sending direction, read to the end.
     Hangup,
     /// End this connection now; the peer is at fault or the session is over.

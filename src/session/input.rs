@@ -151,7 +151,8 @@ impl Session {
             Command::Verify if self.is_up() => self.actions.push(Action::MarkVerified),
             Command::Verify => self.error("not-connected", "the connection is lost; /verify needs it"),
             Command::Peer => self.actions.push(Action::ShowPeer),
-            Command::Clear => self.actions.push(Action::Clear),
+            // Only the terminal has a screen, and does it itself.
+            Command::Clear => {}
         }
     }
 

@@ -46,7 +46,7 @@ use screen_queue::ScreenQueue;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 use view::View;
@@ -124,11 +124,18 @@ fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), String> {
         let mut after_prefix = false;
         read_terminal(|reported| {
             let Some(event) = keys::translate(reported) else { return };
-            let prefix = std::mem::replace(&mut after_prefix, event == TerminalEvent::Key(Key::Prefix));
+            let is_prefix = matches!(event, TerminalEvent::Key(Key::Prefix));
+            let prefix = std::mem::replace(&mut after_prefix, is_prefix);
             match event {
-                TerminalEvent::Key(Key::Prefix) => {}
-                // Ctrl-X Ctrl-E. This thread must not take the editor's keys.
-                TerminalEvent::Key(Key::End) if prefix => queue.lend_input(),
+                _ if is_prefix => {}
+                // Ctrl-X Ctrl-E, on this thread, which must not take the editor's keys.
+                TerminalEvent::Key(Key::End) if prefix => {
+                    let (sender, text) = mpsc::channel();
+                    queue.event(TerminalEvent::Edit(sender));
+                    if let Ok(text) = text.recv() {
+                        queue.event(TerminalEvent::Edited(external_editor::edit(&text)));
+                    }
+                }
                 event => queue.event(event),
             }
         });

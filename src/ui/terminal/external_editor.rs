@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(super) const NO_EDITOR: &str = "set VISUAL or EDITOR to the editor of your choice";
+
 /// What `$VISUAL`, else `$EDITOR`, says.
 pub(super) fn command() -> Option<String> {
     ["VISUAL", "EDITOR"].iter().filter_map(|name| std::env::var(name).ok()).find(|command| !command.trim().is_empty())
@@ -17,10 +19,11 @@ pub(super) fn command() -> Option<String> {
 ///
 /// # Errors
 /// Words for the user; the text is as it was then.
-pub(super) fn edit(command: &str, text: &str) -> Result<String, String> {
+pub(super) fn edit(text: &str) -> Result<String, String> {
+    let command = command().ok_or(NO_EDITOR)?;
     let failed = |error: io::Error| format!("cannot edit the message: {}", io_error_text(&error));
     let file = Draft::write(text).map_err(failed)?;
-    let status = process(command, &file.0).status().map_err(failed)?;
+    let status = process(&command, &file.0).status().map_err(failed)?;
     if !status.success() {
         return Err(format!("the editor failed ({status}): the message is as it was"));
     }

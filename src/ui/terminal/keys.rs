@@ -1,6 +1,7 @@
 //! Translates key presses to actions: the Emacs set that shells have.
 
 use crossterm::event::{Event as Reported, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use std::sync::mpsc::Sender;
 
 /// What a key press asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub(super) enum Key {
 }
 
 /// What the terminal reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum TerminalEvent {
     Key(Key),
     /// Pasted as one piece.
@@ -50,8 +51,8 @@ pub(super) enum TerminalEvent {
     /// The terminal gained or lost the focus.
     Focus(bool),
     Resized,
-    /// The message is to be edited by another program, which gets the terminal. The input thread waits.
-    Lent,
+    /// The message is to be edited by another program, which gets the terminal. The input thread waits for the text, and for that program.
+    Edit(Sender<String>),
     /// It ended: the message, or why it is as it was.
     Edited(Result<String, String>),
     /// The process goes on after a stop.
@@ -185,7 +186,7 @@ mod tests {
         let both = KeyModifiers::CONTROL | KeyModifiers::ALT;
         assert_eq!(press(KeyCode::Char('@'), both), Some(Key::Insert('@')));
         let release = KeyEvent::new_with_kind(KeyCode::Enter, KeyModifiers::NONE, KeyEventKind::Release);
-        assert_eq!(translate(Reported::Key(release)), None);
+        assert!(translate(Reported::Key(release)).is_none());
     }
 
     #[test]

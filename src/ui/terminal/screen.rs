@@ -166,7 +166,7 @@ impl Screen {
 }
 
 /// Erases `rows` rows from the cursor's on and comes back; at the end of the screen the last one is erased again.
-fn erase(out: &mut String, rows: usize) {
+pub(super) fn erase(out: &mut String, rows: usize) {
     if rows == 0 {
         return;
     }
@@ -214,7 +214,7 @@ fn paint(out: &mut String, block: &Block, standing: usize) {
     }
 }
 
-fn up(out: &mut String, rows: usize) {
+pub(super) fn up(out: &mut String, rows: usize) {
     if rows > 0 {
         out.push_str(&format!("\x1b[{rows}A"));
     }

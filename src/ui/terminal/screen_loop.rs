@@ -6,10 +6,9 @@ use super::screen::{Screen, Size};
 use super::screen_queue::{ScreenQueue, WakeTimes};
 use super::view::View;
 use super::{external_editor, tty};
-use crate::error_text::io_error_text;
 use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 /// Chat is printed at most this often.
@@ -99,7 +98,7 @@ impl ScreenLoop {
     fn event(&mut self, event: TerminalEvent, now: Now) -> io::Result<()> {
         match event {
             TerminalEvent::Resized => self.rest(now.at),
-            TerminalEvent::Lent => self.lend(),
+            TerminalEvent::Edit(text) => self.lend(&text),
             TerminalEvent::Edited(edited) => {
                 tty::enter_again()?;
                 self.pause = None;
@@ -125,24 +124,15 @@ impl ScreenLoop {
         Ok(())
     }
 
-    /// Has an editor change the message, on a thread of its own.
-    fn lend(&mut self) {
-        let Some(command) = external_editor::command() else {
-            self.queue.take_input_back();
-            return self.view.edited(Err("set VISUAL or EDITOR to the editor of your choice".into()));
-        };
+    /// Gives the terminal and the message to an editor; the input thread runs it.
+    fn lend(&mut self, text: &Sender<String>) {
+        if external_editor::command().is_none() {
+            return self.view.edited(Err(external_editor::NO_EDITOR.into()));
+        }
         tty::lend();
         self.screen.forget();
         self.pause = Some(Pause::Lent);
-        let (queue, text) = (Arc::clone(&self.queue), self.view.begin_edit());
-        let edit = move || {
-            queue.event(TerminalEvent::Edited(external_editor::edit(&command, &text)));
-            queue.take_input_back();
-        };
-        if let Err(error) = thread::Builder::new().name("editor".into()).spawn(edit) {
-            self.queue.event(TerminalEvent::Edited(Err(io_error_text(&error))));
-            self.queue.take_input_back();
-        }
+        let _ = text.send(self.view.begin_edit());
     }
 
     /// Notices a size that no event has told of yet.

@@ -40,8 +40,6 @@ struct QueuedItems {
     notices: VecDeque<Posted>,
     progress: BTreeMap<u32, Notice>,
     closed: bool,
-    /// Another program has the terminal.
-    lent: bool,
 }
 
 impl ScreenQueue {
@@ -57,22 +55,6 @@ impl ScreenQueue {
         }
         state.events.push_back(event);
         self.news.notify_one();
-    }
-
-    /// The input thread's: has another program take the terminal, and waits until [`ScreenQueue::take_input_back`].
-    pub(super) fn lend_input(&self) {
-        self.lock().lent = true;
-        self.event(TerminalEvent::Lent);
-        let mut state = self.lock();
-        while state.lent {
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// The terminal is this program's again.
-    pub(super) fn take_input_back(&self) {
-        self.lock().lent = false;
-        self.room.notify_all();
     }
 
     /// The notices thread's: never waits.
@@ -182,7 +164,7 @@ mod tests {
             scope.spawn(|| queue.event(TerminalEvent::Key(Key::Enter)));
             queue.wait(WakeTimes::default());
         });
-        assert_eq!(queue.take_events(), [TerminalEvent::Key(Key::Enter)]);
+        assert!(matches!(queue.take_events().pop_front(), Some(TerminalEvent::Key(Key::Enter))));
     }
 
     #[test]

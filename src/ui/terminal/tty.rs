@@ -3,7 +3,7 @@
 //! Owns stdout while the interactive frontend runs. Invariant: [`TTY`] says whether the terminal is ours; every byte goes
 //! through [`write()`], every exit path through [`restore`], and after that nothing is written any more.
 
-use super::screen::Size;
+use super::screen::{self, Size};
 use crossterm::terminal;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// Bracketed paste and focus events on.
-const ENTER: &[u8] = b"\x1b[?2004h\x1b[?1004h";
+const ENTER: &str = "\x1b[?2004h\x1b[?1004h";
 /// Everything off again that a frame or [`ENTER`] switches on.
-const LEAVE: &[u8] = b"\x1b[m\x1b[?7h\x1b[?2004l\x1b[?1004l\x1b[?25h\x1b[?2026l";
+const LEAVE: &str = "\x1b[m\x1b[?7h\x1b[?2004l\x1b[?1004l\x1b[?25h\x1b[?2026l";
 /// How often, and at what interval, [`restore`] tries to get hold of a terminal that is being written to: 200 ms in all,
 /// since a terminal that takes no bytes must not keep the program from ending.
 const TRIES: usize = 40;
 const TRY_GAP: Duration = Duration::from_millis(5);
 /// Rows that [`restore`] erases from the first of the block on: more than a block has, since the size may have changed
-/// after it was painted. Its buffer is on the stack, since a panic hook calls it.
+/// after it was painted.
 const ERASED_ROWS: usize = 100;
 
 /// What is ours of the terminal.
@@ -43,7 +43,7 @@ pub(super) fn enter() -> io::Result<()> {
     let mut held = lock();
     let mut out = open()?;
     terminal::enable_raw_mode()?;
-    write_whole(&mut out, ENTER)?;
+    write_whole(&mut out, ENTER.as_bytes())?;
     *held = TtyState { out: Some(out), above: 0 };
     Ok(())
 }
@@ -73,7 +73,7 @@ pub fn restore() {
         let above = held.above;
         if let Some(mut out) = held.out.take() {
             // Nothing can be done about an error here: the terminal is gone or stuck.
-            let _ = write_whole(&mut out, RestoreSequence::new(above).bytes());
+            let _ = write_whole(&mut out, restore_sequence(above).as_bytes());
         }
     }
     let _ = terminal::disable_raw_mode();
@@ -160,38 +160,12 @@ fn write_whole(out: &mut Out, mut bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// The last bytes, built without allocating.
-struct RestoreSequence {
-    buffer: [u8; 32 + 16 * ERASED_ROWS],
-    len: usize,
-}
-
-impl RestoreSequence {
-    fn new(above: usize) -> Self {
-        let mut bytes = Self { buffer: [0; 32 + 16 * ERASED_ROWS], len: 0 };
-        bytes.push(b"\r");
-        for _ in 0..above.min(ERASED_ROWS) {
-            bytes.push(b"\x1b[A");
-        }
-        bytes.push(b"\x1b7");
-        for row in 0..ERASED_ROWS {
-            bytes.push(if row == 0 { b"\x1b[2K" } else { b"\x1b[B\x1b[2K" });
-        }
-        bytes.push(b"\x1b8");
-        bytes.push(LEAVE);
-        bytes
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.buffer.get_mut(self.len..self.len + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.len += bytes.len();
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or_default()
-    }
+/// The last bytes.
+fn restore_sequence(above: usize) -> String {
+    let mut bytes = String::from("\r");
+    screen::up(&mut bytes, above.min(ERASED_ROWS));
+    screen::erase(&mut bytes, ERASED_ROWS);
+    bytes + LEAVE
 }
 
 #[cfg(test)]
@@ -201,7 +175,7 @@ mod tests {
     #[test]
     fn the_farewell_always_ends_with_all_modes_off() {
         for above in [0, 1, 3, ERASED_ROWS, 10 * ERASED_ROWS] {
-            assert!(RestoreSequence::new(above).bytes().ends_with(LEAVE), "{above}");
+            assert!(restore_sequence(above).ends_with(LEAVE), "{above}");
         }
     }
 
@@ -209,7 +183,7 @@ mod tests {
     fn the_farewell_removes_the_block_and_stays_below_the_chat() {
         let mut terminal = vt100::Parser::new(8, 20, 100);
         terminal.process(b"chat\r\n> typed\r\n  more\r\nhint\r\nstatus\x1b[2A");
-        terminal.process(RestoreSequence::new(1).bytes());
+        terminal.process(restore_sequence(1).as_bytes());
         assert_eq!(terminal.screen().contents(), "chat");
         assert_eq!(terminal.screen().cursor_position(), (1, 0));
     }

@@ -219,7 +219,7 @@ impl View {
             TerminalEvent::Ended if self.parted => self.quit(),
             TerminalEvent::Ended => drop(self.input_sender.send_now(Input::Ended)),
             // The screen loop's.
-            TerminalEvent::Resized | TerminalEvent::Continued | TerminalEvent::Lent | TerminalEvent::Edited(_) => {}
+            TerminalEvent::Resized | TerminalEvent::Continued | TerminalEvent::Edit(_) | TerminalEvent::Edited(_) => {}
         }
         if self.editor.is_empty() {
             self.begun = None;
