@@ -28,7 +28,7 @@ mod screen;
 mod screen_loop;
 mod screen_queue;
 #[cfg(test)]
-mod test_terminal;
+mod tests;
 mod tty;
 mod view;
 

@@ -1,4 +1,4 @@
-use super::super::test_terminal::{TestTerminal, offer};
+use super::super::tests::{TestTerminal, offer};
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
 use crate::ui::{Direction, SafeText, Side, Trust};

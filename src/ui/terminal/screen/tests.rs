@@ -1,6 +1,6 @@
 use super::super::keys::Key;
 use super::super::keys::TerminalEvent;
-use super::super::test_terminal::{TestTerminal, everything, offer, rows};
+use super::super::tests::{TestTerminal, everything, offer, rows};
 use super::*;
 use crate::ui::{Direction, Notice};
 

@@ -1,4 +1,4 @@
-use super::super::test_terminal::TestTerminal;
+use super::super::tests::TestTerminal;
 use super::*;
 
 fn line(text: &str) -> Input {
