@@ -35,21 +35,14 @@ const TICK: Duration = Duration::from_secs(1);
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
 /// Columns that are kept of such a line.
 const SENT_BEGIN: usize = 120;
-/// The connection, as the status row says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum ConnectionState {
-    /// No peer; what the program does about it.
-    Waiting(String),
-    Connected,
-    LostSince(Instant),
-}
-
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PeerInfo {
     label: String,
     fingerprint: String,
     trust: Trust,
+    /// When the connection was lost, if it is.
+    lost: Option<Instant>,
 }
 
 /// A line of this side's that went out.
@@ -76,7 +69,8 @@ pub(super) struct View {
     history: InputHistory,
     search: Option<Search>,
     peer: Option<PeerInfo>,
-    connection: ConnectionState,
+    /// What the program does while there is none.
+    waits: String,
     /// Own lines that the peer has not acknowledged, oldest first. They are delivered in this order.
     undelivered: VecDeque<SentLine>,
     /// Open questions, that of leaving first, then the oldest; the first alone is shown and answered.
@@ -114,7 +108,7 @@ impl View {
             editor: Editor::default(),
             search: None,
             peer: None,
-            connection: ConnectionState::Waiting("connecting".into()),
+            waits: "connecting".into(),
             undelivered: VecDeque::new(),
             questions: VecDeque::new(),
             begun: None,
@@ -153,8 +147,7 @@ impl View {
             Notice::Status(text) if self.peer.is_none() => self.no_peer(text),
             Notice::Connected { peer, trust, fingerprint, .. } => {
                 let label = peer.name().to_string();
-                self.peer = Some(PeerInfo { label, fingerprint: fingerprint.clone(), trust: *trust });
-                self.connection = ConnectionState::Connected;
+                self.peer = Some(PeerInfo { label, fingerprint: fingerprint.clone(), trust: *trust, lost: None });
                 self.parted = false;
             }
             Notice::Sent { id, text, .. } => {
@@ -170,13 +163,15 @@ impl View {
             }
             Notice::Question { id, question } => self.questions.push_back((*id, question.clone())),
             Notice::QuestionGone { id } => self.questions.retain(|(open, _)| open != id),
-            Notice::Trust { trust, .. } => {
+            Notice::Trust { .. } | Notice::Lost { .. } | Notice::Reconnected { .. } => {
                 if let Some(peer) = &mut self.peer {
-                    peer.trust = *trust;
+                    match notice {
+                        Notice::Trust { trust, .. } => peer.trust = *trust,
+                        Notice::Lost { .. } => peer.lost = Some(now.at),
+                        _ => peer.lost = None,
+                    }
                 }
             }
-            Notice::Lost { .. } => self.connection = ConnectionState::LostSince(now.at),
-            Notice::Reconnected { .. } => self.connection = ConnectionState::Connected,
             Notice::Leaving { .. } => self.leaving = true,
             Notice::Staying => self.leaving = false,
             Notice::Bye { .. } => self.no_peer("ended"),
@@ -190,7 +185,7 @@ impl View {
 
     fn no_peer(&mut self, what: &str) {
         self.peer = None;
-        self.connection = ConnectionState::Waiting(what.into());
+        self.waits = what.into();
         self.undelivered.clear();
         self.questions.clear();
         self.leaving = false;
@@ -251,6 +246,10 @@ impl View {
         self.begun = self.begun.take().filter(|_| !self.editor.is_empty());
     }
 
+    fn is_lost(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.lost.is_some())
+    }
+
     /// What a line that is begun now is meant for.
     fn context(&self) -> Context {
         Context {
@@ -280,7 +279,7 @@ impl View {
 
     /// When to paint again although no event comes; None while nothing changes with time.
     pub(super) fn wake_at(&self, shown: Instant) -> Option<Instant> {
-        let moves = self.chat.messages.open.any_runs() || matches!(self.connection, ConnectionState::LostSince(_));
+        let moves = self.chat.messages.open.any_runs() || self.is_lost();
         let hint_ends = self.interrupted.map(|at| at + TWICE);
         let slow = self.undelivered.iter().map(|sent| sent.at + SLOW_DELIVERY).find(|at| *at > shown);
         [moves.then(|| shown + TICK), hint_ends, slow].into_iter().flatten().min()

@@ -2,7 +2,7 @@
 
 use super::super::input_layout;
 use super::super::screen::{Block, Size};
-use super::{ConnectionState, Now, SLOW_DELIVERY, SentLine, View};
+use super::{Now, SLOW_DELIVERY, SentLine, View};
 use crate::ui::style::{Paint, Row, cut};
 use crate::ui::wrap::wrap;
 use crate::ui::{SafeText, format};
@@ -44,20 +44,19 @@ impl View {
     fn status(&self, limit: usize, now: Now) -> Row {
         let (mut row, style) = (Row::default(), self.chat.style);
         row.push(style, Paint::Dim, "-- ", limit);
-        if let Some(peer) = &self.peer {
-            // The trust first: a name comes from the peer and could claim anything after it.
-            row.push(style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
-            row.push(style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
-            row.push(style, Paint::Dim, ", ", limit);
-        }
-        match &self.connection {
-            ConnectionState::Waiting(what) => row.push(style, Paint::Dim, SafeText::clean(what).as_str(), limit),
-            ConnectionState::Connected => row.push(style, Paint::Dim, "connected", limit),
-            ConnectionState::LostSince(since) => {
-                let seconds = now.at.saturating_duration_since(*since).as_secs();
-                row.push(style, Paint::Alarm, &format!("lost for {seconds} s"), limit)
+        match &self.peer {
+            None => row.push(style, Paint::Dim, SafeText::clean(&self.waits).as_str(), limit),
+            Some(peer) => {
+                // The trust first: a name comes from the peer and could claim anything after it.
+                row.push(style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
+                row.push(style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
+                row.push(style, Paint::Dim, ", ", limit);
+                match peer.lost.map(|since| now.at.saturating_duration_since(since).as_secs()) {
+                    None => row.push(style, Paint::Dim, "connected", limit),
+                    Some(seconds) => row.push(style, Paint::Alarm, &format!("lost for {seconds} s"), limit),
+                }
             }
-        };
+        }
         let lost = self.is_lost();
         let slow = self.slow(now).count();
         let (lines, verb) = (format::count(slow, "line"), if slow == 1 { "waits" } else { "wait" });
@@ -71,10 +70,6 @@ impl View {
             row.push(style, Paint::Dim, &format!(", {text}"), limit);
         }
         row
-    }
-
-    fn is_lost(&self) -> bool {
-        matches!(self.connection, ConnectionState::LostSince(_))
     }
 
     /// Own lines that are not delivered, though they could be by now.
