@@ -7,6 +7,7 @@ use crate::command::SendSource;
 use crate::protocol::frame::{ByeReason, Reason, TransferId};
 use crate::text::{PeerText, SafeText};
 use std::path::PathBuf;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Which way a transfer goes, seen from this side.
@@ -205,7 +206,7 @@ pub enum Notice {
         /// Bytes of the files as they went over the wire in this run: fewer where they were compressed or there already, more where a
         /// loss had some sent twice. None when the session ended before the worker said it.
         wire_bytes: Option<u64>,
-        seconds: f64,
+        took: Duration,
     },
     /// A transfer, or one file of it (`path`), failed.
     Failed {

@@ -28,8 +28,8 @@ impl Session {
     pub(super) fn finished(&mut self, direction: Direction, transfer: TransferId, outcome: Outcome) {
         let Outcome { path, more, files, failed, bytes, wire_bytes, begun } = outcome;
         if failed == 0 {
-            let seconds = self.now.saturating_sub(begun).as_secs_f64();
-            return self.notice(Notice::Done { transfer, path, more, files, bytes, wire_bytes, seconds });
+            let took = self.now.saturating_sub(begun);
+            return self.notice(Notice::Done { transfer, path, more, files, bytes, wire_bytes, took });
         }
         self.incomplete = true;
         let reason = if files == 0 {

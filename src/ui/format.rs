@@ -37,11 +37,6 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// A time span in seconds, as [`duration`] writes it; what is no time span (negative, not a number) counts as none.
-pub fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
 /// A number and what it counts: `1 file`, `3 files`.
 pub fn count(number: impl TryInto<u64>, one: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
@@ -86,10 +81,8 @@ mod tests {
         let cases =
             [(0.44, "0.4 s"), (12.9, "12 s"), (185.0, "3 min 05 s"), (7_800.0, "2 h 10 min"), (273_600.0, "3 d 04 h")];
         for (time, text) in cases {
-            assert_eq!(duration(seconds(time)), text);
+            assert_eq!(duration(Duration::from_secs_f64(time)), text);
         }
-        assert_eq!(seconds(f64::NAN), Duration::ZERO);
-        assert_eq!(seconds(-1.0), Duration::ZERO);
     }
 
     #[test]

@@ -162,14 +162,14 @@ fn event(notice: &Notice) -> Option<Value> {
             "blake3": blake3,
             "offered": offered.as_ref().map(PeerText::raw),
         }),
-        Notice::Done { transfer, path, more: _, files, bytes, wire_bytes, seconds } => json!({
+        Notice::Done { transfer, path, more: _, files, bytes, wire_bytes, took } => json!({
             "event": "done",
             "transfer": transfer,
             "path": path.raw(),
             "files": files,
             "bytes": bytes,
             "wire_bytes": wire_bytes,
-            "seconds": seconds,
+            "seconds": took.as_secs_f64(),
         }),
         Notice::Failed { transfer, path, reason, part, cut: _ } => json!({
             "event": "failed",

@@ -73,7 +73,7 @@ pub fn run(
     let options = options.into();
     let mut frontend = PlainFrontend {
         out: BufWriter::with_capacity(BUFFER, out),
-        err: Some(BufWriter::with_capacity(BUFFER, err)),
+        err: BestEffort(Some(BufWriter::with_capacity(BUFFER, err))),
         messages: Messages::new("", options.verbosity, options.purpose),
         live: 0,
         options,
@@ -87,10 +87,24 @@ pub fn local_time() -> String {
     chrono::Local::now().format("%H:%M").to_string()
 }
 
+/// Takes everything; once it has failed, writes nothing more.
+struct BestEffort<W>(Option<W>);
+
+impl<W: Write> Write for BestEffort<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.take_if(|out| out.write_all(bytes).is_err());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.take_if(|out| out.flush().is_err());
+        Ok(())
+    }
+}
+
 struct PlainFrontend<O: Write, E: Write, C> {
     out: BufWriter<O>,
-    /// None once it failed.
-    err: Option<BufWriter<E>>,
+    err: BestEffort<BufWriter<E>>,
     messages: Messages,
     /// Columns of the live row that stands at the end of `err`; 0 for none.
     live: usize,
@@ -106,8 +120,8 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
         match notice {
             Notice::Message { from, text, action, .. } => return self.chat(from, text, *action),
             Notice::Published { path, .. } if self.options.purpose == Purpose::Receive => {
-                self.erase_live();
-                self.flush_err();
+                self.erase_live()?;
+                self.err.flush()?;
                 match (self.options.columns_out)() {
                     Some(_) => writeln!(self.out, "{}", path.safe())?,
                     // A script needs the name as it is on the disk.
@@ -141,8 +155,8 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
     fn flush(&mut self) -> io::Result<()> {
         // What stands there goes out before the live row, which would stand in its line.
         let flushed = self.out.flush();
-        self.show_live();
-        self.flush_err();
+        self.show_live()?;
+        self.err.flush()?;
         flushed
     }
 }
@@ -155,19 +169,16 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
     }
 
     fn chat(&mut self, from: &PeerText, text: &PeerText, action: bool) -> io::Result<()> {
-        self.erase_live();
+        self.erase_live()?;
         // Where both streams end in one place, order must be kept: what was said before goes out before.
-        self.flush_err();
+        self.err.flush()?;
         let (time, from) = ((self.now)(), from.name());
         let mut first = if action { format!("{time} * {from} ") } else { format!("{time} {from}: ") };
         let chats = self.options.purpose == Purpose::Chat;
         let columns = if chats { self.options.columns_out } else { self.options.columns_err }();
         for line in text.safe_lines() {
-            match &mut self.err {
-                _ if chats => write_wrapped(&mut self.out, &first, line.as_str(), INDENT, columns)?,
-                Some(err) => drop(write_wrapped(err, &first, line.as_str(), INDENT, columns)),
-                None => {}
-            }
+            let out: &mut dyn Write = if chats { &mut self.out } else { &mut self.err };
+            write_wrapped(out, &first, line.as_str(), INDENT, columns)?;
             first = INDENT.into();
         }
         Ok(())
@@ -175,19 +186,14 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
 
     /// Lines of the program.
     fn write(&mut self, lines: &[String]) -> io::Result<()> {
-        self.erase_live();
+        self.erase_live()?;
         self.out.flush()?;
-        let Some(err) = &mut self.err else { return Ok(()) };
         let marks = std::iter::once(MARK).chain(std::iter::repeat(HINT));
         let columns = (self.options.columns_err)();
-        let mut written = marks.zip(lines).map(|(mark, line)| {
+        marks.zip(lines).try_for_each(|(mark, line)| {
             let mark = if line.is_empty() { mark.trim_end() } else { mark };
-            write_wrapped(err, mark, line, CONTINUED, columns)
-        });
-        if written.any(|written| written.is_err()) {
-            self.err = None;
-        }
-        Ok(())
+            write_wrapped(&mut self.err, mark, line, CONTINUED, columns)
+        })
     }
 
     /// The line with the invite stands without mark and unwrapped, so that it can be copied.
@@ -197,60 +203,43 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
             match part {
                 [before @ .., command] if command.ends_with(invite) => {
                     self.write(before)?;
-                    self.verbatim(&[format!("\n{command}\n")]);
+                    writeln!(self.err, "\n{command}\n")?;
                 }
                 others => self.write(others)?,
             }
         }
         match qr.then(|| qr::rows(invite, (self.options.columns_err)().and_then(|_| terminal::size().ok()))) {
-            Some(Ok(rows)) => self.verbatim(&rows),
-            Some(Err(text)) => self.write(&[text])?,
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// Lines that are to be copied or scanned as they are.
-    fn verbatim(&mut self, lines: &[String]) {
-        let Some(err) = &mut self.err else { return };
-        if lines.iter().any(|line| writeln!(err, "{line}").is_err()) {
-            self.err = None;
+            Some(Ok(rows)) => rows.iter().try_for_each(|row| writeln!(self.err, "{row}")),
+            Some(Err(text)) => self.write(&[text]),
+            None => Ok(()),
         }
     }
 
     /// On a terminal one row, written again and again, shows what moves.
-    fn show_live(&mut self) {
+    fn show_live(&mut self) -> io::Result<()> {
         let Some(columns) = (self.options.columns_err)().filter(|_| self.messages.verbosity > Verbosity::Quiet) else {
-            return;
+            return Ok(());
         };
-        self.erase_live();
+        self.erase_live()?;
         let open = &self.messages.open;
         let rows = open.rows(Style { colour: false }, columns.saturating_sub(MARK.len() + 1), 1, Instant::now());
-        let (Some(row), Some(err)) = (rows.first().filter(|_| open.any_runs()), &mut self.err) else { return };
+        let Some(row) = rows.first().filter(|_| open.any_runs()) else { return Ok(()) };
         self.live = row.width().most + MARK.len();
-        if write!(err, "{MARK}{}", row.text()).is_err() {
-            self.err = None;
-        }
+        write!(self.err, "{MARK}{}", row.text())
     }
 
-    fn erase_live(&mut self) {
-        let width = std::mem::take(&mut self.live);
-        // Blanks, since a dumb terminal knows no sequences.
-        if width > 0 && self.err.as_mut().is_some_and(|err| write!(err, "\r{:width$}\r", "").is_err()) {
-            self.err = None;
-        }
-    }
-
-    fn flush_err(&mut self) {
-        if self.err.as_mut().is_some_and(|err| err.flush().is_err()) {
-            self.err = None;
+    fn erase_live(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.live) {
+            0 => Ok(()),
+            // Blanks, since a dumb terminal knows no sequences.
+            width => write!(self.err, "\r{:width$}\r", ""),
         }
     }
 }
 
 /// Writes `first` and a line, on a terminal as rows of which all but the first begin with `indent`.
 fn write_wrapped(
-    out: &mut impl Write,
+    out: &mut (impl Write + ?Sized),
     first: &str,
     line: &str,
     indent: &str,

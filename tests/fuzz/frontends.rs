@@ -10,6 +10,7 @@ use p2pchat::ui::{json as json_frontend, plain as plain_frontend};
 use serde_json::Value;
 use std::cell::Cell;
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// Notices in one input.
 const NOTICES: usize = 16;
@@ -140,7 +141,9 @@ fn notice(bytes: &mut Choices<'_>) -> Notice {
             Notice::Cancelled { transfer, by: Side::Peer, reason: Reason::User, detail }
         }
         6 => Notice::File { transfer, path: peer(), bytes: 1, blake3: String::new(), offered: Some(peer()) },
-        7 => Notice::Done { transfer, path: peer(), more: 1, files: 1, bytes: 1, wire_bytes: None, seconds: f64::NAN },
+        7 => {
+            Notice::Done { transfer, path: peer(), more: 1, files: 1, bytes: 1, wire_bytes: None, took: Duration::MAX }
+        }
         8 => {
             let (path, reason, part) = (Some(peer()), SafeText::from(peer().raw()), Some(peer()));
             Notice::Failed { transfer, path, reason, part, cut: false }

@@ -6,6 +6,7 @@ use crate::ui::{SafeText, TransferState, Trust};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// What is written for the notices, and the last number that was reported.
 fn written(notices: impl IntoIterator<Item = Notice>) -> (String, u64) {
@@ -161,7 +162,7 @@ fn transfers() {
             files: 2,
             bytes: 3,
             wire_bytes: Some(2),
-            seconds: 0.5
+            took: Duration::from_millis(500)
         }),
         r#"{"event":"done","transfer":7,"path":"a.pdf","files":2,"bytes":3,"wire_bytes":2,"seconds":0.5}"#
     );

@@ -2,7 +2,7 @@
 
 use super::{Messages, Said, Tone, because, clean, reason_text};
 use crate::protocol::frame::Reason;
-use crate::ui::format::{count, duration, rate, seconds, size};
+use crate::ui::format::{count, duration, rate, size};
 use crate::ui::frontend::{Purpose, Verbosity};
 use crate::ui::open_transfers::{OpenTransfer, State, and_more, renamed};
 use crate::ui::{Direction, Notice, PeerText, SafeText, Side};
@@ -63,7 +63,7 @@ impl Messages {
     }
 
     pub(super) fn done(&self, notice: &Notice) -> String {
-        let Notice::Done { transfer, path, more, files, bytes, wire_bytes, seconds: took } = notice else {
+        let Notice::Done { transfer, path, more, files, bytes, wire_bytes, took } = notice else {
             return String::new();
         };
         let how = match self.open.get(*transfer).map(|open| open.direction) {
@@ -71,10 +71,9 @@ impl Messages {
             Some(Direction::Out) => "sent",
             None => "done:",
         };
-        let time = seconds(*took);
         // A time that nobody had to wait is not worth reading, nor its rate.
-        let rate = rate(*bytes, time).filter(|_| *took >= 1.0);
-        let rate = rate.map(|rate| format!(" in {}, {rate}", duration(time))).unwrap_or_default();
+        let rate = rate(*bytes, *took).filter(|_| took.as_secs() >= 1);
+        let rate = rate.map(|rate| format!(" in {}, {rate}", duration(*took))).unwrap_or_default();
         let less = wire_bytes.filter(|wire| *wire < bytes / 20 * 19);
         let wire = less.map(|wire| format!(", {} on the wire", size(wire))).unwrap_or_default();
         let what = format!("{}, {}{rate}{wire}", count(*files, "file"), size(*bytes));

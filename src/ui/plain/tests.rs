@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 fn posted(notices: impl IntoIterator<Item = Notice>) -> Receiver<Posted> {
     let (sender, receiver) = mpsc::channel();
@@ -319,7 +320,7 @@ proptest! {
         let name = || PeerText::new(name.clone());
         let notices = [
             Notice::Trust { peer: name(), trust: Trust::Known },
-            Notice::Done { transfer: 1, path: name(), more: 0, files: 1, bytes: 1, wire_bytes: None, seconds: 1.0 },
+            Notice::Done { transfer: 1, path: name(), more: 0, files: 1, bytes: 1, wire_bytes: None, took: Duration::from_secs(1) },
             Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into(), part: None, cut: false },
         ];
         let text = said(notices);

@@ -46,7 +46,7 @@ fn on_a_terminal_progress_is_one_row_that_goes_before_anything_else_is_written()
         files: 1,
         bytes: 1_000,
         wire_bytes: None,
-        seconds: 1.0,
+        took: Duration::from_secs(1),
     };
     let notices = [offer(Direction::Out), progress(100), progress(500)];
     run(&posted(notices), &mut out, &mut err, options, time, |_| {}).unwrap();
@@ -90,7 +90,7 @@ fn the_end_of_a_transfer_is_told_by_its_direction() {
         files: 3,
         bytes: 3 << 20,
         wire_bytes: Some(1 << 20),
-        seconds: 2.0,
+        took: Duration::from_secs(2),
     };
     let received = said([offer(Direction::In), done()]);
     let end = "3 files, 3.0 MiB in 2.0 s, 1.5 MiB/s, 1.0 MiB on the wire: in/report.pdf and 2 more\n";

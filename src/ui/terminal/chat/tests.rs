@@ -2,6 +2,7 @@ use super::super::tests::{TestTerminal, offer};
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
 use crate::ui::{Direction, SafeText, Side, Trust};
+use std::time::Duration;
 
 /// What a peer might send to move a cursor, hide, reorder, or look like someone else.
 const HOSTILE: [&str; 20] = [
@@ -76,7 +77,15 @@ fn every_notice(text: &dyn Fn() -> PeerText, safe: &dyn Fn() -> SafeText) -> Vec
         Notice::File { transfer: 1, path: text(), bytes: 1, blake3: String::new(), offered: Some(text()) },
         Notice::Failed { transfer: 1, path: Some(text()), reason: safe(), part: None, cut: false },
         Notice::Failed { transfer: 1, path: None, reason: safe(), part: Some(text()), cut: false },
-        Notice::Done { transfer: 1, path: text(), more: 1, files: 1, bytes: 1, wire_bytes: None, seconds: 1.0 },
+        Notice::Done {
+            transfer: 1,
+            path: text(),
+            more: 1,
+            files: 1,
+            bytes: 1,
+            wire_bytes: None,
+            took: Duration::from_secs(1),
+        },
         Notice::Cancelled { transfer: 1, by: Side::Peer, reason: Reason::User, detail: safe() },
         Notice::Declined { transfer: 1, by: Side::Peer, reason: Reason::User, detail: safe() },
         Notice::Info(Info::Peer(vec![("name", safe())])),
