@@ -202,10 +202,10 @@ impl KnownPeers {
     }
 
     fn rename(&mut self, old: &str, new: &str) -> Result<(), PeersError> {
-        let missing = || PeersError::NoSuchPeer { name: old.to_owned() };
+        let missing = || PeersError::no_such_peer(old);
         let key = self.by_name(old).ok_or_else(missing)?.key;
         if self.iter().any(|peer| peer.key != key && same_name(&peer.name, new)) {
-            return Err(PeersError::NameTaken { name: new.to_owned() });
+            return Err(PeersError(format!("another peer is known as {new} already")));
         }
         let peer = self.edit(|peer| peer.key == key).ok_or_else(missing)?;
         peer.name = new.to_owned();

@@ -108,7 +108,7 @@ impl Config {
         let mut notices: Vec<Notice> =
             peer_policy::problems(&peers_file, &known).into_iter().map(Notice::Warning).collect();
         let expect = |name: &String| {
-            let missing = || UsageError(PeersError::NoSuchPeer { name: name.clone() }.to_string());
+            let missing = || UsageError(PeersError::no_such_peer(name).to_string());
             known.by_name(name).map(|peer| (name.clone(), peer.key)).ok_or_else(missing)
         };
         let expected = common.meeting.peer.as_ref().map(expect).transpose()?;

@@ -27,27 +27,15 @@ const LOCK_TIME: Duration = Duration::from_secs(2);
 /// Pause between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why the file could not be used.
+/// Why the file could not be used or changed, in words.
 #[derive(Debug, Error)]
-pub enum PeersError {
-    #[error("could not {action} {}: {}\n{DATA_HINT}", path.display(), io_error_text(source))]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("another program has held {} for {} seconds", path.display(), LOCK_TIME.as_secs())]
-    Locked { path: PathBuf },
-    #[error("{} is larger than {FILE_BYTES} bytes", path.display())]
-    TooLarge { path: PathBuf },
-    #[error("no peer is known as {}\nthose that are: p2pchat peers list", SafeText::clean(name))]
-    NoSuchPeer { name: String },
-    /// The session's peer.
-    #[error("this peer is not in the file of known peers any more\nit was taken out while you were connected")]
-    Gone,
-    #[error("another peer is known as {name} already")]
-    NameTaken { name: String },
-    #[error(
-        "{} cannot be the name of a peer\na name has no control characters and no spaces at its ends",
-        SafeText::clean(name)
-    )]
-    BadName { name: String },
+#[error("{0}")]
+pub struct PeersError(pub(super) String);
+
+impl PeersError {
+    pub(crate) fn no_such_peer(name: &str) -> Self {
+        Self(format!("no peer is known as {}\nthose that are: p2pchat peers list", SafeText::clean(name)))
+    }
 }
 
 /// The way to the file; holds nothing of it, since other processes change it.
@@ -80,7 +68,7 @@ impl KnownPeersFile {
         let mut bytes = Vec::new();
         file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read", &path))?;
         if u64::try_from(bytes.len()).is_ok_and(|size| size > FILE_BYTES) {
-            return Err(PeersError::TooLarge { path });
+            return Err(PeersError(format!("{} is larger than {FILE_BYTES} bytes", path.display())));
         }
         Ok(KnownPeers::from_bytes(&bytes))
     }
@@ -96,10 +84,12 @@ impl KnownPeersFile {
     /// Marks a peer as verified.
     ///
     /// # Errors
-    /// [`PeersError::Gone`] when it is not in the file, or when the file cannot be changed.
+    /// When it is not in the file any more, or when the file cannot be changed.
     pub fn verify(&self, key: &PublicKey) -> Result<(), PeersError> {
         self.change(|peers| {
-            peers.edit(|peer| peer.key == *key).ok_or(PeersError::Gone)?.trust = Trust::Verified;
+            let gone =
+                "this peer is not in the file of known peers any more\nit was taken out while you were connected";
+            peers.edit(|peer| peer.key == *key).ok_or(PeersError(gone.into()))?.trust = Trust::Verified;
             Ok(())
         })
     }
@@ -107,9 +97,9 @@ impl KnownPeersFile {
     /// Takes a peer out; at the next encounter it is new.
     ///
     /// # Errors
-    /// [`PeersError::NoSuchPeer`], or when the file cannot be changed.
+    /// When there is no such peer, or the file cannot be changed.
     pub fn forget(&self, name: &str) -> Result<KnownPeer, PeersError> {
-        self.change(|peers| peers.remove(name).ok_or_else(|| PeersError::NoSuchPeer { name: name.to_owned() }))
+        self.change(|peers| peers.remove(name).ok_or_else(|| PeersError::no_such_peer(name)))
     }
 
     /// Gives a peer another local name.
@@ -118,7 +108,8 @@ impl KnownPeersFile {
     /// When there is no such peer, the name is taken or none, or the file cannot be changed.
     pub fn rename(&self, old: &str, new: &str) -> Result<(), PeersError> {
         if local_name(new) != new {
-            return Err(PeersError::BadName { name: new.to_owned() });
+            let why = "a name has no control characters and no spaces at its ends";
+            return Err(PeersError(format!("{} cannot be the name of a peer\n{why}", SafeText::clean(new))));
         }
         self.change(|peers| peers.rename(old, new))
     }
@@ -148,7 +139,10 @@ impl KnownPeersFile {
             match lock.try_lock() {
                 Ok(()) => return Ok(lock),
                 Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_TIME => thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::WouldBlock) => return Err(PeersError::Locked { path }),
+                Err(TryLockError::WouldBlock) => {
+                    let (path, seconds) = (path.display(), LOCK_TIME.as_secs());
+                    return Err(PeersError(format!("another program has held {path} for {seconds} seconds")));
+                }
                 Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
             }
         }
@@ -180,5 +174,5 @@ impl KnownPeersFile {
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PeersError {
-    move |source| PeersError::Io { action, path: path.to_path_buf(), source }
+    move |error| PeersError(format!("could not {action} {}: {}\n{DATA_HINT}", path.display(), io_error_text(&error)))
 }
