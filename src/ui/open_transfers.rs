@@ -4,7 +4,7 @@
 
 use super::format;
 use super::style::{Paint, Row, Style, cut};
-use super::{Direction, Notice, Question};
+use super::{Direction, Notice, Question, TransferState};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::MAIN_SEPARATOR;
 use std::time::{Duration, Instant};
@@ -20,16 +20,6 @@ const NAME: (usize, usize) = (8, 32);
 /// Cells of the bar itself at least; where there is less room there is none.
 const CELLS: usize = 10;
 
-/// Where a transfer stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// This side's user has to answer.
-    Asks,
-    /// An answer of the peer or a rule is awaited.
-    Waits,
-    Runs,
-}
-
 #[derive(Debug)]
 pub(super) struct OpenTransfer {
     pub(super) direction: Direction,
@@ -37,7 +27,7 @@ pub(super) struct OpenTransfer {
     name: String,
     /// Names beside it.
     more: u32,
-    pub(super) state: State,
+    pub(super) state: TransferState,
     bytes: u64,
     /// None for a stream, which cannot go on in another run.
     pub(super) total: Option<u64>,
@@ -65,7 +55,7 @@ impl OpenTransfers {
                     direction: *direction,
                     name: name.safe().to_string(),
                     more: *more,
-                    state: State::Waits,
+                    state: TransferState::Offered,
                     bytes: 0,
                     total: *bytes,
                     files_done: 0,
@@ -77,9 +67,9 @@ impl OpenTransfers {
                 self.open.insert(*transfer, opened);
             }
             Notice::Question { question: Question::Accept { transfer, .. }, .. } => {
-                self.change(*transfer, |open| open.state = State::Asks)
+                self.change(*transfer, |open| open.state = TransferState::Asking)
             }
-            Notice::Accepted { transfer } => self.change(*transfer, |open| open.state = State::Runs),
+            Notice::Accepted { transfer } => self.change(*transfer, |open| open.state = TransferState::Running),
             Notice::Progress { transfer, bytes, total, files } => {
                 self.change(*transfer, |open| open.progress(*bytes, *total, *files, now));
             }
@@ -111,17 +101,17 @@ impl OpenTransfers {
 
     /// How many run or wait, except for offers that were not answered here.
     pub(super) fn running(&self) -> usize {
-        self.open.values().filter(|open| open.state != State::Asks).count()
+        self.open.values().filter(|open| open.state != TransferState::Asking).count()
     }
 
     /// Whether any moves, so that the rows change with time alone.
     pub(super) fn any_runs(&self) -> bool {
-        self.open.values().any(|open| open.state == State::Runs)
+        self.open.values().any(|open| open.state == TransferState::Running)
     }
 
     /// The offers that this side's user has to answer.
     pub(super) fn asking(&self) -> Vec<u32> {
-        self.open.iter().filter(|(_, open)| open.state == State::Asks).map(|(&id, _)| id).collect()
+        self.open.iter().filter(|(_, open)| open.state == TransferState::Asking).map(|(&id, _)| id).collect()
     }
 
     /// All ids.
@@ -133,7 +123,7 @@ impl OpenTransfers {
     pub(super) fn rows(&self, style: Style, limit: usize, most: usize, now: Instant) -> Vec<Row> {
         // What has to be answered stands in the chat already; what moves comes first.
         let mut order: Vec<_> = self.open.iter().collect();
-        order.sort_by_key(|(id, open)| (open.state != State::Runs, **id));
+        order.sort_by_key(|(id, open)| (open.state != TransferState::Running, **id));
         let alone = if order.len() > most { most.saturating_sub(1) } else { most };
         let mut rows: Vec<Row> = order.iter().take(alone).map(|(id, open)| open.row(**id, style, limit, now)).collect();
         let rest: Vec<_> = order.iter().skip(alone).map(|(_, open)| *open).collect();
@@ -167,7 +157,7 @@ impl OpenTransfer {
     }
 
     fn progress(&mut self, bytes: u64, total: Option<u64>, files: u32, now: Instant) {
-        self.state = State::Runs;
+        self.state = TransferState::Running;
         self.bytes = bytes;
         self.total = total;
         self.files_done = files;
@@ -225,7 +215,7 @@ impl OpenTransfer {
     fn bar(&self, columns: usize) -> String {
         let cells = columns.saturating_sub("[] ".len());
         match self.total {
-            Some(total) if cells >= CELLS && self.state == State::Runs => {
+            Some(total) if cells >= CELLS && self.state == TransferState::Running => {
                 let filled = usize::from(format::percent(self.bytes, total)) * cells / 100;
                 format!("[{}{}] ", "#".repeat(filled), "-".repeat(cells - filled))
             }
@@ -237,9 +227,9 @@ impl OpenTransfer {
     fn figures(&self, room: usize, now: Instant) -> String {
         let size = self.total.map_or_else(|| "stream".to_owned(), format::size);
         match self.state {
-            State::Asks => return format!("{size} offered"),
-            State::Waits => return format!("{size} waiting"),
-            State::Runs => {}
+            TransferState::Asking => return format!("{size} offered"),
+            TransferState::Running => {}
+            _ => return format!("{size} waiting"),
         }
         let rate = self.rate(now);
         // Each with its rank of importance, in the order in which they stand.

@@ -227,25 +227,6 @@ fn every_event_of_a_session_names_its_peer() {
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
-#[test]
-fn a_closed_reader_is_told_and_nothing_is_reported_shown() {
-    struct Gone;
-    impl Write for Gone {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let big = "x".repeat(BUFFER * 2);
-    for text in ["small", &big] {
-        let (sender, receiver) = mpsc::channel();
-        sender.send(Posted { notice: message(text, false), peer: None, display_seq: Some(1) }).unwrap();
-        assert!(matches!(run(&receiver, Gone, |_| panic!("shown_up_to")), Err(FrontendError::Closed)));
-    }
-}
-
 proptest! {
     #[test]
     fn text_of_the_peer_is_one_line_and_lossless(from in any::<String>(), text in any::<String>()) {

@@ -4,8 +4,8 @@ use super::{Messages, Said, Tone, because, clean, reason_text};
 use crate::protocol::frame::Reason;
 use crate::ui::format::{count, duration, rate, size};
 use crate::ui::frontend::{Purpose, Verbosity};
-use crate::ui::open_transfers::{OpenTransfer, State, and_more, renamed};
-use crate::ui::{Direction, Notice, PeerText, SafeText, Side};
+use crate::ui::open_transfers::{OpenTransfer, and_more, renamed};
+use crate::ui::{Direction, Notice, PeerText, SafeText, Side, TransferState};
 
 impl Messages {
     pub(super) fn offer(&self, notice: &Notice) -> String {
@@ -83,7 +83,7 @@ impl Messages {
     /// A transfer as a whole.
     pub(super) fn failed(&self, transfer: u32, reason: &SafeText, part: Option<&PeerText>, cut: bool) -> String {
         let text = format!("{}{}", self.of("failed", transfer), because(reason));
-        let goes_on = |open: &&OpenTransfer| cut && open.state == State::Runs && open.total.is_some();
+        let goes_on = |open: &&OpenTransfer| cut && open.state == TransferState::Running && open.total.is_some();
         let goes_on = self.open.get(transfer).filter(goes_on);
         if goes_on.is_some() && matches!(self.purpose, Purpose::Send | Purpose::Receive) {
             format!("{text}\nwhat arrived is kept: both do the same again, and it goes on where it stopped")

@@ -285,16 +285,6 @@ impl Write for Broken {
 }
 
 #[test]
-fn a_closed_output_is_told_and_nothing_is_reported_shown() {
-    let result = |kind| {
-        let never = |_| panic!("shown_up_to");
-        run(&posted([message("a")]), Broken(kind), Vec::new(), Verbosity::Normal, time, never)
-    };
-    assert!(matches!(result(io::ErrorKind::BrokenPipe), Err(FrontendError::Closed)));
-    assert!(matches!(result(io::ErrorKind::StorageFull), Err(FrontendError::Output(_))));
-}
-
-#[test]
 fn chat_survives_a_closed_standard_error() {
     let (mut out, shown_up_to) = (Vec::new(), Cell::new(0));
     let notices = [Notice::Warning("w".into()), message("a"), Notice::Warning("w".into()), message("b")];

@@ -21,13 +21,6 @@ pub(super) struct Editor {
     column: Option<usize>,
 }
 
-/// Which end of the killed text a kill adds to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Before,
-    After,
-}
-
 impl Editor {
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -97,12 +90,12 @@ impl Editor {
             Key::KillToEnd => {
                 let end = self.line_end(self.cursor);
                 let end = if end == self.cursor { self.after(end) } else { end };
-                self.kill(self.cursor, end, Side::After, killing);
+                self.kill(self.cursor, end, killing);
             }
-            Key::KillToStart => self.kill(self.line_start(self.cursor), self.cursor, Side::Before, killing),
-            Key::KillBlankWord => self.kill(self.blank_word_start(), self.cursor, Side::Before, killing),
-            Key::KillWordLeft => self.kill(self.word_start(), self.cursor, Side::Before, killing),
-            Key::KillWordRight => self.kill(self.cursor, self.word_end(), Side::After, killing),
+            Key::KillToStart => self.kill(self.line_start(self.cursor), self.cursor, killing),
+            Key::KillBlankWord => self.kill(self.blank_word_start(), self.cursor, killing),
+            Key::KillWordLeft => self.kill(self.word_start(), self.cursor, killing),
+            Key::KillWordRight => self.kill(self.cursor, self.word_end(), killing),
             Key::Yank => {
                 let killed = std::mem::take(&mut self.killed);
                 if self.text.len() + killed.len() <= LONGEST {
@@ -127,13 +120,13 @@ impl Editor {
         self.cursor = self.boundary_at_or_after(start);
     }
 
-    fn kill(&mut self, start: usize, end: usize, side: Side, adding: bool) {
-        let piece = self.text.get(start..end).unwrap_or_default();
-        match (adding, side) {
-            (false, _) => piece.clone_into(&mut self.killed),
-            (true, Side::Before) => self.killed.insert_str(0, piece),
-            (true, Side::After) => self.killed.push_str(piece),
+    /// Kills what begins or ends at the cursor; `adding` it to what was killed, on that side of it.
+    fn kill(&mut self, start: usize, end: usize, adding: bool) {
+        if !adding {
+            self.killed.clear();
         }
+        let place = if end == self.cursor { 0 } else { self.killed.len() };
+        self.killed.insert_str(place, self.text.get(start..end).unwrap_or_default());
         self.killing = true;
         self.remove(start, end);
     }

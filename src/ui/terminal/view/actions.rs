@@ -221,7 +221,9 @@ impl View {
             Key::Up => self.history.older(self.editor.text()),
             _ => self.history.newer(),
         };
-        line.map(|line| self.editor.set(line));
+        if let Some(line) = line {
+            self.editor.set(line);
+        }
     }
 
     /// Handles a key while a search goes on; false when the search ends and the key has its usual meaning.
