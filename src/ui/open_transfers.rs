@@ -132,14 +132,8 @@ impl OpenTransfers {
             let total = rest.iter().map(|open| open.total.unwrap_or(open.bytes)).fold(0, u64::saturating_add);
             let more = if alone > 0 { "more transfers" } else { "transfers" };
             let percent = format::percent(bytes, total);
-            let mut row = Row::default();
-            row.push(
-                style,
-                Paint::Dim,
-                &format!("   {} {more}  {percent}%  {}", rest.len(), part_of(bytes, total)),
-                limit,
-            );
-            rows.push(row);
+            let text = format!("   {} {more}  {percent}%  {}", rest.len(), part_of(bytes, total));
+            rows.push(Row::of(style, limit, Paint::Dim, &text));
         }
         rows
     }
@@ -199,15 +193,14 @@ impl OpenTransfer {
         let more = if self.more > 0 { format!(" +{}", self.more) } else { String::new() };
         let name = format!("{}{more}", self.name);
         let name = cut(&name, room.saturating_sub(figures.chars().count()).min(NAME.1));
-        let mut row = Row::default();
-        row.push(style, paint, arrow, limit);
-        row.push(style, Paint::Plain, &id, limit);
-        row.push(style, Paint::Bold, &name, limit);
-        row.push(style, Paint::Plain, "  ", limit);
+        let mut row = Row::of(style, limit, paint, arrow);
+        row.push(Paint::Plain, &id);
+        row.push(Paint::Bold, &name);
+        row.push(Paint::Plain, "  ");
         // The bar takes what is left, so that it is as long as the terminal allows.
         let taken = row.width().most + figures.chars().count();
-        row.push(style, Paint::Plain, &self.bar(limit.saturating_sub(taken)), limit);
-        row.push(style, Paint::Plain, &figures, limit);
+        row.push(Paint::Plain, &self.bar(limit.saturating_sub(taken)));
+        row.push(Paint::Plain, &figures);
         row
     }
 

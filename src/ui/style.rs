@@ -45,7 +45,7 @@ impl Paint {
 }
 
 /// Whether to colour.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style {
     pub(super) colour: bool,
 }
@@ -84,13 +84,22 @@ impl Width {
 }
 
 /// One row of the block: text with its colours, and how wide it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
+    style: Style,
+    limit: usize,
     text: String,
     width: Width,
 }
 
 impl Row {
+    /// One of at most `limit` columns that begins with this text.
+    pub(super) fn of(style: Style, limit: usize, paint: Paint, text: &str) -> Self {
+        let mut row = Self { style, limit, text: String::new(), width: Width::default() };
+        row.push(paint, text);
+        row
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -99,13 +108,13 @@ impl Row {
         self.width
     }
 
-    /// Appends as much of `text` as fits in `limit` columns, with an ellipsis where something had to go.
-    pub(super) fn push(&mut self, style: Style, paint: Paint, text: &str, limit: usize) {
-        let text = cut(text, limit.saturating_sub(self.width.most));
+    /// Appends as much of `text` as fits, with an ellipsis where something had to go.
+    pub(super) fn push(&mut self, paint: Paint, text: &str) {
+        let text = cut(text, self.limit.saturating_sub(self.width.most));
         let width = Width::of(&text);
         self.width.least += width.least;
         self.width.most += width.most;
-        style.write(&mut self.text, paint, &text);
+        self.style.write(&mut self.text, paint, &text);
     }
 }
 
@@ -137,9 +146,8 @@ mod tests {
         for limit in 0..12 {
             for text in ["plain text", "日本語の文", "👩‍👩‍👧👍🏽 family", "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}"]
             {
-                let mut row = Row::default();
-                row.push(Style { colour: true }, Paint::Own, text, limit);
-                row.push(Style { colour: true }, Paint::Dim, text, limit);
+                let mut row = Row::of(Style { colour: true }, limit, Paint::Own, text);
+                row.push(Paint::Dim, text);
                 assert!(row.width().most <= limit, "{limit} {text}");
             }
         }

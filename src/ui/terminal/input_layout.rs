@@ -3,7 +3,6 @@
 use super::screen::Block;
 use crate::ui::SafeText;
 use crate::ui::style::{Paint, Row, Style, Width};
-use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Before the first row of the input.
@@ -12,67 +11,34 @@ const PROMPT: &str = "> ";
 const MORE: &str = "  ";
 /// Before the first visible row when rows above it are hidden.
 const HIDDEN: &str = "^ ";
-/// A tab in the input.
-const TAB: &str = "    ";
 
 /// Lays `text` out in rows of at most `limit` columns, at most `most_rows` of them, those around the cursor.
 pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> Block {
-    let mut rows = RowBuilder { block: Block::default(), row: Row::default(), style, limit };
-    rows.row.push(style, Paint::Bold, PROMPT, limit);
+    let mut block = Block::default();
+    let mut row = Row::of(style, limit, Paint::Bold, PROMPT);
     let mut at = 0;
-    for cluster in text.graphemes(true) {
-        let shown = shown(cluster);
+    // A blank at the end, for the cursor to stand on.
+    for cluster in text.graphemes(true).chain([" "]) {
+        // One's own paste may hold what moves a cursor, too.
+        let shown = if cluster == "\n" { " ".into() } else { SafeText::clean(cluster) };
+        let is_last = at == text.len();
         // One column stays free for the cursor, which must not stand past a row's end: terminals differ over where that is.
-        if cluster != "\n" && rows.row.width().most + Width::of(&shown).most + 1 > limit {
-            rows.next();
+        if cluster != "\n" && !is_last && row.width().most + Width::of(shown.as_str()).most + 1 > limit {
+            block.rows.push(std::mem::replace(&mut row, Row::of(style, limit, Paint::Plain, MORE)));
         }
-        if at == cursor {
-            rows.mark();
+        if at == cursor || (is_last && at < cursor) {
+            block.cursor_row = block.rows.len();
+            block.cursor_byte = row.text().len();
+            block.cursor_column = row.width().least;
         }
         at += cluster.len();
+        row.push(Paint::Plain, shown.as_str());
         if cluster == "\n" {
-            rows.row.push(style, Paint::Plain, " ", limit);
-            rows.next();
-        } else {
-            rows.row.push(style, Paint::Plain, &shown, limit);
+            block.rows.push(std::mem::replace(&mut row, Row::of(style, limit, Paint::Plain, MORE)));
         }
     }
-    if at <= cursor {
-        rows.mark();
-    }
-    rows.row.push(style, Paint::Plain, " ", limit);
-    rows.block.rows.push(rows.row);
-    window(rows.block, style, limit, most_rows.max(1))
-}
-
-struct RowBuilder {
-    block: Block,
-    row: Row,
-    style: Style,
-    limit: usize,
-}
-
-impl RowBuilder {
-    fn next(&mut self) {
-        self.block.rows.push(std::mem::take(&mut self.row));
-        self.row.push(self.style, Paint::Plain, MORE, self.limit);
-    }
-
-    fn mark(&mut self) {
-        self.block.cursor_row = self.block.rows.len();
-        self.block.cursor_byte = self.row.text().len();
-        self.block.cursor_column = self.row.width().least;
-    }
-}
-
-/// What stands on the screen for a cluster: one's own paste may hold what moves a cursor, too.
-fn shown(cluster: &str) -> Cow<'_, str> {
-    match cluster {
-        "\n" => Cow::Borrowed(""),
-        "\t" => Cow::Borrowed(TAB),
-        _ if cluster.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Cow::Borrowed(cluster),
-        _ => Cow::Owned(SafeText::clean(cluster).as_str().into()),
-    }
+    block.rows.push(row);
+    window(block, style, limit, most_rows.max(1))
 }
 
 /// Only the rows around the cursor.
@@ -85,12 +51,11 @@ fn window(mut block: Block, style: Style, limit: usize, most_rows: usize) -> Blo
         && let Some(row) = block.rows.first_mut()
         && let Some(rest) = row.text().strip_prefix(MORE).map(String::from)
     {
-        let mut marked = Row::default();
-        marked.push(style, Paint::Dim, HIDDEN, limit);
+        let mut marked = Row::of(style, limit, Paint::Dim, HIDDEN);
         if block.cursor_row == 0 {
             block.cursor_byte = block.cursor_byte + marked.text().len() - MORE.len();
         }
-        marked.push(style, Paint::Plain, &rest, limit);
+        marked.push(Paint::Plain, &rest);
         *row = marked;
     }
     block

@@ -42,18 +42,17 @@ impl View {
     }
 
     fn status(&self, limit: usize, now: Now) -> Row {
-        let (mut row, style) = (Row::default(), self.chat.style);
-        row.push(style, Paint::Dim, "-- ", limit);
+        let mut row = Row::of(self.chat.style, limit, Paint::Dim, "-- ");
         match &self.peer {
-            None => row.push(style, Paint::Dim, SafeText::clean(&self.waits).as_str(), limit),
+            None => row.push(Paint::Dim, SafeText::clean(&self.waits).as_str()),
             Some(peer) => {
                 // The trust first: a name comes from the peer and could claim anything after it.
-                row.push(style, Paint::Dim, &format!("[{}] ", peer.trust.word()), limit);
-                row.push(style, Paint::of_peer(&peer.label), &cut(&peer.label, 24), limit);
-                row.push(style, Paint::Dim, ", ", limit);
+                row.push(Paint::Dim, &format!("[{}] ", peer.trust.word()));
+                row.push(Paint::of_peer(&peer.label), &cut(&peer.label, 24));
+                row.push(Paint::Dim, ", ");
                 match peer.lost.map(|since| now.at.saturating_duration_since(since).as_secs()) {
-                    None => row.push(style, Paint::Dim, "connected", limit),
-                    Some(seconds) => row.push(style, Paint::Alarm, &format!("lost for {seconds} s"), limit),
+                    None => row.push(Paint::Dim, "connected"),
+                    Some(seconds) => row.push(Paint::Alarm, &format!("lost for {seconds} s")),
                 }
             }
         }
@@ -67,7 +66,7 @@ impl View {
             (self.unseen > 0, format!("{} unseen", self.unseen)),
         ];
         for (_, text) in extra.iter().filter(|(shown, _)| *shown) {
-            row.push(style, Paint::Dim, &format!(", {text}"), limit);
+            row.push(Paint::Dim, &format!(", {text}"));
         }
         row
     }
@@ -81,12 +80,9 @@ impl View {
     /// have to be taken back, and what has scrolled away cannot be changed.
     fn undelivered_rows(&self, limit: usize, most: usize, now: Now) -> Vec<Row> {
         let mark = if self.is_lost() { "waits: " } else { "not there yet: " };
-        let rows = self.slow(now).take(most).map(|sent| {
-            let mut row = Row::default();
-            row.push(self.chat.style, Paint::Dim, &format!("{mark}{}", SafeText::clean(&sent.begin)), limit);
-            row
-        });
-        rows.collect()
+        let text = |sent: &SentLine| format!("{mark}{}", SafeText::clean(&sent.begin));
+        let row = |sent| Row::of(self.chat.style, limit, Paint::Dim, &text(sent));
+        self.slow(now).take(most).map(row).collect()
     }
 
     fn hint_rows(&self, limit: usize, most: usize) -> Vec<Row> {
@@ -98,11 +94,6 @@ impl View {
         let hints = self.hints.iter().flat_map(|hint| wrap(hint, limit, limit));
         let hints = hints.map(|row| (Paint::Dim, row.to_owned()));
         let rows = question.chain(search).chain(hints).take(most);
-        rows.map(|(paint, text)| {
-            let mut row = Row::default();
-            row.push(self.chat.style, paint, SafeText::clean(&text).as_str(), limit);
-            row
-        })
-        .collect()
+        rows.map(|(paint, text)| Row::of(self.chat.style, limit, paint, SafeText::clean(&text).as_str())).collect()
     }
 }
