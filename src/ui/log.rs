@@ -114,7 +114,7 @@ fn entry(now: &str, messages: &mut Messages, notice: &Notice) -> String {
     };
     match notice {
         Notice::Message { from, text, action, .. } => said(from.name().as_str(), text, *action),
-        Notice::Sent { text, action, .. } => said(messages.own(), &PeerText::new(text.as_str()), *action),
+        Notice::Sent { text, action, .. } => said(&messages.own, &PeerText::new(text.as_str()), *action),
         Notice::Connected { .. }
         | Notice::Lost { .. }
         | Notice::Reconnected { .. }

@@ -45,7 +45,8 @@ type Said = (Verbosity, Tone, String);
 pub(super) struct Messages {
     pub(super) verbosity: Verbosity,
     purpose: Purpose,
-    own: String,
+    /// What this side calls itself.
+    pub(super) own: String,
     peer: String,
     /// As of the last notice.
     pub(super) open: OpenTransfers,
@@ -55,11 +56,6 @@ impl Messages {
     pub(super) fn new(own: &str, verbosity: Verbosity, purpose: Purpose) -> Self {
         let own = PeerText::new(own).name().to_string();
         Self { verbosity, purpose, own, peer: "the peer".into(), open: OpenTransfers::default() }
-    }
-
-    /// What this side calls itself.
-    pub(super) fn own(&self) -> &str {
-        &self.own
     }
 
     /// The lines of a notice that comes now; none when there are none at this verbosity.
@@ -112,10 +108,13 @@ impl Messages {
                 (Verbosity::Quiet, if asks { Tone::Strong } else { Tone::Normal }, self.connected(notice))
             }
             Notice::Undelivered { lines, .. } => alarm(format!("{} did not reach {peer}", count(*lines, "line"))),
-            Notice::Resent { lines, maybe_seen: 0 } => normal(format!("{} sent again", was(*lines, "line"))),
-            Notice::Resent { lines, maybe_seen } => {
-                normal(format!("{} sent again; {peer} may have {maybe_seen} twice", was(*lines, "line")))
+            Notice::Resent { lines, maybe_seen: 0 } => {
+                normal(format!("{} sent again", counted(*lines, "line", ["was", "were"])))
             }
+            Notice::Resent { lines, maybe_seen } => normal(format!(
+                "{} sent again; {peer} may have {maybe_seen} twice",
+                counted(*lines, "line", ["was", "were"])
+            )),
             Notice::Offer { direction: Direction::In, .. } => (Verbosity::Quiet, Tone::Strong, self.offer(notice)),
             Notice::Offer { direction: Direction::Out, .. } => normal(self.offer(notice)),
             Notice::Accepted { transfer } => {
@@ -199,7 +198,7 @@ impl Messages {
                     (None, 0) => String::new(),
                     (Some(0), 0) => " now".to_owned(),
                     (Some(lines), transfers) => format!(" now; {}", waiting(*lines, transfers)),
-                    (None, transfers) => format!(" when {} done", is(transfers, "transfer")),
+                    (None, transfers) => format!(" when {} done", counted(transfers, "transfer", ["is", "are"])),
                 };
                 let numbers = |ids: &[TransferId]| ids.iter().map(|id| format!(" [{id}]")).collect::<String>();
                 let mut text = format!("y or n? leave{waits}{}", numbers(transfers));
@@ -242,22 +241,19 @@ pub(super) fn bye_text(reason: ByeReason) -> &'static str {
 }
 
 /// `2 lines and 1 transfer wait`; empty for nothing.
-fn waiting(lines: usize, transfers: usize) -> String {
-    let verb = if lines.saturating_add(transfers) == 1 { "waits" } else { "wait" };
+pub(super) fn waiting(lines: usize, transfers: usize) -> String {
     match (lines, transfers) {
         (0, 0) => String::new(),
-        (lines, 0) => format!("{} {verb}", count(lines, "line")),
-        (0, transfers) => format!("{} {verb}", count(transfers, "transfer")),
-        (lines, transfers) => format!("{} and {} {verb}", count(lines, "line"), count(transfers, "transfer")),
+        (lines, 0) => counted(lines, "line", ["waits", "wait"]),
+        (0, transfers) => counted(transfers, "transfer", ["waits", "wait"]),
+        (lines, transfers) => format!("{} and {} wait", count(lines, "line"), count(transfers, "transfer")),
     }
 }
 
-fn was(number: usize, what: &str) -> String {
-    format!("{} {}", count(number, what), if number == 1 { "was" } else { "were" })
-}
-
-fn is(number: usize, what: &str) -> String {
-    format!("{} {}", count(number, what), if number == 1 { "is" } else { "are" })
+/// `1 line waits`, `2 lines wait`: the verb of one and that of several.
+fn counted(number: usize, what: &str, verb: [&str; 2]) -> String {
+    let [one, several] = verb;
+    format!("{} {}", count(number, what), if number == 1 { one } else { several })
 }
 
 /// A reason, if there is one, as the end of a line.

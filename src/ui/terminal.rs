@@ -97,7 +97,8 @@ impl Terminal {
         let queue = Arc::new(ScreenQueue::default());
         tty::enter().map_err(unusable)?;
         let _restored = Restored;
-        let _signals = spawn_signals(&queue)?;
+        #[cfg(unix)]
+        spawn_signals(&queue)?;
         spawn_notices(&queue, notices)?;
         spawn_input(&queue)?;
         ScreenLoop::new(queue, view).run(shown_up_to).map_err(unusable)
@@ -203,38 +204,16 @@ fn spawn_notices(queue: &Arc<ScreenQueue>, notices: Receiver<Posted>) -> Result<
     })
 }
 
-/// Ends the signal thread when the view ends.
 #[cfg(unix)]
-struct Signals(signal_hook::iterator::Handle);
-
-#[cfg(unix)]
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-#[cfg(unix)]
-fn spawn_signals(queue: &Arc<ScreenQueue>) -> Result<Signals, String> {
+fn spawn_signals(queue: &Arc<ScreenQueue>) -> Result<(), String> {
     use signal_hook::consts::{SIGCONT, SIGWINCH};
     let queue = Arc::clone(queue);
     let mut signals = signal_hook::iterator::Signals::new([SIGCONT, SIGWINCH]).map_err(unusable)?;
-    let handle = signals.handle();
     spawn("signals", move || {
         for signal in signals.forever() {
             queue.event(if signal == SIGCONT { TerminalEvent::Continued } else { TerminalEvent::Resized });
         }
-    })?;
-    Ok(Signals(handle))
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-#[allow(clippy::unnecessary_wraps, reason = "the same shape as where there are signals")]
-fn spawn_signals(_queue: &Arc<ScreenQueue>) -> Result<Signals, String> {
-    Ok(Signals)
+    })
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String> {

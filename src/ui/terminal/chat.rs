@@ -5,6 +5,7 @@
 //! ([`crate::text::SafeText`] replaces them). So the two are told apart without colour.
 
 use super::message_history::MessageHistory;
+use super::screen::Above;
 use crate::command;
 use crate::text::{OWN_MARK, PROGRAM_MARK};
 use crate::ui::frontend::{Purpose, Verbosity};
@@ -40,28 +41,15 @@ pub(super) struct Chat {
     pub(super) columns: usize,
     pub(super) messages: Messages,
     day: Option<NaiveDate>,
-    history: MessageHistory,
-    /// Rows that were not printed yet, each ended by CR LF.
-    out: String,
+    pub(super) history: MessageHistory,
+    /// What was not printed yet.
+    pub(super) above: Above,
 }
 
 impl Chat {
     pub(super) fn new(style: Style, own: &str, verbosity: Verbosity) -> Self {
         let messages = Messages::new(own, verbosity, Purpose::Chat);
-        Self { style, columns: 80, messages, day: None, history: MessageHistory::default(), out: String::new() }
-    }
-
-    pub(super) fn take(&mut self) -> String {
-        std::mem::take(&mut self.out)
-    }
-
-    /// Bytes that wait to be printed.
-    pub(super) fn waiting(&self) -> usize {
-        self.out.len()
-    }
-
-    pub(super) fn history(&self) -> &MessageHistory {
-        &self.history
+        Self { style, columns: 80, messages, day: None, history: MessageHistory::default(), above: Above::default() }
     }
 
     /// A line of the program; further lines are hints.
@@ -79,7 +67,7 @@ impl Chat {
                 self.line(wall, Paint::of_peer(from.as_str()), from.as_str(), "  ", text, *action);
             }
             Notice::Sent { text, action, .. } => {
-                let own = self.messages.own().to_owned();
+                let own = self.messages.own.clone();
                 let after = format!("{OWN_MARK} ");
                 self.line(wall, Paint::Own, &own, &after, &PeerText::new(text.as_str()), *action);
             }
@@ -100,7 +88,7 @@ impl Chat {
                 }
                 if let Notice::Listening { invite: Some(invite), qr: true, .. } = notice {
                     match qr::rows(invite, crossterm::terminal::size().ok()) {
-                        Ok(rows) => rows.iter().for_each(|row| self.out.extend([row, "\r\n"])),
+                        Ok(rows) => rows.iter().for_each(|row| self.above.chat.extend([row, "\r\n"])),
                         Err(text) => self.say(wall, Tone::Normal, &text),
                     }
                 }
@@ -155,12 +143,12 @@ impl Chat {
             wrap(text, room.saturating_sub(taken), room.saturating_sub(width(indent))).iter().enumerate()
         {
             if number == 0 {
-                head.iter().for_each(|(paint, piece)| self.style.write(&mut self.out, *paint, piece));
+                head.iter().for_each(|(paint, piece)| self.style.write(&mut self.above.chat, *paint, piece));
             } else {
-                self.style.write(&mut self.out, paint, indent);
+                self.style.write(&mut self.above.chat, paint, indent);
             }
-            self.style.write(&mut self.out, paint, row);
-            self.out.push_str("\r\n");
+            self.style.write(&mut self.above.chat, paint, row);
+            self.above.chat.push_str("\r\n");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The screen thread: takes keys and notices from the queue, lets the view handle them, paints one frame.
 
 use super::chat::Now;
-use super::keys::TerminalEvent;
+use super::keys::{Key, TerminalEvent};
 use super::screen::{Screen, Size};
 use super::screen_queue::{ScreenQueue, WakeTimes};
 use super::view::View;
@@ -112,8 +112,9 @@ impl ScreenLoop {
                 self.pause = None;
             }
             event => {
+                let suspends = matches!(event, TerminalEvent::Key(Key::Suspend));
                 self.view.event(event, now);
-                if self.view.take_suspend() {
+                if suspends {
                     tty::restore();
                     self.screen.forget();
                     self.pause = Some(Pause::Stopped { until: Instant::now() + STOP_IGNORED });

@@ -56,14 +56,11 @@ pub(super) fn enter_again() -> io::Result<()> {
     enter()
 }
 
-/// Writes one frame, after which the block has `above` rows above the cursor; false when the terminal is no longer ours.
-pub(super) fn write(frame: &[u8], above: usize) -> io::Result<bool> {
+/// Writes one frame, after which the block has `above` rows above the cursor; nothing when the terminal is no longer ours.
+pub(super) fn write(frame: &[u8], above: usize) -> io::Result<()> {
     let mut held = lock();
     held.above = above;
-    match &mut held.out {
-        Some(out) => write_whole(out, frame).map(|()| true),
-        None => Ok(false),
-    }
+    held.out.as_mut().map_or(Ok(()), |out| write_whole(out, frame))
 }
 
 /// Gives the terminal back: erases the block, leaves raw mode. Any thread may call it at any time, also a panic hook; the

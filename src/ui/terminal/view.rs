@@ -92,10 +92,6 @@ pub(super) struct View {
     unseen: usize,
     bell: bool,
     rang: Option<Instant>,
-    /// Sequences for the next frame that show nothing.
-    unshown: String,
-    clear: bool,
-    suspend: bool,
 }
 
 impl View {
@@ -122,9 +118,6 @@ impl View {
             unseen: 0,
             bell: true,
             rang: None,
-            unshown: String::new(),
-            clear: false,
-            suspend: false,
         }
     }
 
@@ -260,21 +253,12 @@ impl View {
 
     /// Takes what stands above the block next.
     pub(super) fn take_above(&mut self) -> Above {
-        Above {
-            chat: self.chat.take(),
-            clear: std::mem::take(&mut self.clear),
-            unseen: std::mem::take(&mut self.unshown),
-        }
+        std::mem::take(&mut self.chat.above)
     }
 
     /// Bytes of chat that wait to be printed.
     pub(super) fn waiting(&self) -> usize {
-        self.chat.waiting()
-    }
-
-    /// Whether Ctrl-Z was pressed since the last call.
-    pub(super) fn take_suspend(&mut self) -> bool {
-        std::mem::take(&mut self.suspend)
+        self.chat.above.chat.len()
     }
 
     /// When to paint again although no event comes; None while nothing changes with time.
@@ -322,7 +306,7 @@ impl View {
         self.unseen += 1;
         if self.bell && self.rang.is_none_or(|at| now.at >= at + BELL_GAP) {
             self.rang = Some(now.at);
-            self.unshown.push('\x07');
+            self.chat.above.unseen.push('\x07');
         }
     }
 

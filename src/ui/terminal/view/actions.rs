@@ -27,8 +27,7 @@ impl View {
         match key {
             Key::Enter => self.enter(now),
             Key::Tab => self.complete(),
-            Key::Clear => self.clear = true,
-            Key::Suspend => self.suspend = true,
+            Key::Clear => self.chat.above.clear = true,
             Key::Search => self.search = Some(Search { draft: self.editor.text().into(), ..Search::default() }),
             Key::DeleteOrQuit if self.editor.is_empty() => self.quit(),
             Key::Up | Key::Down => {
@@ -151,7 +150,7 @@ impl View {
             // For the test that a panic, too, gives the terminal back.
             #[cfg(debug_assertions)]
             "/panic!" => panic!("asked for"),
-            "/clear" => self.clear = true,
+            "/clear" => self.chat.above.clear = true,
             "/bell" => {
                 match first {
                     "on" | "off" => self.bell = first == "on",
@@ -173,9 +172,9 @@ impl View {
     }
 
     fn copy(&mut self, wanted: &str, now: Now) {
-        match self.chat.history().find(wanted) {
+        match self.chat.history.find(wanted) {
             Some((number, text)) => {
-                self.unshown.push_str(&clipboard::to_clipboard(text));
+                self.chat.above.unseen.push_str(&clipboard::to_clipboard(text));
                 let text = format!("message {number} goes to the clipboard, if this terminal allows it");
                 self.chat.say(now.wall, Tone::Normal, &text);
             }
@@ -184,7 +183,7 @@ impl View {
     }
 
     fn save(&mut self, wanted: &str, file: &str, now: Now) {
-        let found = if wanted.is_empty() { None } else { self.chat.history().find(wanted) };
+        let found = if wanted.is_empty() { None } else { self.chat.history.find(wanted) };
         let (tone, text) = match found {
             None => (Tone::Alarm, "no such message\n/save N FILE".to_owned()),
             Some(_) if file.is_empty() => (Tone::Alarm, "which file?\n/save N FILE".to_owned()),

@@ -3,6 +3,7 @@
 use super::super::input_layout;
 use super::super::screen::{Block, Size};
 use super::{Now, SLOW_DELIVERY, SentLine, View};
+use crate::ui::messages::waiting;
 use crate::ui::style::{Paint, Row, cut};
 use crate::ui::wrap::wrap;
 use crate::ui::{SafeText, format};
@@ -58,10 +59,12 @@ impl View {
         }
         let lost = self.is_lost();
         let slow = self.slow(now).count();
-        let (lines, verb) = (format::count(slow, "line"), if slow == 1 { "waits" } else { "wait" });
         let extra = [
             (self.leaving, "leaving when done".to_owned()),
-            (slow > 0, if lost { format!("{lines} {verb}") } else { format!("{lines} not delivered yet") }),
+            (
+                slow > 0,
+                if lost { waiting(slow, 0) } else { format!("{} not delivered yet", format::count(slow, "line")) },
+            ),
             (lost, "reconnecting".to_owned()),
             (self.unseen > 0, format!("{} unseen", self.unseen)),
         ];
