@@ -51,10 +51,7 @@ impl InputBackpressure {
 
     /// Waits until it is off.
     pub fn wait(&self) {
-        let mut on = self.lock();
-        while *on {
-            on = self.changed.wait(on).unwrap_or_else(PoisonError::into_inner);
-        }
+        drop(self.changed.wait_while(self.lock(), |on| *on));
     }
 }
 

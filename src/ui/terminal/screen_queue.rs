@@ -49,11 +49,8 @@ impl ScreenQueue {
 
     /// The input and signal threads': waits while too many events are there.
     pub(super) fn event(&self, event: TerminalEvent) {
-        let mut state = self.lock();
-        while state.events.len() >= EVENTS {
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.events.push_back(event);
+        let state = self.room.wait_while(self.lock(), |state| state.events.len() >= EVENTS);
+        state.unwrap_or_else(PoisonError::into_inner).events.push_back(event);
         self.news.notify_one();
     }
 
