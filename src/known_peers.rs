@@ -11,7 +11,6 @@ mod file;
 mod line;
 
 pub use file::{KnownPeersFile, PeersError};
-pub use line::Problem;
 
 use crate::keys::{Pin, PublicKey};
 use crate::net::address::Candidate;
@@ -98,12 +97,12 @@ impl RecordedPeer {
 #[derive(Debug, Default)]
 pub struct KnownPeers {
     lines: Vec<Line>,
-    problems: Vec<Problem>,
+    problems: Vec<String>,
 }
 
 impl KnownPeers {
-    /// Lines that cannot be read. They are kept, and have no effect.
-    pub fn problems(&self) -> &[Problem] {
+    /// Which lines cannot be read, and why. They are kept, and have no effect.
+    pub fn problems(&self) -> &[String] {
         &self.problems
     }
 

@@ -133,7 +133,7 @@ impl Config {
             fs::create_dir(&dir).map_err(|error| no_receiving(&dir, &io_error_text(&error)))?;
             notices.push(Notice::Info(Info::Text(format!("made the folder {}", dir.display()).into())));
         }
-        let log = common.log.as_deref().map(Log::open).transpose().map_err(|error| UsageError(error.to_string()))?;
+        let log = common.log.as_deref().map(Log::open).transpose().map_err(UsageError)?;
         // A script has no use for what a person may clean up.
         if !common.meeting.json {
             notices.extend(partials::reminder(&data_dir).map(|text| Notice::Warning(text.into())));

@@ -9,7 +9,6 @@ use crate::keys::PublicKey;
 use crate::notice::Trust;
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use std::collections::HashSet;
-use std::fmt;
 
 /// What a new file begins with.
 const HEADER: &str = "\
@@ -19,21 +18,6 @@ const HEADER: &str = "\
 const VIA: &str = "via=";
 const INVITE: &str = "invite=";
 const NAMED: &str = "named";
-
-/// A line that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Its number, from 1.
-    pub line: usize,
-    /// Why; the fault of who edited it.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of known_peers has no effect: {}", self.line, self.reason)
-    }
-}
 
 /// A line in memory.
 #[derive(Debug)]
@@ -81,7 +65,7 @@ impl KnownPeers {
                 }
                 Ok(None) => Line::Verbatim(raw.to_vec()),
                 Err(reason) => {
-                    peers.problems.push(Problem { line: index + 1, reason });
+                    peers.problems.push(format!("line {} of known_peers has no effect: {reason}", index + 1));
                     Line::Verbatim(raw.to_vec())
                 }
             };
@@ -137,7 +121,7 @@ impl KnownPeers {
     }
 }
 
-/// The peer of a line and the comment behind it; none when the line is blank or only a comment.
+/// The peer of a line and the comment behind it; or why it cannot be read, the fault of who edited it. None when the line is blank or only a comment.
 fn read_line(raw: &[u8]) -> Result<Option<(KnownPeer, String)>, String> {
     let text = str::from_utf8(raw).map_err(|_| "it is not valid UTF-8")?;
     // Some editors put a mark before the first line.
@@ -310,7 +294,6 @@ mod tests {
         ]
         .join("\n");
         let peers = KnownPeers::from_bytes(text.as_bytes());
-        let reasons: Vec<_> = peers.problems().iter().map(|problem| (problem.line, &*problem.reason)).collect();
         let date = "a date is not like 2026-11-24T13:30:00Z";
         let quote = "a quote is not closed or followed by more";
         let expected = [
@@ -325,7 +308,8 @@ mod tests {
             (10, quote),
             (11, "it has 5 fields, and needs at least 6"),
         ];
-        assert_eq!(reasons, expected);
+        let expected = expected.map(|(line, reason)| format!("line {line} of known_peers has no effect: {reason}"));
+        assert_eq!(peers.problems(), expected);
         assert_eq!(names(&peers), ["alice"]);
         assert_eq!(peers.to_bytes(), [text.as_bytes(), b"\n"].concat());
     }

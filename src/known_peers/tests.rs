@@ -60,7 +60,7 @@ fn a_hostile_name_stays_one_line_and_one_peer() {
         peers.record(&encounter(&PublicKey([number; 32]), claimed)).unwrap();
     }
     let read = peers.read().unwrap();
-    assert_eq!(read.problems(), []);
+    assert!(read.problems().is_empty());
     assert_eq!(read.iter().count(), hostile.len() + 1);
     let name = |number| read.lookup(&PublicKey([number; 32])).unwrap().name.clone();
     assert_eq!((name(100), name(106), name(107)), ("a\u{fffd}mallory".into(), "root (2)".into(), "unnamed".into()));

@@ -17,7 +17,6 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
-use thiserror::Error;
 
 /// Before a line of the program.
 const MARK: &str = "-- ";
@@ -26,19 +25,13 @@ const TIME: &str = "%Y-%m-%d %H:%M:%S ";
 /// Before the lines of a message after its first: as wide as the time.
 const INDENT: &str = "                    ";
 
-/// The log cannot be used. Caused by the command line, or by this machine's disk.
-#[derive(Debug, Error)]
-#[error("cannot write the log {}: {}{}", path.display(), io_error_text(source), hint(source))]
-pub struct LogError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
+/// Why the log cannot be used: the fault of the command line, or of this machine's disk.
+fn failed(path: &Path, error: &io::Error) -> String {
+    let hint = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "",
         _ => "\n--log names a file to append to; the folder has to exist",
-    }
+    };
+    format!("cannot write the log {}: {}{hint}", path.display(), io_error_text(error))
 }
 
 /// The open file.
@@ -52,9 +45,9 @@ impl Log {
     /// Opens the file to append to it, or makes it; either way only its owner can read it (mode 0600).
     ///
     /// # Errors
-    /// [`LogError`], also for what is no ordinary file.
-    pub fn open(path: &Path) -> Result<Self, LogError> {
-        let failed = |source| LogError { path: path.to_owned(), source };
+    /// In words, also for what is no ordinary file.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let failed = |error| failed(path, &error);
         let mut file = private_file::append(path, &mut private_file::options()).map_err(failed)?;
         // The run before may have met a full disk.
         if ends_inside_a_line(path).map_err(failed)? {
@@ -73,10 +66,10 @@ impl Log {
             if complete {
                 let now = chrono::Local::now().format(TIME).to_string();
                 let text: String = batch.iter().map(|posted| entry(&now, &mut messages, &posted.notice)).collect();
-                if let Err(source) = self.file.write_all(text.as_bytes()) {
+                if let Err(error) = self.file.write_all(text.as_bytes()) {
                     complete = false;
-                    let error = LogError { path: self.path.clone(), source };
-                    let text = SafeText::with_hint(&format!("the log is not complete: {error}"));
+                    let text = format!("the log is not complete: {}", failed(&self.path, &error));
+                    let text = SafeText::with_hint(&text);
                     let notice = Notice::Error { code: "log", text };
                     batch.insert(0, Posted { notice, peer: None, display_seq: None });
                 }
