@@ -74,16 +74,11 @@ impl SafeText {
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) { Self(text.to_owned()) } else { Self(clean(text)) }
     }
 
-    /// Makes a text of the program's own safe whose lines after the first are a hint. `\n` is kept as it is, so show it
-    /// by [`SafeText::lines`], and mark every line as the program's.
+    /// Makes a text of the program's own safe whose lines after the first are a hint. `\n` is kept as it is, so show the lines
+    /// apart, each marked as the program's.
     pub fn with_hint(text: &str) -> Self {
         let lines: Vec<String> = text.split('\n').map(|line| Self::clean(line).0).collect();
         Self(lines.join("\n"))
-    }
-
-    /// The lines: one, unless made by [`SafeText::with_hint`].
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.0.split('\n')
     }
 
     /// The text.

@@ -124,7 +124,7 @@ fn lines_end_with_any_of_the_three_breaks() {
 #[test]
 fn a_hint_keeps_its_line_and_nothing_else() {
     let text = SafeText::with_hint("no such file: a\u{1b}b\ntry\ranother");
-    assert_eq!(text.lines().collect::<Vec<_>>(), ["no such file: a\u{fffd}b", "try\u{fffd}another"]);
+    assert_eq!(text.as_str().split('\n').collect::<Vec<_>>(), ["no such file: a\u{fffd}b", "try\u{fffd}another"]);
 }
 
 #[test]
