@@ -3,6 +3,7 @@
 //! `/send a b` may mean one file or two; so both readings are kept until [`SendArgs::resolve`] looks at what exists.
 
 use super::CommandError;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use glob::{MatchOptions, Pattern};
 use std::path::{Path, PathBuf};
 
@@ -129,18 +130,14 @@ fn url_path(url: &str) -> Option<PathBuf> {
     let mut bytes = Vec::new();
     let mut left = rest.as_bytes();
     while let [first, after @ ..] = left {
-        let coded = if let (b'%', [high, low, ..]) = (*first, after) { hex_byte(*high, *low) } else { None };
-        bytes.push(coded.unwrap_or(*first));
+        let digits = after.get(..2).filter(|_| *first == b'%');
+        let coded = digits.and_then(|digits| HEXLOWER_PERMISSIVE.decode(digits).ok());
         left = if coded.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        bytes.extend(coded.unwrap_or_else(|| vec![*first]));
     }
     // A drive stands after the slash.
     let path = String::from_utf8(bytes).ok()?;
     Some(PathBuf::from(if cfg!(windows) { path.trim_start_matches('/') } else { &path }))
-}
-
-fn hex_byte(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 /// `~` and `~/x`, and `file:` URLs; `~user` is taken as it stands.

@@ -8,7 +8,7 @@ use crate::ui::style::cut;
 use crate::ui::terminal::clipboard;
 use crate::ui::wrap::width;
 use crate::ui::{Info, Notice, format};
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -256,12 +256,8 @@ impl View {
 
 /// Writes a message to a file that does not exist yet.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        file.write_all(b"\n")?;
-    }
-    Ok(())
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    File::create_new(path)?.write_all(format!("{text}{end}").as_bytes())
 }
 
 /// `y`, `yes`, `n` and `no`.
