@@ -49,11 +49,9 @@ pub type KeyCheck<'a> = dyn Fn(&PublicKey) -> Result<KeyVerdict, KeyRejected> + 
 /// What this side brings to a handshake and what it demands.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
-    /// Which side this is.
     pub role: Role,
     /// The shared code; present exactly when the own hello says [`Mode::Code`].
     pub code: Option<&'a Code>,
-    /// The own static key.
     pub identity: &'a Identity,
     /// Whether a static key may be talked to; asked once, as soon as the key is known and before anything more is sent.
     pub accept_key: &'a KeyCheck<'a>,
@@ -65,9 +63,7 @@ pub struct Terms<'a> {
 /// Both directions of an established connection.
 #[derive(Debug)]
 pub struct Channel {
-    /// What this side sends.
     pub sealer: Sealer,
-    /// What this side receives.
     pub opener: Opener,
     /// The static key that the peer proved to have.
     pub peer: PublicKey,
@@ -97,7 +93,6 @@ impl fmt::Display for Verification {
 /// What a side of a handshake was waiting for, or sending, when it went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HandshakeStep {
-    /// The SPAKE2 messages.
     Code,
     /// Noise message 1, initiator to responder.
     Message1,
@@ -193,13 +188,11 @@ impl HandshakeError {
 /// How a stream failed, for whoever reads or writes frames on it.
 #[derive(Debug, Error)]
 pub enum StreamError {
-    /// It ended.
     #[error("the peer closed the connection")]
     Closed,
     /// Nothing moved before the deadline.
     #[error("the peer fell silent")]
     Silent,
-    /// Something else.
     #[error("input or output failed: {}", io_error_text(.0))]
     Io(#[source] io::Error),
 }

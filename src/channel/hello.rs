@@ -62,12 +62,10 @@ impl Hello {
         Ok(Self { mode, nonce })
     }
 
-    /// The mode it announces.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Its bytes on the wire.
     pub fn encode(&self) -> [u8; HELLO] {
         let mut bytes = [0; HELLO];
         let mode: u8 = match self.mode {

@@ -43,10 +43,8 @@ pub struct DecryptError;
 /// Why [`write_frame`] failed.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    /// The stream.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The sealer.
     #[error(transparent)]
     Seal(#[from] SealError),
 }
@@ -54,26 +52,21 @@ pub enum WriteError {
 /// Why [`read_frame`] failed.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// The stream.
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// A record of a length that no frame of the opening has.
     #[error("the peer sent a record of {0} bytes where a short frame is due")]
     Length(u16),
-    /// The opener.
     #[error(transparent)]
     Open(#[from] DecryptError),
-    /// The frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
 
-/// The sending half of a connection.
 pub struct Sealer {
     cipher: Cipher,
 }
 
-/// The receiving half of a connection.
 pub struct Opener {
     /// Gone after the first error.
     cipher: Option<Cipher>,

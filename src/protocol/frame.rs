@@ -70,7 +70,6 @@ pub const NO_DIGEST: Digest = [0; 32];
 /// Whether a greeting begins a session or takes one up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
-    /// A new session.
     New,
     /// The session named in the greeting.
     Resume,
@@ -90,7 +89,6 @@ pub enum Refusal {
 pub enum Reason {
     /// The offerer's answer to the receiver's end.
     Confirmed,
-    /// A person said so.
     User,
     /// A rule said so, or nobody is there to ask.
     Rule,
@@ -98,9 +96,7 @@ pub enum Reason {
     TooMuch,
     /// Names that no receiver may take.
     Names,
-    /// Not enough space.
     Space,
-    /// An input or output error.
     Io,
     /// The source changed.
     Changed,
@@ -115,16 +111,13 @@ pub enum FileStatus {
     Whole,
     /// It changed while it was read.
     Changed,
-    /// It could not be read.
     Unreadable,
 }
 
 /// Why a side says goodbye.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByeReason {
-    /// The user typed `/quit`.
     Quit,
-    /// The input ended.
     InputEnded,
     /// A signal asked the program to end.
     Signal,
@@ -135,7 +128,6 @@ pub enum ByeReason {
 /// The first frame about the session itself; see PROTOCOL.md section 6.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
-    /// New or resumed.
     pub intent: Intent,
     /// The session's id, chosen by the initiator of its first connection.
     pub session: [u8; 16],
@@ -154,9 +146,7 @@ pub struct Greeting {
 /// What an offer promises; its list follows as chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// Files in the list.
     pub files: u32,
-    /// Folders in the list.
     pub folders: u32,
     /// Sum of the sizes of the files; [`STREAM_BYTES`] for a stream.
     pub bytes: u64,
@@ -176,7 +166,10 @@ pub enum Control {
         text: String,
     },
     /// The sender offers files.
-    Offer { transfer: TransferId, offer: Offer },
+    Offer {
+        transfer: TransferId,
+        offer: Offer,
+    },
     /// The receiver takes an offer.
     Accept {
         transfer: TransferId,
@@ -186,8 +179,11 @@ pub enum Control {
         digest: Digest,
     },
     /// The receiver does not take an offer.
-    Decline { transfer: TransferId, reason: Reason, text: String },
-    /// Either side ends a transfer.
+    Decline {
+        transfer: TransferId,
+        reason: Reason,
+        text: String,
+    },
     Cancel {
         transfer: TransferId,
         /// Why, or [`Reason::Confirmed`].
@@ -202,11 +198,11 @@ pub enum Control {
         /// Files that were not.
         failed: u32,
     },
-    /// The sender leaves.
-    Bye { reason: ByeReason },
+    Bye {
+        reason: ByeReason,
+    },
 }
 
-/// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// Commitment to the initiator's nonce.
@@ -242,7 +238,6 @@ pub enum Frame {
     Addrs(Addrs),
     /// Everything of a transfer before the position is with the receiver's file system.
     Received { transfer: TransferId, position: Position },
-    /// A frame of the control lane.
     Control {
         /// Its sequence number, from 1.
         seq: u64,
@@ -262,7 +257,6 @@ pub enum Frame {
         /// A zstd frame of 1 to [`CHUNK_DATA`] bytes; see [`crate::transfer::compression`].
         frame: Vec<u8>,
     },
-    /// The end of one file.
     FileEnd {
         transfer: TransferId,
         position: Position,

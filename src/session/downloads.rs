@@ -2,8 +2,9 @@
 //!
 //! A transfer that this side ends stays as `Ending` until the offerer confirms, so that late data is no error.
 
-use super::transfer_notices::{Outcome, hex, known_bytes, local};
+use super::transfer_notices::{Outcome, known_bytes, local};
 use super::{AcceptRule, Action, Session};
+use crate::keys::hex;
 use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, STREAM_BYTES, TransferId, at_most};
@@ -73,8 +74,7 @@ impl Download {
 
     /// Names at the top of the list beside the first.
     fn more(&self) -> u32 {
-        let tops = self.manifest.as_ref().map_or(0, |manifest| manifest.tops().count());
-        u32::try_from(tops.saturating_sub(1)).unwrap_or(u32::MAX)
+        self.manifest.as_ref().map_or(0, |manifest| manifest.more())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::notice::{Direction, Info, Notice};
-use crate::protocol::frame::{Digest, Offer, STREAM_BYTES, TransferId};
+use crate::protocol::frame::{Offer, STREAM_BYTES, TransferId};
 use crate::text::{PeerText, SafeText};
 use crate::transfer::manifest::Manifest;
 use std::path::Path;
@@ -84,8 +84,4 @@ pub fn names_page(manifest: &Manifest, transfer: TransferId, from: usize) -> Inf
 
 pub(super) fn local(path: &Path) -> PeerText {
     PeerText::new(path.to_string_lossy())
-}
-
-pub(super) fn hex(digest: &Digest) -> String {
-    blake3::Hash::from_bytes(*digest).to_hex().to_string()
 }

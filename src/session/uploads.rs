@@ -1,8 +1,9 @@
 //! What this side sends: scan → offer and list → the peer's answer → data → the peer's COMPLETE.
 
-use super::transfer_notices::{Outcome, hex, known_bytes, local};
+use super::transfer_notices::{Outcome, known_bytes, local};
 use super::{Action, Session};
 use crate::command::SendSource;
+use crate::keys::hex;
 use crate::notice::{Direction, Notice, Side};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};

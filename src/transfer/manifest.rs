@@ -142,7 +142,6 @@ impl Omitted {
     }
 }
 
-/// A file of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct File<'a> {
     /// Its number in the list, from 0.
@@ -168,7 +167,6 @@ impl File<'_> {
     }
 }
 
-/// A folder of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folder<'a> {
     /// Its number in the list, from 0, parents before children.
@@ -299,11 +297,16 @@ impl Manifest {
         self.file(index).map_or_else(String::new, |file| self.components(file.folder, file.name).join("/"))
     }
 
-    /// The names at the top, and whether each is a folder.
-    pub fn tops(&self) -> impl Iterator<Item = (&str, bool)> {
-        let files = self.files.iter().filter(|row| row.folder.is_none()).map(|row| (self.name(row.name), false));
-        let folders = self.folders.iter().filter(|row| row.parent.is_none()).map(|row| (self.name(row.name), true));
-        files.chain(folders)
+    /// The names at the top.
+    pub fn tops(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.iter().filter(|row| row.folder.is_none()).map(|row| row.name);
+        let folders = self.folders.iter().filter(|row| row.parent.is_none()).map(|row| row.name);
+        files.chain(folders).map(|name| self.name(name))
+    }
+
+    /// How many names stand at the top beside the first.
+    pub fn more(&self) -> u32 {
+        narrow(self.tops().count().saturating_sub(1))
     }
 
     /// The name that the list begins with.
@@ -363,7 +366,6 @@ impl Walk {
         }
     }
 
-    /// Takes the next step.
     pub fn next(&mut self, list: &Manifest) -> Option<Step> {
         let step = self.peek(list)?;
         match step {
@@ -382,12 +384,10 @@ impl Walk {
         &self.open
     }
 
-    /// The number of the next file.
     pub fn next_file(&self) -> usize {
         self.next_file
     }
 
-    /// The number of the next folder.
     pub fn next_folder(&self) -> usize {
         self.next_folder
     }

@@ -283,7 +283,7 @@ impl Staging {
     fn name(&self, entry: Entry) -> String {
         let default = || {
             let named = self.manifest.named(entry);
-            named.map(|(name, above)| local_name(name, above.is_none()).into_owned()).unwrap_or_default()
+            named.map(|(name, above)| local_name(name, above.is_none())).unwrap_or_default()
         };
         self.names.get(&entry).cloned().unwrap_or_else(default)
     }

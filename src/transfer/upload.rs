@@ -422,8 +422,7 @@ impl Shared {
         };
         let encoded = list.encode();
         let offer = list.offer(&encoded);
-        let more = u32::try_from(list.tops().count().saturating_sub(1)).unwrap_or(u32::MAX);
-        let name = list.first_name().to_owned();
+        let (name, more) = (list.first_name().to_owned(), list.more());
         let files = Files { list: Arc::new(list), encoded: encoded.into(), roots, stream };
         upload.files = Some(Arc::new(files));
         Some(UploadReport::Scanned { offer, name, more, left_out })

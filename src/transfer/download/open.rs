@@ -16,12 +16,6 @@ pub(super) struct Opened {
     pub(super) dest: PathBuf,
 }
 
-impl std::fmt::Debug for Opened {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opened").field("staging", &self.staging).finish_non_exhaustive()
-    }
-}
-
 /// Checks a list, and looks where it could go. `promised`: bytes that accepted transfers still need.
 pub(super) fn look(settings: &Settings, offer: &Offer, list: &[u8], promised: u64) -> Result<Looked, DownloadReport> {
     let manifest = Manifest::decode(list, offer)
@@ -50,7 +44,7 @@ pub(super) fn look(settings: &Settings, offer: &Offer, list: &[u8], promised: u6
 
 /// For each name at the top of a list, whether it exists already.
 fn taken(dest: &Path, manifest: &Manifest) -> impl Iterator<Item = bool> {
-    manifest.tops().map(|(name, _)| dest.join(local_name(name, true).as_ref()).symlink_metadata().is_ok())
+    manifest.tops().map(|name| dest.join(local_name(name, true)).symlink_metadata().is_ok())
 }
 
 /// Opens the staging folder, and hashes the part that is there.
@@ -66,7 +60,7 @@ pub(super) fn open(settings: &Settings, wanted: Wanted, cancelled: &AtomicBool) 
     let begins = staging::look(&dest, &name, manifest).is_none();
     if wanted.on_clash == OnClash::Refuse && begins && taken(&dest, manifest).all(|taken| taken) {
         let name = manifest.first_name();
-        let text = format!("{}: exists already", dest.join(local_name(name, true).as_ref()).display());
+        let text = format!("{}: exists already", dest.join(local_name(name, true)).display());
         let told = format!("{name}: exists already");
         return Err(DownloadReport::Broken { reason: Reason::Rule, text, told, part: None });
     }

@@ -25,7 +25,6 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 /// What the worker is told.
-#[derive(Debug)]
 pub(super) enum Order {
     /// There is no thread for a look.
     NoThread {

@@ -6,7 +6,6 @@
 use crate::protocol::frame::at_most;
 use crate::transfer::STAGING_PREFIX;
 use crate::transfer::file_name::{NAME_BYTES, numbered};
-use std::borrow::Cow;
 use std::io;
 
 /// The longest name that is tried after a file system refused one: some of them encrypt names, and take 143 bytes.
@@ -18,19 +17,16 @@ const RACES: usize = 100;
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 
 /// The name for the disk. `top`: it will stand in a folder of the user's.
-pub fn local_name(name: &str, top: bool) -> Cow<'_, str> {
-    let mut local = Cow::Borrowed(name);
-    if name.contains(is_unfit) {
-        local = Cow::Owned(name.replace(is_unfit, "_"));
-    }
+pub fn local_name(name: &str, top: bool) -> String {
+    let mut local = name.replace(is_unfit, "_");
     if cfg!(windows) && local.ends_with(['.', ' ']) {
-        let kept = local.len() - 1;
-        local = Cow::Owned(format!("{}_", local.get(..kept).unwrap_or_default()));
+        local.pop();
+        local.push('_');
     }
     let prefix = local.get(..STAGING_PREFIX.len());
     let reserved = top && prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(STAGING_PREFIX));
     if reserved || (cfg!(windows) && is_device(&local)) {
-        local = Cow::Owned(format!("_{}", at_most(&local, NAME_BYTES - 1)));
+        local = format!("_{}", at_most(&local, NAME_BYTES - 1));
     }
     local
 }

@@ -103,7 +103,7 @@ impl Staging {
             self.claim.results.flush(self.fsync).map_err(Problem::at(path))?;
             self.stage = Stage::Done;
         }
-        let default = || self.dest_path.join(super::local_name(self.manifest.first_name(), true).as_ref());
+        let default = || self.dest_path.join(super::local_name(self.manifest.first_name(), true));
         Ok(Totals { path: pass.first.unwrap_or_else(default), ..pass.totals })
     }
 

@@ -65,7 +65,7 @@ impl Staging {
     pub(super) fn shown(&self, folder: Option<usize>, name: &str) -> PathBuf {
         let mut path = self.dest_path.clone();
         let components = self.manifest.components(folder, name);
-        path.extend(components.iter().enumerate().map(|(depth, name)| local_name(name, depth == 0).into_owned()));
+        path.extend(components.iter().enumerate().map(|(depth, name)| local_name(name, depth == 0)));
         path
     }
 
