@@ -82,22 +82,11 @@ pub struct FlowControl {
 
 impl Default for FlowControl {
     fn default() -> Self {
-        Self::with_credit(Credit::new(true))
+        Self { state: Mutex::default(), pieces: Pieces::default(), records: Arc::new(Pool::new(RECORDS)) }
     }
 }
 
 impl FlowControl {
-    /// Grants the whole window at once, so that a test can say what that is.
-    #[cfg(test)]
-    pub(crate) fn unpaced() -> Self {
-        Self::with_credit(Credit::new(false))
-    }
-
-    fn with_credit(credit: Credit) -> Self {
-        let state = State { credit, ..State::default() };
-        Self { state: Mutex::new(state), pieces: Pieces::default(), records: Arc::new(Pool::new(RECORDS)) }
-    }
-
     /// Records to read into; the worker gives them back.
     pub fn records(&self) -> &Arc<Pool<Record>> {
         &self.records
@@ -226,7 +215,7 @@ impl FlowControl {
     pub fn connected(&self, send_queue: Arc<SendQueue>) {
         let mut state = self.lock();
         state.send_queue = Some(send_queue);
-        state.credit.restart(Instant::now());
+        state.credit = Credit::new(Instant::now());
         if state.restarting {
             state.interrupted.clear();
             return self.pieces.push(Piece::Resumed(state.connection));
@@ -240,7 +229,7 @@ impl FlowControl {
         state.send_queue = None;
         state.connection += 1;
         state.restarting = true;
-        state.credit.restart(Instant::now());
+        state.credit = Credit::new(Instant::now());
         let unended = state.routes.iter().filter(|(_, route)| !matches!(route, Route::Ended { .. }));
         let interrupted = unended.map(|(transfer, _)| *transfer).collect();
         state.interrupted = interrupted;
@@ -362,7 +351,7 @@ impl FlowControl {
             running.restart(position);
             send_queue.restart(transfer, position, digest);
         }
-        credit.restart(Instant::now());
+        *credit = Credit::new(Instant::now());
         state.restarting = false;
         state.tell_credit();
     }

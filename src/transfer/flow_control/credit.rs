@@ -10,31 +10,30 @@ const LEAST: u64 = 62_464;
 /// CREDIT is sent when it grew by this part of what is granted: the sender never runs dry, and CREDIT stays rare.
 const STEPS: u64 = 8;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Credit {
     came: u64,
     released: u64,
     /// The limit that was told last; 0 before the first CREDIT.
     told: u64,
-    /// None in tests that want the whole window at once.
-    pace: Option<Pace>,
+    pace: Pace,
+}
+
+impl Default for Credit {
+    fn default() -> Self {
+        Self::new(Instant::now())
+    }
 }
 
 impl Credit {
-    pub(super) fn new(paced: bool) -> Self {
-        Self { came: 0, released: 0, told: 0, pace: paced.then(|| Pace::new(Instant::now())) }
-    }
-
-    /// A connection begins: all counts from 0.
-    pub(super) fn restart(&mut self, now: Instant) {
-        *self = Self { came: 0, released: 0, told: 0, pace: self.pace.as_ref().map(|_| Pace::new(now)) };
+    /// For a connection that begins now.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { came: 0, released: 0, told: 0, pace: Pace::new(now) }
     }
 
     /// The first transfer after a pause begins.
     pub(super) fn idle(&mut self, now: Instant) {
-        if let Some(pace) = &mut self.pace {
-            *pace = Pace::new(now);
-        }
+        self.pace = Pace::new(now);
     }
 
     /// # Errors
@@ -46,14 +45,12 @@ impl Credit {
 
     pub(super) fn released(&mut self, weight: u64, now: Instant) {
         self.released = self.released.saturating_add(weight).min(self.came);
-        if let Some(pace) = &mut self.pace {
-            pace.progressed(weight, now);
-        }
+        self.pace.progressed(weight, now);
     }
 
     /// The limit to be told, when it is news.
     pub(super) fn news(&mut self) -> Option<u64> {
-        let granted = self.pace.as_ref().map_or(WINDOW, |pace| WINDOW.min(pace.flight())).max(LEAST);
+        let granted = self.pace.flight().clamp(LEAST, WINDOW);
         let limit = self.released.saturating_add(granted);
         let grown = limit.saturating_sub(self.told);
         let dry = self.told.saturating_sub(self.came) < LEAST;

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 /// Outstanding until something is measured: six round trips from the whole window, and 0.4 s at 10 Mbit/s, once.
-const START: u64 = 512 * 1024;
+pub(super) const START: u64 = 512 * 1024;
 /// Never less than this on top of the formula: one chunk in each buffer on the way.
 const FLOOR: u64 = 64 * 1024;
 /// Time's worth that a receiver may be late: a scheduler's slices, a disk's hiccup.

@@ -1,5 +1,6 @@
 //! The peer's frames and the worker's answers, against a real send queue.
 
+use super::pace::START;
 use super::*;
 use crate::channel::TAG;
 use crate::protocol::frame::CHUNK_DATA;
@@ -26,7 +27,7 @@ struct Peer {
 impl Peer {
     /// A peer that is about to offer files of these sizes.
     fn new(sizes: &[u64]) -> Self {
-        let (flow, queue) = (FlowControl::unpaced(), Arc::new(SendQueue::new()));
+        let (flow, queue) = (FlowControl::default(), Arc::new(SendQueue::new()));
         flow.connected(Arc::clone(&queue));
         Self { flow, queue, manifest: manifest(sizes) }
     }
@@ -143,7 +144,7 @@ fn a_compressed_chunk_stands_for_its_content_and_weighs_its_frame_but_1024_at_le
     // "A full chunk of zeros", once with as much behind it as makes it weigh 2,000: only the worker sees that.
     let zeros = b"\x28\xb5\x2f\xfd\x60\x00\xbf\x03\x00\x06\x00";
     let padded = [&zeros[..], &[0; 2_000 - 11]].concat();
-    let peer = Peer::new(&[4 * WINDOW * FULL]);
+    let peer = Peer::new(&[4 * START * FULL]);
     let at = peer.run(1, 0);
     peer.flow.begin(1, at).unwrap();
     assert_eq!(peer.zchunk(at, zeros), Err(ProtocolError::Unexpected("ZCHUNK")));
@@ -152,7 +153,7 @@ fn a_compressed_chunk_stands_for_its_content_and_weighs_its_frame_but_1024_at_le
     assert_eq!(peer.zchunk(at, b"\x28\xb5\x2f\xfd\x20\x07"), Err(ProtocolError::Size(1)));
     peer.zchunk(at, &padded).unwrap();
     // BEGIN, what was padded, and so many small ones.
-    let fit = (WINDOW - END_WEIGHT - 2_000) / END_WEIGHT;
+    let fit = (START - END_WEIGHT - 2_000) / END_WEIGHT;
     (1..=fit).try_for_each(|n| peer.zchunk(at + n * FULL, zeros)).unwrap();
     assert_eq!(peer.zchunk(at + (fit + 1) * FULL, zeros), Err(ProtocolError::OverCredit));
     // The worker takes no more than it may hold once opened.
@@ -162,9 +163,9 @@ fn a_compressed_chunk_stands_for_its_content_and_weighs_its_frame_but_1024_at_le
 
 #[test]
 fn more_than_the_credit_is_the_peers_fault_and_what_is_written_or_dropped_is_credited() {
-    let chunks = (WINDOW - END_WEIGHT) / FULL;
-    let mut peer = Peer::new(&[4 * WINDOW]);
-    assert_eq!(peer.told(), [Frame::Credit { limit: WINDOW }]);
+    let chunks = (START - END_WEIGHT) / FULL;
+    let mut peer = Peer::new(&[16 * START]);
+    assert_eq!(peer.told(), [Frame::Credit { limit: START }]);
     let at = peer.run(1, 0);
     peer.flow.begin(1, at).unwrap();
     let full = vec![0; CHUNK_DATA];
@@ -173,16 +174,21 @@ fn more_than_the_credit_is_the_peers_fault_and_what_is_written_or_dropped_is_cre
     send(&peer, 0, chunks).unwrap();
     assert_eq!(send(&peer, chunks, chunks + 1), Err(ProtocolError::OverCredit));
 
-    peer = Peer::new(&[4 * WINDOW]);
+    peer = Peer::new(&[16 * START]);
     peer.run(1, 0);
     peer.flow.begin(1, at).unwrap();
     send(&peer, 0, chunks).unwrap();
     peer.flow.written(END_WEIGHT + chunks * FULL, &[(1, at + chunks * FULL)]);
-    let credit = Frame::Credit { limit: WINDOW + END_WEIGHT + chunks * FULL };
-    assert_eq!(peer.told(), [credit, Frame::Received { transfer: 1, position: at + chunks * FULL }]);
+    let credit = Frame::Credit { limit: START + END_WEIGHT + chunks * FULL };
+    assert_eq!(peer.told(), [credit]);
+    for i in chunks..8 * chunks {
+        send(&peer, i, i + 1).unwrap();
+        peer.flow.written(FULL, &[(1, at + (i + 1) * FULL)]);
+    }
+    assert!(peer.told().iter().any(|frame| matches!(frame, Frame::Received { transfer: 1, .. })));
     peer.flow.end(1, false);
     // Dropped without a limit to its sum: each is credited at once.
-    send(&peer, chunks, 3 * chunks).unwrap();
+    send(&peer, 8 * chunks, 11 * chunks).unwrap();
 }
 
 #[test]
@@ -222,7 +228,7 @@ fn a_resume_names_each_open_transfer_once_and_then_credit() {
     assert_eq!(peer.told(), [restart(3, 0, NO_DIGEST), restart(5, u64::try_from(list.len()).unwrap(), NO_DIGEST)]);
     let Some(Piece::Resumed(connection)) = peer.pieces().pop() else { panic!() };
     peer.flow.restarted(connection, &[(1, at + 7, [7; 32])]);
-    assert_eq!(peer.told(), [restart(1, at + 7, [7; 32]), Frame::Credit { limit: WINDOW }]);
+    assert_eq!(peer.told(), [restart(1, at + 7, [7; 32]), Frame::Credit { limit: START }]);
     assert_eq!(peer.chunk(1, at + 7, &[0; 5]), Err(ProtocolError::NotBegun(1)));
     peer.flow.begin(1, at).unwrap();
     peer.chunk(1, at, &vec![0; CHUNK_DATA]).unwrap();
