@@ -266,22 +266,4 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn whatever_decodes_encodes_to_the_same_bytes(entries in prop::collection::vec(0..7u8, 0..12), junk in any::<u8>()) {
-        let mut bytes = Vec::new();
-        for (i, entry) in entries.iter().enumerate() {
-            let name = format!("n{i}");
-            match entry {
-                0 => bytes.push(3),
-                1 | 2 => bytes.extend(enter(name.as_bytes())),
-                3 => bytes.extend([enter(name.as_bytes()), vec![3]].concat()),
-                4 => bytes.push(junk),
-                _ => bytes.extend(file(name.as_bytes(), u16::from(junk), u32::from(junk), u64::from(junk))),
-            }
-        }
-        if let Ok(list) = read(&bytes) {
-            prop_assert_eq!(list.encode(), bytes);
-        }
-    }
 }
