@@ -66,7 +66,8 @@ pub enum OnClash {
 enum Stage {
     Receiving,
     Publishing(OnClash),
-    Done,
+    /// All was moved that could be, under this rule.
+    Done(OnClash),
 }
 
 /// See the module.
@@ -170,7 +171,7 @@ impl Staging {
         for line in self.claim.results.lines()? {
             match line {
                 Line::Publishing(on_clash) => self.stage = Stage::Publishing(on_clash),
-                Line::Done => self.stage = Stage::Done,
+                Line::Done => self.stage = Stage::Done(self.on_clash()),
                 _ => {}
             }
         }
@@ -189,7 +190,7 @@ impl Staging {
         match self.stage {
             Stage::Receiving => true,
             Stage::Publishing(_) => self.is_received(),
-            Stage::Done => self.is_received() && self.is_still_published(),
+            Stage::Done(_) => self.is_received() && self.is_still_published(),
         }
     }
 
@@ -299,12 +300,19 @@ impl Staging {
 
     /// Whether an earlier run moved everything, and reported it.
     pub(crate) fn is_done(&self) -> bool {
-        self.stage == Stage::Done
+        matches!(self.stage, Stage::Done(_))
     }
 
     /// The rule under which an earlier run began to move things.
     pub(crate) fn publishing(&self) -> Option<OnClash> {
         if let Stage::Publishing(on_clash) = self.stage { Some(on_clash) } else { None }
+    }
+
+    fn on_clash(&self) -> OnClash {
+        match self.stage {
+            Stage::Publishing(on_clash) | Stage::Done(on_clash) => on_clash,
+            Stage::Receiving => OnClash::Rename,
+        }
     }
 
     /// The file that comes next.

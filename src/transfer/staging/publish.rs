@@ -1,7 +1,7 @@
 //! Moving what was received into DEST: one pass over the list, which a later run can repeat from wherever it ended.
 //!
-//! A top-level entry that is not in the tree any more was moved before. Under another name than its own it was announced in `results`
-//! just before each try; so the last announced name is the one it has.
+//! A top-level entry that is not in the tree any more was moved before; one that is there was not, or could not be. Under another name
+//! than its own it was announced in `results` just before each try; so the last announced name is the one it has.
 
 use super::fs::{Problem, move_exclusive, open_folder, set_meta};
 use super::local_name::make_under;
@@ -98,10 +98,10 @@ impl Staging {
         if self.fsync && cfg!(unix) {
             sync(&self.dest).map_err(Problem::at(&self.dest_path))?;
         }
-        if self.stage != Stage::Done {
+        if !self.is_done() {
             self.claim.results.add(&Line::Done);
             self.claim.results.flush(self.fsync).map_err(Problem::at(path))?;
-            self.stage = Stage::Done;
+            self.stage = Stage::Done(self.on_clash());
         }
         let default = || self.dest_path.join(super::local_name(self.manifest.first_name(), true));
         Ok(Totals { path: pass.first.unwrap_or_else(default), ..pass.totals })
@@ -127,10 +127,6 @@ impl Staging {
             Some(Place::Moved) => Place::Moved,
             Some(Place::Failed(text)) => Place::Failed(text.clone()),
             Some(Place::Merge { from, to }) => self.merge_folder(pass, index, &name, from, to),
-            None if self.stage == Stage::Done => {
-                name = self.published_name(entry);
-                Place::Moved
-            }
             None => {
                 let (place, moved) = self.move_top_folder(pass, index, name)?;
                 name = moved;
@@ -163,12 +159,14 @@ impl Staging {
         if self.was_moved(&name) {
             let name = self.published_name(entry);
             // The run may have ended between the move and this.
-            if let Ok(moved) = open_folder(&self.dest, &name) {
+            if !self.is_done()
+                && let Ok(moved) = open_folder(&self.dest, &name)
+            {
                 self.finish_top(moved, index);
             }
             return Ok((Place::Moved, name));
         }
-        if self.publishing() == Some(OnClash::Overwrite) && self.dest.symlink_metadata(&name).is_ok() {
+        if self.on_clash() == OnClash::Overwrite && self.dest.symlink_metadata(&name).is_ok() {
             return Ok((self.merge_folder(pass, index, &name, &self.tree, &self.dest), name));
         }
         let folder = open_folder(&self.tree, &name).map_err(Problem::at(pass.path.join(&name)))?;
@@ -227,10 +225,6 @@ impl Staging {
             Some(Place::Failed(text)) => Err(text.clone()),
             Some(Place::Merge { from, to }) => replace_file(from, to, &name)
                 .map_err(|error| format!("{}: {}", pass.path.join(&name).display(), io_error_text(&error))),
-            None if self.stage == Stage::Done => {
-                name = self.published_name(entry);
-                Ok(())
-            }
             None => self.move_top(&name, entry)?.map(|moved| name = moved),
         };
         let path = pass.path.join(&name);
@@ -276,7 +270,7 @@ impl Staging {
         if self.was_moved(name) {
             return Ok(Ok(self.published_name(entry)));
         }
-        let (on_clash, path) = (self.publishing().unwrap_or_default(), self.path());
+        let (on_clash, path) = (self.on_clash(), self.path());
         let folder = matches!(entry, Entry::Folder(_));
         let Self { tree, dest, claim, .. } = self;
         let moved = match on_clash {

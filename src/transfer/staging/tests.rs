@@ -95,6 +95,15 @@ impl Fixture {
         (totals.unwrap(), said)
     }
 
+    /// What is published is offered again: what could not be moved is not said to be there.
+    fn published_again(&self, staging: Staging, totals: &Totals) -> Staging {
+        drop(staging);
+        let mut staging = self.open();
+        assert!(staging.is_done());
+        assert_eq!(self.publish(&mut staging, OnClash::Rename).0, *totals);
+        staging
+    }
+
     /// Finishes from wherever `staging` stands, and looks at all that is in DEST then.
     fn finish(&self, mut staging: Staging) {
         self.put(&mut staging, self.contents.len());
@@ -325,6 +334,7 @@ fn overwrite_merges_file_by_file_and_what_differs_in_type_fails() {
     assert_eq!((totals.files, totals.failed), (4, 1), "{said:?}");
     assert!(said[0].starts_with("t/a failed: "), "{said:?}");
     assert_eq!(said[1..], ["t/in/b", "t/in/c", "t/d", "top"]);
+    let staging = fixture.published_again(staging, &totals);
     staging.remove().unwrap();
     assert_eq!(names(&fixture.at("t/in")), ["b", "c", "mine"]);
     assert_eq!(std_fs::read_to_string(fixture.at("top")).unwrap(), "five");
@@ -355,6 +365,7 @@ fn refuse_fails_the_entry_that_exists_and_no_other() {
     let (totals, said) = fixture.publish(&mut staging, OnClash::Refuse);
     assert_eq!((totals.files, totals.failed, said.len()), (1, 4, 5));
     assert!(said[0].starts_with("t/a failed: ") && said[0].ends_with("exists already"), "{said:?}");
+    let staging = fixture.published_again(staging, &totals);
     staging.remove().unwrap();
     assert_eq!(names(&fixture.dest()), ["t", "top"]);
     assert!(names(&fixture.at("t")).is_empty());
