@@ -31,7 +31,7 @@ use crate::text::{PeerText, SafeText};
 use crate::transfer::download::OnClash;
 use clap::ValueEnum;
 use delivery::{Incoming, Outbound, Outgoing};
-use downloads::{Download, Downloads};
+use downloads::Download;
 use input::{PENDING, Questions};
 use numbers::TransferNumbers;
 use phase::{Link, Phase, Wish};
@@ -108,7 +108,9 @@ pub struct Session {
     outgoing: Outgoing,
     incoming: Incoming,
     uploads: BTreeMap<TransferId, Upload>,
-    downloads: Downloads,
+    downloads: BTreeMap<TransferId, Download>,
+    /// Downloads that are complete, and the peer has not acknowledged that.
+    completed: BTreeMap<TransferId, Download>,
     questions: Questions,
     /// What a session before the restart of the peer's program left: lines that wait for the user's word, and whether the peer may have
     /// seen each; uploads that are offered again with the first connection; and what the peer had offered, under its old numbers.
@@ -141,7 +143,8 @@ impl Session {
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             uploads: BTreeMap::new(),
-            downloads: Downloads::default(),
+            downloads: BTreeMap::new(),
+            completed: BTreeMap::new(),
             questions: Questions::default(),
             resend: Vec::new(),
             reoffers: BTreeMap::new(),
@@ -299,7 +302,7 @@ impl Session {
             if let Some(id) = frame.line {
                 self.notice(Notice::Delivered { id });
             } else if let Control::Complete { transfer, .. } = frame.control {
-                self.downloads.complete.remove(&transfer);
+                self.completed.remove(&transfer);
                 self.actions.push(Action::DownloadAcknowledged(transfer));
             }
         }
@@ -362,7 +365,7 @@ impl Session {
             }
             // Before ACCEPT, which may be answered at once.
             Control::Accept { transfer, .. } => {
-                let opening = self.downloads.opening(*transfer);
+                let opening = self.downloads.get_mut(transfer).and_then(|download| download.opening.take());
                 self.actions.extend(opening.map(|opening| Action::OpenFlow(*transfer, opening)));
             }
             _ => {}

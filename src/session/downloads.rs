@@ -12,7 +12,6 @@ use crate::text::PeerText;
 use crate::transfer::download::{DownloadReport, Looked, Published, Totals, Wanted};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::Manifest;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,9 +33,9 @@ pub(super) enum InState {
 pub(super) struct Download {
     pub(super) state: InState,
     pub(super) offer: Offer,
-    manifest: Option<Arc<Manifest>>,
+    pub(super) manifest: Option<Arc<Manifest>>,
     /// For the data, from the worker's being ready until ACCEPT is queued.
-    opening: Option<Opening>,
+    pub(super) opening: Option<Opening>,
     /// The folder that the user named, or that an earlier run used.
     pub(super) dest: Option<PathBuf>,
     /// Where what came stays until it is whole, for when the same is offered again.
@@ -78,40 +77,17 @@ impl Download {
     }
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Downloads {
-    /// The peer has offered something.
-    offered: bool,
-    pub(super) open: BTreeMap<TransferId, Download>,
-    /// Complete, and the peer has not acknowledged that.
-    pub(super) complete: BTreeMap<TransferId, Download>,
-}
-
-impl Downloads {
-    /// Those that wait for the user's answer.
-    pub(super) fn asking(&self) -> impl Iterator<Item = TransferId> {
-        self.open.iter().filter(|(_, download)| download.state == InState::Asking).map(|(transfer, _)| *transfer)
-    }
-
-    pub(super) fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>> {
-        self.open.get(&transfer)?.manifest.clone()
-    }
-
-    /// The way for the data of a transfer whose ACCEPT is queued.
-    pub(super) fn opening(&mut self, transfer: TransferId) -> Option<Opening> {
-        self.open.get_mut(&transfer)?.opening.take()
-    }
-
-    /// Whether something was offered, and nothing of it is left to do here.
-    pub(super) fn have_ended(&self) -> bool {
-        self.offered && self.open.values().all(|download| download.state == InState::Ending)
-    }
-}
-
 impl Session {
+    /// Those that wait for the user's answer.
+    pub(super) fn asking(&self) -> impl Iterator<Item = (TransferId, &Download)> {
+        let asking = self.downloads.iter().filter(|(_, download)| download.state == InState::Asking);
+        asking.map(|(transfer, download)| (*transfer, download))
+    }
+
     /// # Errors
     /// When the number is not one for the peer's next offer. (How many stay unconfirmed, the flow control counts.)
     pub(super) fn offered(&mut self, transfer: TransferId, offer: Offer) -> Result<(), ProtocolError> {
+        let second = self.rules.accept == AcceptRule::One && self.transfer_numbers.has_peer_offered();
         self.transfer_numbers.peer_offer(transfer)?;
         self.numbers.met(transfer);
         if self.is_closing() {
@@ -119,12 +95,11 @@ impl Session {
             self.drop_download(transfer, false, false);
             return Ok(());
         }
-        let second = std::mem::replace(&mut self.downloads.offered, true) && self.rules.accept == AcceptRule::One;
-        let too_many = self.downloads.open.len() >= OPEN_TRANSFERS;
+        let too_many = self.downloads.len() >= OPEN_TRANSFERS;
         let state = InState::Listing;
         let (manifest, opening, dest, part) = (None, None, None, None);
         let download = Download { state, offer, manifest, opening, dest, part, begun: self.now, needed: 0 };
-        self.downloads.open.insert(transfer, download);
+        self.downloads.insert(transfer, download);
         if self.is_leaving() {
             self.decline_download(transfer, Reason::Leaving, "");
         } else if too_many {
@@ -137,7 +112,7 @@ impl Session {
 
     /// The flow control has no room for the list of this offer.
     pub fn too_much(&mut self, transfer: TransferId) {
-        if self.downloads.open.get(&transfer).is_some_and(|download| download.state == InState::Listing) {
+        if self.downloads.get(&transfer).is_some_and(|download| download.state == InState::Listing) {
             self.decline_download(transfer, Reason::TooMuch, "too much is waiting for an answer");
         }
         self.advance();
@@ -145,7 +120,7 @@ impl Session {
 
     /// The list of an offer is complete.
     pub fn listed(&mut self, transfer: TransferId, list: Vec<u8>) {
-        if let Some(download) = self.downloads.open.get_mut(&transfer)
+        if let Some(download) = self.downloads.get_mut(&transfer)
             && download.state == InState::Listing
         {
             download.state = InState::Looking;
@@ -157,7 +132,7 @@ impl Session {
 
     /// The download worker reports.
     pub fn download(&mut self, transfer: TransferId, report: DownloadReport) {
-        let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
+        let Some(download) = self.downloads.get_mut(&transfer) else { return };
         match (download.state, report) {
             (InState::Ending, _) => return,
             (InState::Looking, DownloadReport::Looked(looked)) => self.looked(transfer, looked),
@@ -199,8 +174,8 @@ impl Session {
                 let Totals { path, files, failed, bytes } = totals;
                 let (more, begun) = (download.more(), download.begun);
                 download.state = InState::Ending;
-                let complete = self.downloads.open.remove(&transfer).map(Download::without_list);
-                self.downloads.complete.extend(complete.map(|download| (transfer, download)));
+                let complete = self.downloads.remove(&transfer).map(Download::without_list);
+                self.completed.extend(complete.map(|download| (transfer, download)));
                 if self.rules.accept == AcceptRule::One && failed == 0 {
                     self.incomplete = false;
                 }
@@ -234,7 +209,8 @@ impl Session {
     }
 
     fn left_out_by_peer(&mut self, transfer: TransferId) {
-        let Some(manifest) = self.downloads.manifest(transfer) else { return };
+        let list = self.downloads.get(&transfer).and_then(|download| download.manifest.clone());
+        let Some(manifest) = list else { return };
         for omitted in manifest.omitted() {
             let path = Some(PeerText::new(omitted.path.clone())).filter(|_| !omitted.path.is_empty());
             let count = usize::try_from(omitted.count).unwrap_or(usize::MAX);
@@ -251,12 +227,12 @@ impl Session {
     fn looked(&mut self, transfer: TransferId, looked: Looked) {
         let Looked { manifest, clashes, free, needed, recorded_dest, elsewhere } = looked;
         // The look knew of those whose data was coming when it began.
-        let begun = self.downloads.open.get(&transfer).map(|download| download.begun);
+        let begun = self.downloads.get(&transfer).map(|download| download.begun);
         let unseen = |download: &&Download| download.is_wanted() && Some(download.begun) >= begun;
-        let promised = self.downloads.open.values().filter(unseen).map(|download| download.needed);
+        let promised = self.downloads.values().filter(unseen).map(|download| download.needed);
         let promised = promised.fold(0, u64::saturating_add);
         let free = free.map(|free| free.saturating_sub(promised));
-        let Some(download) = self.downloads.open.get_mut(&transfer) else { return };
+        let Some(download) = self.downloads.get_mut(&transfer) else { return };
         download.state = InState::Asking;
         download.manifest = Some(manifest);
         download.dest = recorded_dest;
@@ -309,7 +285,7 @@ impl Session {
     }
 
     fn ask_to_accept(&mut self, transfer: TransferId, again: bool) {
-        if let Some(download) = self.downloads.open.get(&transfer) {
+        if let Some(download) = self.downloads.get(&transfer) {
             let (name, more, dest) = (download.name(), download.more(), download.dest.clone());
             self.ask(Question::Accept { transfer, name, more, dest, again });
         }
@@ -322,7 +298,7 @@ impl Session {
     /// Into `dest`, or the folder of an earlier run, or the usual one.
     pub(super) fn accept_download(&mut self, transfer: TransferId, dest: Option<PathBuf>) {
         self.close_accept_question(transfer);
-        if let Some(download) = self.downloads.open.get_mut(&transfer)
+        if let Some(download) = self.downloads.get_mut(&transfer)
             && download.state == InState::Asking
             && let Some(manifest) = download.manifest.clone()
         {
@@ -336,7 +312,7 @@ impl Session {
 
     /// Declines an offer and says so to the user.
     pub(super) fn decline_download(&mut self, transfer: TransferId, reason: Reason, text: &str) {
-        let Some(download) = self.downloads.open.get(&transfer) else { return };
+        let Some(download) = self.downloads.get(&transfer) else { return };
         // What was taken by a rule or this user, and cannot be, was asked for.
         self.incomplete |= download.is_wanted() || reason == Reason::Space;
         self.close_accept_question(transfer);
@@ -347,7 +323,7 @@ impl Session {
 
     /// `/cancel` of this side's user: what came goes, too.
     pub(super) fn cancel_download_by_user(&mut self, transfer: TransferId) {
-        let Some(download) = self.downloads.open.get(&transfer) else { return };
+        let Some(download) = self.downloads.get(&transfer) else { return };
         if download.is_unanswered() {
             return self.decline_download(transfer, Reason::User, "");
         }
@@ -359,7 +335,7 @@ impl Session {
     }
 
     fn end_download(&mut self, transfer: TransferId, remove: bool) {
-        if let Some(download) = self.downloads.open.get_mut(&transfer) {
+        if let Some(download) = self.downloads.get_mut(&transfer) {
             download.state = InState::Ending;
             download.manifest = None;
             download.opening = None;
@@ -386,7 +362,7 @@ impl Session {
     }
 
     fn decline_all(&mut self, reason: Reason, text: &str) {
-        let open = self.downloads.open.iter().filter(|(_, download)| download.is_unanswered());
+        let open = self.downloads.iter().filter(|(_, download)| download.is_unanswered());
         let open: Vec<TransferId> = open.map(|(transfer, _)| *transfer).collect();
         for transfer in open {
             self.decline_download(transfer, reason, text);

@@ -154,8 +154,7 @@ impl Session {
         self.end_carried(&why);
         if polite {
             // Nothing will say that they were acknowledged, and the peer left knowing of their end or of its own.
-            self.actions
-                .extend(std::mem::take(&mut self.downloads.complete).into_keys().map(Action::DownloadAcknowledged));
+            self.actions.extend(std::mem::take(&mut self.completed).into_keys().map(Action::DownloadAcknowledged));
         }
         self.close_questions(|_| true);
         self.report_undelivered();

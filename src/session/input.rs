@@ -136,12 +136,12 @@ impl Session {
             Command::Toward(place) => self.actions.push(Action::Toward(place)),
             Command::Send(source) => self.send_files(source),
             Command::Accept { transfer, dest } => {
-                if let Some(transfer) = self.asking(transfer) {
+                if let Some(transfer) = self.asked_about(transfer) {
                     self.accept_download(transfer, dest);
                 }
             }
             Command::Decline { transfer } => {
-                if let Some(transfer) = self.asking(transfer) {
+                if let Some(transfer) = self.asked_about(transfer) {
                     self.decline_download(transfer, Reason::User, "");
                 }
             }
@@ -166,8 +166,8 @@ impl Session {
     }
 
     /// The offer that the user answers: the one named, or the only open one; none is an error that the user hears.
-    fn asking(&mut self, named: Option<TransferId>) -> Option<TransferId> {
-        let asking: Vec<TransferId> = self.downloads.asking().collect();
+    fn asked_about(&mut self, named: Option<TransferId>) -> Option<TransferId> {
+        let asking: Vec<TransferId> = self.asking().map(|(transfer, _)| transfer).collect();
         let text = match (named, asking.as_slice()) {
             (Some(named), asking) if asking.contains(&named) => return Some(named),
             (None, [only]) => return Some(*only),

@@ -78,6 +78,10 @@ impl TransferNumbers {
         self.offered = self.offered.max(transfer);
     }
 
+    pub(super) fn has_peer_offered(&self) -> bool {
+        self.peer_offered > 0
+    }
+
     /// # Errors
     /// When the number is not one that the peer may give now.
     pub(super) fn peer_offer(&mut self, transfer: TransferId) -> Result<(), ProtocolError> {

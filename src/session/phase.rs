@@ -9,6 +9,7 @@
 //! A signal, the peer's BYE or a second `/quit` skip 3. Only this side's own wishes count as its first and second one: a BYE of the
 //! peer that comes in between does not.
 
+use super::downloads::InState;
 use super::{AcceptRule, Action, Session, SessionEnd};
 use crate::command::Entry;
 use crate::notice::{Notice, Question, Side};
@@ -109,9 +110,8 @@ impl Session {
         let asked = self.questions.find(|question| matches!(question, Question::Leave { .. }));
         if self.rules.interactive && matches!(self.phase, Phase::Talking) && asked.is_none() {
             let lost = (!self.is_up()).then(|| self.unsent_lines().len());
-            let name = |transfer| self.downloads.open.get(&transfer).map(|download| (transfer, download.name()));
-            let (transfers, offers) =
-                (self.wanted_transfers(), self.downloads.asking().filter_map(name).collect::<Vec<_>>());
+            let offers: Vec<_> = self.asking().map(|(transfer, download)| (transfer, download.name())).collect();
+            let transfers = self.wanted_transfers();
             if !transfers.is_empty() || !offers.is_empty() || lost.is_some_and(|lines| lines > 0) {
                 return self.ask(Question::Leave { transfers, offers, lost });
             }
@@ -162,7 +162,11 @@ impl Session {
 
     /// [`AcceptRule::One`]: that one has ended.
     pub(super) fn leave_after_one(&mut self) {
-        if self.rules.accept == AcceptRule::One && matches!(self.phase, Phase::Talking) && self.downloads.have_ended() {
+        if self.rules.accept == AcceptRule::One
+            && matches!(self.phase, Phase::Talking)
+            && self.transfer_numbers.has_peer_offered()
+            && self.downloads.values().all(|download| download.state == InState::Ending)
+        {
             self.wishes(Wish::Quit);
             self.phase = Phase::Leaving(ByeReason::Quit);
         }

@@ -23,8 +23,8 @@ impl Session {
         let undelivered = self.outgoing.undelivered().filter(|(frame, _)| frame.line.is_some());
         lines.extend(undelivered.map(|(frame, maybe_seen)| (frame.clone(), maybe_seen)));
         let mut carried = std::mem::take(&mut self.carried);
-        carried.extend(std::mem::take(&mut self.downloads.complete));
-        for (transfer, download) in std::mem::take(&mut self.downloads.open) {
+        carried.extend(std::mem::take(&mut self.completed));
+        for (transfer, download) in std::mem::take(&mut self.downloads) {
             self.drop_download(transfer, true, false);
             if !download.is_told() {
                 continue;

@@ -14,7 +14,7 @@ use crate::protocol::frame::{Offer, Reason, TransferId};
 impl Session {
     /// Transfers that this side waits for before it leaves: own ones, and what it accepted.
     pub(super) fn wanted_transfers(&self) -> Vec<TransferId> {
-        let downloads = self.downloads.open.iter().filter(|(_, download)| download.is_wanted());
+        let downloads = self.downloads.iter().filter(|(_, download)| download.is_wanted());
         self.uploads
             .keys()
             .chain(self.reoffers.keys())
@@ -26,7 +26,7 @@ impl Session {
     /// Whether data moves, so that its progress is worth showing.
     pub fn has_transfers(&self) -> bool {
         self.uploads.values().any(|upload| matches!(upload.state, OutState::Running))
-            || self.downloads.open.values().any(|download| download.state == InState::Running)
+            || self.downloads.values().any(|download| download.state == InState::Running)
     }
 
     /// The open transfers, for `/transfers` and for progress; `moved` gives the bytes and files that are done of each.
@@ -45,7 +45,7 @@ impl Session {
             };
             row(*transfer, Direction::Out, upload.name.clone(), state, upload.offer.as_ref())
         });
-        let incoming = self.downloads.open.iter().filter_map(|(transfer, download)| {
+        let incoming = self.downloads.iter().filter_map(|(transfer, download)| {
             let state = match download.state {
                 InState::Listing | InState::Looking => TransferState::Arriving,
                 InState::Asking => TransferState::Asking,
@@ -62,7 +62,7 @@ impl Session {
     pub(super) fn show_names(&mut self, transfer: TransferId, from: usize) {
         if self.uploads.contains_key(&transfer) {
             self.actions.push(Action::ShowNames { transfer, from });
-        } else if let Some(manifest) = self.downloads.manifest(transfer) {
+        } else if let Some(manifest) = self.downloads.get(&transfer).and_then(|download| download.manifest.clone()) {
             self.notice(Notice::Info(names_page(&manifest, transfer, from)));
         } else {
             self.error("no-such-transfer", format!("there is no transfer {transfer} with a list"));
@@ -86,7 +86,7 @@ impl Session {
                 self.notice(Notice::Cancelled { transfer, by: Side::Peer, reason, detail: text.into() });
                 self.confirm_end(transfer);
             }
-        } else if let Some(download) = self.downloads.open.remove(&transfer) {
+        } else if let Some(download) = self.downloads.remove(&transfer) {
             if download.is_told() {
                 self.close_accept_question(transfer);
                 self.incomplete |= download.is_wanted();
@@ -100,7 +100,7 @@ impl Session {
     /// `/cancel`: the transfer named, or the only one.
     pub(super) fn cancel(&mut self, named: Option<TransferId>) {
         let uploads = self.uploads.keys().map(|transfer| (Direction::Out, *transfer));
-        let downloads = self.downloads.open.iter().filter(|(_, download)| download.state != InState::Ending);
+        let downloads = self.downloads.iter().filter(|(_, download)| download.state != InState::Ending);
         let mut open = uploads
             .chain(downloads.map(|(transfer, _)| (Direction::In, *transfer)))
             .filter(|(_, transfer)| named.is_none_or(|named| named == *transfer));
@@ -130,7 +130,7 @@ impl Session {
                 self.cut(transfer, why, None);
             }
         }
-        for (transfer, download) in std::mem::take(&mut self.downloads.open) {
+        for (transfer, download) in std::mem::take(&mut self.downloads) {
             self.drop_download(transfer, false, false);
             if download.is_told() {
                 self.incomplete |= download.is_wanted();

@@ -179,7 +179,7 @@ pub struct Folder<'a> {
 
 /// Which of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Entry {
+pub enum ListEntry {
     Folder(usize),
     File(usize),
 }
@@ -264,10 +264,10 @@ impl Manifest {
     }
 
     /// The name of an entry, and the number of the folder it stands in.
-    pub fn named(&self, entry: Entry) -> Option<(&str, Option<usize>)> {
+    pub fn named(&self, entry: ListEntry) -> Option<(&str, Option<usize>)> {
         match entry {
-            Entry::Folder(index) => self.folder(index).map(|folder| (folder.name, folder.parent)),
-            Entry::File(index) => self.file(index).map(|file| (file.name, file.folder)),
+            ListEntry::Folder(index) => self.folder(index).map(|folder| (folder.name, folder.parent)),
+            ListEntry::File(index) => self.file(index).map(|file| (file.name, file.folder)),
         }
     }
 

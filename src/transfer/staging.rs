@@ -30,7 +30,7 @@ pub(super) use part::{Part, prefix_digest};
 pub use publish::{Published, Totals};
 pub(super) use tree::write_with_holes;
 
-use super::manifest::{Entry, Manifest, Step, Walk};
+use super::manifest::{ListEntry, Manifest, Step, Walk};
 use crate::protocol::frame::Position;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -84,11 +84,11 @@ pub(crate) struct Staging {
     walk: Walk,
     stage: Stage,
     /// Files that could not be received, and folders that could not be made.
-    failed: BTreeSet<Entry>,
+    failed: BTreeSet<ListEntry>,
     /// Local names that are not [`local_name`] of the offered ones.
-    names: BTreeMap<Entry, String>,
+    names: BTreeMap<ListEntry, String>,
     /// Top-level entries that were about to get another name in DEST.
-    announced: BTreeMap<Entry, String>,
+    announced: BTreeMap<ListEntry, String>,
     fsync: bool,
 }
 
@@ -206,7 +206,7 @@ impl Staging {
         let step = self.walk.peek(&self.manifest);
         match line {
             Line::Folder { index, name } if step == Some(Step::Enter(index)) => {
-                let entry = Entry::Folder(index);
+                let entry = ListEntry::Folder(index);
                 self.names.extend(name.map(|name| (entry, name)));
                 let dir = self.dir().and_then(|above| open_folder(above, &self.name(entry)).ok());
                 if receiving && dir.is_none() {
@@ -216,11 +216,11 @@ impl Staging {
                 self.levels.push(dir);
             }
             Line::NoFolder { index } if step == Some(Step::Enter(index)) => {
-                self.failed.insert(Entry::Folder(index));
+                self.failed.insert(ListEntry::Folder(index));
                 self.levels.push(None);
             }
             Line::File { index, name, .. } if step == Some(Step::File(index)) => {
-                let entry = Entry::File(index);
+                let entry = ListEntry::File(index);
                 self.names.extend(name.map(|name| (entry, name)));
                 if receiving && !self.is_there(index) {
                     self.names.remove(&entry);
@@ -228,7 +228,7 @@ impl Staging {
                 }
             }
             Line::Failed { index, .. } if step == Some(Step::File(index)) => {
-                self.failed.insert(Entry::File(index));
+                self.failed.insert(ListEntry::File(index));
             }
             Line::Top { entry, name } if !receiving => {
                 self.announced.insert(entry, name);
@@ -244,7 +244,7 @@ impl Staging {
     /// Whether a file is in the tree with the size and the time that it got.
     fn is_there(&self, index: usize) -> bool {
         let Some(file) = self.manifest.file(index) else { return false };
-        let there = self.dir().map(|dir| dir.symlink_metadata(self.name(Entry::File(index))));
+        let there = self.dir().map(|dir| dir.symlink_metadata(self.name(ListEntry::File(index))));
         let Some(Ok(there)) = there else { return false };
         let time = there.modified().map(cap_std::time::SystemTime::into_std).ok();
         let near = system_time(file.meta).zip(time).is_some_and(|(set, found)| {
@@ -276,12 +276,12 @@ impl Staging {
     }
 
     /// The entries that the walk has passed: folders, then files.
-    fn passed(&self) -> impl Iterator<Item = Entry> {
-        (0..self.walk.next_folder()).map(Entry::Folder).chain((0..self.walk.next_file()).map(Entry::File))
+    fn passed(&self) -> impl Iterator<Item = ListEntry> {
+        (0..self.walk.next_folder()).map(ListEntry::Folder).chain((0..self.walk.next_file()).map(ListEntry::File))
     }
 
     /// The local name of an entry, as far as it is known.
-    fn name(&self, entry: Entry) -> String {
+    fn name(&self, entry: ListEntry) -> String {
         let default = || {
             let named = self.manifest.named(entry);
             named.map(|(name, above)| local_name(name, above.is_none())).unwrap_or_default()
@@ -328,7 +328,7 @@ impl Staging {
     /// Whether a later run could use anything here.
     pub(crate) fn is_useful(&self) -> bool {
         let part = self.claim.dir().symlink_metadata(part_name(self.walk.next_file()));
-        let failed = self.failed.iter().filter(|entry| matches!(entry, Entry::File(_))).count();
+        let failed = self.failed.iter().filter(|entry| matches!(entry, ListEntry::File(_))).count();
         self.walk.next_file() > failed || part.is_ok_and(|part| part.len() > 0)
     }
 

@@ -9,7 +9,7 @@ use super::results::{Line, Lines};
 use super::{OnClash, Stage, Staging};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::Digest;
-use crate::transfer::manifest::{Entry, Step, Walk};
+use crate::transfer::manifest::{ListEntry, Step, Walk};
 use cap_std::fs::{Dir, OpenOptions};
 use std::io;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub struct Totals {
 }
 
 /// A folder of the list, during the pass.
-enum Place {
+enum FolderOutcome {
     /// It was moved, with all in it.
     Moved,
     /// It is merged into one that was there.
@@ -57,7 +57,7 @@ enum Place {
 }
 
 struct Pass {
-    places: Vec<Place>,
+    places: Vec<FolderOutcome>,
     path: PathBuf,
     first: Option<PathBuf>,
     lines: Lines,
@@ -119,14 +119,14 @@ impl Staging {
     }
 
     fn enter(&mut self, pass: &mut Pass, index: usize, report: &mut dyn FnMut(Published)) -> Result<(), Problem> {
-        let entry = Entry::Folder(index);
+        let entry = ListEntry::Folder(index);
         let mut name = self.name(entry);
         let made = index < self.walk.next_folder() && !self.failed.contains(&entry);
         let place = match pass.places.last() {
-            _ if !made => Place::Failed("its folder is not there".to_owned()),
-            Some(Place::Moved) => Place::Moved,
-            Some(Place::Failed(text)) => Place::Failed(text.clone()),
-            Some(Place::Merge { from, to }) => self.merge_folder(pass, index, &name, from, to),
+            _ if !made => FolderOutcome::Failed("its folder is not there".to_owned()),
+            Some(FolderOutcome::Moved) => FolderOutcome::Moved,
+            Some(FolderOutcome::Failed(text)) => FolderOutcome::Failed(text.clone()),
+            Some(FolderOutcome::Merge { from, to }) => self.merge_folder(pass, index, &name, from, to),
             None => {
                 let (place, moved) = self.move_top_folder(pass, index, name)?;
                 name = moved;
@@ -134,7 +134,7 @@ impl Staging {
             }
         };
         pass.path.push(&name);
-        if pass.places.is_empty() && matches!(place, Place::Moved | Place::Merge { .. }) {
+        if pass.places.is_empty() && matches!(place, FolderOutcome::Moved | FolderOutcome::Merge { .. }) {
             pass.first.get_or_insert_with(|| pass.path.clone());
             report(Published::Top(pass.path.clone()));
         }
@@ -143,7 +143,7 @@ impl Staging {
     }
 
     fn leave_folder(&self, pass: &mut Pass) -> Result<(), Problem> {
-        if let Some(Place::Merge { to, .. }) = pass.places.pop()
+        if let Some(FolderOutcome::Merge { to, .. }) = pass.places.pop()
             && self.fsync
             && cfg!(unix)
         {
@@ -154,8 +154,8 @@ impl Staging {
     }
 
     /// Moves a top-level folder; gives the name that it has then.
-    fn move_top_folder(&mut self, pass: &Pass, index: usize, name: String) -> Result<(Place, String), Problem> {
-        let entry = Entry::Folder(index);
+    fn move_top_folder(&mut self, pass: &Pass, index: usize, name: String) -> Result<(FolderOutcome, String), Problem> {
+        let entry = ListEntry::Folder(index);
         if self.was_moved(&name) {
             let name = self.published_name(entry);
             // The run may have ended between the move and this.
@@ -164,7 +164,7 @@ impl Staging {
             {
                 self.finish_top(moved, index);
             }
-            return Ok((Place::Moved, name));
+            return Ok((FolderOutcome::Moved, name));
         }
         if self.on_clash() == OnClash::Overwrite && self.dest.symlink_metadata(&name).is_ok() {
             return Ok((self.merge_folder(pass, index, &name, &self.tree, &self.dest), name));
@@ -174,34 +174,34 @@ impl Staging {
         Ok(match self.move_top(&name, entry)? {
             Ok(name) => {
                 self.finish_top(folder, index);
-                (Place::Moved, name)
+                (FolderOutcome::Moved, name)
             }
-            Err(text) => (Place::Failed(text), name),
+            Err(text) => (FolderOutcome::Failed(text), name),
         })
     }
 
     /// Moves a folder to where it is merged, or goes into the one that is there.
-    fn merge_folder(&self, pass: &Pass, index: usize, name: &str, from: &Dir, to: &Dir) -> Place {
+    fn merge_folder(&self, pass: &Pass, index: usize, name: &str, from: &Dir, to: &Dir) -> FolderOutcome {
         let path = pass.path.join(name);
-        let failed = |error: io::Error| Place::Failed(format!("{}: {}", path.display(), io_error_text(&error)));
+        let failed = |error: io::Error| FolderOutcome::Failed(format!("{}: {}", path.display(), io_error_text(&error)));
         let folder = match open_folder(from, name) {
             Ok(folder) => folder,
             // Moved by an earlier run.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Place::Moved,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return FolderOutcome::Moved,
             Err(error) => return failed(error),
         };
         match to.symlink_metadata(name) {
             Ok(there) if there.is_dir() => match open_folder(to, name) {
-                Ok(into) => Place::Merge { from: folder, to: into },
+                Ok(into) => FolderOutcome::Merge { from: folder, to: into },
                 Err(error) => failed(error),
             },
-            Ok(_) => Place::Failed(format!("{}: stands there already and is no folder", path.display())),
+            Ok(_) => FolderOutcome::Failed(format!("{}: stands there already and is no folder", path.display())),
             Err(_) => {
                 self.finish_inner(&folder, index);
                 match move_exclusive(from, name, to, name, true) {
                     Ok(()) => {
                         self.finish_top(folder, index);
-                        Place::Moved
+                        FolderOutcome::Moved
                     }
                     Err(error) => failed(error),
                 }
@@ -218,12 +218,12 @@ impl Staging {
     ) -> Result<(), Problem> {
         let manifest = std::sync::Arc::clone(&self.manifest);
         let Some(file) = manifest.file(index) else { return Ok(()) };
-        let entry = Entry::File(index);
+        let entry = ListEntry::File(index);
         let mut name = self.name(entry);
         let outcome = match pass.places.last() {
-            Some(Place::Moved) => Ok(()),
-            Some(Place::Failed(text)) => Err(text.clone()),
-            Some(Place::Merge { from, to }) => replace_file(from, to, &name)
+            Some(FolderOutcome::Moved) => Ok(()),
+            Some(FolderOutcome::Failed(text)) => Err(text.clone()),
+            Some(FolderOutcome::Merge { from, to }) => replace_file(from, to, &name)
                 .map_err(|error| format!("{}: {}", pass.path.join(&name).display(), io_error_text(&error))),
             None => self.move_top(&name, entry)?.map(|moved| name = moved),
         };
@@ -261,17 +261,17 @@ impl Staging {
     }
 
     /// The name in DEST of a top-level entry that was moved.
-    fn published_name(&self, entry: Entry) -> String {
+    fn published_name(&self, entry: ListEntry) -> String {
         self.announced.get(&entry).cloned().unwrap_or_else(|| self.name(entry))
     }
 
     /// Moves a top-level entry to a free name; the text says why this one alone cannot be moved.
-    fn move_top(&mut self, name: &str, entry: Entry) -> Result<Result<String, String>, Problem> {
+    fn move_top(&mut self, name: &str, entry: ListEntry) -> Result<Result<String, String>, Problem> {
         if self.was_moved(name) {
             return Ok(Ok(self.published_name(entry)));
         }
         let (on_clash, path) = (self.on_clash(), self.path());
-        let folder = matches!(entry, Entry::Folder(_));
+        let folder = matches!(entry, ListEntry::Folder(_));
         let Self { tree, dest, claim, .. } = self;
         let moved = match on_clash {
             OnClash::Refuse => move_exclusive(tree, name, dest, name, folder).map(|()| name.to_owned()),
@@ -323,7 +323,7 @@ impl Staging {
                 close(&mut open);
             }
             let above = open.last().map_or(Some(top), |(_, dir)| dir.as_ref());
-            let dir = above.and_then(|above| open_folder(above, &self.name(Entry::Folder(folder.index))).ok());
+            let dir = above.and_then(|above| open_folder(above, &self.name(ListEntry::Folder(folder.index))).ok());
             open.push((folder.index, dir));
         }
         while !open.is_empty() {
@@ -344,7 +344,7 @@ impl Staging {
 
     /// Whether the top-level entries that were moved are still in DEST.
     pub(super) fn is_still_published(&self) -> bool {
-        let is_top = |entry: &Entry| self.manifest.named(*entry).is_some_and(|(_, above)| above.is_none());
+        let is_top = |entry: &ListEntry| self.manifest.named(*entry).is_some_and(|(_, above)| above.is_none());
         let mut tops = self.passed().filter(|entry| is_top(entry) && !self.failed.contains(entry));
         tops.all(|entry| self.dest.symlink_metadata(self.published_name(entry)).is_ok())
     }

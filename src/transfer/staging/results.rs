@@ -18,7 +18,7 @@ use super::OnClash;
 use crate::keys::{hex, unhex};
 use crate::protocol::frame::Digest;
 use crate::transfer::Name;
-use crate::transfer::manifest::Entry;
+use crate::transfer::manifest::ListEntry;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -33,7 +33,7 @@ pub(super) enum Line {
     File { index: usize, digest: Digest, name: Option<String> },
     Failed { index: usize, text: String },
     Publishing(OnClash),
-    Top { entry: Entry, name: String },
+    Top { entry: ListEntry, name: String },
     Done,
 }
 
@@ -55,8 +55,8 @@ impl Line {
                 let (index, name) = tail?.split_once(' ')?;
                 let index = index.parse().ok()?;
                 let entry = match number {
-                    "d" => Entry::Folder(index),
-                    "f" => Entry::File(index),
+                    "d" => ListEntry::Folder(index),
+                    "f" => ListEntry::File(index),
                     _ => return None,
                 };
                 Self::Top { entry, name: optional_name(Some(name))?? }
@@ -77,8 +77,8 @@ impl Line {
                 let word = ON_CLASH.iter().find(|(rule, _)| rule == on_clash).map_or("", |(_, word)| word);
                 write!(to, "publishing {word}")
             }
-            Self::Top { entry: Entry::Folder(index), name } => write!(to, "top d {index} {name}"),
-            Self::Top { entry: Entry::File(index), name } => write!(to, "top f {index} {name}"),
+            Self::Top { entry: ListEntry::Folder(index), name } => write!(to, "top d {index} {name}"),
+            Self::Top { entry: ListEntry::File(index), name } => write!(to, "top f {index} {name}"),
             Self::Done => write!(to, "done"),
         };
         to.push('\n');
@@ -193,7 +193,7 @@ mod tests {
             Line::File { index: 1, digest: [9; 32], name: Some(" a b ".into()) },
             Line::Failed { index: 2, text: "/x/y: no such file".into() },
             Line::Publishing(OnClash::Overwrite),
-            Line::Top { entry: Entry::Folder(0), name: "t (2)".into() },
+            Line::Top { entry: ListEntry::Folder(0), name: "t (2)".into() },
             Line::Done,
         ];
         for line in &lines {

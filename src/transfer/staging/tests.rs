@@ -218,7 +218,7 @@ fn publishing_that_was_cut_off_anywhere_is_finished_and_nothing_stands_there_twi
         staging.begin_publishing(OnClash::Rename).unwrap();
         let top = if taken { "t (1)" } else { "t" };
         if taken {
-            staging.claim.results.add(&Line::Top { entry: super::Entry::Folder(0), name: top.to_owned() });
+            staging.claim.results.add(&Line::Top { entry: ListEntry::Folder(0), name: top.to_owned() });
             staging.claim.results.flush(false).unwrap();
         }
         for (from, to) in [("t", top), ("top", "top")].iter().take(moved) {

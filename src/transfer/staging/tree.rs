@@ -5,7 +5,7 @@ use super::local_name::{local_name, make_under};
 use super::results::Line;
 use super::{Staging, part_name, remove_any};
 use crate::protocol::frame::Digest;
-use crate::transfer::manifest::{Entry, Meta, Step};
+use crate::transfer::manifest::{ListEntry, Meta, Step};
 use cap_std::fs::Dir;
 use std::fs::File;
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
@@ -33,7 +33,7 @@ impl Staging {
                 Ok(()) => {}
                 // The files in it fail, each for itself.
                 Err(problem) if problem.is_of_one_file() => {
-                    self.failed.insert(Entry::Folder(index));
+                    self.failed.insert(ListEntry::Folder(index));
                     self.claim.results.add(&Line::NoFolder { index });
                     self.levels.push(None);
                 }
@@ -48,14 +48,14 @@ impl Staging {
 
     fn make_folder(&mut self, index: usize) -> Result<(), Problem> {
         let Some(folder) = self.manifest.folder(index) else { return Ok(()) };
-        let default = self.name(Entry::Folder(index));
+        let default = self.name(ListEntry::Folder(index));
         let path = self.shown(folder.parent, folder.name);
         let Some(above) = self.dir() else { return Err(no_folder(path)) };
         let make = |name: &str| create_folder(above, name, folder.meta.mode);
         let made = make_under(&default, true, make, |name| above.symlink_metadata(name).is_ok());
         let ((), name) = made.map_err(Problem::at(&path))?;
         let dir = open_folder(above, &name).map_err(Problem::at(path))?;
-        let name = self.rename(Entry::Folder(index), name);
+        let name = self.rename(ListEntry::Folder(index), name);
         self.claim.results.add(&Line::Folder { index, name });
         self.levels.push(Some(dir));
         Ok(())
@@ -75,7 +75,7 @@ impl Staging {
     }
 
     /// An entry was made under this name; gives it back if it is another than it would have by default.
-    fn rename(&mut self, entry: Entry, name: String) -> Option<String> {
+    fn rename(&mut self, entry: ListEntry, name: String) -> Option<String> {
         let renamed = Some(name).filter(|name| *name != self.name(entry));
         self.names.extend(renamed.clone().map(|name| (entry, name)));
         renamed
@@ -85,7 +85,7 @@ impl Staging {
     fn make_next<T>(&self, make: impl Fn(&Dir, &str) -> io::Result<T>) -> Result<(T, String), Problem> {
         let path = self.path_of(self.walk.next_file());
         let Some(dir) = self.dir() else { return Err(no_folder(path)) };
-        let name = self.name(Entry::File(self.walk.next_file()));
+        let name = self.name(ListEntry::File(self.walk.next_file()));
         let made = make_under(&name, false, |name| make(dir, name), |name| dir.symlink_metadata(name).is_ok());
         made.map_err(Problem::at(path))
     }
@@ -139,7 +139,7 @@ impl Staging {
     }
 
     fn finished(&mut self, index: usize, digest: &Digest, name: String) {
-        let name = self.rename(Entry::File(index), name);
+        let name = self.rename(ListEntry::File(index), name);
         self.claim.results.add(&Line::File { index, digest: *digest, name });
         self.walk.next(&self.manifest);
     }
@@ -150,7 +150,7 @@ impl Staging {
         // There may be none, and one that cannot be removed goes with the folder.
         let _ = remove_any(self.claim.dir(), &part_name(index));
         self.claim.results.add(&Line::Failed { index, text: text.to_owned() });
-        self.failed.insert(Entry::File(index));
+        self.failed.insert(ListEntry::File(index));
         self.walk.next(&self.manifest);
         Ok(())
     }
