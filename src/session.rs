@@ -22,7 +22,6 @@ mod tests;
 pub use action::Action;
 pub use end::SessionEnd;
 pub use numbers::RunNumbers;
-pub use transfer_notices::names_page;
 
 use crate::notice::{Notice, Posted, Question, Trust};
 use crate::protocol::error::ProtocolError;

@@ -14,9 +14,8 @@ use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, Posted, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Greeting, Intent, TransferId};
-use crate::session::{Action, PeerContext, Rules, RunNumbers, Session, SessionEnd, names_page};
+use crate::session::{Action, PeerContext, Rules, RunNumbers, Session, SessionEnd};
 use crate::transfer::flow_control::FlowControl;
-use crate::transfer::manifest::Manifest;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,8 +41,6 @@ pub trait Workers {
     fn finish(&mut self);
     /// Bytes and files of an upload that the receiver has.
     fn sent(&self, transfer: TransferId) -> (u64, u32);
-    /// The list of an upload.
-    fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>>;
 }
 
 /// What the session wants of the event loop.
@@ -305,11 +302,6 @@ impl Conversation {
             Action::ShowTransfers => {
                 let transfers = self.session.transfers(|direction, transfer| self.moved(direction, transfer));
                 self.session.post(Notice::Info(Info::Transfers(transfers)));
-            }
-            Action::ShowNames { transfer, from } => {
-                if let Some(manifest) = self.workers.as_ref().and_then(|workers| workers.manifest(transfer)) {
-                    self.session.post(Notice::Info(names_page(&manifest, transfer, from)));
-                }
             }
             Action::Notice(posted) => effects.push(Effect::Notice(posted)),
             Action::PauseInput(pause) => effects.push(Effect::PauseInput(pause)),

@@ -8,7 +8,6 @@ use crate::session::Action;
 use crate::transfer::Report;
 use crate::transfer::download::{DownloadReport, Downloads, Settings};
 use crate::transfer::flow_control::FlowControl;
-use crate::transfer::manifest::Manifest;
 use crate::transfer::upload::{UploadReport, Uploads};
 use std::io;
 use std::sync::Arc;
@@ -73,9 +72,5 @@ impl Workers for TransferWorkers {
 
     fn sent(&self, transfer: TransferId) -> (u64, u32) {
         self.uploads.progress(transfer)
-    }
-
-    fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>> {
-        self.uploads.manifest(transfer)
     }
 }

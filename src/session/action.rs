@@ -56,11 +56,6 @@ pub enum Action {
     DownloadAcknowledged(TransferId),
     ShowPeer,
     ShowTransfers,
-    /// Show names in the list of an upload, from this one on (`session::names_page`).
-    ShowNames {
-        transfer: TransferId,
-        from: usize,
-    },
     /// The user compared the numbers.
     MarkVerified,
     /// `/again`.

@@ -2,7 +2,7 @@
 //!
 //! A transfer that this side ends stays as `Ending` until the offerer confirms, so that late data is no error.
 
-use super::transfer_notices::{Outcome, known_bytes, local};
+use super::transfer_notices::{Outcome, first_name, known_bytes, local, more};
 use super::{AcceptRule, Action, Session};
 use crate::keys::hex;
 use crate::notice::{Direction, Notice, Question, Side, Trust};
@@ -33,7 +33,7 @@ pub(super) enum InState {
 pub(super) struct Download {
     pub(super) state: InState,
     pub(super) offer: Offer,
-    pub(super) manifest: Option<Arc<Manifest>>,
+    pub(super) list: Option<Arc<Manifest>>,
     /// For the data, from the worker's being ready until ACCEPT is queued.
     pub(super) opening: Option<Opening>,
     /// The folder that the user named, or that an earlier run used.
@@ -63,17 +63,7 @@ impl Download {
 
     /// What has to be known of it when it is not open any more.
     pub(super) fn without_list(self) -> Self {
-        Self { manifest: None, opening: None, ..self }
-    }
-
-    /// The first name of its list.
-    pub(super) fn name(&self) -> PeerText {
-        PeerText::new(self.manifest.as_ref().map_or("", |manifest| manifest.first_name()))
-    }
-
-    /// Names at the top of the list beside the first.
-    fn more(&self) -> u32 {
-        self.manifest.as_ref().map_or(0, |manifest| manifest.more())
+        Self { list: None, opening: None, ..self }
     }
 }
 
@@ -97,8 +87,8 @@ impl Session {
         }
         let too_many = self.downloads.len() >= OPEN_TRANSFERS;
         let state = InState::Listing;
-        let (manifest, opening, dest, part) = (None, None, None, None);
-        let download = Download { state, offer, manifest, opening, dest, part, begun: self.now, needed: 0 };
+        let (list, opening, dest, part) = (None, None, None, None);
+        let download = Download { state, offer, list, opening, dest, part, begun: self.now, needed: 0 };
         self.downloads.insert(transfer, download);
         if self.is_leaving() {
             self.decline_download(transfer, Reason::Leaving, "");
@@ -172,7 +162,7 @@ impl Session {
             },
             (InState::Running, DownloadReport::Finished { totals, wire_bytes }) => {
                 let Totals { path, files, failed, bytes } = totals;
-                let (more, begun) = (download.more(), download.begun);
+                let (more, begun) = (more(&download.list), download.begun);
                 download.state = InState::Ending;
                 let complete = self.downloads.remove(&transfer).map(Download::without_list);
                 self.completed.extend(complete.map(|download| (transfer, download)));
@@ -209,7 +199,7 @@ impl Session {
     }
 
     fn left_out_by_peer(&mut self, transfer: TransferId) {
-        let list = self.downloads.get(&transfer).and_then(|download| download.manifest.clone());
+        let list = self.downloads.get(&transfer).and_then(|download| download.list.clone());
         let Some(manifest) = list else { return };
         for omitted in manifest.omitted() {
             let path = Some(PeerText::new(omitted.path.clone())).filter(|_| !omitted.path.is_empty());
@@ -234,7 +224,7 @@ impl Session {
         let free = free.map(|free| free.saturating_sub(promised));
         let Some(download) = self.downloads.get_mut(&transfer) else { return };
         download.state = InState::Asking;
-        download.manifest = Some(manifest);
+        download.list = Some(manifest);
         download.dest = recorded_dest;
         download.needed = needed;
         let place = self.carried.iter().position(|(_, carried)| carried.offer.digest == download.offer.digest);
@@ -244,8 +234,8 @@ impl Session {
         let notice = Notice::Offer {
             transfer,
             direction: Direction::In,
-            name: download.name(),
-            more: download.more(),
+            name: first_name(&download.list),
+            more: more(&download.list),
             files: download.offer.files,
             folders: download.offer.folders,
             bytes: known_bytes(&download.offer),
@@ -286,7 +276,7 @@ impl Session {
 
     fn ask_to_accept(&mut self, transfer: TransferId, again: bool) {
         if let Some(download) = self.downloads.get(&transfer) {
-            let (name, more, dest) = (download.name(), download.more(), download.dest.clone());
+            let (name, more, dest) = (first_name(&download.list), more(&download.list), download.dest.clone());
             self.ask(Question::Accept { transfer, name, more, dest, again });
         }
     }
@@ -300,7 +290,7 @@ impl Session {
         self.close_accept_question(transfer);
         if let Some(download) = self.downloads.get_mut(&transfer)
             && download.state == InState::Asking
-            && let Some(manifest) = download.manifest.clone()
+            && let Some(manifest) = download.list.clone()
         {
             download.state = InState::Preparing;
             download.begun = self.now;
@@ -337,7 +327,7 @@ impl Session {
     fn end_download(&mut self, transfer: TransferId, remove: bool) {
         if let Some(download) = self.downloads.get_mut(&transfer) {
             download.state = InState::Ending;
-            download.manifest = None;
+            download.list = None;
             download.opening = None;
             self.drop_download(transfer, false, remove);
         }

@@ -10,6 +10,7 @@
 //! peer that comes in between does not.
 
 use super::downloads::InState;
+use super::transfer_notices::first_name;
 use super::{AcceptRule, Action, Session, SessionEnd};
 use crate::command::Entry;
 use crate::notice::{Notice, Question, Side};
@@ -110,7 +111,8 @@ impl Session {
         let asked = self.questions.find(|question| matches!(question, Question::Leave { .. }));
         if self.rules.interactive && matches!(self.phase, Phase::Talking) && asked.is_none() {
             let lost = (!self.is_up()).then(|| self.unsent_lines().len());
-            let offers: Vec<_> = self.asking().map(|(transfer, download)| (transfer, download.name())).collect();
+            let offers: Vec<_> =
+                self.asking().map(|(transfer, download)| (transfer, first_name(&download.list))).collect();
             let transfers = self.wanted_transfers();
             if !transfers.is_empty() || !offers.is_empty() || lost.is_some_and(|lines| lines > 0) {
                 return self.ask(Question::Leave { transfers, offers, lost });

@@ -264,8 +264,8 @@ impl Side {
         match work {
             Work::Scan(transfer) => {
                 let offer = offer_of(&self.list);
-                let left_out = LeftOut::default();
-                self.session.upload(transfer, UploadReport::Scanned { offer, name: "file".into(), more: 0, left_out });
+                let (list, left_out) = (Arc::new(manifest::read(&self.list).unwrap()), LeftOut::default());
+                self.session.upload(transfer, UploadReport::Scanned { offer, list, left_out });
             }
             Work::List(transfer) => self.session.listed(transfer, Vec::new()),
             Work::Look(transfer) => self.session.download(transfer, looked()),

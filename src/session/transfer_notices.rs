@@ -6,6 +6,7 @@ use crate::protocol::frame::{Offer, STREAM_BYTES, TransferId};
 use crate::text::{PeerText, SafeText};
 use crate::transfer::manifest::Manifest;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names in one answer to `/transfers ID`.
@@ -66,8 +67,8 @@ pub(super) fn known_bytes(offer: &Offer) -> Option<u64> {
     (offer.bytes != STREAM_BYTES).then_some(offer.bytes)
 }
 
-/// A page of the paths and sizes in a list, from this file on (the first is 1), for [`super::Action::ShowNames`].
-pub fn names_page(manifest: &Manifest, transfer: TransferId, from: usize) -> Info {
+/// A page of the paths and sizes in a list, from this file on (the first is 1).
+pub(super) fn names_page(manifest: &Manifest, transfer: TransferId, from: usize) -> Info {
     let total = manifest.file_count();
     let first = from.clamp(1, total.max(1)) - 1;
     let (mut names, mut bytes) = (Vec::new(), 0);
@@ -80,6 +81,16 @@ pub fn names_page(manifest: &Manifest, transfer: TransferId, from: usize) -> Inf
         names.push((PeerText::new(path), Some(file.size)));
     }
     Info::Names { transfer, from: first + 1, total, names }
+}
+
+/// The first name of a list; empty while there is none.
+pub(super) fn first_name(list: &Option<Arc<Manifest>>) -> PeerText {
+    PeerText::new(list.as_ref().map_or("", |list| list.first_name()))
+}
+
+/// Names at its top beside the first.
+pub(super) fn more(list: &Option<Arc<Manifest>>) -> u32 {
+    list.as_ref().map_or(0, |list| list.more())
 }
 
 pub(super) fn local(path: &Path) -> PeerText {

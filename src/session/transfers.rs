@@ -4,7 +4,7 @@
 //! number is never used again. No byte of a file passes here: workers move them, and report.
 
 use super::downloads::InState;
-use super::transfer_notices::{known_bytes, names_page};
+use super::transfer_notices::{first_name, known_bytes, names_page};
 use super::uploads::{OutState, Upload};
 use super::{Action, Session};
 use crate::notice::{Direction, Notice, Side, TransferInfo, TransferState};
@@ -43,7 +43,7 @@ impl Session {
                 OutState::Offered => TransferState::Offered,
                 OutState::Running | OutState::Completing { .. } => TransferState::Running,
             };
-            row(*transfer, Direction::Out, upload.name.clone(), state, upload.offer.as_ref())
+            row(*transfer, Direction::Out, first_name(&upload.list), state, upload.offer.as_ref())
         });
         let incoming = self.downloads.iter().filter_map(|(transfer, download)| {
             let state = match download.state {
@@ -53,17 +53,17 @@ impl Session {
                 InState::Running => TransferState::Running,
                 InState::Ending => return None,
             };
-            Some(row(*transfer, Direction::In, download.name(), state, Some(&download.offer)))
+            Some(row(*transfer, Direction::In, first_name(&download.list), state, Some(&download.offer)))
         });
         out.chain(incoming).collect()
     }
 
     /// `/transfers ID [FROM]`
     pub(super) fn show_names(&mut self, transfer: TransferId, from: usize) {
-        if self.uploads.contains_key(&transfer) {
-            self.actions.push(Action::ShowNames { transfer, from });
-        } else if let Some(manifest) = self.downloads.get(&transfer).and_then(|download| download.manifest.clone()) {
-            self.notice(Notice::Info(names_page(&manifest, transfer, from)));
+        let upload = self.uploads.get(&transfer).map(|upload| &upload.list);
+        let list = upload.or_else(|| self.downloads.get(&transfer).map(|download| &download.list));
+        if let Some(list) = list.and_then(Clone::clone) {
+            self.notice(Notice::Info(names_page(&list, transfer, from)));
         } else {
             self.error("no-such-transfer", format!("there is no transfer {transfer} with a list"));
         }

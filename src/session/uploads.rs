@@ -1,14 +1,15 @@
 //! What this side sends: scan → offer and list → the peer's answer → data → the peer's COMPLETE.
 
-use super::transfer_notices::{Outcome, known_bytes, local};
+use super::transfer_notices::{Outcome, first_name, known_bytes, local, more};
 use super::{Action, Session};
 use crate::command::SendSource;
 use crate::keys::hex;
 use crate::notice::{Direction, Notice, Side};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};
-use crate::text::PeerText;
+use crate::transfer::manifest::Manifest;
 use crate::transfer::upload::{LeftOut, Unsendable, UploadReport};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -29,9 +30,8 @@ pub(super) enum OutState {
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) state: OutState,
-    pub(super) name: PeerText,
-    /// Names at the top of the list beside the first.
-    pub(super) more: u32,
+    /// None while it is scanned.
+    pub(super) list: Option<Arc<Manifest>>,
     pub(super) offer: Option<Offer>,
     pub(super) begun: Duration,
     /// Bytes of the files that arrived on this connection or an earlier one of the run.
@@ -64,8 +64,7 @@ impl Session {
         };
         let upload = Upload {
             state: OutState::Scanning(source.clone()),
-            name: PeerText::new(""),
-            more: 0,
+            list: None,
             offer: None,
             begun: self.now,
             sent: 0,
@@ -80,12 +79,11 @@ impl Session {
     pub fn upload(&mut self, transfer: TransferId, report: UploadReport) {
         let Some(upload) = self.uploads.get_mut(&transfer) else { return };
         match report {
-            UploadReport::Scanned { offer, name, more, left_out } => {
+            UploadReport::Scanned { offer, list, left_out } => {
                 if let OutState::Scanning(_) = upload.state {
                     upload.state = OutState::Held;
-                    upload.name = PeerText::new(name);
+                    upload.list = Some(list);
                     upload.offer = Some(offer);
-                    upload.more = more;
                     self.left_out(transfer, left_out);
                 }
             }
@@ -142,8 +140,8 @@ impl Session {
                     let notice = Notice::Offer {
                         transfer: *transfer,
                         direction: Direction::Out,
-                        name: upload.name.clone(),
-                        more: upload.more,
+                        name: first_name(&upload.list),
+                        more: more(&upload.list),
                         files: offer.files,
                         folders: offer.folders,
                         bytes: known_bytes(offer),
@@ -270,7 +268,8 @@ impl Session {
     /// Says how an upload ended that the peer has completed.
     pub(super) fn completed(&mut self, transfer: TransferId, upload: Upload, wire_bytes: Option<u64>) {
         let OutState::Completing { files, failed } = upload.state else { return };
-        let Upload { name: path, more, begun, offer, sent, .. } = upload;
+        let Upload { list, begun, offer, sent, .. } = upload;
+        let (path, more) = (first_name(&list), more(&list));
         let bytes = offer.as_ref().and_then(known_bytes).unwrap_or(sent);
         self.finished(Direction::Out, transfer, Outcome { path, more, files, failed, bytes, wire_bytes, begun });
     }

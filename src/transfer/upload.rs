@@ -41,14 +41,7 @@ pub use super::scan::{LeftOut, Unsendable};
 #[derive(Debug)]
 pub enum UploadReport {
     /// The files are found: queue OFFER, then call [`Uploads::begin`].
-    Scanned {
-        offer: Offer,
-        /// The first name of the list.
-        name: String,
-        /// Names at its top beside the first.
-        more: u32,
-        left_out: LeftOut,
-    },
+    Scanned { offer: Offer, list: Arc<Manifest>, left_out: LeftOut },
     /// There is nothing that can be sent; the transfer is gone.
     Unsendable(Unsendable),
     /// The receiver has these files. Many in one report when they are small.
@@ -388,10 +381,6 @@ impl Uploads {
         let progress = upload.and_then(|upload| Some(upload.files.as_ref()?.progress(upload.received)));
         progress.unwrap_or_default()
     }
-
-    pub fn manifest(&self, transfer: TransferId) -> Option<Arc<Manifest>> {
-        self.shared.lock().transfers.get(&transfer)?.files.as_ref().map(|files| Arc::clone(&files.list))
-    }
 }
 
 impl Drop for Uploads {
@@ -422,9 +411,8 @@ impl Shared {
         };
         let encoded = list.encode();
         let offer = list.offer(&encoded);
-        let (name, more) = (list.first_name().to_owned(), list.more());
-        let files = Files { list: Arc::new(list), encoded: encoded.into(), roots, stream };
-        upload.files = Some(Arc::new(files));
-        Some(UploadReport::Scanned { offer, name, more, left_out })
+        let list = Arc::new(list);
+        upload.files = Some(Arc::new(Files { list: Arc::clone(&list), encoded: encoded.into(), roots, stream }));
+        Some(UploadReport::Scanned { offer, list, left_out })
     }
 }

@@ -232,7 +232,8 @@ impl Play<'_> {
         let control = match self.choices.pick(9) {
             0 | 1 => Control::Line { action: self.choices.flag(), text: format!("line {}", self.lines.len()) },
             2 => {
-                let offer = manifest::read(&self.list).unwrap().offer(&self.list);
+                let list = Arc::new(manifest::read(&self.list).unwrap());
+                let offer = list.offer(&self.list);
                 let bytes = if self.choices.flag() { offer.bytes } else { u64::MAX };
                 Control::Offer { transfer, offer: Offer { bytes, ..offer } }
             }
@@ -265,12 +266,13 @@ impl Play<'_> {
     /// A worker reports what was asked of it.
     fn work(&mut self) {
         if let Some(transfer) = self.scans.pop() {
-            let offer = manifest::read(&self.list).unwrap().offer(&self.list);
+            let list = Arc::new(manifest::read(&self.list).unwrap());
+            let offer = list.offer(&self.list);
             let left_out = LeftOut { named: Vec::new(), more: 0 };
             self.session.upload(
                 transfer,
                 match self.choices.flag() {
-                    true => UploadReport::Scanned { offer, name: "a".to_owned(), more: 1, left_out },
+                    true => UploadReport::Scanned { offer, list, left_out },
                     false => {
                         let text = "no such file".to_owned();
                         UploadReport::Unsendable(Unsendable { code: "no-such-file", text })

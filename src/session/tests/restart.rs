@@ -77,8 +77,7 @@ fn streams_fail() {
     let stream = Offer { bytes: crate::protocol::frame::STREAM_BYTES, ..an_offer() };
     let mut side = Side::responder(rules(300));
     side.enter("/send x");
-    let scanned =
-        UploadReport::Scanned { offer: stream.clone(), name: "x".into(), more: 0, left_out: LeftOut::default() };
+    let scanned = UploadReport::Scanned { offer: stream.clone(), list: manifest_of("x"), left_out: LeftOut::default() };
     side.session.upload(2, scanned);
     side.session.control(1, Control::Offer { transfer: 1, offer: stream }).unwrap();
     side.session.listed(1, Vec::new());

@@ -208,7 +208,7 @@ fn names_come_by_pages() {
         bytes.extend(list(&format!("{number:0200}")));
     }
     let manifest = manifest::read(&bytes).unwrap();
-    let page = |from| match names_page(&manifest, 1, from) {
+    let page = |from| match transfer_notices::names_page(&manifest, 1, from) {
         Info::Names { from, total, names, .. } => (from, total, names.len()),
         other => panic!("{other:?}"),
     };
@@ -223,7 +223,7 @@ fn what_is_left_out_or_failed_is_named_and_makes_the_session_incomplete() {
     let left_out = LeftOut { named: vec![("/x/fifo".into(), "a pipe".into())], more: 2 };
     let mut side = Side::responder(rules(300));
     side.enter("/send x");
-    side.session.upload(2, UploadReport::Scanned { offer: an_offer(), name: "x".into(), more: 0, left_out });
+    side.session.upload(2, UploadReport::Scanned { offer: an_offer(), list: manifest_of("x"), left_out });
     side.perform();
     let left: Vec<_> = side
         .notices

@@ -42,8 +42,8 @@ impl Fixture {
         let read = Arc::new(AtomicU64::new(0));
         let reader = StreamReader::new(Source { len, fails, read: Arc::clone(&read) });
         self.uploads.scan(1, SendSource::Stream { name: "-".into(), reader: reader.clone() });
-        let UploadReport::Scanned { offer, name, .. } = self.report(1) else { panic!() };
-        assert_eq!((offer.files, offer.folders, offer.bytes, name.as_str()), (1, 0, STREAM_BYTES, "-"));
+        let UploadReport::Scanned { offer, list, .. } = self.report(1) else { panic!() };
+        assert_eq!((offer.files, offer.folders, offer.bytes, list.first_name()), (1, 0, STREAM_BYTES, "-"));
         assert!(reader.take().is_none());
         self.seq += 1;
         self.queue.control(self.seq, Control::Offer { transfer: 1, offer });
