@@ -18,7 +18,6 @@ mod worker;
 
 use super::Report;
 use super::manifest::{Manifest, Place};
-use super::scan::Scan;
 use crate::command::SendSource;
 use crate::error_text::io_error_text;
 use crate::net::send_queue::SendQueue;
@@ -32,7 +31,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use stream::Stream;
 use worker::{Work, Worker};
 
 pub use super::scan::{LeftOut, Unsendable};
@@ -187,18 +185,26 @@ impl Uploads {
         self.shared.lock().transfers.insert(transfer, new);
         let (shared, data_dir, report) = (Arc::clone(&self.shared), self.data_dir.clone(), Arc::clone(&self.report));
         let scanning = thread::Builder::new().name("scan".into()).spawn(move || {
-            let (found, reader) = match look(&source, &data_dir, &stop) {
-                Ok((found, reader)) => (Ok(found), reader),
-                Err(unsendable) => (Err(unsendable), None),
-            };
-            let stream = reader.map(|reader| (Arc::new(Stream::default()), reader));
-            let Some(scanned) = shared.scanned(transfer, found, stream.as_ref().map(|(stream, _)| Arc::clone(stream)))
-            else {
-                return;
-            };
-            report(transfer, scanned);
-            if let Some((stream, reader)) = stream {
-                stream.read_all(reader, || shared.change(|_| ()));
+            let looked = look(&source, &data_dir, &stop);
+            match looked {
+                // Of one that was cancelled nothing is reported.
+                _ if stop.load(Ordering::Relaxed) => {}
+                Err(unsendable) => {
+                    shared.lock().transfers.remove(&transfer);
+                    report(transfer, UploadReport::Unsendable(unsendable));
+                }
+                Ok((files, left_out, reader)) => {
+                    let (offer, list) = (files.list.offer(&files.encoded), Arc::clone(&files.list));
+                    let stream = files.stream.clone();
+                    match shared.lock().transfers.get_mut(&transfer) {
+                        Some(upload) => upload.files = Some(Arc::new(files)),
+                        None => return,
+                    }
+                    report(transfer, UploadReport::Scanned { offer, list, left_out });
+                    if let (Some(stream), Some(reader)) = (stream, reader) {
+                        stream.read_all(reader, || shared.change(|_| ()));
+                    }
+                }
             }
         });
         if let Err(error) = scanning {
@@ -389,30 +395,5 @@ impl Drop for Uploads {
             state.closed = true;
             state.transfers.values().for_each(Transfer::stop);
         });
-    }
-}
-
-impl Shared {
-    /// A scan ended; gives what to report, unless its transfer was cancelled.
-    fn scanned(
-        &self,
-        transfer: TransferId,
-        scanned: Result<Scan, Unsendable>,
-        stream: Option<Arc<Stream>>,
-    ) -> Option<UploadReport> {
-        let mut state = self.lock();
-        let upload = state.transfers.get_mut(&transfer).filter(|upload| !upload.stop.load(Ordering::Relaxed))?;
-        let Scan { list, roots, left_out } = match scanned {
-            Ok(scan) => scan,
-            Err(unsendable) => {
-                state.transfers.remove(&transfer);
-                return Some(UploadReport::Unsendable(unsendable));
-            }
-        };
-        let encoded = list.encode();
-        let offer = list.offer(&encoded);
-        let list = Arc::new(list);
-        upload.files = Some(Arc::new(Files { list: Arc::clone(&list), encoded: encoded.into(), roots, stream }));
-        Some(UploadReport::Scanned { offer, list, left_out })
     }
 }

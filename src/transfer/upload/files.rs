@@ -14,6 +14,9 @@ use std::sync::atomic::AtomicBool;
 /// The mode of a file that is made from a stream.
 const STREAM_MODE: u16 = 0o644;
 
+/// Where a stream is read from.
+type StreamSource = Box<dyn Read + Send>;
+
 /// What a scan found.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -67,26 +70,28 @@ impl Files {
     }
 }
 
-/// Looks for what is to be sent; a stream comes with its reader.
+/// Looks for what is to be sent, and what is left out of it; a stream comes with its reader.
 pub(super) fn look(
     source: &SendSource,
     data_dir: &Path,
     stop: &AtomicBool,
-) -> Result<(Scan, Option<Box<dyn Read + Send>>), Unsendable> {
-    let paths = match source {
+) -> Result<(Files, LeftOut, Option<StreamSource>), Unsendable> {
+    let (scan, reader) = match source {
         SendSource::Typed(args) => {
-            let resolved = args.resolve(|path| path.symlink_metadata().is_ok());
-            &resolved.map_err(|error| Unsendable::new(error.code(), error))?
+            let paths = args.resolve(|path| path.symlink_metadata().is_ok());
+            (scan::scan(&paths.map_err(|error| Unsendable::new(error.code(), error))?, data_dir, stop)?, None)
         }
-        SendSource::Paths(paths) => paths,
+        SendSource::Paths(paths) => (scan::scan(paths, data_dir, stop)?, None),
         SendSource::Stream { name, reader } => {
             let list = stream_list(name).map_err(|error| Unsendable::new("bad-argument", error))?;
             let taken = || Unsendable::new("nothing-to-send", format!("{name}: it was sent before"));
             let reader = reader.take().ok_or_else(taken)?;
-            return Ok((Scan { list, roots: Roots::stream(name), left_out: LeftOut::default() }, Some(reader)));
+            (Scan { list, roots: Roots::stream(name), left_out: LeftOut::default() }, Some(reader))
         }
     };
-    Ok((scan::scan(paths, data_dir, stop)?, None))
+    let Scan { list, roots, left_out } = scan;
+    let (encoded, stream) = (list.encode().into(), reader.is_some().then(Arc::default));
+    Ok((Files { list: Arc::new(list), encoded, roots, stream }, left_out, reader))
 }
 
 fn stream_list(name: &str) -> Result<Manifest, ManifestError> {
