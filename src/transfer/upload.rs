@@ -67,10 +67,10 @@ pub struct SentFile {
 
 /// What the worker has to do for a transfer on this connection.
 #[derive(Debug, Default)]
-enum Course {
-    /// Nothing: it is not accepted, or the receiver's RESTART is due.
+enum Task {
+    /// Nothing: it is not accepted, the receiver's RESTART is due, or the receiver has all of it.
     #[default]
-    Wait,
+    Idle,
     /// Compare the receiver's digest with the file up to this position.
     Check(Position, Digest),
     /// A thread does that.
@@ -78,8 +78,6 @@ enum Course {
     /// Begin here, with the file there if it was read up to that place already.
     Start(Position, Option<Box<Source>>),
     Send,
-    /// All is pushed.
-    Sent,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +99,7 @@ struct Transfer {
     /// Where data goes on upon this connection; 0 before that.
     start: Position,
     received: Position,
-    course: Course,
+    task: Task,
     complete: bool,
     /// In the worker's hands during its turn.
     work: Option<Work>,
@@ -120,11 +118,11 @@ impl Transfer {
     fn go_on(&mut self, place: Place, position: Position, digest: Digest) {
         self.reached = self.reached.max(position);
         self.start = position;
-        self.course = match place {
-            Place::File { offset: 1.., .. } if digest != NO_DIGEST => Course::Check(position, digest),
+        self.task = match place {
+            Place::File { offset: 1.., .. } if digest != NO_DIGEST => Task::Check(position, digest),
             // Nothing is left to send, BEGIN included.
-            Place::Done => Course::Sent,
-            _ => Course::Start(position, None),
+            Place::Done => Task::Idle,
+            _ => Task::Start(position, None),
         };
     }
 }
@@ -361,7 +359,7 @@ impl Uploads {
                 }
                 upload.start = 0;
                 upload.awaits_restart = true;
-                upload.course = Course::Wait;
+                upload.task = Task::Idle;
             }
         });
     }

@@ -3,7 +3,7 @@
 use super::files::Files;
 use super::source::{Failed, Marks, Source, chunk_len};
 use super::stream::{Next, Stream};
-use super::{Course, SentFile, Shared, State, Transfer, Unsendable, UploadReport};
+use super::{SentFile, Shared, State, Task, Transfer, Unsendable, UploadReport};
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
@@ -36,8 +36,10 @@ pub(super) struct Work {
     attempts: Attempts,
     /// Files that were sent whole, in order, until the receiver has them.
     sent: VecDeque<Sent>,
-    /// Files whose failure is reported: after a restart the same file may fail once more.
+    /// Files that failed: after a restart the same file may fail once more.
     failed: BTreeSet<usize>,
+    /// Their failures, until they are reported at the end of a turn.
+    failures: Vec<UploadReport>,
 }
 
 #[derive(Debug)]
@@ -115,16 +117,16 @@ impl Worker {
                 .as_ref()
                 .and_then(|work| work.sent.front())
                 .is_some_and(|sent| sent.next <= upload.received);
-            match &upload.course {
+            match &upload.task {
                 _ if due && !reports_paused => return Some(Job::Report(*transfer)),
                 _ if upload.complete && !due => return Some(Job::Finish(*transfer)),
-                Course::Check(position, digest) => {
+                Task::Check(position, digest) => {
                     let job = Job::Check { transfer: *transfer, position: *position, digest: *digest };
-                    upload.course = Course::Checking;
+                    upload.task = Task::Checking;
                     return Some(job);
                 }
-                Course::Start(..) => {
-                    if let Course::Start(position, source) = std::mem::replace(&mut upload.course, Course::Send) {
+                Task::Start(..) => {
+                    if let Task::Start(position, source) = std::mem::replace(&mut upload.task, Task::Send) {
                         upload.work.get_or_insert_default().start(position, source.map(|source| *source));
                     }
                 }
@@ -161,9 +163,9 @@ impl Worker {
                 let current = state.connection == connection;
                 if let Some(upload) = state.transfers.get_mut(&transfer)
                     && current
-                    && let Course::Checking = upload.course
+                    && let Task::Checking = upload.task
                 {
-                    upload.course = Course::Start(position, source.map(Box::new));
+                    upload.task = Task::Start(position, source.map(Box::new));
                 }
             });
         };
@@ -188,13 +190,12 @@ impl Worker {
         let mut compressor = compresses.then(|| self.compressor.get_or_insert_default());
         let begun = work.position;
         let mut pieces = Vec::new();
-        let mut failures = Vec::new();
         while pieces.len() < room.min(TURN) && work.has_next(&files) {
             let mut piece = queue.pool().take(transfer);
             let compressor = compressor.as_deref_mut();
             match &files.stream {
-                Some(stream) => work.fill_from_stream(&files, stream, &mut piece, compressor, &mut failures),
-                None => work.fill(&files, &mut piece, compressor, &mut failures),
+                Some(stream) => work.fill_from_stream(&files, stream, &mut piece, compressor),
+                None => work.fill(&files, &mut piece, compressor),
             }
             pieces.push(piece);
         }
@@ -202,16 +203,13 @@ impl Worker {
         policy.end_turn(queue.demand(), work.position - begun, weight, Instant::now());
         // When the connection ended the next one's RESTART says where to go on.
         let _ = queue.push_bulk(&mut pieces);
-        for failure in failures {
+        for failure in std::mem::take(&mut work.failures) {
             (self.report)(transfer, failure);
         }
         let mut state = self.shared.lock();
-        let current = state.connection == connection;
-        let Some(upload) = state.transfers.get_mut(&transfer) else { return };
-        if current && files.end().is_some_and(|end| work.position >= end) {
-            upload.course = Course::Sent;
+        if let Some(upload) = state.transfers.get_mut(&transfer) {
+            upload.work = Some(work);
         }
-        upload.work = Some(work);
     }
 
     /// Reports files that the receiver has.
@@ -263,7 +261,7 @@ fn checked(
 impl Transfer {
     fn can_send(&self) -> bool {
         let (Some(files), Some(work)) = (&self.files, &self.work) else { return false };
-        matches!(self.course, Course::Send) && !self.complete && work.has_next(files)
+        matches!(self.task, Task::Send) && !self.complete && work.has_next(files)
     }
 }
 
@@ -312,7 +310,6 @@ impl Work {
         stream: &Stream,
         piece: &mut Bulk,
         compressor: Option<&mut Compressor>,
-        failures: &mut Vec<UploadReport>,
     ) {
         self.begin(piece);
         let offset = self.position - files.list.data_start();
@@ -323,26 +320,14 @@ impl Work {
             }
             Some(Next::End(outcome)) => {
                 let next = self.position + END_WEIGHT;
-                self.file_end(
-                    files,
-                    piece,
-                    Sent { next, index: 0, bytes: offset, digest: NO_DIGEST },
-                    outcome,
-                    failures,
-                );
+                self.file_end(files, piece, Sent { next, index: 0, bytes: offset, digest: NO_DIGEST }, outcome);
             }
             None => {}
         }
     }
 
     /// Fills a piece with what comes next.
-    fn fill(
-        &mut self,
-        files: &Files,
-        piece: &mut Bulk,
-        mut compressor: Option<&mut Compressor>,
-        failures: &mut Vec<UploadReport>,
-    ) {
+    fn fill(&mut self, files: &Files, piece: &mut Bulk, mut compressor: Option<&mut Compressor>) {
         self.begin(piece);
         while let Place::File { index, .. } = files.list.place(self.position)
             && let Some(file) = files.list.file(index)
@@ -374,7 +359,7 @@ impl Work {
                     fits
                 }
                 _ if piece.fits(END_WEIGHT) => {
-                    self.end_file(files, &file, piece, failures);
+                    self.end_file(files, &file, piece);
                     true
                 }
                 _ => false,
@@ -395,7 +380,7 @@ impl Work {
         Ok(())
     }
 
-    fn end_file(&mut self, files: &Files, file: &File<'_>, piece: &mut Bulk, failures: &mut Vec<UploadReport>) {
+    fn end_file(&mut self, files: &Files, file: &File<'_>, piece: &mut Bulk) {
         let finished = match (self.failing.take(), self.source.take()) {
             (Some(failed), _) => Err(failed),
             (None, Some(mut source)) => source.finish(file),
@@ -403,17 +388,10 @@ impl Work {
             (None, None) => Err(Failed { status: FileStatus::Unreadable, text: String::new() }),
         };
         let sent = Sent { next: file.next(), index: file.index, bytes: file.size, digest: NO_DIGEST };
-        self.file_end(files, piece, sent, finished, failures);
+        self.file_end(files, piece, sent, finished);
     }
 
-    fn file_end(
-        &mut self,
-        files: &Files,
-        piece: &mut Bulk,
-        sent: Sent,
-        outcome: Result<Digest, Failed>,
-        failures: &mut Vec<UploadReport>,
-    ) {
+    fn file_end(&mut self, files: &Files, piece: &mut Bulk, sent: Sent, outcome: Result<Digest, Failed>) {
         let Sent { next, index, .. } = sent;
         let (status, digest) = match outcome {
             Ok(digest) => {
@@ -423,7 +401,7 @@ impl Work {
             Err(Failed { status, text }) => {
                 if self.failed.insert(index) {
                     let path = files.roots.path(&files.list, index).0;
-                    failures.push(UploadReport::FileFailed { path, text });
+                    self.failures.push(UploadReport::FileFailed { path, text });
                 }
                 (status, NO_DIGEST)
             }
