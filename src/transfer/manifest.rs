@@ -17,7 +17,7 @@ pub use builder::Builder;
 pub use codec::read;
 
 use super::file_name::Name;
-use crate::protocol::frame::{END_WEIGHT, LIST_BYTES, Position, Reason, STREAM_BYTES};
+use crate::protocol::frame::{END_WEIGHT, Position, Reason, STREAM_BYTES};
 use thiserror::Error;
 
 /// Folders that may be open at once, that is the depth of a tree.
@@ -187,8 +187,6 @@ pub enum ListEntry {
 /// What a position means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// A byte of the list.
-    List(u64),
     /// Byte `offset` of a file; `offset` is the file's size where its FILE_END stands.
     File {
         index: usize,
@@ -197,7 +195,7 @@ pub enum Place {
     },
     /// After the last file.
     Done,
-    /// Inside the weight of a FILE_END, or past the end: nothing begins there.
+    /// In the list, inside the weight of a FILE_END, or past the end: no data begins there.
     Nowhere,
 }
 
@@ -321,7 +319,7 @@ impl Manifest {
 
     /// What stands at a position.
     pub fn place(&self, position: Position) -> Place {
-        let Some(offset) = position.checked_sub(self.data_start()) else { return Place::List(position) };
+        let Some(offset) = position.checked_sub(self.data_start()) else { return Place::Nowhere };
         if offset == self.span {
             return Place::Done;
         }
@@ -402,15 +400,9 @@ fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The largest encoded list as a length in memory.
-fn list_limit() -> usize {
-    widen(LIST_BYTES)
-}
-
-/// A checked name in its place in the string of names.
-fn store(names: &mut String, name: Name<'_>) -> Result<Span, ManifestError> {
-    let start = u32::try_from(names.len()).map_err(|_| ManifestError::Large)?;
-    let len = u8::try_from(name.as_str().len()).map_err(|_| ManifestError::Large)?;
+/// A checked name in its place in the string of names. Neither is larger than its type, by the limits of names and of lists.
+fn store(names: &mut String, name: Name<'_>) -> Span {
+    let span = Span { start: narrow(names.len()), len: u8::try_from(name.as_str().len()).unwrap_or(u8::MAX) };
     names.push_str(name.as_str());
-    Ok(Span { start, len })
+    span
 }

@@ -1,8 +1,7 @@
 //! The only maker of lists: every rule about their shape and size is checked here.
 
 use super::{
-    DEPTH, FileRow, FolderRow, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted, PATH_BYTES, list_limit, narrow,
-    store, widen,
+    DEPTH, FileRow, FolderRow, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted, PATH_BYTES, narrow, store, widen,
 };
 use crate::protocol::frame::{END_WEIGHT, LIST_BYTES, POSITIONS, Position};
 use crate::transfer::file_name::Name;
@@ -64,20 +63,18 @@ impl Builder {
     }
 
     fn row(&mut self, name: Name<'_>, meta: Meta, size: u64, entry: usize) -> Result<(), ManifestError> {
-        let (encoded, path) = self.grown(entry, name)?;
         let span = self.list.span.checked_add(size).and_then(|span| span.checked_add(END_WEIGHT));
         let span = span.filter(|span| *span <= SPAN).ok_or(ManifestError::Large)?;
+        self.grow(entry, name)?;
         let row = FileRow {
             offset: self.list.span,
             size,
             meta,
-            name: store(&mut self.list.names, name)?,
+            name: store(&mut self.list.names, name),
             folder: self.open.last().map(|(index, _)| *index),
         };
         self.list.files.push(row);
         self.list.span = span;
-        self.encoded = encoded;
-        self.paths += path;
         Ok(())
     }
 
@@ -91,17 +88,15 @@ impl Builder {
         if self.open.len() >= DEPTH {
             return Err(ManifestError::Deep);
         }
-        let (encoded, path) = self.grown(ENTER_BYTES + LEAVE_BYTES, name)?;
+        let path = self.grow(ENTER_BYTES + LEAVE_BYTES, name)?;
         let row = FolderRow {
             meta,
-            name: store(&mut self.list.names, name)?,
+            name: store(&mut self.list.names, name),
             parent: self.open.last().map(|(index, _)| *index),
             files_before: narrow(self.list.files.len()),
         };
         self.open.push((narrow(self.list.folders.len()), path));
         self.list.folders.push(row);
-        self.encoded = encoded;
-        self.paths += path;
         Ok(self.list.folders.len() - 1)
     }
 
@@ -120,13 +115,11 @@ impl Builder {
         if !self.open.is_empty() || omitted.count == 0 || (!omitted.path.is_empty() && omitted.count != 1) {
             return Err(ManifestError::Malformed("what is left out is not told as it must be"));
         }
-        let encoded = self.encoded + OMITTED_BYTES + omitted.path.len();
-        let paths = self.paths + omitted.path.len();
-        if self.list.omitted.len() > OMITTED_NAMED || encoded > list_limit() || paths > PATH_BYTES {
+        if self.list.omitted.len() > OMITTED_NAMED {
             return Err(ManifestError::Large);
         }
+        self.grow_by(OMITTED_BYTES + omitted.path.len(), omitted.path.len())?;
         self.list.omitted.push(omitted);
-        (self.encoded, self.paths) = (encoded, paths);
         Ok(())
     }
 
@@ -158,16 +151,24 @@ impl Builder {
         Ok(self.list)
     }
 
-    /// Encoded bytes of the list with one more entry, and the bytes of the path of that entry.
-    fn grown(&self, entry: usize, name: Name<'_>) -> Result<(usize, usize), ManifestError> {
+    /// Makes room for an entry; gives the bytes of its path.
+    fn grow(&mut self, entry: usize, name: Name<'_>) -> Result<usize, ManifestError> {
         if !self.list.omitted.is_empty() {
             return Err(ManifestError::Malformed("an entry follows what is left out"));
         }
         let name = name.as_str().len();
-        let encoded = self.encoded + entry + name;
         let path = self.open.last().map_or(name, |(_, folder)| folder + 1 + name);
-        let fits = encoded <= list_limit() && self.paths + path <= PATH_BYTES;
-        if fits { Ok((encoded, path)) } else { Err(ManifestError::Large) }
+        self.grow_by(entry + name, path)?;
+        Ok(path)
+    }
+
+    fn grow_by(&mut self, encoded: usize, path: usize) -> Result<(), ManifestError> {
+        let (encoded, paths) = (self.encoded + encoded, self.paths + path);
+        if encoded > widen(LIST_BYTES) || paths > PATH_BYTES {
+            return Err(ManifestError::Large);
+        }
+        (self.encoded, self.paths) = (encoded, paths);
+        Ok(())
     }
 }
 

@@ -42,7 +42,7 @@ impl Files {
         match place {
             Place::File { offset: 1.., .. } if self.stream.is_none() => Some(place),
             Place::File { .. } | Place::Done => (*digest == NO_DIGEST).then_some(place),
-            Place::List(_) | Place::Nowhere => None,
+            Place::Nowhere => None,
         }
     }
 
