@@ -96,7 +96,7 @@ fn a_part_in_another_folder_is_named_and_left_when_the_command_names_a_folder_an
     let (home, ben_home) = (ana.home().clone(), ben.home().clone());
     drop(ben);
     let listen = ["listen", "127.0.0.1:0", "--json", "-n", "ana"];
-    let left = |event: &Value| event["text"].as_str().is_some_and(|text| text.contains(home.inbox().to_str().unwrap()));
+    let left = |event: &Value| event["text"].as_str().is_some_and(|text| text.contains("inbox goes on only"));
     let elsewhere = home.work().join("elsewhere");
     let named = ["--accept", "always", "--dir", elsewhere.to_str().unwrap()];
     let ana = home.start("ana", &[&listen[..], &named].concat());

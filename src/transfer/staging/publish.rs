@@ -57,7 +57,7 @@ enum FolderOutcome {
 }
 
 struct Pass {
-    places: Vec<FolderOutcome>,
+    folders: Vec<FolderOutcome>,
     path: PathBuf,
     first: Option<PathBuf>,
     lines: Lines,
@@ -74,7 +74,7 @@ impl Staging {
         // Windows moves no folder in which another is open.
         self.levels.clear();
         let mut pass = Pass {
-            places: Vec::new(),
+            folders: Vec::new(),
             path: self.dest_path.clone(),
             first: None,
             lines: self.claim.results.lines().map_err(Problem::at(&path))?,
@@ -122,7 +122,7 @@ impl Staging {
         let entry = ListEntry::Folder(index);
         let mut name = self.name(entry);
         let made = index < self.walk.next_folder() && !self.failed.contains(&entry);
-        let place = match pass.places.last() {
+        let place = match pass.folders.last() {
             _ if !made => FolderOutcome::Failed("its folder is not there".to_owned()),
             Some(FolderOutcome::Moved) => FolderOutcome::Moved,
             Some(FolderOutcome::Failed(text)) => FolderOutcome::Failed(text.clone()),
@@ -134,16 +134,16 @@ impl Staging {
             }
         };
         pass.path.push(&name);
-        if pass.places.is_empty() && matches!(place, FolderOutcome::Moved | FolderOutcome::Merge { .. }) {
+        if pass.folders.is_empty() && matches!(place, FolderOutcome::Moved | FolderOutcome::Merge { .. }) {
             pass.first.get_or_insert_with(|| pass.path.clone());
             report(Published::Top(pass.path.clone()));
         }
-        pass.places.push(place);
+        pass.folders.push(place);
         Ok(())
     }
 
     fn leave_folder(&self, pass: &mut Pass) -> Result<(), Problem> {
-        if let Some(FolderOutcome::Merge { to, .. }) = pass.places.pop()
+        if let Some(FolderOutcome::Merge { to, .. }) = pass.folders.pop()
             && self.fsync
             && cfg!(unix)
         {
@@ -220,7 +220,7 @@ impl Staging {
         let Some(file) = manifest.file(index) else { return Ok(()) };
         let entry = ListEntry::File(index);
         let mut name = self.name(entry);
-        let outcome = match pass.places.last() {
+        let outcome = match pass.folders.last() {
             Some(FolderOutcome::Moved) => Ok(()),
             Some(FolderOutcome::Failed(text)) => Err(text.clone()),
             Some(FolderOutcome::Merge { from, to }) => replace_file(from, to, &name)
@@ -234,7 +234,7 @@ impl Staging {
                 pass.totals.files += 1;
                 let bytes = self.size(file.size, &path);
                 pass.totals.bytes += bytes;
-                if pass.places.is_empty() {
+                if pass.folders.is_empty() {
                     pass.first.get_or_insert_with(|| path.clone());
                     report(Published::Top(path.clone()));
                 }
