@@ -58,7 +58,7 @@ pub enum ManifestError {
     /// Over [`DEPTH`].
     #[error("folders are nested more than {DEPTH} deep")]
     Deep,
-    /// Over [`LIST_BYTES`] or [`PATH_BYTES`], or positions over 2^63.
+    /// Over `LIST_BYTES` or [`PATH_BYTES`], or positions over 2^63.
     #[error("the list or the files in it are too large")]
     Large,
 }
