@@ -10,7 +10,7 @@
 mod accept;
 mod code_prompt;
 mod config;
-pub mod conversation;
+mod conversation;
 mod doctor;
 mod event;
 mod event_loop;
@@ -23,7 +23,6 @@ mod peer_policy;
 mod redial;
 mod signals;
 mod whom;
-mod workers;
 
 pub use config::UsageError;
 pub use doctor::doctor;

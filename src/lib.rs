@@ -30,7 +30,7 @@
 //! |---|---|
 //! | [`protocol`] | the wire: its specification, every frame, its bytes, its limits |
 //! | [`cli`] | options and environment, as valid values |
-//! | [`app`] | the event loop, the executor of the session's actions, accepting, redialling, peer policy |
+//! | [`app`] | the event loop, which carries out the session's actions, accepting, redialling, peer policy |
 //! | [`exit`] | exit codes: one table from what happened to what a script sees |
 //! | [`net`] | addresses, dialling, listening, the opening, one connection's reader and writer, the send queue |
 //! | [`channel`] | hellos, handshake and code; then records, one half for the reader and one for the writer |

@@ -1,21 +1,21 @@
 //! Everything about one peer: the session, what is known of the peer, the send queue of its connection, and the workers.
 //!
-//! Nothing of a session lies outside; a listener that goes on with the next peer makes a new one. There is no thread and no socket
-//! here, so tests and the fuzz target drive this very code.
+//! Nothing of a session lies outside; a listener that goes on with the next peer makes a new one.
 //!
 //! 1. A call tells what happened: a connection began or ended, a frame came, a worker reported, a person typed.
-//! 2. The session decides; [`Conversation::perform`] carries out what it wants done on the send queue and the workers.
-//! 3. What is left to do is the event loop's: [`Effect`].
+//! 2. The session decides; [`Conversation::carry_out`] does what it wants done on the send queue, the flow control and the workers.
 
 use super::peer_policy::PeerInfo;
 use crate::net::connection::ConnectionEvent;
 use crate::net::roaming::{Announcement, PeerAddrs};
 use crate::net::send_queue::SendQueue;
-use crate::notice::{Direction, Info, Notice, Posted, TransferState, Trust};
+use crate::notice::{Direction, Info, Notice, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Greeting, Intent, TransferId};
-use crate::session::{Action, PeerContext, Rules, RunNumbers, Session, SessionEnd};
+use crate::session::{Action, PeerContext, Rules, RunNumbers, Session};
+use crate::transfer::download::Downloads;
 use crate::transfer::flow_control::FlowControl;
+use crate::transfer::upload::Uploads;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,46 +26,14 @@ pub(super) const PROGRESS: Duration = Duration::from_millis(250);
 /// What this program can do beyond the least of the protocol.
 const FEATURES: u32 = FEATURE_ADDRS | FEATURE_ZCHUNK;
 
-/// The workers of a conversation. No call waits.
-pub trait Workers {
-    /// Carries out an action that is for a worker, and leaves others alone.
-    ///
-    /// # Errors
-    /// When the peer broke a rule that only the worker can see.
-    fn carry_out(&mut self, action: Action) -> Result<(), ProtocolError>;
-    /// A connection is there; nothing is queued on it.
-    fn connected(&mut self, queue: &Arc<SendQueue>);
-    /// The connection and its reader have ended.
-    fn disconnected(&mut self);
-    /// The program ends: waits for a moment until what was ordered is done.
-    fn finish(&mut self);
-    /// Bytes and files of an upload that the receiver has.
-    fn sent(&self, transfer: TransferId) -> (u64, u32);
-}
-
-/// What the session wants of the event loop.
-#[derive(Debug)]
-pub enum Effect {
-    Notice(Posted),
-    PauseInput(bool),
-    /// Record that the user compared the numbers.
-    Verify,
-    /// `/again`.
-    Again,
-    /// `/redial`, and where to.
-    Redial(String),
-    /// `/toward`, and where to.
-    Toward(String),
-    /// The peer broke a rule: the connection is lost.
-    Fault(ProtocolError),
-    /// End the connection now.
-    Disconnect,
-    /// The session is over; the last effect.
-    Over(SessionEnd),
+/// The threads of uploads and downloads.
+pub(super) struct Workers {
+    pub(super) uploads: Uploads,
+    pub(super) downloads: Downloads,
 }
 
 /// See the module.
-pub struct Conversation {
+pub(super) struct Conversation {
     number: u64,
     session: Session,
     /// The session's id on the wire.
@@ -79,7 +47,7 @@ pub struct Conversation {
     peer_addrs: Option<PeerAddrs>,
     flow: Arc<FlowControl>,
     queue: Option<Arc<SendQueue>>,
-    workers: Option<Box<dyn Workers>>,
+    workers: Option<Workers>,
     /// Bytes of each transfer at the last report of progress, and when that was.
     reported: HashMap<TransferId, u64>,
     reported_at: Duration,
@@ -87,7 +55,7 @@ pub struct Conversation {
 
 impl Conversation {
     /// Waits for its peer.
-    pub fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules) -> Self {
         Self::with(1, Session::new(rules, RunNumbers::default()))
     }
 
@@ -117,7 +85,7 @@ impl Conversation {
         self.number
     }
 
-    pub fn session(&mut self) -> &mut Session {
+    pub(super) fn session(&mut self) -> &mut Session {
         &mut self.session
     }
 
@@ -129,7 +97,7 @@ impl Conversation {
         self.id
     }
 
-    pub fn flow(&self) -> &Arc<FlowControl> {
+    pub(super) fn flow(&self) -> &Arc<FlowControl> {
         &self.flow
     }
 
@@ -137,7 +105,7 @@ impl Conversation {
         self.workers.is_some()
     }
 
-    pub(super) fn set_workers(&mut self, workers: Box<dyn Workers>) {
+    pub(super) fn set_workers(&mut self, workers: Workers) {
         self.workers = Some(workers);
     }
 
@@ -155,8 +123,15 @@ impl Conversation {
     }
 
     /// A new session has its first connection. When there was one before with this peer, the new one takes over what it left.
-    pub(super) fn begin(&mut self, begun: Begun, queue: &Arc<SendQueue>) {
-        let Begun { peer, greeting, initiator, notice } = begun;
+    /// `initiator`: this side dialled; `notice` tells the user.
+    pub(super) fn begin(
+        &mut self,
+        peer: PeerInfo,
+        greeting: &Greeting,
+        initiator: bool,
+        notice: Notice,
+        queue: &Arc<SendQueue>,
+    ) {
         if self.session.has_peer() {
             self.session.take_over();
         }
@@ -182,7 +157,7 @@ impl Conversation {
     ///
     /// # Errors
     /// When `received` cannot be.
-    pub fn resume(&mut self, received: u64, addr: SocketAddr, queue: &Arc<SendQueue>) -> Result<(), ProtocolError> {
+    pub(super) fn resume(&mut self, received: u64, addr: SocketAddr, queue: &Arc<SendQueue>) -> Result<(), ProtocolError> {
         if let Some(peer) = &mut self.peer {
             peer.moved(addr);
         }
@@ -199,8 +174,8 @@ impl Conversation {
         if self.features & FEATURE_ZCHUNK != 0 {
             queue.allow_zchunks();
         }
-        if let Some(workers) = &mut self.workers {
-            workers.connected(queue);
+        if let Some(workers) = &self.workers {
+            workers.uploads.connected(Arc::clone(queue));
         }
     }
 
@@ -228,20 +203,20 @@ impl Conversation {
     }
 
     /// The connection and its threads have ended; the session is told by [`Session::lost`].
-    pub fn disconnected(&mut self) {
+    pub(super) fn disconnected(&mut self) {
         if self.queue.take().is_none() {
             return;
         }
-        if let Some(workers) = &mut self.workers {
-            workers.disconnected();
+        if let Some(workers) = &self.workers {
+            workers.uploads.disconnected();
         }
         self.flow.disconnected();
     }
 
     /// The program ends: gives the workers a moment.
     pub(super) fn finish(&mut self) {
-        if let Some(workers) = &mut self.workers {
-            workers.finish();
+        if let Some(workers) = &self.workers {
+            workers.downloads.finish();
         }
     }
 
@@ -249,7 +224,7 @@ impl Conversation {
     ///
     /// # Errors
     /// When it breaks a rule.
-    pub fn connection_event(&mut self, event: ConnectionEvent) -> Result<(), ProtocolError> {
+    pub(super) fn connection_event(&mut self, event: ConnectionEvent) -> Result<(), ProtocolError> {
         match event {
             ConnectionEvent::Control(seq, control) => self.session.control(seq, control)?,
             ConnectionEvent::Ack(seq) => self.session.acknowledged(seq)?,
@@ -269,21 +244,11 @@ impl Conversation {
         Ok(())
     }
 
-    /// Carries out what the session wants done.
-    pub fn perform(&mut self) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        loop {
-            let actions = self.session.actions();
-            if actions.is_empty() {
-                return effects;
-            }
-            for action in actions {
-                self.carry_out(action, &mut effects);
-            }
-        }
-    }
-
-    fn carry_out(&mut self, action: Action, effects: &mut Vec<Effect>) {
+    /// Carries out what the session wants done, but for what is the event loop's.
+    ///
+    /// # Errors
+    /// When the peer broke a rule that only a worker can see.
+    pub(super) fn carry_out(&mut self, action: Action) -> Result<(), ProtocolError> {
         match action {
             Action::Control(seq, control) => self.on_queue(|queue| queue.control(seq, control)),
             Action::Ack(seq) => self.on_queue(|queue| queue.ack(seq)),
@@ -303,17 +268,9 @@ impl Conversation {
                 let transfers = self.session.transfers(|direction, transfer| self.moved(direction, transfer));
                 self.session.post(Notice::Info(Info::Transfers(transfers)));
             }
-            Action::Notice(posted) => effects.push(Effect::Notice(posted)),
-            Action::PauseInput(pause) => effects.push(Effect::PauseInput(pause)),
-            Action::MarkVerified => effects.push(Effect::Verify),
-            Action::Again => effects.push(Effect::Again),
-            Action::Redial(place) => effects.push(Effect::Redial(place)),
-            Action::Toward(place) => effects.push(Effect::Toward(place)),
-            Action::Drop => effects.push(Effect::Disconnect),
-            Action::Over(end) => effects.push(Effect::Over(end)),
-            // The terminal clears itself.
-            action => self.order(action, effects),
+            order => return self.order(order),
         }
+        Ok(())
     }
 
     fn on_queue(&self, call: impl FnOnce(&SendQueue)) {
@@ -322,18 +279,33 @@ impl Conversation {
         }
     }
 
-    fn order(&mut self, action: Action, effects: &mut Vec<Effect>) {
-        if let Some(workers) = &mut self.workers
-            && let Err(fault) = workers.carry_out(action)
-        {
-            effects.push(Effect::Fault(fault));
+    /// What is for a worker.
+    fn order(&self, order: Action) -> Result<(), ProtocolError> {
+        let Some(Workers { uploads, downloads }) = &self.workers else { return Ok(()) };
+        match order {
+            Action::PauseReports(pause) => uploads.pause_reports(pause),
+            Action::Scan(transfer, source) => uploads.scan(transfer, source),
+            Action::BeginUpload(transfer) => uploads.begin(transfer),
+            Action::UploadAccepted(transfer, position, digest) => return uploads.accepted(transfer, position, digest),
+            Action::UploadRestart(transfer, position, digest) => return uploads.restart(transfer, position, digest),
+            Action::UploadReceived(transfer, position) => return uploads.received(transfer, position),
+            Action::UploadComplete(transfer) => return uploads.complete(transfer),
+            Action::DropUpload(transfer) => uploads.cancel(transfer),
+            Action::RenumberUpload { old, new } => uploads.renumber(old, new),
+            Action::StartDownload(transfer, offer, list) => downloads.look(transfer, offer, list),
+            Action::AcceptDownload(transfer, wanted) => downloads.accept(transfer, wanted),
+            Action::CancelDownload { transfer, remove } => downloads.cancel(transfer, remove),
+            Action::DownloadAcknowledged(transfer) => downloads.acknowledged(transfer),
+            // The terminal clears itself; the others are the event loop's.
+            _ => {}
         }
+        Ok(())
     }
 
     fn moved(&self, direction: Direction, transfer: TransferId) -> (u64, u32) {
         match (direction, &self.workers) {
             (Direction::In, _) => self.flow.progress(transfer),
-            (Direction::Out, Some(workers)) => workers.sent(transfer),
+            (Direction::Out, Some(workers)) => workers.uploads.progress(transfer),
             (Direction::Out, None) => (0, 0),
         }
     }
@@ -363,17 +335,6 @@ impl Conversation {
             }
         }
     }
-}
-
-/// What a session begins with.
-pub(super) struct Begun {
-    pub(super) peer: PeerInfo,
-    /// The peer's.
-    pub(super) greeting: Greeting,
-    /// This side dialled.
-    pub(super) initiator: bool,
-    /// Tells the user.
-    pub(super) notice: Notice,
 }
 
 fn no_peer() -> Notice {

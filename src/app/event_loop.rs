@@ -2,7 +2,7 @@
 //!
 //! 1. An [`Event`] comes in: from the connection, the input, a worker, the listener, a dialling thread.
 //! 2. [`EventLoop::handle`] makes it one call of the conversation.
-//! 3. [`EventLoop::settle`] does what the conversation leaves to the loop ([`Effect`]), until there is nothing left.
+//! 3. [`EventLoop::settle`] carries out the actions of the session, until there are none left.
 //! 4. A lost connection is dialled again, or the listener waits for it; the end of a session is the end of the loop, unless
 //!    `--keep` has it wait for the next peer.
 //!
@@ -13,7 +13,7 @@ mod ending;
 mod opening;
 
 use super::accept::RejectionLog;
-use super::conversation::{Conversation, Effect};
+use super::conversation::Conversation;
 use super::event::Event;
 use super::listening::Listening;
 use super::peer_policy::PeerPolicy;
@@ -28,7 +28,7 @@ use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::notice::{Info, Input, Notice, Posted};
 use crate::protocol::frame::Intent;
-use crate::session::Rules;
+use crate::session::{Action, Rules};
 use crate::text::SafeText;
 use crate::transfer::download::{DownloadReport, Target};
 use crate::ui::InputBackpressure;
@@ -319,25 +319,34 @@ impl EventLoop {
         }
     }
 
-    /// Does what the conversation leaves to the loop.
+    /// Carries out what the session wants done.
     fn settle(&mut self) {
         loop {
-            let effects = self.conversation.perform();
-            if effects.is_empty() {
+            let actions = self.conversation.session().actions();
+            if actions.is_empty() {
                 return;
             }
-            for effect in effects {
-                match effect {
-                    Effect::Notice(posted) => self.outbox.push(posted),
-                    Effect::PauseInput(pause) => self.setup.backpressure.set_paused(pause),
-                    Effect::Verify => self.verify(),
-                    Effect::Again => self.again(),
-                    Effect::Redial(place) => self.redial(&place),
-                    Effect::Toward(place) => self.toward(&place),
-                    Effect::Fault(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
-                    Effect::Disconnect => self.close_connection(),
-                    Effect::Over(end) => self.over(&end),
+            let mut fault = None;
+            for action in actions {
+                match action {
+                    Action::Notice(posted) => self.outbox.push(posted),
+                    Action::PauseInput(pause) => self.setup.backpressure.set_paused(pause),
+                    Action::MarkVerified => self.verify(),
+                    Action::Again => self.again(),
+                    Action::Redial(place) => self.redial(&place),
+                    Action::Toward(place) => self.toward(&place),
+                    Action::Drop => self.close_connection(),
+                    // The last one.
+                    Action::Over(end) => {
+                        fault = None;
+                        self.over(&end);
+                    }
+                    action => fault = self.conversation.carry_out(action).err().or(fault),
                 }
+            }
+            // What the session does about it comes after all that it wanted before.
+            if let Some(fault) = fault {
+                self.lose(DisconnectReason::ProtocolError(fault));
             }
         }
     }

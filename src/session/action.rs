@@ -1,4 +1,4 @@
-//! What the session wants done; the executor does it.
+//! What the session wants done; the event loop does it.
 
 use super::SessionEnd;
 use crate::command::SendSource;
@@ -7,7 +7,7 @@ use crate::protocol::frame::{Control, Digest, Offer, Position, TransferId};
 use crate::transfer::download::Wanted;
 use crate::transfer::flow_control::Opening;
 
-/// What the session wants done, in order. Where a call of a worker can tell a [`crate::protocol::error::ProtocolError`], the executor
+/// What the session wants done, in order. Where a call of a worker can tell a [`crate::protocol::error::ProtocolError`], the event loop
 /// gives it to [`super::Session::lost`].
 #[derive(Debug)]
 pub enum Action {

@@ -7,14 +7,13 @@
 
 use super::{Candidate, EventLoop, HELD, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
-use crate::app::conversation::Begun;
+use crate::app::conversation::Workers;
 use crate::app::event::{Event, Met};
 use crate::app::listening::not_announced;
 use crate::app::one_shot::PASTE;
 use crate::app::peer_policy::PeerPolicy;
 use crate::app::redial::{Dialling, Errand};
 use crate::app::whom::Whom;
-use crate::app::workers::TransferWorkers;
 use crate::channel::{HandshakeError, HandshakeStep};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
@@ -29,7 +28,8 @@ use crate::net::port_map::Report;
 use crate::notice::{Info, Notice};
 use crate::protocol::frame::{Frame, Intent, Refusal};
 use crate::text::SafeText;
-use crate::transfer::download::Settings;
+use crate::transfer::download::{Downloads, Settings};
+use crate::transfer::upload::Uploads;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -66,7 +66,7 @@ impl EventLoop {
         let notice = peer.connected(&self.setup.own_name);
         if !self.conversation.has_workers() {
             match self.start_workers(peer.key, &greeting.name) {
-                Ok(workers) => self.conversation.set_workers(Box::new(workers)),
+                Ok(workers) => self.conversation.set_workers(workers),
                 Err(error) => return self.cannot_begin(&error),
             }
         }
@@ -75,14 +75,14 @@ impl EventLoop {
             Err(error) => return self.cannot_begin(&error),
         };
         let initiator = matches!(self.role, Role::Dial(_));
-        self.conversation.begin(Begun { peer, greeting, initiator, notice }, &queue);
+        self.conversation.begin(peer, &greeting, initiator, notice, &queue);
         self.announce_addresses();
         for warning in warnings {
             self.post(Notice::Warning(warning));
         }
     }
 
-    fn start_workers(&self, peer: PublicKey, peer_name: &str) -> io::Result<TransferWorkers> {
+    fn start_workers(&self, peer: PublicKey, peer_name: &str) -> io::Result<Workers> {
         let settings = Settings {
             dir: self.setup.dir.clone(),
             target: self.setup.target,
@@ -94,12 +94,12 @@ impl EventLoop {
         };
         let number = self.conversation.number();
         let (uploads, downloads) = (self.setup.events.clone(), self.setup.events.clone());
-        TransferWorkers::start(
-            settings,
-            self.conversation.flow(),
-            Arc::new(move |transfer, report| drop(uploads.send(Event::Upload(number, transfer, report)))),
-            Arc::new(move |transfer, report| drop(downloads.send(Event::Download(number, transfer, report)))),
-        )
+        let uploaded = move |transfer, report| drop(uploads.send(Event::Upload(number, transfer, report)));
+        let downloaded = move |transfer, report| drop(downloads.send(Event::Download(number, transfer, report)));
+        Ok(Workers {
+            uploads: Uploads::start(settings.data_dir.clone(), Arc::new(uploaded))?,
+            downloads: Downloads::start(settings, Arc::clone(self.conversation.flow()), Arc::new(downloaded))?,
+        })
     }
 
     /// This machine does not give what a conversation needs.
