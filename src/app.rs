@@ -74,7 +74,7 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let config = Config::load(&common)?;
     let entry = match &config.code {
         CodeSource::None if invite => Entry::Invite { only: true, qr },
-        CodeSource::None if qr || config.rules.interactive && common.meeting.peer.is_none() => {
+        CodeSource::None if qr || config.run.rules.interactive && common.meeting.peer.is_none() => {
             Entry::Invite { only: false, qr }
         }
         CodeSource::None => Entry::Open,
@@ -147,10 +147,10 @@ fn wait_for_peer(
     let policy = PeerPolicy::listening(config.peers_file.clone(), config.expected.clone());
     let keys = policy.clone();
     let accept_key: Arc<KeyCheck<'static>> = Arc::new(move |key: &_| keys.check(key));
-    let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
-    let (peers_file, pasted) = (config.peers_file.clone(), config.pasted);
-    let interactive = config.rules.interactive;
-    let takes_all_of = |open| open && config.expected.is_none() && config.rules.accept == AcceptRule::Always;
+    let (identity, timeout) = (Arc::clone(&config.run.identity), config.timeout);
+    let (peers_file, pasted) = (config.peers_file.clone(), config.run.pasted);
+    let interactive = config.run.rules.interactive;
+    let takes_all_of = |open| open && config.expected.is_none() && config.run.rules.accept == AcceptRule::Always;
     let takes_all = takes_all_of(matches!(entry, Entry::Open));
     if reachable.map && takes_all_of(matches!(entry, Entry::Open | Entry::Invite { only: false, .. })) {
         let text =
@@ -244,7 +244,7 @@ fn dial_peer(config: Config, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
     let expected = config.expected.as_ref().map(|(_, key)| key.pin());
     let look_for = expected.or(whom.kind.pin()).filter(|_| lan);
-    let dialler = dialler(Arc::clone(&config.identity), config.timeout, proxies, whom, code, &policy);
+    let dialler = dialler(Arc::clone(&config.run.identity), config.timeout, proxies, whom, code, &policy);
     let dialler = Dialler { look_for, from: config.from, ..dialler };
     Running::start(config, policy)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
 }
@@ -306,19 +306,12 @@ impl Running {
         let pending_signal = signals::watch(sender.clone()).map_err(failed)?;
         let (frontend, notices) = Frontend::start(config.frontend, config.log, sender.clone()).map_err(failed)?;
         let setup = Setup {
-            own_name: config.own_name,
-            rules: config.rules,
-            dir: config.dir,
-            target: config.target,
-            data_dir: config.data_dir,
-            fsync: config.fsync,
-            identity: config.identity,
+            config: config.run,
             peer_policy,
             events: sender,
             notices,
             backpressure: Arc::clone(frontend.backpressure()),
             pending_signal,
-            pasted: config.pasted,
         };
         for input in config.inputs {
             setup.events.send(Event::Input(input))?;

@@ -62,8 +62,8 @@ pub(super) enum CodeSource {
     Given(Arc<Code>),
 }
 
-/// See the module.
-pub(crate) struct Config {
+/// What the event loop goes by.
+pub(super) struct RunConfig {
     pub(super) own_name: String,
     pub(super) rules: Rules,
     /// Where received files go; absolute, so that it stays what it is.
@@ -71,8 +71,15 @@ pub(crate) struct Config {
     pub(super) target: Target,
     pub(super) data_dir: PathBuf,
     pub(super) fsync: bool,
-    pub(super) timeout: Duration,
     pub(super) identity: Arc<Identity>,
+    /// While it waits, a person may paste the peer's invite instead.
+    pub(super) pasted: bool,
+}
+
+/// See the module.
+pub(super) struct Config {
+    pub(super) run: RunConfig,
+    pub(super) timeout: Duration,
     pub(super) peers_file: KnownPeersFile,
     /// What it held at the start.
     pub(super) known: KnownPeers,
@@ -84,8 +91,6 @@ pub(crate) struct Config {
     pub(super) frontend: FrontendConfig,
     /// What is done without being typed; few.
     pub(super) inputs: Vec<Input>,
-    /// While it waits, a person may paste the peer's invite instead.
-    pub(super) pasted: bool,
     /// `--from`.
     pub(super) from: Option<NonZeroU16>,
     /// `--log`.
@@ -138,15 +143,10 @@ impl Config {
         if !common.meeting.json {
             notices.extend(partials::reminder(&data_dir).map(|text| Notice::Warning(text.into())));
         }
+        let fsync = common.fsync;
         Ok(Self {
-            own_name,
-            rules,
-            dir,
-            target,
-            data_dir,
-            fsync: common.fsync,
+            run: RunConfig { own_name, rules, dir, target, data_dir, fsync, identity, pasted: false },
             timeout: common.meeting.timeout(),
-            identity,
             peers_file,
             known,
             expected,
@@ -154,7 +154,6 @@ impl Config {
             proxy: common.meeting.proxy.clone(),
             frontend,
             inputs: Vec::new(),
-            pasted: false,
             from: None,
             log,
             notices,

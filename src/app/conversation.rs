@@ -157,7 +157,12 @@ impl Conversation {
     ///
     /// # Errors
     /// When `received` cannot be.
-    pub(super) fn resume(&mut self, received: u64, addr: SocketAddr, queue: &Arc<SendQueue>) -> Result<(), ProtocolError> {
+    pub(super) fn resume(
+        &mut self,
+        received: u64,
+        addr: SocketAddr,
+        queue: &Arc<SendQueue>,
+    ) -> Result<(), ProtocolError> {
         if let Some(peer) = &mut self.peer {
             peer.moved(addr);
         }

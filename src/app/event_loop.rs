@@ -13,6 +13,7 @@ mod ending;
 mod opening;
 
 use super::accept::RejectionLog;
+use super::config::RunConfig;
 use super::conversation::Conversation;
 use super::event::Event;
 use super::listening::Listening;
@@ -21,19 +22,17 @@ use super::redial::Dialling;
 use super::signals::PendingSignal;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
-use crate::identity::Identity;
 use crate::keys::PublicKey;
 use crate::net::connection::{Connection, DisconnectReason};
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::notice::{Info, Input, Notice, Posted};
 use crate::protocol::frame::Intent;
-use crate::session::{Action, Rules};
+use crate::session::Action;
 use crate::text::SafeText;
-use crate::transfer::download::{DownloadReport, Target};
+use crate::transfer::download::DownloadReport;
 use crate::ui::InputBackpressure;
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::thread;
@@ -54,21 +53,12 @@ pub(super) enum Role {
 
 /// What the event loop works with.
 pub(super) struct Setup {
-    pub(super) own_name: String,
-    pub(super) rules: Rules,
-    /// Where received files go.
-    pub(super) dir: PathBuf,
-    pub(super) target: Target,
-    pub(super) data_dir: PathBuf,
-    pub(super) fsync: bool,
-    pub(super) identity: Arc<Identity>,
+    pub(super) config: RunConfig,
     pub(super) peer_policy: PeerPolicy,
     pub(super) events: SyncSender<Event>,
     pub(super) notices: Sender<Posted>,
     pub(super) backpressure: Arc<InputBackpressure>,
     pub(super) pending_signal: PendingSignal,
-    /// While it waits, a person may paste the peer's invite instead.
-    pub(super) pasted: bool,
 }
 
 /// A peer that comes with a new session while its old connection seems alive.
@@ -118,10 +108,10 @@ pub(super) struct EventLoop {
 
 impl EventLoop {
     pub(super) fn new(setup: Setup, role: Role, events: Receiver<Event>) -> Self {
-        let waits = setup.rules.interactive && matches!(role, Role::Listen { .. });
+        let waits = setup.config.rules.interactive && matches!(role, Role::Listen { .. });
         Self {
             uncalled: waits.then(|| Instant::now() + UNCALLED),
-            conversation: Conversation::new(setup.rules.clone()),
+            conversation: Conversation::new(setup.config.rules.clone()),
             setup,
             role,
             events,

@@ -43,8 +43,8 @@ pub fn send(arguments: Send) -> anyhow::Result<Exit> {
     let source = source(paths, stream_name)?;
     let is_stream = matches!(source, SendSource::Stream { .. });
     let mut config = config(meeting, None, false, Purpose::Send)?;
-    config.pasted &= !is_stream;
-    config.rules.accept = AcceptRule::Never;
+    config.run.pasted &= !is_stream;
+    config.run.rules.accept = AcceptRule::Never;
     config.inputs = vec![Input::Send(source), Input::Ended];
     meet(config, to.as_deref(), from, waiting, false)
 }
@@ -62,8 +62,8 @@ pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
     let Receive { whom, dir, fsync, from, waiting, meeting, .. } = arguments;
     let purpose = if target == Target::Output { Purpose::Pipe } else { Purpose::Receive };
     let mut config = config(meeting, dir, fsync, purpose)?;
-    config.rules.accept = AcceptRule::One;
-    config.target = target;
+    config.run.rules.accept = AcceptRule::One;
+    config.run.target = target;
     // Who sends with --lan announces itself, so who receives looks around, unless it is to listen.
     let looks = waiting.reachable.lan && waiting.listen.is_none();
     meet(config, whom.as_deref(), from, waiting, looks)
@@ -124,10 +124,10 @@ fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose)
     };
     let mut config = Config::load(&common)?;
     // Who watches the bar can end it; a script gets its answer some day.
-    config.rules.reconnect_timeout = common.meeting.reconnect_timeout(io::stderr().is_terminal());
+    config.run.rules.reconnect_timeout = common.meeting.reconnect_timeout(io::stderr().is_terminal());
     config.frontend = config.frontend.one_shot(purpose);
     let by_invite = matches!(config.code, CodeSource::None) && config.expected.is_none();
-    config.pasted = by_invite && !common.meeting.json && io::stdin().is_terminal();
+    config.run.pasted = by_invite && !common.meeting.json && io::stdin().is_terminal();
     Ok(config)
 }
 

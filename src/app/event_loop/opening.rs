@@ -47,7 +47,7 @@ impl EventLoop {
         let (number, events, policy) =
             (self.conversation.number(), self.setup.events.clone(), self.setup.peer_policy.clone());
         let uninvited = matches!(&self.role, Role::Listen { listening, .. } if listening.is_uninvited(&established));
-        let (own_name, own_key) = (self.setup.own_name.clone(), self.setup.identity.public());
+        let (own_name, own_key) = (self.setup.config.own_name.clone(), self.setup.config.identity.public());
         let recorded = thread::Builder::new().name("record".into()).spawn(move || {
             let (peer, warnings) = policy.record(&established, uninvited, (&own_name, &own_key));
             let _ = events.send(Event::Met(number, Box::new(Met { established, peer, warnings })));
@@ -63,7 +63,7 @@ impl EventLoop {
         self.met = true;
         let Met { established, peer, warnings } = met;
         let greeting = established.greeting.clone();
-        let notice = peer.connected(&self.setup.own_name);
+        let notice = peer.connected(&self.setup.config.own_name);
         if !self.conversation.has_workers() {
             match self.start_workers(peer.key, &greeting.name) {
                 Ok(workers) => self.conversation.set_workers(workers),
@@ -84,11 +84,11 @@ impl EventLoop {
 
     fn start_workers(&self, peer: PublicKey, peer_name: &str) -> io::Result<Workers> {
         let settings = Settings {
-            dir: self.setup.dir.clone(),
-            target: self.setup.target,
-            data_dir: self.setup.data_dir.clone(),
-            fsync: self.setup.fsync,
-            own_private: Zeroizing::new(*self.setup.identity.private()),
+            dir: self.setup.config.dir.clone(),
+            target: self.setup.config.target,
+            data_dir: self.setup.config.data_dir.clone(),
+            fsync: self.setup.config.fsync,
+            own_private: Zeroizing::new(*self.setup.config.identity.private()),
             peer,
             peer_name: peer_name.to_owned(),
         };
@@ -161,7 +161,7 @@ impl EventLoop {
             self.post(Notice::Status(format!("connecting to {whom}")));
             self.settle();
         }
-        let greeting = self.conversation.greeting(intent, id, &self.setup.rules, &self.setup.own_name);
+        let greeting = self.conversation.greeting(intent, id, &self.setup.config.rules, &self.setup.config.own_name);
         let at_once = self.connected_at.elapsed() > STABLE;
         let Role::Dial(dialling) = &mut self.role else { return };
         // What the peer told is good for the session in which it did.
@@ -326,7 +326,7 @@ impl EventLoop {
         let Role::Listen { listening, .. } = &mut self.role else { return };
         let notice = listening.notice();
         self.post(notice);
-        if self.setup.pasted {
+        if self.setup.config.pasted {
             self.post(Notice::Info(Info::Text(PASTE.into())));
         }
     }
@@ -394,7 +394,12 @@ impl EventLoop {
     /// Answers with this side's greeting; none when the caller is gone.
     fn let_in(&mut self, mut established: Established) -> Option<Established> {
         let theirs = &established.greeting;
-        let own = self.conversation.greeting(theirs.intent, theirs.session, &self.setup.rules, &self.setup.own_name);
+        let own = self.conversation.greeting(
+            theirs.intent,
+            theirs.session,
+            &self.setup.config.rules,
+            &self.setup.config.own_name,
+        );
         if accept::answer(&mut established, &Frame::Greeting(own)) {
             return Some(established);
         }
