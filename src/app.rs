@@ -28,7 +28,7 @@ pub use config::UsageError;
 pub use doctor::doctor;
 pub use one_shot::{NobodyKnown, receive, send};
 
-use crate::channel::{Code, KeyCheck};
+use crate::channel::Code;
 use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand, Reachable};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
@@ -37,7 +37,7 @@ use crate::known_peers::KnownPeersFile;
 use crate::net::address::ListenAddress;
 use crate::net::dial::Dialler;
 use crate::net::lan::Admits;
-use crate::net::listen::BindError;
+use crate::net::listen::{self, BindError};
 use crate::net::opening::DialCredentials;
 use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Info, Notice, Posted};
@@ -145,8 +145,6 @@ fn wait_for_peer(
     keep: bool,
 ) -> anyhow::Result<Exit> {
     let policy = PeerPolicy::listening(config.peers_file.clone(), config.expected.clone());
-    let keys = policy.clone();
-    let accept_key: Arc<KeyCheck<'static>> = Arc::new(move |key: &_| keys.check(key));
     let (identity, timeout) = (Arc::clone(&config.run.identity), config.timeout);
     let (peers_file, pasted) = (config.peers_file.clone(), config.run.pasted);
     let interactive = config.run.rules.interactive;
@@ -163,30 +161,25 @@ fn wait_for_peer(
     if let Some(target) = &reachable.toward {
         may_dial_toward(target, toward_proxies.as_ref()).map_err(|words| UsageError(format!("--toward: {words}")))?;
     }
-    let running = Running::start(config, policy)?;
-    let start = |addr| {
-        let events = running.setup.events.clone();
-        let terms = ListenTerms {
-            identity: Arc::clone(&identity),
-            accept_key: Arc::clone(&accept_key),
-            timeout,
-            proxies: toward_proxies.clone(),
-        };
-        Listening::start(addr, &reachable, entry.clone(), terms, events)
-    };
+    let running = Running::start(config, policy.clone())?;
     let is_taken = |bound: &Result<_, BindError>| matches!(bound, Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse);
     let mut bound = Err(BindError::System(ErrorKind::AddrInUse.into()));
     for addr in choice {
-        bound = start(addr);
+        bound = listen::bind(addr);
         if !is_taken(&bound) {
             break;
         }
     }
-    let mut listening = match bound {
+    let terms = ListenTerms { identity: Arc::clone(&identity), policy, timeout, proxies: toward_proxies };
+    let started = bound.and_then(|sockets| {
+        let events = running.setup.events.clone();
+        Listening::start(sockets, &reachable, entry, terms, events).map_err(BindError::System)
+    });
+    let mut listening = match started {
         Ok(listening) => listening,
         Err(error) => return Ok(running.fail("listen", &error.to_string(), Exit::of_binding(&error))),
     };
-    let notice = listening.announce().map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    let notice = listening.notice();
     let unannounced = listening.announce_on_lan(false);
     if reachable.map {
         let events = running.setup.events.clone();
@@ -258,9 +251,7 @@ fn dialler(
     code: Option<Arc<Code>>,
     policy: &PeerPolicy,
 ) -> Dialler {
-    let keys = policy.clone();
-    let accept_key = Arc::new(move |key: &_| keys.check(key));
-    let credentials = DialCredentials { identity, code, accept_key };
+    let credentials = DialCredentials { identity, code, accept_key: policy.clone().key_check() };
     let Whom { candidates, called, by_invite, .. } = whom;
     Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None, from: None }
 }

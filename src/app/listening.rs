@@ -4,14 +4,15 @@
 //! may change meanwhile; its secret stays, so what was sent already stays good.
 
 use super::event::Event;
-use crate::channel::{Code, KeyCheck};
+use super::peer_policy::PeerPolicy;
+use crate::channel::Code;
 use crate::cli::Reachable;
 use crate::error_text::io_error_text;
 use crate::identity::Identity;
-use crate::net::address::{Candidate, ListenAddress};
+use crate::net::address::Candidate;
 use crate::net::invite::Invite;
 use crate::net::lan::{Admits, Announcer, LanError};
-use crate::net::listen::{AcceptedModes, BindError, ListenCredentials, Listener};
+use crate::net::listen::{AcceptedModes, Listener};
 use crate::net::opening::Established;
 use crate::net::port_map::{Mapped, PortMap, Report};
 use crate::net::proxy::{ProxyPolicy, is_onion};
@@ -20,7 +21,7 @@ use crate::notice::{Info, Notice};
 use crate::protocol::frame::{ADDRS, Addrs};
 use crate::text::SafeText;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -44,10 +45,35 @@ pub(super) enum Entry {
     },
 }
 
+impl Entry {
+    /// The invite for the next peer, if there is one, and the modes in which callers may come.
+    fn prepare(
+        &self,
+        identity: &Identity,
+        addrs: &[SocketAddr],
+        candidates: Vec<Candidate>,
+    ) -> io::Result<(Option<Invite>, AcceptedModes)> {
+        let (code, only) = match self {
+            Self::Open => (None, false),
+            Self::Code(code) => (Some(Arc::clone(code)), true),
+            Self::Invite { only, .. } => {
+                let invite = Invite::new(&identity.public(), port(addrs), candidates).map_err(io::Error::other)?;
+                let modes = AcceptedModes { code: Some(Arc::new(invite.code())), open: !only };
+                return Ok((Some(invite), modes));
+            }
+        };
+        Ok((None, AcceptedModes { code, open: !only }))
+    }
+}
+
+fn port(addrs: &[SocketAddr]) -> u16 {
+    addrs.first().map_or(0, SocketAddr::port)
+}
+
 /// What a listener brings to each opening.
 pub(super) struct ListenTerms {
     pub(super) identity: Arc<Identity>,
-    pub(super) accept_key: Arc<KeyCheck<'static>>,
+    pub(super) policy: PeerPolicy,
     pub(super) timeout: Duration,
     /// What is dialled through which proxy; else why that cannot be said.
     pub(super) proxies: Result<Arc<ProxyPolicy>, String>,
@@ -74,42 +100,31 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Listens, and lets nobody in before [`Listening::announce`].
+    /// Lets the first peer in.
     ///
     /// # Errors
-    /// See [`BindError`].
+    /// When the system gives no thread or no randomness.
     pub(super) fn start(
-        address: &ListenAddress,
+        sockets: Vec<TcpListener>,
         reachable: &Reachable,
         entry: Entry,
         terms: ListenTerms,
         events: SyncSender<Event>,
-    ) -> Result<Self, BindError> {
-        let ListenTerms { identity, accept_key, timeout, proxies } = terms;
-        let nobody = getrandom::u64().map_err(|error| BindError::System(io::Error::other(error)))?;
-        let modes = AcceptedModes::Code(Arc::new(Code::from_secret(&nobody.to_be_bytes())));
-        let credentials = ListenCredentials { identity, accept_key, modes: modes.clone(), timeout };
-        let identity = Arc::clone(&credentials.identity);
+    ) -> io::Result<Self> {
+        let ListenTerms { identity, policy, timeout, proxies } = terms;
+        let named = reachable.at.clone();
+        let addrs = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let (invite, modes) = entry.prepare(&identity, &addrs, reach::own_candidates(&addrs, &named))?;
         let tell = events.clone();
-        let listener = Listener::start(address, credentials, move |event| drop(tell.send(Event::Listen(event))))?;
+        let tell = move |event| drop(tell.send(Event::Listen(event)));
+        let (own, accept_key) = (Arc::clone(&identity), policy.key_check());
+        let listener = Listener::start(sockets, own, accept_key, modes.clone(), timeout, tell)?;
         let announcer = reachable.lan.then(|| {
             let tell = move |nonce: &str, event| drop(events.send(Event::Lan(nonce.to_owned(), event)));
             Announcer::new(listener.addrs(), identity.public().pin(), tell)
         });
-        let (invite, map, mapped, show_at) = (None, None, Vec::new(), None);
-        Ok(Self {
-            listener,
-            identity,
-            entry,
-            named: reachable.at.clone(),
-            modes,
-            announcer,
-            invite,
-            map,
-            mapped,
-            show_at,
-            proxies,
-        })
+        let (map, mapped, show_at) = (None, Vec::new(), None);
+        Ok(Self { listener, identity, entry, named, modes, announcer, invite, map, mapped, show_at, proxies })
     }
 
     /// Asks the router to let callers in, and has what is shown first wait for it.
@@ -123,17 +138,8 @@ impl Listening {
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub(super) fn announce(&mut self) -> Result<Notice, getrandom::Error> {
-        self.invite = match &self.entry {
-            Entry::Invite { .. } => Some(Invite::new(&self.identity.public(), self.port(), self.candidates())?),
-            Entry::Open | Entry::Code(_) => None,
-        };
-        self.modes = match (&self.entry, &self.invite) {
-            (Entry::Invite { only: true, .. }, Some(invite)) => AcceptedModes::Code(Arc::new(invite.code())),
-            (_, Some(invite)) => AcceptedModes::Both(Arc::new(invite.code())),
-            (Entry::Code(code), None) => AcceptedModes::Code(Arc::clone(code)),
-            (_, None) => AcceptedModes::Open,
-        };
+    pub(super) fn announce(&mut self) -> io::Result<Notice> {
+        (self.invite, self.modes) = self.entry.prepare(&self.identity, self.bound(), self.candidates())?;
         self.listener.set_modes(self.modes.clone());
         Ok(self.notice())
     }
@@ -231,7 +237,7 @@ impl Listening {
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.bound().first().map_or(0, SocketAddr::port)
+        port(self.bound())
     }
 
     /// Whether callers may come by another address than an own one.
@@ -242,7 +248,7 @@ impl Listening {
     /// Whether this caller may begin a session with its kind of opening.
     pub(super) fn may_begin(&self, caller: &Established) -> bool {
         // While a session is there callers may come in either mode. Who came without the code then has proved nothing.
-        caller.by_code || self.modes.is_open()
+        caller.by_code || self.modes.open
     }
 
     /// Whether this caller came without the invite that is out.
@@ -265,7 +271,7 @@ impl Listening {
     ///
     /// # Errors
     /// Words for the user: it is no address to dial, or cannot be dialled directly.
-    pub(super) fn toward(&self, target: Candidate) -> Result<Notice, String> {
+    pub(super) fn toward(&mut self, target: Candidate) -> Result<Notice, String> {
         may_dial_toward(&target, self.proxies.as_ref())?;
         let port = self.port();
         if target.port == port && target.ip().is_some_and(|ip| OwnNetworks::now().include(ip)) {

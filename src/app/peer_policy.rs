@@ -1,7 +1,7 @@
 //! Who the peer is: which keys are let through, what a key is worth, what the user is told of the peer.
 
 use super::whom::{Whom, WhomKind};
-use crate::channel::SUITE;
+use crate::channel::{KeyCheck, SUITE};
 use crate::cli::PeersCommand;
 use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile, PeersError};
@@ -11,6 +11,7 @@ use crate::notice::{Notice, Trust};
 use crate::text::{PeerText, SafeText};
 use chrono::{DateTime, Utc};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Which keys a handshake lets through, and what is remembered of those it did. The file is read anew at each use.
 #[derive(Debug, Clone)]
@@ -57,11 +58,16 @@ impl PeerPolicy {
         Self { file, dialled, invite, expected: expected.or(demanded) }
     }
 
+    /// [`PeerPolicy::check`], for an opening.
+    pub(super) fn key_check(self) -> Arc<KeyCheck<'static>> {
+        Arc::new(move |key: &_| self.check(key))
+    }
+
     /// Whether a handshake with this key may go on.
     ///
     /// # Errors
     /// Why not, for the user.
-    pub(super) fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+    fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
         if self.invite.as_ref().is_some_and(|invite| !invite.names(key)) {
             return Err(KeyRejected(
                 "SOMEBODY ELSE ANSWERS who knows the secret of the invite, with another key than the invite names\n\

@@ -20,19 +20,19 @@ mod tries;
 #[cfg(test)]
 mod tests;
 
-pub use bind::BindError;
+pub use bind::{BindError, bind};
 
-use super::address::{Candidate, ListenAddress};
+use super::address::Candidate;
 use super::opening::{ConnectError, DeadlineStream, Established, read_hello};
 use crate::channel::{Channel, Code, HandshakeError, Hello, KeyCheck, Mode, Role, Terms, establish, read_frame};
 use crate::identity::Identity;
 use crate::protocol::frame::{Frame, Greeting};
-use callers::Callers;
+use callers::{Callers, Place};
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 use toward::Toward;
 use tries::Tries;
@@ -59,39 +59,12 @@ pub enum ListenEvent {
     Failed { error: io::Error, ended: bool },
 }
 
-/// In which modes callers may come; never negotiated down: each caller's hello says its own.
+/// In which modes callers may come, one at least; never negotiated down: each caller's hello says its own.
 #[derive(Debug, Clone)]
-pub enum AcceptedModes {
-    /// Without a code.
-    Open,
-    /// With this code.
-    Code(Arc<Code>),
-    /// Either way.
-    Both(Arc<Code>),
-}
-
-impl AcceptedModes {
-    pub fn code(&self) -> Option<&Arc<Code>> {
-        match self {
-            Self::Open => None,
-            Self::Code(code) | Self::Both(code) => Some(code),
-        }
-    }
-
-    /// Whether a peer may begin without a code.
-    pub fn is_open(&self) -> bool {
-        matches!(self, Self::Open | Self::Both(_))
-    }
-}
-
-/// What a listener brings to each opening.
-pub struct ListenCredentials {
-    pub identity: Arc<Identity>,
-    /// Which keys may be talked to.
-    pub accept_key: Arc<KeyCheck<'static>>,
-    pub modes: AcceptedModes,
-    /// For the whole opening of one caller.
-    pub timeout: Duration,
+pub struct AcceptedModes {
+    pub code: Option<Arc<Code>>,
+    /// Without a code, too.
+    pub open: bool,
 }
 
 /// Bound sockets and the threads that accept on them.
@@ -100,6 +73,7 @@ pub struct Listener {
     shared: Arc<Shared>,
     /// Owned by the accept threads.
     sockets: Vec<Weak<TcpListener>>,
+    toward: Option<Arc<Toward>>,
 }
 
 struct Shared {
@@ -108,7 +82,6 @@ struct Shared {
     timeout: Duration,
     tries: Tries,
     callers: Callers,
-    toward: Toward,
     closed: AtomicBool,
     /// Nobody is accepted any more, though callers may come by [`Toward`].
     retired: AtomicBool,
@@ -116,38 +89,38 @@ struct Shared {
 }
 
 impl Listener {
-    /// Listens on all addresses of `address`. `on_event` is called on the listener's threads.
+    /// Accepts on all of `sockets` ([`bind`]) whom `accept_key` lets through, each within `timeout`. `on_event` is called on the
+    /// listener's threads.
     ///
     /// # Errors
-    /// See [`BindError`].
+    /// When a socket is none, or a thread cannot be made.
     pub fn start(
-        address: &ListenAddress,
-        credentials: ListenCredentials,
+        sockets: Vec<TcpListener>,
+        identity: Arc<Identity>,
+        accept_key: Arc<KeyCheck<'static>>,
+        modes: AcceptedModes,
+        timeout: Duration,
         on_event: impl Fn(ListenEvent) + Send + Sync + 'static,
-    ) -> Result<Self, BindError> {
-        let sockets = bind::bind(address)?;
-        let addrs = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>();
-        let addrs = addrs.map_err(BindError::System)?;
-        let ListenCredentials { identity, accept_key, modes, timeout } = credentials;
+    ) -> io::Result<Self> {
+        let addrs = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared {
             identity,
             accept_key,
             timeout,
             tries: Tries::new(modes),
             callers: Callers::default(),
-            toward: Toward::default(),
             closed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             on_event: Box::new(on_event),
         });
         let sockets: Vec<_> = sockets.into_iter().map(Arc::new).collect();
-        let listener = Self { addrs, shared, sockets: sockets.iter().map(Arc::downgrade).collect() };
+        let listener = Self { addrs, shared, sockets: sockets.iter().map(Arc::downgrade).collect(), toward: None };
         for socket in sockets {
             let shared = Arc::clone(&listener.shared);
             let thread = thread::Builder::new().name("accept".into()).spawn(move || shared.accept(&socket));
             if let Err(error) = thread {
                 listener.close();
-                return Err(BindError::System(error));
+                return Err(error);
             }
         }
         Ok(listener)
@@ -174,22 +147,27 @@ impl Listener {
     ///
     /// # Errors
     /// When the system does not let it.
-    pub fn toward(&self, target: Candidate) -> io::Result<()> {
+    pub fn toward(&mut self, target: Candidate) -> io::Result<()> {
         self.share_port()?;
-        let number = self.shared.toward.named(&self.sockets);
+        let toward = Arc::new(Toward::new(self.sockets.clone()));
+        if let Some(before) = self.toward.replace(Arc::clone(&toward)) {
+            before.close();
+        }
         let (shared, own) = (Arc::clone(&self.shared), self.addrs.clone());
-        let dial = move || shared.dial_toward(number, &target, &own);
+        let dial = move || shared.dial_toward(&toward, &target, &own);
         thread::Builder::new().name("toward".into()).spawn(dial).map(drop)
     }
 
     /// Whether it dials as well.
     pub fn is_toward(&self) -> bool {
-        self.shared.toward.is_named()
+        self.toward.is_some()
     }
 
     /// Whether a caller may begin or resume a session now.
     pub fn want_callers(&self, wanted: bool) {
-        self.shared.toward.want(wanted);
+        if let Some(toward) = &self.toward {
+            toward.want(wanted);
+        }
     }
 
     /// Lets other sockets of this program dial from the port. (An option that is set after `listen` is enough.)
@@ -213,7 +191,9 @@ impl Listener {
     pub fn close(self) {
         self.shared.closed.store(true, Ordering::Release);
         self.shared.callers.close();
-        self.shared.toward.close();
+        if let Some(toward) = &self.toward {
+            toward.close();
+        }
         self.sockets.iter().filter_map(Weak::upgrade).for_each(|socket| wake(&socket));
     }
 }
@@ -279,23 +259,32 @@ impl Shared {
     }
 
     /// Gives a caller its thread, unless the listener is closed; may wait until threads of evicted callers have ended.
-    fn take(self: &Arc<Self>, stream: TcpStream, addr: SocketAddr) -> io::Result<Option<JoinHandle<()>>> {
+    fn take(self: &Arc<Self>, stream: TcpStream, addr: SocketAddr) -> io::Result<()> {
         let deadline = Instant::now() + self.timeout;
-        let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(None) };
+        let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
         let shared = Arc::clone(self);
         let caller = move || {
-            let opened = shared.respond(&stream, deadline);
-            let event = match (opened, place.release(stream)) {
-                (Ok((channel, greeting, by_code)), Some(stream)) => {
-                    let established = Established { stream, channel, greeting, addr, by_code };
-                    ListenEvent::PeerGreeted(Box::new(established))
-                }
-                (_, None) => ListenEvent::Rejected(addr, ConnectError::Evicted),
-                (Err(error), Some(_)) => ListenEvent::Rejected(addr, error),
-            };
-            shared.tell(event);
+            if let Err(error) = shared.receive(&place, stream, addr, deadline) {
+                shared.tell(ListenEvent::Rejected(addr, error));
+            }
         };
-        thread::Builder::new().name("caller".into()).stack_size(STACK).spawn(caller).map(Some)
+        thread::Builder::new().name("caller".into()).stack_size(STACK).spawn(caller).map(drop)
+    }
+
+    /// The opening of one caller, which the event loop answers.
+    fn receive(
+        &self,
+        place: &Place,
+        stream: Arc<TcpStream>,
+        addr: SocketAddr,
+        deadline: Instant,
+    ) -> Result<(), ConnectError> {
+        let opened = self.respond(&stream, deadline);
+        let stream = place.release(stream).ok_or(ConnectError::Evicted)?;
+        let (channel, greeting, by_code) = opened?;
+        let established = Established { stream, channel, greeting, addr, by_code };
+        self.tell(ListenEvent::PeerGreeted(Box::new(established)));
+        Ok(())
     }
 
     /// The responder's opening, up to the peer's greeting.
@@ -304,10 +293,10 @@ impl Shared {
         let mut stream = DeadlineStream::new(stream, deadline);
         let modes = self.tries.modes();
         // Where both modes will do, the caller's hello decides.
-        let both = matches!(modes, AcceptedModes::Both(_));
+        let both = modes.open && modes.code.is_some();
         let first = if both { Some(read_hello(&mut stream)?) } else { None };
         let in_code_mode = first.as_ref().is_none_or(|first| Hello::announces(first) == Some(Mode::Code));
-        let code = modes.code().filter(|_| in_code_mode);
+        let code = modes.code.as_ref().filter(|_| in_code_mode);
         let mode = if code.is_some() { Mode::Code } else { Mode::Open };
         let own = Hello::new(mode).map_err(io::Error::other)?;
         stream.write_all(&own.encode())?;

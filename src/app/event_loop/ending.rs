@@ -2,6 +2,7 @@
 //! program.
 
 use super::{EventLoop, Role};
+use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::notice::Notice;
 use crate::protocol::frame::Intent;
@@ -87,7 +88,7 @@ impl EventLoop {
             }
             Err(error) => {
                 self.exit = Some(Exit::Failure);
-                let text = format!("the system gives no randomness: {error}");
+                let text = format!("the system gives no randomness: {}", io_error_text(&error));
                 Some(Notice::Error { code: "system", text: text.into() })
             }
         }

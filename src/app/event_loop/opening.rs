@@ -257,7 +257,7 @@ impl EventLoop {
         if self.connection.is_some() || self.recording.is_some() {
             return Err(("not-now", "/toward is for while your peer is not here".into()));
         }
-        let Role::Listen { listening, .. } = &self.role else {
+        let Role::Listen { listening, .. } = &mut self.role else {
             return Err((
                 "not-now",
                 "this side dials: your peer types /toward, and this side needs --from PORT".into(),

@@ -34,7 +34,10 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 /// Sockets for all addresses of the host; for none, one for IPv6 and IPv4 together, or for IPv4 where there is no IPv6.
-pub(super) fn bind(address: &ListenAddress) -> Result<Vec<TcpListener>, BindError> {
+///
+/// # Errors
+/// See [`BindError`].
+pub fn bind(address: &ListenAddress) -> Result<Vec<TcpListener>, BindError> {
     let addrs = address.resolve().map_err(|error| BindError::Resolve(address.clone(), error))?;
     let everywhere = address.host.is_none();
     let mut sockets: Vec<TcpListener> = Vec::new();

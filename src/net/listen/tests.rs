@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::channel::KeyVerdict;
-use crate::net::address::ListenAddress;
 use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::sync::mpsc::{self, Receiver};
@@ -16,14 +15,10 @@ const HONEST: [u8; 4] = [127, 0, 0, 2];
 
 fn listener() -> (Listener, SocketAddr, Receiver<ListenEvent>) {
     let (tell, told) = mpsc::channel();
-    let credentials = ListenCredentials {
-        identity: Arc::new(Identity::generate().unwrap()),
-        accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
-        modes: AcceptedModes::Open,
-        timeout: PATIENT,
-    };
-    let address = "127.0.0.1:0".parse::<ListenAddress>().unwrap();
-    let listener = Listener::start(&address, credentials, move |event| drop(tell.send(event))).unwrap();
+    let (sockets, identity) = (bind(&"127.0.0.1:0".parse().unwrap()).unwrap(), Identity::generate().unwrap());
+    let (accept_key, modes) = (|_: &_| Ok(KeyVerdict::default()), AcceptedModes { code: None, open: true });
+    let tell = move |event| drop(tell.send(event));
+    let listener = Listener::start(sockets, Arc::new(identity), Arc::new(accept_key), modes, PATIENT, tell).unwrap();
     let addr = listener.addrs()[0];
     (listener, addr, told)
 }
@@ -171,4 +166,24 @@ fn a_blocking_accept_is_ended_by_a_connection_to_itself_as_well() {
     let accepting = thread::spawn(move || socket.accept().map(|(stream, _)| stream));
     connect_to_self(addr);
     assert!(accepting.join().unwrap().is_ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn somebody_else_who_answers_where_the_peer_should_dial_from_is_named_once() {
+    let (mut listener, _, told) = listener();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.toward(other.local_addr().unwrap().into()).unwrap();
+    listener.want_callers(true);
+    for _ in 0..3 {
+        let (mut stream, _) = other.accept().unwrap();
+        stream.write_all(b"SSH-2.0-x\r\n").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    listener.close();
+    let said: Vec<_> = told.iter().collect();
+    assert!(
+        matches!(&said[..], [ListenEvent::Missed(words)] if words.contains("answered and was turned away")),
+        "{said:?}"
+    );
 }

@@ -3,10 +3,13 @@
 //! 1. [`Listener::toward`](super::Listener::toward) names that address. No other is ever dialled.
 //! 2. One thread dials it while a caller is wanted: before a session, and while one is lost. It ends when another address is named.
 //!    Meanwhile the listening sockets do not hear that address (filter.rs).
-//! 3. A connection becomes a caller as if it had been accepted (callers.rs), of that address. The thread waits for the end of its opening.
+//! 3. A connection becomes a caller as if it had been accepted (callers.rs), of that address; its opening is done on this thread.
 
+use super::callers::Callers;
 use super::{ListenEvent, Shared, filter};
+use crate::channel::{HandshakeError, HandshakeStep};
 use crate::net::address::Candidate;
+use crate::net::opening::ConnectError;
 use crate::net::reach::{self, OwnNetworks};
 use crate::net::simultaneous_open::{self, ANSWERED_PAUSE, ATTEMPT};
 use std::io;
@@ -19,52 +22,39 @@ use std::time::{Duration, Instant};
 const FAULT_PAUSE: Duration = Duration::from_secs(5);
 /// After so long without a connection a person is told what may be wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Different things that are said of one address while callers are wanted: what answers there may say something else each time.
+const TOLD: usize = 5;
 
-#[derive(Default)]
+/// One address that is dialled.
 pub(super) struct Toward {
     state: Mutex<State>,
     /// A caller is wanted, or the thread has to end.
     changed: Condvar,
+    /// The listener's.
+    sockets: Vec<Weak<TcpListener>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Counts the addresses that were named; 0 while there is none.
-    target: u64,
     wanted: bool,
     /// Counts the times that callers became wanted, or not.
     period: u64,
-    /// The listener's.
-    sockets: Vec<Weak<TcpListener>>,
     closed: bool,
 }
 
-impl State {
-    /// The listening sockets hear nothing of these addresses. A system that does not let it has only fewer attempts that succeed.
-    fn ignore(&self, addrs: &[SocketAddr]) {
-        self.sockets.iter().filter_map(Weak::upgrade).for_each(|socket| drop(filter::ignore(&socket, addrs)));
-    }
-}
-
 /// How an attempt ended that led to nobody.
-struct Missed {
-    pause: Duration,
-    /// An error that does not pass by itself.
-    words: Option<String>,
+enum Missed {
+    /// Nobody answered; the pause before the next.
+    Unmet(Duration),
+    /// Somebody answered who was not let in.
+    Rejected(ConnectError),
+    /// An error that does not pass by itself, in words.
+    Fault(String),
 }
 
 impl Toward {
-    /// Another address is named: its number, for its thread.
-    pub(super) fn named(&self, sockets: &[Weak<TcpListener>]) -> u64 {
-        let mut state = self.lock();
-        state.target += 1;
-        state.sockets = sockets.to_vec();
-        self.changed.notify_all();
-        state.target
-    }
-
-    pub(super) fn is_named(&self) -> bool {
-        self.lock().target > 0
+    pub(super) fn new(sockets: Vec<Weak<TcpListener>>) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), sockets }
     }
 
     pub(super) fn want(&self, wanted: bool) {
@@ -73,7 +63,7 @@ impl Toward {
             state.wanted = wanted;
             state.period += 1;
             if !wanted {
-                state.ignore(&[]);
+                self.filter(&[]);
             }
             self.changed.notify_all();
         }
@@ -84,21 +74,26 @@ impl Toward {
         self.changed.notify_all();
     }
 
-    /// Waits until a caller is wanted; which period of that it is. None when the target is to be dialled no more.
-    fn next(&self, target: u64) -> Option<u64> {
+    /// Waits until a caller is wanted; which period of that it is. None when the address is to be dialled no more.
+    fn next(&self) -> Option<u64> {
         let mut state = self.lock();
-        while !state.closed && state.target == target && !state.wanted {
+        while !state.closed && !state.wanted {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        (!state.closed && state.target == target).then_some(state.period)
+        (!state.closed).then_some(state.period)
     }
 
     /// The listening sockets hear nothing of these addresses, in this period.
-    fn ignore(&self, target: u64, period: u64, addrs: &[SocketAddr]) {
+    fn ignore(&self, period: u64, addrs: &[SocketAddr]) {
         let state = self.lock();
-        if (state.target, state.period) == (target, period) {
-            state.ignore(addrs);
+        if !state.closed && state.period == period {
+            self.filter(addrs);
         }
+    }
+
+    /// A system that does not let it has only fewer attempts that succeed.
+    fn filter(&self, addrs: &[SocketAddr]) {
+        self.sockets.iter().filter_map(Weak::upgrade).for_each(|socket| drop(filter::ignore(&socket, addrs)));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -107,63 +102,61 @@ impl Toward {
 }
 
 impl Shared {
-    /// The thread of the address with this number, which dials from one of `own`.
-    pub(super) fn dial_toward(self: &Arc<Self>, number: u64, target: &Candidate, own: &[SocketAddr]) {
-        let (mut present, mut begun, mut told) = (0, Instant::now(), None);
-        while let Some(period) = self.toward.next(number) {
+    /// The thread of one address, which dials from one of `own`.
+    pub(super) fn dial_toward(self: &Arc<Self>, toward: &Toward, target: &Candidate, own: &[SocketAddr]) {
+        let (mut present, mut begun, mut told) = (0, Instant::now(), Vec::new());
+        while let Some(period) = toward.next() {
             if period != present {
-                (present, begun, told) = (period, Instant::now(), None);
+                (present, begun, told) = (period, Instant::now(), Vec::new());
             }
-            let missed = match one_address(target) {
+            let attempted = match one_address(target) {
                 Ok(addr) => {
-                    self.toward.ignore(number, period, &[addr]);
+                    toward.ignore(period, &[addr]);
                     self.attempt(own, addr)
                 }
-                Err(error) => {
-                    let words = reach::explain_name(target, &error).to_string();
-                    Some(Missed { pause: FAULT_PAUSE, words: Some(words) })
+                Err(error) => Err(Missed::Fault(reach::explain_name(target, &error).to_string())),
+            };
+            let unmet = || (begun.elapsed() >= PATIENCE && toward.next() == Some(period)).then(|| unmet(target));
+            let (pause, words) = match attempted {
+                Ok(()) => (ANSWERED_PAUSE, unmet()),
+                Err(Missed::Unmet(pause)) => (pause, unmet()),
+                // It knew what it needed, and left before it said who it is.
+                Err(Missed::Rejected(ConnectError::Handshake(HandshakeError::Closed(HandshakeStep::Message3)))) => {
+                    (ANSWERED_PAUSE, None)
+                }
+                Err(Missed::Rejected(error)) => {
+                    (ANSWERED_PAUSE, Some(format!("{target} answered and was turned away: {error}")))
+                }
+                Err(Missed::Fault(words)) => {
+                    toward.ignore(period, &[]);
+                    (FAULT_PAUSE, Some(words))
                 }
             };
-            let pause = missed.as_ref().map_or(ANSWERED_PAUSE, |missed| missed.pause);
-            if let Some(words) = missed.and_then(|missed| missed.words) {
-                self.toward.ignore(number, period, &[]);
-                self.tell_missed(&mut told, words);
-            } else if begun.elapsed() >= PATIENCE && self.toward.next(number) == Some(period) {
-                self.tell_missed(&mut told, unmet(target));
+            if let Some(words) = words.filter(|words| told.len() < TOLD && !told.contains(words)) {
+                told.push(words.clone());
+                self.tell(ListenEvent::Missed(words));
             }
             thread::sleep(pause);
         }
     }
 
-    /// Dials once. None when a caller came of it, whose opening is over by then.
-    fn attempt(self: &Arc<Self>, own: &[SocketAddr], addr: SocketAddr) -> Option<Missed> {
+    /// Dials once. A caller that came of it has its whole opening here.
+    fn attempt(self: &Arc<Self>, own: &[SocketAddr], addr: SocketAddr) -> Result<(), Missed> {
         let begun = Instant::now();
         let connected = own_address(own, addr)
             .and_then(simultaneous_open::bind)
             .and_then(|socket| simultaneous_open::connect(socket, addr, ATTEMPT));
         match connected {
             Ok(stream) => {
-                match self.take(stream, addr) {
-                    Ok(caller) => drop(caller.map(thread::JoinHandle::join)),
-                    Err(error) => self.tell(ListenEvent::Rejected(addr, error.into())),
-                }
-                None
+                let deadline = Instant::now() + self.timeout;
+                let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
+                self.receive(&place, stream, addr, deadline).map_err(Missed::Rejected)
             }
-            Err(error) if simultaneous_open::may_pass(&error) => {
-                Some(Missed { pause: simultaneous_open::pause(&error), words: None })
-            }
+            Err(error) if simultaneous_open::may_pass(&error) => Err(Missed::Unmet(simultaneous_open::pause(&error))),
             Err(error) => {
                 let explained = reach::explain(addr, &error, begun.elapsed(), &OwnNetworks::now());
-                Some(Missed { pause: FAULT_PAUSE, words: Some(format!("cannot dial toward {addr}: {explained}")) })
+                Err(Missed::Fault(format!("cannot dial toward {addr}: {explained}")))
             }
-        }
-    }
-
-    /// Says it unless it was said last.
-    fn tell_missed(&self, told: &mut Option<String>, words: String) {
-        if told.as_ref() != Some(&words) {
-            *told = Some(words.clone());
-            self.tell(ListenEvent::Missed(words));
         }
     }
 }

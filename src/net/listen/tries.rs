@@ -23,7 +23,7 @@ impl State {
     }
 
     fn is_present(&self, code: &Arc<Code>) -> bool {
-        self.modes.code().is_some_and(|present| Arc::ptr_eq(present, code))
+        self.modes.code.as_ref().is_some_and(|present| Arc::ptr_eq(present, code))
     }
 }
 
@@ -37,10 +37,7 @@ impl Tries {
     }
 
     pub(super) fn open_too(&self) {
-        let mut state = self.lock();
-        if let AcceptedModes::Code(code) = &state.modes {
-            state.modes = AcceptedModes::Both(Arc::clone(code));
-        }
+        self.lock().modes.open = true;
     }
 
     pub(super) fn modes(&self) -> AcceptedModes {

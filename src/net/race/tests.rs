@@ -2,7 +2,7 @@ use super::*;
 use crate::channel::{Code, KeyVerdict};
 use crate::identity::Identity;
 use crate::net::address::ListenAddress;
-use crate::net::listen::{AcceptedModes, ListenCredentials, ListenEvent, Listener};
+use crate::net::listen::{AcceptedModes, ListenEvent, Listener, bind};
 use crate::net::opening::fixtures::greeting;
 use crate::protocol::frame::{Frame, Intent, Refusal};
 use std::io::{Read, Write};
@@ -13,14 +13,11 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn listener(identity: &Arc<Identity>, code: Option<&Arc<Code>>) -> (Listener, SocketAddr, Receiver<ListenEvent>) {
     let (tell, events) = mpsc::channel();
-    let credentials = ListenCredentials {
-        identity: Arc::clone(identity),
-        accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
-        modes: code.map_or(AcceptedModes::Open, |code| AcceptedModes::Code(Arc::clone(code))),
-        timeout: LONG,
-    };
-    let address = ListenAddress { host: Some("127.0.0.1".into()), port: 0 };
-    let listener = Listener::start(&address, credentials, move |event| drop(tell.send(event))).unwrap();
+    let sockets = bind(&ListenAddress { host: Some("127.0.0.1".into()), port: 0 }).unwrap();
+    let (accept_key, modes) =
+        (|_: &_| Ok(KeyVerdict::default()), AcceptedModes { code: code.cloned(), open: code.is_none() });
+    let tell = move |event| drop(tell.send(event));
+    let listener = Listener::start(sockets, Arc::clone(identity), Arc::new(accept_key), modes, LONG, tell).unwrap();
     let addr = listener.addrs()[0];
     (listener, addr, events)
 }
