@@ -24,14 +24,13 @@ mod redial;
 mod signals;
 mod whom;
 
-pub use config::UsageError;
 pub use doctor::doctor;
 pub use one_shot::{NobodyKnown, receive, send};
 
 use crate::channel::Code;
 use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand, Reachable};
 use crate::error_text::io_error_text;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::identity::{self, Identity};
 use crate::known_peers::KnownPeersFile;
 use crate::net::address::ListenAddress;
@@ -96,7 +95,7 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     if lan && peer.is_none() && is_unsaid(whom.as_deref()) {
         return dial_neighbour(config, wait, |_, _| Ok(()));
     }
-    let whom = Whom::find(whom.as_deref(), peer, &config.known, lan).map_err(|error| UsageError(error.to_string()))?;
+    let whom = Whom::find(whom.as_deref(), peer, &config.known, lan)?;
     dial_peer(config, whom, wait, lan)
 }
 

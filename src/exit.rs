@@ -7,6 +7,12 @@ use crate::net::opening::ConnectError;
 use crate::protocol::frame::Refusal;
 use crate::session::SessionEnd;
 use std::process::ExitCode;
+use thiserror::Error;
+
+/// The command line or the environment asks for what cannot be: [`Exit::Usage`].
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
 
 /// What a script sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

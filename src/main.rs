@@ -6,7 +6,7 @@ mod manual;
 use anyhow::Result;
 use p2pchat::app;
 use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
-use p2pchat::exit::Exit;
+use p2pchat::exit::{Exit, UsageError};
 use p2pchat::net::lan;
 use p2pchat::ui::frontend::FrontendError;
 use std::io::{self, Write};
@@ -100,7 +100,7 @@ fn print(bytes: &[u8]) -> Result<(), FrontendError> {
 
 /// What keeps the program from starting is a failure, unless the command line is at fault.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<app::UsageError>() {
+    if error.is::<UsageError>() {
         Exit::Usage
     } else if error.is::<app::NobodyKnown>() {
         Exit::Refused

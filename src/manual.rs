@@ -2,9 +2,9 @@
 
 use clap::CommandFactory;
 use clap_mangen::Man;
-use p2pchat::app::UsageError;
 use p2pchat::cli::Cli;
 use p2pchat::command::HELP;
+use p2pchat::exit::UsageError;
 
 /// What the command line's definition does not tell.
 const SECTIONS: &str = include_str!("manual.roff");

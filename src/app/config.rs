@@ -5,9 +5,10 @@
 use super::frontend::FrontendConfig;
 use super::partials;
 use super::peer_policy;
-use crate::channel::{Code, CodeError};
+use crate::channel::Code;
 use crate::cli::Common;
 use crate::error_text::io_error_text;
+use crate::exit::UsageError;
 use crate::identity::{self, Identity};
 use crate::keys::PublicKey;
 use crate::known_peers::{KnownPeers, KnownPeersFile, PeersError};
@@ -25,7 +26,6 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// The environment variable that stands for `--code=CODE`.
@@ -34,22 +34,6 @@ const CODE_VARIABLE: &str = "P2PCHAT_CODE";
 const LINE: u64 = 1_024;
 /// Where processes find their own descriptors, by system.
 const DESCRIPTORS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
-
-/// The command line or the environment asks for what cannot be: exit code 2.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
-
-/// Why `--code-fd` gives no code.
-#[derive(Debug, Error)]
-enum DescriptorError {
-    #[error("cannot read a code from file descriptor {0}: {cause}\n--code-fd N reads what N<FILE or N<<<CODE gives", cause = io_error_text(.1))]
-    Unreadable(u32, #[source] io::Error),
-    #[error("file descriptor {0}: {1}")]
-    NoCode(u32, #[source] CodeError),
-    #[error("--code-fd works on Unix alone\ngive the code in {CODE_VARIABLE}")]
-    NotOnThisSystem,
-}
 
 /// How the two people meet.
 #[derive(Debug)]
@@ -227,7 +211,7 @@ fn code_variable() -> Result<Option<Zeroizing<String>>, UsageError> {
 fn code(common: &Common, environment: Option<Zeroizing<String>>) -> Result<CodeSource, UsageError> {
     let given = |code: Code| CodeSource::Given(Arc::new(code));
     if let Some(number) = common.meeting.code_fd {
-        return code_from_descriptor(number).map(given).map_err(|error| UsageError(error.to_string()));
+        return code_from_descriptor(number).map(given);
     }
     match (common.meeting.code.as_deref(), environment) {
         (Some(text), _) if !text.is_empty() => {
@@ -240,10 +224,15 @@ fn code(common: &Common, environment: Option<Zeroizing<String>>) -> Result<CodeS
 }
 
 /// The code in the first line of a file descriptor.
-fn code_from_descriptor(number: u32) -> Result<Code, DescriptorError> {
+fn code_from_descriptor(number: u32) -> Result<Code, UsageError> {
     if !cfg!(unix) {
-        return Err(DescriptorError::NotOnThisSystem);
+        return Err(UsageError(format!("--code-fd works on Unix alone\ngive the code in {CODE_VARIABLE}")));
     }
+    let unreadable = |error: io::Error| {
+        let why = io_error_text(&error);
+        let hint = "--code-fd N reads what N<FILE or N<<<CODE gives";
+        UsageError(format!("cannot read a code from file descriptor {number}: {why}\n{hint}"))
+    };
     // All the room at once: a buffer that grows leaves unwiped copies behind.
     let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(LINE).unwrap_or_default()));
     let read = match number {
@@ -251,10 +240,9 @@ fn code_from_descriptor(number: u32) -> Result<Code, DescriptorError> {
         0 => io::stdin().lock().take(LINE).read_until(b'\n', &mut line).map(drop),
         _ => open(number).and_then(|file| first_line(file, &mut line)),
     };
-    read.map_err(|error| DescriptorError::Unreadable(number, error))?;
-    let text = str::from_utf8(&line)
-        .map_err(|error| DescriptorError::Unreadable(number, io::Error::new(ErrorKind::InvalidData, error)))?;
-    Code::new(text).map_err(|error| DescriptorError::NoCode(number, error))
+    read.map_err(unreadable)?;
+    let text = str::from_utf8(&line).map_err(|error| unreadable(io::Error::new(ErrorKind::InvalidData, error)))?;
+    Code::new(text).map_err(|error| UsageError(format!("file descriptor {number}: {error}")))
 }
 
 fn open(number: u32) -> io::Result<File> {
@@ -277,6 +265,7 @@ fn first_line(file: File, line: &mut Vec<u8>) -> io::Result<()> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::channel::CodeError;
     use std::io::Write;
     use std::os::fd::AsRawFd;
 
@@ -297,11 +286,11 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_is_not_open_or_holds_no_code_is_named() {
-        let text = code_from_descriptor(9_999).unwrap_err().to_string();
-        assert!(text.starts_with("cannot read a code from file descriptor 9999"), "{text}");
+        let why = |number| code_from_descriptor(number).unwrap_err().to_string();
+        assert!(why(9_999).starts_with("cannot read a code from file descriptor 9999"), "{}", why(9_999));
         let (_file, number) = descriptor(b"\n42-otter-plum\n");
-        assert!(matches!(code_from_descriptor(number), Err(DescriptorError::NoCode(_, CodeError::Empty))));
+        assert_eq!(why(number), format!("file descriptor {number}: {}", CodeError::Empty));
         let (_file, number) = descriptor(b"\xff\n");
-        assert!(matches!(code_from_descriptor(number), Err(DescriptorError::Unreadable(..))));
+        assert!(why(number).starts_with("cannot read a code from file descriptor"));
     }
 }

@@ -11,7 +11,7 @@ use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::net::lan;
 use crate::net::port_map::{self, MapError, Offer};
-use crate::net::reach::{self, Explanation};
+use crate::net::reach;
 use crate::net::routes::{DefaultRoute, default_routes};
 use crate::text::SafeText;
 use if_addrs::Interface;
@@ -243,7 +243,9 @@ fn of_router(offer: Result<Offer, MapError>, port: u16) -> Option<Finding> {
         }
         Err(MapError::NoRouter) => None,
         Err(error) => {
-            let Explanation { fact, hint } = error.explain(port);
+            let text = error.explain(port);
+            let (fact, hint) =
+                text.split_once('\n').map_or((&*text, None), |(fact, hint)| (fact, Some(hint.to_owned())));
             Some(Finding { hint, ..Finding::new(State::Note, "router", fact) })
         }
     }

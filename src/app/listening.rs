@@ -189,10 +189,7 @@ impl Listening {
                     format!("the router does not let callers in at {addr} any more\nit is asked again every minute");
                 (Some(Notice::Warning(SafeText::with_hint(&text))), false)
             }
-            Report::Failed(error) => {
-                let text = error.explain(self.port()).to_string();
-                (Some(Notice::Warning(SafeText::with_hint(&text))), false)
-            }
+            Report::Failed(error) => (Some(Notice::Warning(SafeText::with_hint(&error.explain(self.port())))), false),
             Report::Settled => (None, !shown),
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! A person at a terminal chooses. A script gets the only one there is, or an error.
 
-use super::config::{Config, UsageError};
+use super::config::Config;
 use super::whom::{Whom, WhomKind, next_line};
 use crate::error_text::io_error_text;
+use crate::exit::UsageError;
 use crate::known_peers::{KnownPeer, KnownPeers, table};
 use crate::net::lan::{self, Admits, BROWSE_TIME, Browser, LanError, Neighbour};
-use crate::net::reach::Explanation;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use thiserror::Error;
 pub(super) enum ChoiceError {
     /// The network is at fault, or nobody is there: exit code 3.
     #[error("{0}")]
-    Nobody(Explanation),
+    Nobody(String),
     #[error(transparent)]
     Usage(#[from] UsageError),
 }

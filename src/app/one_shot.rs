@@ -3,7 +3,7 @@
 //! The session, its rules and the frontends are those of a chat. What differs: the input is made here, an offer is taken without a
 //! question, and nobody is let in or dialled whose key no code proves and this user has not verified.
 
-use super::config::{CodeSource, Config, UsageError};
+use super::config::{CodeSource, Config};
 use super::event::Event;
 use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
@@ -12,7 +12,7 @@ use super::{code_entry, dial_neighbour, dial_peer, dialler, is_unsaid, wait_for_
 use crate::cli::{Common, DialFrom, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::identity::Identity;
 use crate::known_peers::KnownPeersFile;
 use crate::net::address::{DEFAULT_PORT, ListenAddress};
@@ -144,8 +144,7 @@ fn meet(mut config: Config, whom: Option<&str>, from: DialFrom, waiting: Waiting
             return dial_neighbour(config, false, is_trusted);
         }
         let lan = waiting.reachable.lan;
-        let whom =
-            Whom::find(whom, peer.as_deref(), &config.known, lan).map_err(|error| UsageError(error.to_string()))?;
+        let whom = Whom::find(whom, peer.as_deref(), &config.known, lan)?;
         is_trusted(&config, &whom)?;
         return dial_peer(config, whom, false, lan);
     }

@@ -4,6 +4,7 @@
 //! never decides whom one talks to.
 
 use crate::error_text::io_error_text;
+use crate::exit::UsageError;
 use crate::keys::{Pin, PublicKey};
 use crate::known_peers::{KnownPeer, KnownPeers};
 use crate::net::address::{AddressError, Candidate};
@@ -13,24 +14,12 @@ use crate::notice::Trust;
 use std::env;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::mem;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// The environment variable that stands for the argument: so an invite is not in the list of processes.
 pub(super) const VARIABLE: &str = "P2PCHAT_INVITE";
 /// Bytes of a line that is read: the longest invite, in the longest characters.
 const LINE: u64 = 4 * 1_024;
-
-/// Whom to dial is not said, or not so that it can be done; the command is at fault.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub(super) struct WhomError(String);
-
-impl From<io::Error> for WhomError {
-    fn from(error: io::Error) -> Self {
-        Self(format!("cannot read whom to connect to: {}", io_error_text(&error)))
-    }
-}
 
 /// The peer to dial.
 #[derive(Debug, Clone)]
@@ -72,27 +61,27 @@ impl Whom {
     /// What `argument`, else `P2PCHAT_INVITE`, else `--peer` alone, else the person at the terminal says.
     ///
     /// # Errors
-    /// See [`WhomError`].
+    /// When it is not said, or not so that it can be done.
     pub(super) fn find(
         argument: Option<&str>,
         peer: Option<&str>,
         known: &KnownPeers,
         lan: bool,
-    ) -> Result<Self, WhomError> {
+    ) -> Result<Self, UsageError> {
         let variable = match env::var(VARIABLE) {
             Ok(text) => Some(text).filter(|text| !text.is_empty()),
             Err(env::VarError::NotPresent) => None,
             Err(env::VarError::NotUnicode(_)) => {
-                return Err(WhomError(format!("{VARIABLE}: it is not valid UTF-8")));
+                return Err(UsageError(format!("{VARIABLE}: it is not valid UTF-8")));
             }
         };
         match (argument, variable, peer) {
-            (Some("-"), ..) => Self::parse(&next_line()?, known, lan),
+            (Some("-"), ..) => Self::parse(&next_line().map_err(unread)?, known, lan),
             // A shell takes the first line of a pasted invite for all of it; the others come next.
             (Some(text), ..) if is_cut(text) && io::stdin().is_terminal() => ask(known, text, lan),
             (Some(text), ..) => Self::parse(text, known, lan),
             (None, Some(text), _) => {
-                Self::parse(&text, known, lan).map_err(|error| WhomError(format!("{VARIABLE}: {error}")))
+                Self::parse(&text, known, lan).map_err(|error| UsageError(format!("{VARIABLE}: {error}")))
             }
             // That the name is known was seen to before.
             (None, None, Some(name)) => match known.by_name(name) {
@@ -100,19 +89,19 @@ impl Whom {
                 None => Self::parse(name, known, lan),
             },
             (None, None, None) if io::stdin().is_terminal() => ask(known, "", lan),
-            (None, None, None) => Err(WhomError(
+            (None, None, None) => Err(UsageError(
                 "whom to connect to? give an address, an invite or the name of a known peer\n- reads it from the first line of the input"
                     .into(),
             )),
         }
     }
 
-    fn parse(text: &str, known: &KnownPeers, lan: bool) -> Result<Self, WhomError> {
+    fn parse(text: &str, known: &KnownPeers, lan: bool) -> Result<Self, UsageError> {
         let text = text.trim();
         match Invite::parse(text) {
             Ok(invite) => return Ok(Self::invite(invite, known)),
             Err(InviteError::NoPrefix) => {}
-            Err(error) => return Err(WhomError(error.to_string())),
+            Err(error) => return Err(UsageError(error.to_string())),
         }
         let named = known.by_name(text).filter(|peer| peer.trust == Trust::Verified || peer.named);
         let candidate: Candidate = match (text.parse(), named) {
@@ -126,7 +115,7 @@ impl Whom {
                 let words = format!(
                     "{text} is a known peer, and a host\n--peer {text} alone means the peer, {candidate} the host"
                 );
-                return Err(WhomError(words));
+                return Err(UsageError(words));
             }
             return Self::peer(peer, lan);
         }
@@ -152,18 +141,18 @@ impl Whom {
     /// Where the peer with this key is now, by an address or an invite of it: `/redial`.
     ///
     /// # Errors
-    /// See [`WhomError`].
-    pub(super) fn moved(place: &str, key: &PublicKey) -> Result<Self, WhomError> {
+    /// When it is not said, or not so that it can be done.
+    pub(super) fn moved(place: &str, key: &PublicKey) -> Result<Self, UsageError> {
         match Invite::parse(place) {
-            Ok(invite) if !invite.names(key) => Err(WhomError("the invite is of somebody else than your peer".into())),
+            Ok(invite) if !invite.names(key) => Err(UsageError("the invite is of somebody else than your peer".into())),
             Err(InviteError::NoPrefix) => Self::parse(place, &KnownPeers::default(), false),
             Ok(invite) => Ok(Self::invite(invite, &KnownPeers::default())),
-            Err(error) => Err(WhomError(error.to_string())),
+            Err(error) => Err(UsageError(error.to_string())),
         }
     }
 
     /// With `lan` it may be found.
-    fn peer(peer: &KnownPeer, lan: bool) -> Result<Self, WhomError> {
+    fn peer(peer: &KnownPeer, lan: bool) -> Result<Self, UsageError> {
         let candidates: Vec<Candidate> =
             peer.dialled.iter().chain(&peer.via).filter_map(|at| at.parse().ok()).collect();
         let called = peer.name.clone();
@@ -172,20 +161,24 @@ impl Whom {
                 "it is not known where {called} is: this side never dialled it\n\
                  connect ADDRESS --peer NAME dials it there, --lan looks for it on this network"
             );
-            return Err(WhomError(words));
+            return Err(UsageError(words));
         }
         Ok(Self { candidates, called, by_invite: false, kind: WhomKind::Peer(Box::new(peer.clone())) })
     }
 }
 
-fn unfit(text: &str, error: &AddressError) -> WhomError {
-    WhomError(match error {
+fn unfit(text: &str, error: &AddressError) -> UsageError {
+    UsageError(match error {
         AddressError::NoInterface(_) => format!("{text:?}: {error}\nthis machine has {}", OwnNetworks::now().names()),
         AddressError::PortAlone(port) => format!("{error}\nto wait for a peer there: p2pchat listen {port}"),
         // It has the text in it.
         AddressError::Malformed(_) => error.to_string(),
         _ => format!("{text:?}: {error}"),
     })
+}
+
+fn unread(error: io::Error) -> UsageError {
+    UsageError(format!("cannot read whom to connect to: {}", io_error_text(&error)))
 }
 
 /// A line of standard input, empty at its end; what follows stays in the same buffer, where the frontend reads on.
@@ -235,19 +228,19 @@ fn without_command(line: &str) -> &str {
 }
 
 /// Asks the person at the terminal, who began with `begun`.
-fn ask(known: &KnownPeers, begun: &str, lan: bool) -> Result<Whom, WhomError> {
+fn ask(known: &KnownPeers, begun: &str, lan: bool) -> Result<Whom, UsageError> {
     let mut err = io::stderr();
     let words = if begun.is_empty() { "paste the invite or type an address" } else { "paste the rest of the invite" };
-    writeln!(err, "{words}, then Enter:")?;
+    writeln!(err, "{words}, then Enter:").map_err(unread)?;
     let mut pasted = Pasted::default();
     pasted.push(begun);
     loop {
-        let line = next_line()?;
+        let line = next_line().map_err(unread)?;
         let ended = line.is_empty();
         match pasted.push(&line).map(|text| Whom::parse(&text, known, lan)) {
             Some(Ok(whom)) => return Ok(whom),
             Some(Err(error)) if ended => return Err(error),
-            Some(Err(error)) => writeln!(err, "{error}")?,
+            Some(Err(error)) => writeln!(err, "{error}").map_err(unread)?,
             None if ended => return Whom::parse("", known, lan),
             None => {}
         }

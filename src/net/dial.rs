@@ -15,6 +15,7 @@ use super::proxy::ProxyPolicy;
 use super::race::{Failure, SearchUntil, ToldFailure, race};
 use super::reach::{self, OwnNetworks};
 use crate::channel::{HandshakeError, HelloError};
+use crate::error_text::io_error_text;
 use crate::keys::Pin;
 use crate::protocol::frame::{Greeting, Intent, Refusal};
 use std::net::SocketAddr;
@@ -324,10 +325,12 @@ impl Dialler {
         for failure in failures {
             match failure {
                 Failure::Resolve(candidate, error) => unreached.push((None, reach::explain_name(&candidate, &error))),
-                Failure::Proxy(candidate, error) => unreached.push((None, reach::explain_proxy(&candidate, &error))),
+                Failure::Proxy(candidate, error) => {
+                    unreached.push((None, format!("cannot connect to {candidate}: {error}")))
+                }
                 // The same for every address.
                 Failure::Port(port, error) => {
-                    return DialError::Unreached(reach::explain_port(port, &error).to_string());
+                    return DialError::Unreached(reach::explain_port(port, &error));
                 }
                 Failure::Connect(addr, error, took) => {
                     dialled.push(addr);
@@ -339,7 +342,9 @@ impl Dialler {
                         answered = Some((weight, addr, error));
                     }
                 }
-                Failure::System(error) => unreached.push((None, reach::cannot_start(&error))),
+                Failure::System(error) => {
+                    unreached.push((None, format!("cannot start a thread: {}", io_error_text(&error))));
+                }
                 Failure::Overtaken | Failure::Told(..) => {}
             }
         }

@@ -10,7 +10,7 @@ mod browse;
 pub use announce::{AnnounceEvent, Announcer};
 pub use browse::{BROWSE_TIME, Browser, Neighbour, Search};
 
-use super::reach::{self, Explanation};
+use super::reach;
 use crate::error_text::io_error_text;
 use crate::keys::{Pin, hex};
 use if_addrs::Interface;
@@ -76,16 +76,14 @@ impl Admits {
 }
 
 /// Why nobody was found on the own network; without an error nobody announced itself, or not `whom`.
-pub fn explain(whom: Option<&str>, error: Option<&LanError>) -> Explanation {
-    let fact = match (error, whom) {
-        (Some(error), _) => {
-            return Explanation { fact: format!("cannot look around on this network: {error}"), hint: None };
-        }
-        (None, Some(whom)) => format!("{whom} does not announce itself here"),
-        (None, None) => "nobody announces itself here".to_owned(),
-    };
-    let hint = "the other side needs listen --lan; a firewall here may keep the answers out (UDP 5353)";
-    Explanation { fact, hint: Some(hint.to_owned()) }
+pub fn explain(whom: Option<&str>, error: Option<&LanError>) -> String {
+    if let Some(error) = error {
+        return format!("cannot look around on this network: {error}");
+    }
+    let whom = whom.map_or("nobody announces".to_owned(), |whom| format!("{whom} does not announce"));
+    format!(
+        "{whom} itself here\nthe other side needs listen --lan; a firewall here may keep the answers out (UDP 5353)"
+    )
 }
 
 /// By which those who know the key recognise an announcement, and nobody else.

@@ -22,7 +22,7 @@ pub use http::{Url, element, read_answer};
 pub use pcp::{Answer, Assigned, NONCE, read_announce, read_map, read_nat_pmp_address, read_nat_pmp_map};
 pub use upnp::{read_location, read_services};
 
-use super::reach::{self, Explanation};
+use super::reach;
 use crate::identity::Identity;
 use gateway::{Gateway, gateways, pinholes, servers};
 use lease::{LONGEST, Lease, Mapping};
@@ -91,16 +91,15 @@ pub enum MapError {
 
 impl MapError {
     /// With what the person who listens at `port` can do.
-    pub fn explain(&self, port: u16) -> Explanation {
-        let hint = match self {
-            Self::NoPublicAddress => Some("IPv6 or a VPN works, or swap the roles".to_owned()),
+    pub fn explain(&self, port: u16) -> String {
+        match self {
+            Self::NoPublicAddress => format!("{self}\nIPv6 or a VPN works, or swap the roles"),
             Self::Silent | Self::Refused(..) => {
-                Some(format!("forward TCP port {port} to this machine by hand, and listen with --at ADDRESS:{port}"))
+                format!("{self}\nforward TCP port {port} to this machine by hand, and listen with --at ADDRESS:{port}")
             }
-            Self::NotBound => Some(format!("p2pchat listen {port} listens at all addresses")),
-            Self::Forbidden | Self::NoRouter => None,
-        };
-        Explanation { fact: self.to_string(), hint }
+            Self::NotBound => format!("{self}\np2pchat listen {port} listens at all addresses"),
+            Self::Forbidden | Self::NoRouter => self.to_string(),
+        }
     }
 
     /// A failure that says more than another.

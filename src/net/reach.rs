@@ -1,14 +1,12 @@
-//! Why an address could not be reached, in words: the fact, and what the person can do.
+//! Why an address could not be reached, in words: the fact, and on a second line what the person can do.
 //!
 //! The system's own error says little: a packet filter, a machine that is off and an address of another network look alike. What
 //! they differ in is the kind of address, whether it lies in one of our own networks, and how fast the answer came. The causes were
 //! observed on Linux.
 
 use super::address::Candidate;
-use super::proxy::ProxyError;
 use crate::error_text::{NO_NAME, NO_NAME_SERVER, io_error_text};
 use if_addrs::{IfAddr, Interface};
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::num::NonZeroU16;
@@ -18,20 +16,6 @@ use std::time::{Duration, Instant};
 const REJECTED: Duration = Duration::from_secs(2);
 /// How often the own address of a connection is looked for: a change of network is noticed sooner than by silence.
 const ADDRESS_CHECK: Duration = Duration::from_secs(2);
-
-/// A fact with a hint on the next line, if there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
-    pub fact: String,
-    pub hint: Option<String>,
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.fact)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n{hint}"))
-    }
-}
 
 /// The networks that this machine is part of.
 #[derive(Debug, Default)]
@@ -256,7 +240,7 @@ pub fn preference(ip: IpAddr, own: &OwnNetworks) -> u8 {
 }
 
 /// Why no connection to `addr` could be made; `took` is the time until the system said so.
-pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNetworks) -> Explanation {
+pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNetworks) -> String {
     use ErrorKind as Kind;
     let ip = addr.ip();
     let near = own.contain(ip);
@@ -303,65 +287,52 @@ pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNet
         // ICMP has more kinds of rejection, each with an error of its own.
         _ => (io_error_text(error), "a router or a firewall on the way may reject this".to_owned()),
     };
-    Explanation { fact, hint: Some(hint) }
+    format!("{fact}\n{hint}")
 }
 
 /// Why a name has no address.
-pub fn explain_name(candidate: &Candidate, error: &io::Error) -> Explanation {
-    let fact = io_error_text(error);
-    let hint = match &*fact {
-        NO_NAME_SERVER => Some("is this machine online?".to_owned()),
-        NO_NAME => Some("check how it is written".to_owned()),
-        _ => None,
+pub fn explain_name(candidate: &Candidate, error: &io::Error) -> String {
+    let why = io_error_text(error);
+    let hint = match &*why {
+        NO_NAME_SERVER => "\nis this machine online?",
+        NO_NAME => "\ncheck how it is written",
+        _ => "",
     };
-    Explanation { fact: format!("cannot find {candidate}: {fact}"), hint }
-}
-
-/// Why the proxy gave no connection to a candidate.
-pub(super) fn explain_proxy(candidate: &Candidate, error: &ProxyError) -> Explanation {
-    let text = error.to_string();
-    let (fact, hint) = text.split_once('\n').map_or((&*text, None), |(fact, hint)| (fact, Some(hint.to_owned())));
-    Explanation { fact: format!("cannot connect to {candidate}: {fact}"), hint }
+    format!("cannot find {candidate}: {why}{hint}")
 }
 
 /// The port to dial from cannot be had.
-pub(super) fn explain_port(port: NonZeroU16, error: &io::Error) -> Explanation {
-    let hint = (error.kind() == ErrorKind::AddrInUse).then(|| "another program has it; choose another port".to_owned());
-    Explanation { fact: format!("cannot dial from port {port}: {}", io_error_text(error)), hint }
-}
-
-/// This machine starts no thread for a candidate.
-pub(super) fn cannot_start(error: &io::Error) -> Explanation {
-    Explanation { fact: format!("cannot start a thread: {}", io_error_text(error)), hint: None }
+pub(super) fn explain_port(port: NonZeroU16, error: &io::Error) -> String {
+    let hint = if error.kind() == ErrorKind::AddrInUse { "\nanother program has it; choose another port" } else { "" };
+    format!("cannot dial from port {port}: {}{hint}", io_error_text(error))
 }
 
 /// Why nobody was reached; with the address where the explanation does not name it. `hint` goes before what the explanations have.
-pub(super) fn unreached(whom: &str, all: &[(Option<SocketAddr>, Explanation)], hint: Option<&str>) -> String {
+pub(super) fn unreached(whom: &str, all: &[(Option<SocketAddr>, String)], hint: Option<&str>) -> String {
+    let fact_of = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     let text = match all {
         [] => format!("cannot connect to {whom}: it has no address that can be dialled"),
-        [(None, Explanation { fact, .. })] => fact.clone(),
-        [(Some(_), Explanation { fact, .. })] => format!("cannot connect to {whom}: {fact}"),
+        [(None, only)] => fact_of(only),
+        [(Some(_), only)] => format!("cannot connect to {whom}: {}", fact_of(only)),
         several => {
-            let fact = |(addr, Explanation { fact, .. }): &(Option<SocketAddr>, Explanation)| match addr {
-                Some(addr) if !fact.contains(&addr.ip().to_string()) => format!("{addr}: {fact}"),
-                _ => fact.clone(),
+            let fact = |(addr, text): &(Option<SocketAddr>, String)| match (addr, fact_of(text)) {
+                (Some(addr), fact) if !fact.contains(&addr.ip().to_string()) => format!("{addr}: {fact}"),
+                (_, fact) => fact,
             };
             let facts: Vec<_> = several.iter().map(fact).collect();
             format!("cannot reach {whom} at any of {} addresses: {}", several.len(), facts.join("; "))
         }
     };
-    if let Some(hint) = hint {
-        return format!("{text}\n{hint}");
-    }
-    let mut hints: Vec<_> = all.iter().filter_map(|(_, explanation)| explanation.hint.as_deref()).collect();
+    let mut hints: Vec<_> = all.iter().filter_map(|(_, text)| text.split_once('\n')).map(|(_, hint)| hint).collect();
     hints.dedup();
-    match hints[..] {
-        [] => text,
-        [hint] => format!("{text}\n{hint}"),
-        _ => format!(
-            "{text}\np2pchat doctor, run there and here, looks for reasons; if both are at home, --toward (see p2pchat man)"
+    let own = match hints[..] {
+        [] => None,
+        [only] => Some(only),
+        _ => Some(
+            "p2pchat doctor, run there and here, looks for reasons; if both are at home, --toward (see p2pchat man)",
         ),
-    }
+    };
+    hint.or(own).map_or_else(|| text.clone(), |hint| format!("{text}\n{hint}"))
 }
 
 #[cfg(test)]
@@ -411,13 +382,11 @@ mod tests {
         for (ip, kind, seconds, fact) in cases {
             let addr = SocketAddr::new(ip.parse().unwrap(), 5000);
             let explanation = explain(addr, &kind.into(), Duration::from_secs(seconds), &own());
-            assert_eq!(explanation.fact, fact, "{ip} {kind:?}");
+            assert_eq!(explanation.lines().next(), Some(fact), "{ip} {kind:?}");
         }
         let shared = explain("100.64.1.1:1".parse().unwrap(), &K::TimedOut.into(), REJECTED, &own());
-        assert_eq!(
-            shared.hint.unwrap(),
-            "100.64.1.1 is an address inside a provider's network or a VPN such as Tailscale"
-        );
+        let hint = "100.64.1.1 is an address inside a provider's network or a VPN such as Tailscale";
+        assert_eq!(shared.lines().nth(1), Some(hint));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Shared {
                     toward.ignore(period, &[addr]);
                     self.attempt(own, addr)
                 }
-                Err(error) => Err(Missed::Fault(reach::explain_name(target, &error).to_string())),
+                Err(error) => Err(Missed::Fault(reach::explain_name(target, &error))),
             };
             let unmet = || (begun.elapsed() >= PATIENCE && toward.next() == Some(period)).then(|| unmet(target));
             let (pause, words) = match attempted {
