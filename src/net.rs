@@ -1,6 +1,7 @@
 //! From an address to a running connection: dialling, listening, the opening, then reader and writer.
 
 pub mod address;
+pub mod backoff;
 pub mod buffer;
 pub mod connection;
 pub mod dial;
@@ -16,3 +17,4 @@ pub mod roaming;
 pub mod routes;
 pub mod send_queue;
 mod simultaneous_open;
+mod stopwatch;

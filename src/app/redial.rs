@@ -5,7 +5,8 @@ use super::peer_policy;
 use super::whom::{Whom, WhomKind};
 use crate::channel::Code;
 use crate::keys::{KeyRejected, PublicKey};
-use crate::net::dial::{Dialler, Wake};
+use crate::net::backoff::Wake;
+use crate::net::dial::{Dialler, Errand, Until};
 use crate::net::roaming::{self, Route};
 use crate::protocol::frame::{Greeting, Intent};
 use std::io;
@@ -31,17 +32,6 @@ pub(super) struct Dialling {
     lan: bool,
 }
 
-/// What one run of the dialling thread is for.
-pub(super) struct Errand {
-    pub(super) greeting: Greeting,
-    /// The peer whose session was lost; none before the first session.
-    pub(super) peer: Option<PublicKey>,
-    /// Addresses that the peer told.
-    pub(super) told: Vec<SocketAddr>,
-    /// The first try goes without a pause.
-    pub(super) at_once: bool,
-}
-
 impl Dialling {
     pub(super) fn new(dialler: Dialler, wait: bool, lan: bool) -> Self {
         Self { dialler, wake: Arc::default(), run: 0, code: None, route: None, wait, lan }
@@ -60,11 +50,6 @@ impl Dialling {
         self.dialler.invited = by_invite;
     }
 
-    /// Those of the addresses that the peer told which may be dialled for the session that was lost.
-    pub(super) fn permitted(&self, told: &[SocketAddr]) -> Vec<SocketAddr> {
-        self.route.map_or_else(Vec::new, |route| roaming::permitted(told, route, &self.dialler.proxies))
-    }
-
     /// Ends the present run; what it still reports is not of the next one's number.
     pub(super) fn stop(&mut self) {
         self.wake.stop();
@@ -72,15 +57,38 @@ impl Dialling {
         self.run += 1;
     }
 
-    /// Dials on a thread, which reports by [`Event::Dialled`], instead of the run before.
+    /// Dials on a thread, which reports by [`Event::Dialled`], instead of the run before. `peer` is the one whose session was lost, none
+    /// before the first; `told` are addresses that it named, and `at_once` leaves out the first pause.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub(super) fn start(&mut self, errand: Errand, events: SyncSender<Event>) -> io::Result<()> {
+    pub(super) fn start(
+        &mut self,
+        greeting: Greeting,
+        peer: Option<PublicKey>,
+        told: &[SocketAddr],
+        at_once: bool,
+        events: SyncSender<Event>,
+    ) -> io::Result<()> {
         self.stop();
-        let Errand { greeting, peer, told, at_once } = errand;
-        let (mut dialler, wake, run, wait) = (self.dialler.clone(), Arc::clone(&self.wake), self.run, self.wait);
+        let (mut dialler, wake, run) = (self.dialler.clone(), Arc::clone(&self.wake), self.run);
+        // What the peer told is good for the session in which it did.
+        let resumes = greeting.intent == Intent::Resume;
+        let told = self.route.filter(|_| resumes).map(|route| roaming::permitted(told, route, &dialler.proxies));
+        let mut errand = Errand {
+            greeting,
+            until: if self.wait { Until::Answered } else { Until::Tried },
+            told: told.unwrap_or_default(),
+            at_once: true,
+            // The peer has to dial the port as well.
+            explain: dialler.from.is_some(),
+        };
         if let Some(peer) = peer {
+            errand.until = Until::Forgotten;
+            // A peer that has no session for this any more is not asked for it again and again.
+            errand.at_once = at_once && resumes;
+            // The user said where the peer is.
+            errand.explain = self.route.is_none();
             // Whatever goes on after a loss does so only with the key it began with.
             dialler.credentials.code.clone_from(&self.code);
             dialler.look_for = self.lan.then(|| peer.pin());
@@ -95,13 +103,7 @@ impl Dialling {
         }
         thread::Builder::new().name("dial".into()).spawn(move || {
             let on_failure = |words| drop(events.send(Event::Redialling(run, words)));
-            let result = if peer.is_some() {
-                // A peer that has no session for this any more is not asked for it again and again.
-                let at_once = at_once && greeting.intent == Intent::Resume;
-                dialler.redial(&greeting, told, at_once, &wake, &on_failure)
-            } else {
-                dialler.connect(&greeting, wait, &wake, &on_failure)
-            };
+            let result = dialler.dial(errand, &wake, &on_failure);
             let _ = events.send(Event::Dialled(run, result.map(Box::new)));
         })?;
         Ok(())

@@ -1,14 +1,13 @@
 //! Dialling: all candidates of the peer, within one deadline; again while the user waits; again after a loss.
 //!
-//! 1. [`Dialler::connect`] runs on a thread of its own and reports to the event loop once.
-//! 2. After a loss [`Dialler::redial`] does the same, with growing pauses, until the event loop stops it; there the peer's own word on
-//!    where it is counts as well.
-//! 3. Both check a flag that the event loop sets, so that nothing dials on after the session ended.
+//! [`Dialler::dial`] runs on a thread of its own, in rounds with growing pauses ([`super::backoff`]), and reports to the event loop once.
+//! It checks a flag that the event loop sets, so that nothing dials on after the session ended.
 
 #[cfg(test)]
 mod tests;
 
 use super::address::Candidate;
+use super::backoff::{Backoff, Wake};
 use super::lan::{self, BROWSE_TIME, Search};
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::proxy::ProxyPolicy;
@@ -20,19 +19,9 @@ use crate::keys::Pin;
 use crate::protocol::frame::{Greeting, Intent, Refusal};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use thiserror::Error;
-
-/// The first pause before dialling again.
-const PAUSE_FIRST: Duration = Duration::from_millis(200);
-/// The longest: a peer that is back waits at most so long.
-const PAUSE_LONGEST: Duration = Duration::from_secs(5);
-
-/// How often a pause checks whether the machine was asleep.
-const SLEEP_CHECK: Duration = Duration::from_secs(1);
-/// The wall clock being so far ahead of the monotonic clock means that the machine was asleep.
-const SLEPT: Duration = Duration::from_secs(2);
 
 /// Why there is no session.
 #[derive(Debug, Error)]
@@ -51,63 +40,18 @@ pub enum DialError {
     Stopped,
 }
 
+impl DialError {
+    /// Whether the listener lets nobody in without a code.
+    fn wants_code(&self) -> bool {
+        matches!(self, Self::InviteSpent | Self::Open(_, ConnectError::Hello(HelloError::TheyUseACode)))
+    }
+}
+
 fn open_words(address: &str, error: &ConnectError) -> String {
     match error {
         // These words name the address themselves.
         ConnectError::Handshake(HandshakeError::KeyRejected(rejected)) => rejected.to_string(),
         other => format!("{address}: {other}"),
-    }
-}
-
-/// Lets the event loop stop a dialling thread, or end its pause.
-#[derive(Debug, Default)]
-pub struct Wake {
-    state: Mutex<WakeState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct WakeState {
-    stopped: bool,
-    try_now: bool,
-}
-
-impl Wake {
-    /// No more tries.
-    pub fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_all();
-    }
-
-    /// Try now.
-    pub fn now(&self) {
-        self.lock().try_now = true;
-        self.changed.notify_all();
-    }
-
-    /// Whether somebody called [`Wake::stop`].
-    pub fn is_stopped(&self) -> bool {
-        self.lock().stopped
-    }
-
-    /// Waits for `pause`, or less when woken, or when the machine was asleep meanwhile.
-    fn pause(&self, pause: Duration) {
-        let (begun, wall_clock) = (Instant::now(), SystemTime::now());
-        let mut state = self.lock();
-        while !state.stopped && !state.try_now && begun.elapsed() < pause {
-            let left = pause.saturating_sub(begun.elapsed()).min(SLEEP_CHECK);
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            // The monotonic clock stands still while the machine sleeps.
-            let slept = wall_clock.elapsed().unwrap_or_default().saturating_sub(begun.elapsed());
-            if slept > SLEPT {
-                break;
-            }
-        }
-        state.try_now = false;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WakeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,65 +74,58 @@ pub struct Dialler {
     pub from: Option<NonZeroU16>,
 }
 
+/// What a run of the dialling thread is for.
+pub struct Errand {
+    pub greeting: Greeting,
+    pub until: Until,
+    /// Addresses that the peer named: nothing is said of failures there, and one that refuses is not tried again.
+    pub told: Vec<SocketAddr>,
+    /// The first round goes without a pause.
+    pub at_once: bool,
+    /// Say why the first round failed, whatever it was: the user may have to do something about it.
+    pub explain: bool,
+}
+
+/// When dialling ends without a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// After one round.
+    Tried,
+    /// When somebody takes the connection, and it is not the peer: `--wait`.
+    Answered,
+    /// When the peer of a lost session says that it does not have it any more.
+    Forgotten,
+}
+
+impl Until {
+    fn is_over(self, error: &DialError) -> bool {
+        match (self, error) {
+            (Self::Tried, _) => true,
+            (Self::Answered, error) => !matches!(error, DialError::Unreached(_)),
+            (Self::Forgotten, DialError::Open(_, error)) => error.is_forgotten(),
+            (Self::Forgotten, _) => false,
+        }
+    }
+}
+
 impl Dialler {
-    /// Dials once; with `wait` until somebody takes the connection. From a fixed port the peer has to do something: what, is said by
-    /// `on_failure` when the first round failed.
+    /// Dials until there is a session, it is over, or it is stopped. A code of the credentials is used for a new session, and to resume
+    /// where the listener takes nobody without: it was restarted, and says so.
+    ///
+    /// `on_failure` gets the words for an answer that was not the peer's, when they differ from the last.
     ///
     /// # Errors
     /// See [`DialError`].
-    pub fn connect(
-        &self,
-        greeting: &Greeting,
-        wait: bool,
-        wake: &Wake,
-        on_failure: &dyn Fn(String),
-    ) -> Result<Established, DialError> {
-        let mut backoff = Backoff::default();
-        let mut search = self.look_for.map(Search::start);
-        let mut tell = self.from.map(|_| on_failure);
-        loop {
-            let begun = Instant::now();
-            let search = search.as_mut();
-            let failure = match self.dial_once(&self.credentials, greeting, &mut Vec::new(), search, BROWSE_TIME, wake)
-            {
-                Err(error @ DialError::Unreached(_)) if wait => error,
-                other => return other,
-            };
-            if let Some(tell) = tell.take() {
-                tell(failure.to_string());
-            }
-            self.pause(begun, &mut backoff, wake);
-            if wake.is_stopped() {
-                return Err(failure);
-            }
-        }
-    }
-
-    /// Dials until the session is back, the peer says that it is gone, or it is stopped. A code of the credentials is used for a new
-    /// session, and to resume where the listener takes nobody without: it was restarted, and says so.
-    ///
-    /// `told` are addresses that the peer named: nothing is said of failures there, and one that refuses is not tried again. `at_once`
-    /// leaves out the pause before the first try; `on_failure` gets the words for an answer that was not the peer's, when they differ
-    /// from the last.
-    ///
-    /// # Errors
-    /// [`DialError::Stopped`], or the peer's word that there is no such session.
-    pub fn redial(
-        &self,
-        greeting: &Greeting,
-        mut told: Vec<SocketAddr>,
-        at_once: bool,
-        wake: &Wake,
-        on_failure: &dyn Fn(String),
-    ) -> Result<Established, DialError> {
+    pub fn dial(&self, errand: Errand, wake: &Wake, on_failure: &dyn Fn(String)) -> Result<Established, DialError> {
+        let Errand { greeting, until, mut told, at_once, mut explain } = errand;
         let mut backoff = Backoff::default();
         let mut search = self.look_for.map(Search::start);
         let mut said = None;
+        let resumes = greeting.intent == Intent::Resume;
         let open = DialCredentials { code: None, ..self.credentials.clone() };
-        let (first, code) = match greeting.intent {
-            Intent::New => (&self.credentials, None),
-            Intent::Resume => (&open, self.credentials.code.as_ref()),
-        };
+        let first = if resumes { &open } else { &self.credentials };
+        // Who is not found on the network yet may be at the next round.
+        let patience = if until == Until::Forgotten { Duration::ZERO } else { BROWSE_TIME };
         if !at_once {
             wake.pause(backoff.next());
         }
@@ -197,27 +134,20 @@ impl Dialler {
                 return Err(DialError::Stopped);
             }
             let begun = Instant::now();
-            // Who is not found on the network yet may be at the next try.
-            let mut dialled = self.dial_once(first, greeting, &mut told, search.as_mut(), Duration::ZERO, wake);
-            let wants_code = matches!(
-                dialled,
-                Err(DialError::InviteSpent | DialError::Open(_, ConnectError::Hello(HelloError::TheyUseACode)))
-            );
-            if code.is_some() && wants_code {
-                dialled = self.dial_once(&self.credentials, greeting, &mut Vec::new(), None, Duration::ZERO, wake);
+            let mut dialled = self.dial_once(first, &greeting, &mut told, search.as_mut(), patience, wake);
+            if resumes && self.credentials.code.is_some() && dialled.as_ref().is_err_and(DialError::wants_code) {
+                dialled = self.dial_once(&self.credentials, &greeting, &mut Vec::new(), None, Duration::ZERO, wake);
             }
-            match dialled {
-                Ok(opened) => return Ok(opened),
-                Err(DialError::Open(address, error)) if error.is_forgotten() => {
-                    return Err(DialError::Open(address, error));
-                }
-                Err(DialError::Open(_, ConnectError::Io(_)) | DialError::Unreached(_)) => {}
-                Err(error) => {
-                    let words = error.to_string();
-                    if said.as_ref() != Some(&words) {
-                        said = Some(words.clone());
-                        on_failure(words);
-                    }
+            let error = match dialled {
+                Err(error) if !until.is_over(&error) => error,
+                over => return over,
+            };
+            let is_silence = matches!(error, DialError::Open(_, ConnectError::Io(_)) | DialError::Unreached(_));
+            if std::mem::take(&mut explain) || !is_silence {
+                let words = error.to_string();
+                if said.as_ref() != Some(&words) {
+                    said = Some(words.clone());
+                    on_failure(words);
                 }
             }
             self.pause(begun, &mut backoff, wake);
@@ -385,25 +315,5 @@ fn weight(error: &ConnectError) -> Weight {
         | ConnectError::Hello(HelloError::TheyUseACode | HelloError::WeUseACode)
         | ConnectError::Refused(Refusal::Busy) => Weight::Code,
         _ => Weight::Other,
-    }
-}
-
-/// Pauses that double, each up to half longer or shorter at random, so that many diallers do not come at once.
-#[derive(Debug)]
-struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(PAUSE_FIRST)
-    }
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(PAUSE_LONGEST);
-        // Without randomness the pause is the plain one.
-        let random = getrandom::u32().unwrap_or(1 << 31) >> 24;
-        pause / 2 + pause * random / 256
     }
 }

@@ -12,7 +12,7 @@ use crate::app::event::{Event, Met};
 use crate::app::listening::not_announced;
 use crate::app::one_shot::PASTE;
 use crate::app::peer_policy::PeerPolicy;
-use crate::app::redial::{Dialling, Errand};
+use crate::app::redial::Dialling;
 use crate::app::whom::Whom;
 use crate::channel::{HandshakeError, HandshakeStep};
 use crate::error_text::io_error_text;
@@ -164,11 +164,8 @@ impl EventLoop {
         let greeting = self.conversation.greeting(intent, id, &self.setup.config.rules, &self.setup.config.own_name);
         let at_once = self.connected_at.elapsed() > STABLE;
         let Role::Dial(dialling) = &mut self.role else { return };
-        // What the peer told is good for the session in which it did.
-        let told =
-            if intent == Intent::Resume { dialling.permitted(self.conversation.peer_addrs()) } else { Vec::new() };
-        let errand = Errand { greeting, peer, told, at_once };
-        if let Err(error) = dialling.start(errand, self.setup.events.clone()) {
+        let (told, events) = (self.conversation.peer_addrs(), self.setup.events.clone());
+        if let Err(error) = dialling.start(greeting, peer, told, at_once, events) {
             self.fail("system", &format!("cannot start a thread: {}", io_error_text(&error)), Exit::Failure);
         }
     }

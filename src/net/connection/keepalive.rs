@@ -2,8 +2,9 @@
 
 use super::DisconnectReason;
 use crate::net::send_queue::SendQueue;
+use crate::net::stopwatch::Stopwatch;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// After this long without a byte from the peer it is asked for a sign of life.
 pub(super) const IDLE: Duration = Duration::from_secs(5);
@@ -14,19 +15,19 @@ pub(super) struct Keepalive {
     send_queue: Arc<SendQueue>,
     heard: Instant,
     pinged: Instant,
-    /// The same by the wall clock, which goes on while the machine sleeps.
-    heard_by_the_wall: SystemTime,
+    /// Since something came, or a sleep of the machine was noticed.
+    awake: Stopwatch,
 }
 
 impl Keepalive {
     pub(super) fn new(send_queue: Arc<SendQueue>) -> Self {
         let now = Instant::now();
-        Self { send_queue, heard: now, pinged: now, heard_by_the_wall: SystemTime::now() }
+        Self { send_queue, heard: now, pinged: now, awake: Stopwatch::start() }
     }
 
     /// Something came.
     pub(super) fn heard(&mut self) -> Instant {
-        self.heard_by_the_wall = SystemTime::now();
+        self.awake = Stopwatch::start();
         self.heard = Instant::now();
         self.heard
     }
@@ -49,10 +50,8 @@ impl Keepalive {
 
     /// After a sleep of this machine the peer has most likely given the connection up: it gets one more ping, not three.
     fn notice_sleep(&mut self) {
-        // A wall clock that was set back says nothing.
-        let by_the_wall = self.heard_by_the_wall.elapsed().unwrap_or_default();
-        if by_the_wall.saturating_sub(self.heard.elapsed()) >= SILENCE {
-            self.heard_by_the_wall = SystemTime::now();
+        if self.awake.slept() >= SILENCE {
+            self.awake = Stopwatch::start();
             self.heard = self.heard.checked_sub(SILENCE - IDLE).unwrap_or(self.heard);
         }
     }

@@ -28,12 +28,13 @@ fn a_hello_of_another_mode_does_not_end_a_lost_session() {
         look_for: None,
         from: None,
     };
-    let greeting = greeting(Intent::Resume);
+    let (until, told) = (Until::Forgotten, Vec::new());
+    let errand = Errand { greeting: greeting(Intent::Resume), until, told, at_once: true, explain: false };
     let wake = Arc::new(Wake::default());
     let (tell, told) = mpsc::channel();
     let redialling = {
         let wake = Arc::clone(&wake);
-        thread::spawn(move || dialler.redial(&greeting, Vec::new(), true, &wake, &|words| tell.send(words).unwrap()))
+        thread::spawn(move || dialler.dial(errand, &wake, &|words| tell.send(words).unwrap()))
     };
     assert_eq!(told.recv().unwrap(), format!("{address}: {}", HelloError::TheyUseACode));
     // It dialled again after the first answer.
