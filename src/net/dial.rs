@@ -23,6 +23,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
+/// Said after a loss: a listener that has the session lets its peer in without a code.
+const STARTED_ANEW: &str = "the peer uses a code: it was started anew, and has lost this session\nend it here, and connect again with the code";
+
 /// Why there is no session.
 #[derive(Debug, Error)]
 pub enum DialError {
@@ -144,7 +147,12 @@ impl Dialler {
             };
             let is_silence = matches!(error, DialError::Open(_, ConnectError::Io(_)) | DialError::Unreached(_));
             if std::mem::take(&mut explain) || !is_silence {
-                let words = error.to_string();
+                let words = match &error {
+                    DialError::Open(address, ConnectError::Hello(HelloError::TheyUseACode)) => {
+                        format!("{address}: {STARTED_ANEW}")
+                    }
+                    error => error.to_string(),
+                };
                 if said.as_ref() != Some(&words) {
                     said = Some(words.clone());
                     on_failure(words);

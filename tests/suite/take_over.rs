@@ -2,6 +2,7 @@
 
 use crate::support::files::content;
 use crate::support::{Home, Peer, Relay, Side, is, meet_through, meet_with, quit, text, turned_away};
+use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -106,9 +107,11 @@ fn a_listener_with_a_code_that_was_restarted_with_another_is_not_taken_for_the_o
     let (home, code) = (Home::new(), ["--code=1-a-b"]);
     let (old, relay, mut ben) = meet_through(Relay::to, (&home, &Home::new()), &code, &code);
     dies(old, &relay, &ben);
-    let _ana = listens_again(&home, &relay, &["--code=2-c-d"]);
+    let ana = listens_again(&home, &relay, &["--code=2-c-d"]);
     // While it was refused, another warning may have come.
-    ben.wait_for(|event| is(event, "warning") && text(event, "text").contains("the peer uses a code"));
+    let warns = |event: &Value, words: &str| is(event, "warning") && event.to_string().contains(words);
+    ben.wait_for(|event| warns(event, "the peer uses a code: it was started anew") && warns(event, "connect again"));
+    ana.wait_for(|event| warns(event, "it came without the code or invite") && warns(event, "has to connect again"));
     assert!(ben.is_running());
 }
 

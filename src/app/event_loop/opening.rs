@@ -14,7 +14,7 @@ use crate::app::one_shot::PASTE;
 use crate::app::peer_policy::PeerPolicy;
 use crate::app::redial::Dialling;
 use crate::app::whom::Whom;
-use crate::channel::{HandshakeError, HandshakeStep};
+use crate::channel::{HandshakeError, HandshakeStep, HelloError};
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::keys::PublicKey;
@@ -39,6 +39,10 @@ use zeroize::Zeroizing;
 /// A connection that lived so long was a good one: after its loss this side dials at once. (A peer that takes the connection and
 /// drops it is not to be stormed.)
 const STABLE: Duration = Duration::from_secs(1);
+
+/// Why a caller was turned away that may be the peer of a session which this side has lost with its program.
+const WITHOUT_CODE: &str =
+    "it came without the code or invite\na peer from before this side was started has to connect again, with that";
 
 impl EventLoop {
     /// Somebody new is here, and greeted: records that on a thread, since the file may be locked.
@@ -281,7 +285,11 @@ impl EventLoop {
             // It knew what it needed and left before it said who it is: another of its addresses was faster.
             ListenEvent::Rejected(_, ConnectError::Handshake(HandshakeError::Closed(HandshakeStep::Message3))) => {}
             ListenEvent::Rejected(addr, error) => {
-                self.warn_of_callers(&format!("a caller from {} was turned away: {error}", addr.ip()));
+                let why = match error {
+                    ConnectError::Hello(HelloError::WeUseACode) => WITHOUT_CODE.to_owned(),
+                    error => error.to_string(),
+                };
+                self.warn_of_callers(&format!("a caller from {} was turned away: {why}", addr.ip()));
             }
             ListenEvent::Missed(words) => self.post(Notice::Warning(SafeText::with_hint(&words))),
             ListenEvent::Failed { error, ended: false } => {

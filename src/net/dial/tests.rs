@@ -36,7 +36,7 @@ fn a_hello_of_another_mode_does_not_end_a_lost_session() {
         let wake = Arc::clone(&wake);
         thread::spawn(move || dialler.dial(errand, &wake, &|words| tell.send(words).unwrap()))
     };
-    assert_eq!(told.recv().unwrap(), format!("{address}: {}", HelloError::TheyUseACode));
+    assert_eq!(told.recv().unwrap(), format!("{address}: {STARTED_ANEW}"));
     // It dialled again after the first answer.
     answering.join().unwrap();
     wake.stop();

@@ -37,6 +37,19 @@ fn redial_takes_a_lost_session_to_another_address() {
     assert!(!ben.event("reconnected").to_string().contains("\"restarted\":true"));
 }
 
+#[test]
+fn redial_to_where_nobody_answers_says_that_it_tries_and_why_it_failed() {
+    let (mut ana, relay, mut ben) = meet(&[], &[]);
+    gap(&relay, &[&ana, &ben]);
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    ben.send(&format!("/redial {nobody}"));
+    ben.wait_for(|event| text(event, "text") == format!("dialling {nobody}"));
+    ben.wait_for(|event| event["event"] == "warning" && text(event, "text").contains("connection refused"));
+    ben.send(&format!("/redial {}", ana.addr()));
+    ben.event("reconnected");
+    quit(&mut ana, &mut ben);
+}
+
 /// Its greeting tells of less than the listener has heard since, which would be a fault of the protocol.
 #[test]
 fn a_replaced_run_of_the_dialling_thread_ends_before_it_greets() {
