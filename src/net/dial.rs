@@ -11,7 +11,7 @@ use super::backoff::{Backoff, Wake};
 use super::lan::{self, BROWSE_TIME, Search};
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::proxy::ProxyPolicy;
-use super::race::{Failure, SearchUntil, ToldFailure, race};
+use super::race::{Failure, SearchUntil, race};
 use super::reach::{self, OwnNetworks};
 use crate::channel::{HandshakeError, HelloError};
 use crate::error_text::io_error_text;
@@ -205,14 +205,14 @@ impl Dialler {
                 match self.dial_by_proxy(&[addr.into()], credentials, Instant::now() + self.timeout, greeting) {
                     Ok(established) => return Ok(established),
                     Err((_, of_one)) if of_one.iter().any(refused) => {
-                        failures.push(Failure::Told(addr, ToldFailure::Refused));
+                        failures.push(Failure::Told { addr, refuses: true });
                     }
                     Err(_) => {}
                 }
             }
         }
         told.retain(|told| {
-            !failures.iter().any(|one| matches!(one, Failure::Told(addr, ToldFailure::Refused) if addr == told))
+            !failures.iter().any(|one| matches!(one, Failure::Told { addr, refuses: true } if addr == told))
         });
         Err(self.why_none(credentials, failures, search.as_deref()))
     }
@@ -283,7 +283,7 @@ impl Dialler {
                 Failure::System(error) => {
                     unreached.push((None, format!("cannot start a thread: {}", io_error_text(&error))));
                 }
-                Failure::Overtaken | Failure::Told(..) => {}
+                Failure::Overtaken | Failure::Told { .. } => {}
             }
         }
         if let Some(search) = search

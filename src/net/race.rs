@@ -59,16 +59,8 @@ pub(super) enum Failure {
     Overtaken,
     /// No thread can be started.
     System(io::Error),
-    /// At an address that the peer told.
-    Told(SocketAddr, ToldFailure),
-}
-
-/// Why an address that the peer told did not lead to the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ToldFailure {
-    /// The peer's key is there, and does not know the session.
-    Refused,
-    Other,
+    /// At an address that the peer told; whether its key is there, and does not know the session.
+    Told { addr: SocketAddr, refuses: bool },
 }
 
 enum Report {
@@ -82,10 +74,10 @@ impl Report {
     fn of_told(self, addr: SocketAddr) -> Self {
         match self {
             Self::Failed(Failure::Open(_, ConnectError::Refused(_))) => {
-                Self::Failed(Failure::Told(addr, ToldFailure::Refused))
+                Self::Failed(Failure::Told { addr, refuses: true })
             }
             Self::Failed(Failure::Connect(..) | Failure::Open(..)) => {
-                Self::Failed(Failure::Told(addr, ToldFailure::Other))
+                Self::Failed(Failure::Told { addr, refuses: false })
             }
             other => other,
         }
@@ -135,7 +127,7 @@ pub(super) fn race(
             Err(of_race) => failures = of_race,
         }
         let refused = |failure: &Failure| {
-            matches!(failure, Failure::Open(_, ConnectError::Refused(_)) | Failure::Told(_, ToldFailure::Refused))
+            matches!(failure, Failure::Open(_, ConnectError::Refused(_)) | Failure::Told { refuses: true, .. })
         };
         if !won.load(Ordering::Acquire) || failures.len() < 2 || failures.iter().any(refused) {
             break;

@@ -134,7 +134,7 @@ fn what_the_peer_told_is_dialled_after_what_the_user_named_and_its_failures_are_
     let failures = run(&[other, dead, addr], &Identity::generate().unwrap()).unwrap_err();
     let [Failure::Connect(first, ..), told @ ..] = &failures[..] else { panic!("{failures:?}") };
     let is_other =
-        |failure: &Failure| matches!(failure, Failure::Told(at, ToldFailure::Other) if [other, addr].contains(at));
+        |failure: &Failure| matches!(failure, Failure::Told { addr: at, refuses: false } if [other, addr].contains(at));
     assert!(*first == dead && told.len() == 2 && told.iter().all(is_other), "{failures:?}");
 }
 
@@ -160,7 +160,7 @@ fn a_told_address_whose_peer_refuses_says_so() {
         None,
     )
     .unwrap_err();
-    assert!(matches!(&failures[..], [_, Failure::Told(at, ToldFailure::Refused)] if *at == addr), "{failures:?}");
+    assert!(matches!(&failures[..], [_, Failure::Told { addr: at, refuses: true }] if *at == addr), "{failures:?}");
 }
 
 #[test]
