@@ -14,7 +14,7 @@ use crate::net::invite::Invite;
 use crate::net::lan::{Admits, Announcer, LanError};
 use crate::net::listen::{AcceptedModes, Listener};
 use crate::net::opening::Established;
-use crate::net::port_map::{Mapped, PortMap, Report};
+use crate::net::port_map::{PortMap, Report};
 use crate::net::proxy::{ProxyPolicy, is_onion};
 use crate::net::reach::{self, OwnNetworks};
 use crate::notice::{Info, Notice};
@@ -179,7 +179,7 @@ impl Listening {
     pub(super) fn mapping(&mut self, report: Report) -> (Option<Notice>, bool) {
         let shown = self.show_at.is_none();
         match report {
-            Report::Mapped(Mapped { addr, by, seconds }) => {
+            Report::Mapped { addr, by, seconds } => {
                 self.mapped.push(addr);
                 (Some(Notice::Mapped { addr: addr.to_string(), by: by.word(), seconds }), shown)
             }
@@ -188,6 +188,10 @@ impl Listening {
                 let text =
                     format!("the router does not let callers in at {addr} any more\nit is asked again every minute");
                 (Some(Notice::Warning(SafeText::with_hint(&text))), false)
+            }
+            Report::Gone(addr) => {
+                self.mapped.retain(|mapped| *mapped != addr);
+                (None, false)
             }
             Report::Failed(error) => (Some(Notice::Warning(SafeText::with_hint(&error.explain(self.port())))), false),
             Report::Settled => (None, !shown),

@@ -3,11 +3,13 @@
 //! Invariant: one protocol for each mapping; one that was made by two is deleted by neither. Whatever a router answers is bounded in time
 //! and memory, and an external address that is not global is never reported.
 //!
-//! 1. [`PortMap::start`] starts a thread "map" for IPv4, which asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by
-//!    UPnP, whose search began at the same time. One for each own global IPv6 address asks for a pinhole in the firewall.
-//! 2. They report each mapping, why there is none, and that all have asked ([`Report`]).
-//! 3. Each sleeps until half of its lease is over and renews it. A router that went silent is asked anew each minute, from the search on.
-//! 4. [`PortMap::close`] has them delete what they got, and waits for half a second at most; leases end by themselves.
+//! 1. [`PortMap::start`] starts a thread "map", which has one for IPv4 and one for each own global IPv6 address, also for those that come
+//!    later, as with a new prefix; it ends those of addresses that are gone.
+//! 2. That for IPv4 asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by UPnP, whose search began at the same time. The
+//!    others ask for a pinhole in the firewall.
+//! 3. They report each mapping, why there is none, and that all have asked ([`Report`]).
+//! 4. Each sleeps until half of its lease is over and renews it. A router that went silent is asked anew each minute, from the search on.
+//! 5. [`PortMap::close`] has them delete what they got, and waits for half a second at most; leases end by themselves.
 
 mod gateway;
 mod http;
@@ -19,13 +21,13 @@ mod upnp;
 mod tests;
 
 pub use http::{Url, element, read_answer};
-pub use pcp::{Answer, Assigned, NONCE, read_announce, read_map, read_nat_pmp_address, read_nat_pmp_map};
+pub use pcp::{Assigned, NONCE, read_announce, read_map, read_nat_pmp_address, read_nat_pmp_map};
 pub use upnp::{read_location, read_services};
 
-use super::reach;
+use super::reach::{self, OwnNetworks};
 use crate::identity::Identity;
 use gateway::{Gateway, gateways, pinholes, servers};
-use lease::{LONGEST, Lease, Mapping};
+use lease::{BRIEFEST, Lease, Mapping};
 use pcp::{Server, pcp_error};
 use std::fmt;
 use std::io;
@@ -34,14 +36,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 use upnp::{Found, Search};
 
 /// Seconds that are asked for.
 const LIFETIME: u32 = 3_600;
-/// Pause after a renewal that failed, unless the lease ends before.
-const RETRY: Duration = Duration::from_secs(60);
+/// How often the own addresses are looked at.
+const CHECK: Duration = Duration::from_secs(30);
 /// For the deletions at the end, all together.
 const CLOSE: Duration = Duration::from_millis(500);
 const NONCE_CONTEXT: &str = "p2pchat/1 2026 pcp nonce";
@@ -83,6 +85,8 @@ pub enum MapError {
     Forbidden,
     #[error("the router refuses to map the port ({0}, code {1})")]
     Refused(Method, u16),
+    #[error("the router lets callers in for {0} seconds at a time")]
+    Brief(u32),
     #[error("there is no router to ask: this machine has no default route for IPv4")]
     NoRouter,
     #[error("the router cannot send callers to the address that is listened at")]
@@ -94,7 +98,7 @@ impl MapError {
     pub fn explain(&self, port: u16) -> String {
         match self {
             Self::NoPublicAddress => format!("{self}\nIPv6 or a VPN works, or swap the roles"),
-            Self::Silent | Self::Refused(..) => {
+            Self::Silent | Self::Refused(..) | Self::Brief(_) => {
                 format!("{self}\nforward TCP port {port} to this machine by hand, and listen with --at ADDRESS:{port}")
             }
             Self::NotBound => format!("{self}\np2pchat listen {port} listens at all addresses"),
@@ -108,23 +112,17 @@ impl MapError {
     }
 }
 
-/// A way in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mapped {
-    pub addr: SocketAddr,
-    pub by: Method,
-    /// The lease; 0 is without end.
-    pub seconds: u32,
-}
-
 /// What the threads say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    Mapped(Mapped),
+    /// A way in; a lease of 0 seconds is without end.
+    Mapped { addr: SocketAddr, by: Method, seconds: u32 },
     /// Nothing could be mapped, for IPv4 where that was tried.
     Failed(MapError),
     /// Callers do not come in there any more.
     Lost(SocketAddr),
+    /// The same, for this machine has the address no more.
+    Gone(SocketAddr),
     /// All has been asked for once.
     Settled,
 }
@@ -140,8 +138,8 @@ pub struct Offer {
 /// The threads; see the module. Their mappings are deleted when this is dropped, which waits for nothing.
 #[derive(Debug)]
 pub struct PortMap {
-    /// One for each thread; dropping it is the word to end.
-    stops: Vec<Sender<()>>,
+    /// Dropping it is the word to end.
+    stop: Sender<()>,
     /// Disconnected once all have ended.
     ended: Receiver<()>,
 }
@@ -156,33 +154,23 @@ impl PortMap {
         bound: &[SocketAddr],
         on_report: impl Fn(Report) + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let ways = ways(bound);
         let port = bound.first().map_or(0, SocketAddr::port);
         let mapper = Arc::new(Mapper {
             bound: bound.to_vec(),
             port,
             nonce: nonce(identity, port),
-            unsettled: AtomicUsize::new(ways.len()),
+            unsettled: AtomicUsize::new(0),
             on_report: Box::new(on_report),
         });
-        let (end, ended) = mpsc::channel::<()>();
-        let mut stops = Vec::new();
-        for (number, way) in ways.into_iter().enumerate() {
-            let (mapper, end) = (Arc::clone(&mapper), end.clone());
-            let (stop, stopped) = mpsc::channel();
-            let run = move || {
-                mapper.run(&way, number == 0, &stopped);
-                drop(end);
-            };
-            thread::Builder::new().name("map".into()).spawn(run)?;
-            stops.push(stop);
-        }
-        Ok(Self { stops, ended })
+        let (stop, stopped) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        thread::Builder::new().name("map".into()).spawn(move || mapper.watch(&stopped, &end))?;
+        Ok(Self { stop, ended })
     }
 
     /// Has the mappings deleted.
     pub fn close(self) {
-        drop(self.stops);
+        drop(self.stop);
         let _ = self.ended.recv_timeout(CLOSE);
     }
 }
@@ -193,6 +181,17 @@ fn ways(bound: &[SocketAddr]) -> Vec<Way> {
     let listens = bound.iter().any(|bound| bound.is_ipv4() || bound.ip().is_unspecified());
     let v4 = pinholes.is_empty() || listens && gateways().is_ok();
     v4.then_some(Way::V4).into_iter().chain(pinholes).collect()
+}
+
+/// Whether callers can come by what a router gave.
+fn check(assigned: &Assigned) -> Result<(), MapError> {
+    match assigned {
+        Assigned { external, .. } if !reach::is_global(external.ip()) || external.port() == 0 => {
+            Err(MapError::NoPublicAddress)
+        }
+        Assigned { seconds: seconds @ 1..BRIEFEST, .. } => Err(MapError::Brief(*seconds)),
+        _ => Ok(()),
+    }
 }
 
 /// The same for the same key and port, so that the next run may renew and delete what a killed one left.
@@ -215,52 +214,96 @@ struct Mapper {
 }
 
 /// For what a mapping is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     V4,
     /// From this own address, by the router at that one.
     V6(Ipv6Addr, SocketAddrV6),
 }
 
+impl Way {
+    /// Whether this machine has the address no more.
+    fn is_gone(self, own: &OwnNetworks) -> bool {
+        matches!(self, Self::V6(ip, _) if own.lack(ip.into()))
+    }
+}
+
 impl Mapper {
+    /// Starts a thread for each way, and ends it when the way is gone. Each has a clone of `end` until it ends.
+    fn watch(self: &Arc<Self>, stopped: &Receiver<()>, end: &Sender<()>) {
+        let mut running: Vec<(Way, Sender<()>)> = Vec::new();
+        let mut is_first = true;
+        loop {
+            let own = OwnNetworks::now();
+            running.retain(|(way, _)| !way.is_gone(&own));
+            let mut new = ways(&self.bound);
+            new.retain(|way| running.iter().all(|(one, _)| one != way));
+            if is_first {
+                self.unsettled.store(new.len(), Ordering::Release);
+            }
+            for way in new {
+                let (mapper, end, (stop, stopped)) = (Arc::clone(self), end.clone(), mpsc::channel());
+                let run = move || {
+                    mapper.run(way, is_first, &stopped);
+                    drop(end);
+                };
+                if thread::Builder::new().name("map".into()).spawn(run).is_err() {
+                    self.settle();
+                }
+                running.push((way, stop));
+                is_first = false;
+            }
+            if stopped.recv_timeout(CHECK) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+
     /// One thread: a mapping as long as it can be had.
-    fn run(&self, way: &Way, is_first: bool, stopped: &Receiver<()>) {
+    fn run(&self, way: Way, is_first: bool, stopped: &Receiver<()>) {
         let mut mapping = match self.establish(way) {
-            Ok((lease, assigned)) => Some(Mapping::new(lease, assigned)),
-            // Without a pinhole callers by IPv6 come in where no firewall is in the way.
+            Ok((lease, assigned)) => Mapping::new(lease, assigned),
             Err(error) => {
+                // Without a pinhole callers by IPv6 come in where no firewall is in the way.
                 if is_first {
                     self.report(Report::Failed(error));
                 }
-                None
+                return self.settle();
             }
         };
-        mapping.iter().for_each(|mapping| self.report(mapping.report()));
-        if self.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.report(Report::Settled);
-        }
-        let Some(mapping) = &mut mapping else { return };
-        let wait = |mapping: &Mapping| mapping.renew_at.saturating_duration_since(Instant::now());
-        while stopped.recv_timeout(wait(mapping)) == Err(RecvTimeoutError::Timeout) {
-            self.renew(way, mapping);
+        self.report(mapping.report());
+        self.settle();
+        while stopped.recv_timeout(mapping.wait()) == Err(RecvTimeoutError::Timeout) {
+            if mapping.is_due() {
+                self.renew(way, &mut mapping);
+            }
         }
         mapping.lease.delete(self.port, &self.nonce, mapping.assigned);
+        self.report(Report::Gone(mapping.assigned.external));
+    }
+
+    /// One of those that are waited for has asked.
+    fn settle(&self) {
+        let one_less = |unsettled: usize| unsettled.checked_sub(1);
+        if self.unsettled.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less) == Ok(1) {
+            self.report(Report::Settled);
+        }
     }
 
     fn report(&self, report: Report) {
         (self.on_report)(report);
     }
 
-    fn establish(&self, way: &Way) -> Result<(Lease, Assigned), MapError> {
-        let (lease, mut assigned) = match way {
+    fn establish(&self, way: Way) -> Result<(Lease, Assigned), MapError> {
+        let (lease, assigned) = match way {
             Way::V4 => self.establish_v4()?,
-            Way::V6(own, server) => self.establish_v6(*own, *server)?,
+            Way::V6(own, server) => self.establish_v6(own, server)?,
         };
-        assigned.seconds = assigned.seconds.min(LONGEST);
-        if reach::is_global(assigned.external.ip()) && assigned.external.port() != 0 {
-            return Ok((lease, assigned));
+        if let Err(error) = check(&assigned) {
+            lease.delete(self.port, &self.nonce, assigned);
+            return Err(error);
         }
-        lease.delete(self.port, &self.nonce, assigned);
-        Err(MapError::NoPublicAddress)
+        Ok((lease, assigned))
     }
 
     fn establish_v4(&self) -> Result<(Lease, Assigned), MapError> {
@@ -273,21 +316,19 @@ impl Mapper {
             return Err(MapError::NotBound);
         }
         let search = Search::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
-        let (servers, mut found) = servers(&gateways, &search);
         let mut failure = MapError::Silent;
-        for (own, server) in servers {
+        for (own, server) in servers(&gateways, &search) {
             match self.by_datagrams(own, server) {
                 Ok(mapping) => return Ok(mapping),
                 Err(error) => failure = failure.or(error),
             }
         }
-        found = found.or_else(|| search.wait());
-        let by_upnp = |found: Found| {
-            let (service, ip) = found.connection()?;
+        let by_upnp = || {
+            let (service, ip) = search.found().ok_or(MapError::Silent)?.connection()?;
             let assigned = service.map(ip, self.port)?;
             Ok((Lease::Upnp(service), assigned))
         };
-        found.ok_or(MapError::Silent).and_then(by_upnp).map_err(|error| failure.or(error))
+        by_upnp().map_err(|error| failure.or(error))
     }
 
     fn establish_v6(&self, own: Ipv6Addr, server: SocketAddrV6) -> Result<(Lease, Assigned), MapError> {
@@ -297,7 +338,7 @@ impl Mapper {
             Ok(mapping) => return Ok(mapping),
             Err(error) => error,
         };
-        let Some(service) = search.wait().and_then(|found| found.firewall()) else { return Err(failure) };
+        let Some(service) = search.found().and_then(Found::firewall) else { return Err(failure) };
         let pinhole = service.open(self.port).map_err(|error| failure.or(error))?;
         let external = SocketAddr::new(own.into(), self.port);
         Ok((Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
@@ -307,26 +348,27 @@ impl Mapper {
     fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<(Lease, Assigned), MapError> {
         let server = Server::new(own, server).map_err(|_| MapError::Silent)?;
         let mapped = match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
-            Answer::Pcp(mapped) => mapped.map(|assigned| (Lease::Pcp(server), assigned)).map_err(pcp_error),
-            Answer::NatPmp => {
+            Err(pcp::OLDER) => {
                 let mapped = server.map_by_nat_pmp(self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)?;
                 mapped.map(|assigned| (Lease::NatPmp(server), assigned))
             }
+            mapped => mapped.map(|assigned| (Lease::Pcp(server), assigned)).map_err(pcp_error),
         };
         // By these protocols no seconds are no mapping.
         mapped.and_then(|(lease, given)| if given.seconds == 0 { Err(MapError::Silent) } else { Ok((lease, given)) })
     }
 
     /// Renews a mapping, or makes it anew where that fails.
-    fn renew(&self, way: &Way, mapping: &mut Mapping) {
+    fn renew(&self, way: Way, mapping: &mut Mapping) {
+        let before = mapping.assigned.external;
         let renewed = mapping.lease.renew(self.port, &self.nonce, mapping.assigned);
-        let renewed = match renewed.filter(|assigned| assigned.external == mapping.assigned.external) {
+        let renewed = match renewed.filter(|assigned| assigned.external == before && check(assigned).is_ok()) {
             Some(assigned) => Ok((None, assigned)),
             None => self.establish(way).map(|(lease, assigned)| (Some(lease), assigned)),
         };
         match renewed {
             Ok((lease, assigned)) => {
-                let (before, was_lost) = (mapping.assigned.external, mapping.lost);
+                let was_lost = mapping.lost;
                 mapping.extend(assigned);
                 if let Some(lease) = lease {
                     mapping.lease = lease;
@@ -339,15 +381,10 @@ impl Mapper {
                 }
             }
             Err(error) => {
-                let now = Instant::now();
-                if error == MapError::NoPublicAddress {
-                    // It was granted where nobody comes from, and is deleted.
-                    mapping.ends_at = now;
-                }
-                let ends_at = mapping.ends_at;
-                mapping.renew_at = if ends_at > now { ends_at.min(now + RETRY) } else { now + RETRY };
-                if ends_at <= now && !std::mem::replace(&mut mapping.lost, true) {
-                    self.report(Report::Lost(mapping.assigned.external));
+                // It was granted where nobody comes from, or hardly, and is deleted.
+                let is_deleted = matches!(error, MapError::NoPublicAddress | MapError::Brief(_));
+                if mapping.fail(is_deleted) {
+                    self.report(Report::Lost(before));
                 }
             }
         }
@@ -361,17 +398,16 @@ impl Mapper {
 pub fn offer() -> Result<Offer, MapError> {
     let gateways = gateways()?;
     let search = Search::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
-    let (servers, mut found) = servers(&gateways, &search);
     let mut offer = Offer { by: Vec::new(), external: None };
     let mut failure = MapError::Silent;
-    for (own, server) in servers {
+    for (own, server) in servers(&gateways, &search) {
         let Ok(server) = Server::new(own, server) else { continue };
         let waits = match server.serves_pcp() {
-            Some(Answer::Pcp(Ok(()))) => {
+            Some(Ok(())) => {
                 offer.by.push(Method::Pcp);
                 &pcp::WAITS[..]
             }
-            Some(_) => &pcp::WAITS,
+            Some(Err(_)) => &pcp::WAITS,
             // It hardly serves the older protocol then.
             None => pcp::WAITS.get(..1).unwrap_or_default(),
         };
@@ -387,8 +423,7 @@ pub fn offer() -> Result<Offer, MapError> {
             break;
         }
     }
-    found = found.or_else(|| search.wait());
-    match found.map(|found| found.connection()) {
+    match search.found().map(Found::connection) {
         Some(Ok((_, ip))) => {
             offer.by.push(Method::Upnp);
             offer.external.get_or_insert(ip.into());

@@ -32,6 +32,11 @@ impl OwnNetworks {
         self.0.iter().any(|interface| interface.ip() == ip)
     }
 
+    /// Whether an address is none of this machine's, as far as the system says.
+    pub(super) fn lack(&self, ip: IpAddr) -> bool {
+        !self.0.is_empty() && !self.include(ip)
+    }
+
     /// Whether an address lies in one of them.
     pub fn contain(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|interface| same_network(&interface.addr, ip))
@@ -78,9 +83,7 @@ impl OwnEnd {
     /// Looks: the address, if it is gone.
     pub fn lost(&mut self) -> Option<IpAddr> {
         self.check_at = Instant::now() + ADDRESS_CHECK;
-        let own = OwnNetworks::now();
-        // No interface at all: the system did not say.
-        (!own.0.is_empty() && !own.include(self.ip)).then_some(self.ip)
+        OwnNetworks::now().lack(self.ip).then_some(self.ip)
     }
 }
 

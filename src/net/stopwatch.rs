@@ -26,3 +26,25 @@ impl Stopwatch {
         self.by_the_wall.elapsed().unwrap_or_default().saturating_sub(self.begun.elapsed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Stopwatch {
+        /// Of a machine that slept for so long since.
+        pub(crate) fn with_sleep(slept: Duration) -> Self {
+            Self { begun: Instant::now(), by_the_wall: SystemTime::now() - slept }
+        }
+    }
+
+    #[test]
+    fn sleep_counts_and_a_clock_that_was_set_back_does_not() {
+        let hour = Duration::from_secs(3_600);
+        let watch = Stopwatch::with_sleep(hour);
+        assert!(watch.slept() >= hour - Duration::from_secs(60) && watch.elapsed() >= watch.slept());
+        let set_back = Stopwatch { by_the_wall: SystemTime::now() + hour, ..watch };
+        assert_eq!(set_back.slept(), Duration::ZERO);
+        assert!(set_back.elapsed() < hour);
+    }
+}

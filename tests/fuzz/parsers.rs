@@ -8,7 +8,7 @@ use p2pchat::known_peers::KnownPeers;
 use p2pchat::net::address::{Candidate, ListenAddress};
 use p2pchat::net::invite::Invite;
 use p2pchat::net::port_map::{
-    Answer, NONCE, Url, read_announce, read_answer, read_location, read_map, read_nat_pmp_address, read_nat_pmp_map,
+    NONCE, Url, read_announce, read_answer, read_location, read_map, read_nat_pmp_address, read_nat_pmp_map,
     read_services,
 };
 use p2pchat::notice::Input;
@@ -304,7 +304,7 @@ pub(crate) fn invite_seeds() -> Vec<Vec<u8>> {
 
 /// Of a router's answer what does not fit the request is nothing, and what it describes lies at its own address.
 pub(crate) fn router(data: &[u8]) {
-    if let Some(Answer::Pcp(Ok(_))) = read_map(data, &[7; NONCE], 5000) {
+    if let Some(Ok(_)) = read_map(data, &[7; NONCE], 5000) {
         assert!(data.len() >= 60 && data[24..36] == [7; NONCE] && data[40..42] == 5000_u16.to_be_bytes());
     }
     if let Some(Ok(_)) = read_nat_pmp_map(data, 5000) {

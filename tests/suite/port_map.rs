@@ -219,6 +219,23 @@ fn a_killed_listener_gets_its_mapping_back() {
 }
 
 #[test]
+fn a_new_ipv6_prefix_gets_a_pinhole_of_its_own() {
+    const TEST: &str = "a_new_ipv6_prefix_gets_a_pinhole_of_its_own";
+    let (Some(net), Some(place)) = (home_network(TEST, WAN), miniupnpd_place(TEST)) else { return };
+    let _router = miniupnpd(&net, &place, true);
+    let mut ana = listen(&net, &Home::new(), &[]);
+    let mapped = |ip: &str| ana.wait_for(|event| event["event"] == "mapped" && event["addr"] == format!("[{ip}]:5000"));
+    mapped(OWN_V6);
+    let other = "2001:db8:1::9";
+    net.ip("home", &format!("addr add {other}/64 dev eth0 nodad"));
+    net.ip("home", &format!("addr del {OWN_V6}/64 dev eth0"));
+    assert_eq!(text(&mapped(other), "by"), "PCP");
+    assert!(ana.all("warning").is_empty());
+    ana.signal(SIGINT);
+    ana.ends_with(130);
+}
+
+#[test]
 fn the_older_protocol_maps_renews_and_deletes_and_its_silence_is_noticed() {
     let Some(net) = home_network("the_older_protocol_maps", WAN) else { return };
     let router = router(&net, "nat-pmp");

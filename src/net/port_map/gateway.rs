@@ -1,6 +1,6 @@
 //! Which routers are asked, and from which own addresses.
 
-use super::upnp::{Found, Search};
+use super::upnp::Search;
 use super::{MapError, pcp};
 use crate::net::reach::{self, own_address_towards};
 use crate::net::routes::default_routes;
@@ -38,12 +38,13 @@ pub(super) fn gateways() -> Result<Vec<Gateway>, MapError> {
 }
 
 /// From where PCP is asked, and where. A router that the system does not tell is whoever answers the search.
-pub(super) fn servers(gateways: &[Gateway], search: &Search) -> (Vec<(IpAddr, SocketAddr)>, Option<Found>) {
-    let server = |own, router| (own, SocketAddr::new(router, pcp::PORT));
-    let told: Vec<_> = gateways.iter().filter_map(|gateway| Some(server(gateway.own, gateway.router?))).collect();
-    let found = if told.is_empty() { search.wait() } else { None };
-    let answered = found.as_ref().map(|found| server(found.own, found.description.server.ip()));
-    (told.into_iter().chain(answered).collect(), found)
+pub(super) fn servers(gateways: &[Gateway], search: &Search) -> Vec<(IpAddr, SocketAddr)> {
+    let told = gateways.iter().filter_map(|gateway| Some((gateway.own, gateway.router?)));
+    let mut servers: Vec<_> = told.collect();
+    if servers.is_empty() {
+        servers.extend(search.found().map(|found| (found.own, found.description.server.ip())));
+    }
+    servers.into_iter().map(|(own, router)| (own, SocketAddr::new(router, pcp::PORT))).collect()
 }
 
 /// The own global addresses of IPv6 that a listener at `bound` is reached at, the one that the system prefers first, each with the PCP

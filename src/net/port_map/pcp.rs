@@ -26,20 +26,14 @@ const MAP: u8 = 1;
 const ADDRESS: u8 = 0;
 const MAP_TCP: u8 = 2;
 const TCP: u8 = 6;
+/// PCP's result of a router that speaks the older protocol alone (unsupported version).
+pub(super) const OLDER: u8 = 1;
 
 /// What a router gave: where callers come in, and for how many seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assigned {
     pub external: SocketAddr,
     pub seconds: u32,
-}
-
-/// An answer to a request of PCP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer<T> {
-    Pcp(Result<T, u8>),
-    /// The router speaks the older protocol alone.
-    NatPmp,
 }
 
 /// A socket to the router's server.
@@ -93,7 +87,7 @@ impl Server {
         at: Option<SocketAddr>,
         seconds: u32,
         waits: &[Duration],
-    ) -> Option<Answer<Assigned>> {
+    ) -> Option<Result<Assigned, u8>> {
         let request = map_request(self.client, nonce, port, at, seconds);
         self.ask(&request, waits, |answer| read_map(answer, nonce, port))
     }
@@ -128,7 +122,7 @@ impl Server {
     }
 
     /// Whether PCP is served, without a mapping.
-    pub(super) fn serves_pcp(&self) -> Option<Answer<()>> {
+    pub(super) fn serves_pcp(&self) -> Option<Result<(), u8>> {
         let mut request = vec![PCP, ANNOUNCE, 0, 0, 0, 0, 0, 0];
         request.extend_from_slice(&octets(self.client));
         self.ask(&request, &WAITS, read_announce)
@@ -175,40 +169,32 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The operation's answer: a result, from byte 24 on what belongs to it, and a lifetime.
-fn read_pcp(answer: &[u8], operation: u8) -> Option<Answer<(u32, &[u8])>> {
-    /// What a router says that knows no such version.
-    const UNSUPPORTED: u8 = 1;
+fn read_pcp(answer: &[u8], operation: u8) -> Option<Result<(u32, &[u8]), u8>> {
     match *answer {
-        [NAT_PMP, of, ..] if of & ANSWER != 0 => Some(Answer::NatPmp),
+        [NAT_PMP, of, ..] if of & ANSWER != 0 => Some(Err(OLDER)),
         [PCP, of, _, result, ..] if of == operation | ANSWER => match (result, u32_at(answer, 4)?) {
-            (0, seconds) => Some(Answer::Pcp(Ok((seconds, answer.get(24..)?)))),
-            (UNSUPPORTED, _) => Some(Answer::NatPmp),
-            (code, _) => Some(Answer::Pcp(Err(code))),
+            (0, seconds) => Some(Ok((seconds, answer.get(24..)?))),
+            (code, _) => Some(Err(code)),
         },
         _ => None,
     }
 }
 
 /// The answer to a request to map `port`; none when it is something else.
-pub fn read_map(answer: &[u8], nonce: &[u8; NONCE], port: u16) -> Option<Answer<Assigned>> {
-    Some(match read_pcp(answer, MAP)? {
-        Answer::Pcp(Ok((seconds, body))) => {
-            let fits = body.starts_with(nonce) && body.get(NONCE) == Some(&TCP) && u16_at(body, 16)? == port;
-            let ip = Ipv6Addr::from(*body.get(20..)?.first_chunk::<16>()?).to_canonical();
-            let external = SocketAddr::new(ip, u16_at(body, 18)?);
-            return fits.then_some(Answer::Pcp(Ok(Assigned { external, seconds })));
-        }
-        Answer::Pcp(Err(code)) => Answer::Pcp(Err(code)),
-        Answer::NatPmp => Answer::NatPmp,
-    })
+pub fn read_map(answer: &[u8], nonce: &[u8; NONCE], port: u16) -> Option<Result<Assigned, u8>> {
+    let (seconds, body) = match read_pcp(answer, MAP)? {
+        Ok(granted) => granted,
+        Err(code) => return Some(Err(code)),
+    };
+    let fits = body.starts_with(nonce) && body.get(NONCE) == Some(&TCP) && u16_at(body, 16)? == port;
+    let ip = Ipv6Addr::from(*body.get(20..)?.first_chunk::<16>()?).to_canonical();
+    let external = SocketAddr::new(ip, u16_at(body, 18)?);
+    fits.then_some(Ok(Assigned { external, seconds }))
 }
 
 /// The answer to an announcement; none when it is something else.
-pub fn read_announce(answer: &[u8]) -> Option<Answer<()>> {
-    Some(match read_pcp(answer, ANNOUNCE)? {
-        Answer::Pcp(result) => Answer::Pcp(result.map(drop)),
-        Answer::NatPmp => Answer::NatPmp,
-    })
+pub fn read_announce(answer: &[u8]) -> Option<Result<(), u8>> {
+    Some(read_pcp(answer, ANNOUNCE)?.map(drop))
 }
 
 /// The result and what follows the time since the router's start.
@@ -303,19 +289,19 @@ mod tests {
         });
         let external = "203.0.113.7:41000".parse().unwrap();
         let mapped = server.map(&[7; NONCE], 5_000, None, 3_600, &WAITS);
-        assert_eq!(mapped, Some(Answer::Pcp(Ok(Assigned { external, seconds: 3_600 }))));
+        assert_eq!(mapped, Some(Ok(Assigned { external, seconds: 3_600 })));
     }
 
     #[test]
     fn what_speaks_the_older_protocol_and_what_says_no_is_told_apart() {
         let older = router(|_, _| vec![vec![NAT_PMP, MAP | ANSWER, 0, 1, 0, 0, 0, 9]]);
-        assert_eq!(older.map(&[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Answer::NatPmp));
+        assert_eq!(older.map(&[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Err(OLDER)));
         let unwilling = router(|_, request| {
             let mut no = granted(request, "0.0.0.0", 0);
             no[3] = 2;
             vec![no]
         });
-        assert_eq!(unwilling.map(&[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Answer::Pcp(Err(2))));
+        assert_eq!(unwilling.map(&[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Err(2)));
         let nat_pmp = router(|_, request| match request {
             [0, 0] => vec![vec![0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 7]],
             [0, 2, ..] => vec![vec![0, 130, 0, 0, 0, 0, 0, 1, 0x13, 0x88, 0xa0, 0x28, 0, 0, 14, 16]],

@@ -27,10 +27,21 @@ fn what_was_lost_and_comes_back_is_said() {
     };
     let assigned = Assigned { external: "203.0.113.7:5000".parse().unwrap(), seconds: 10 };
     let lease = Lease::NatPmp(Server::new(Ipv4Addr::LOCALHOST.into(), addr).unwrap());
-    let mut mapping = Mapping { lost: true, ..Mapping::new(lease, assigned) };
-    mapper.renew(&Way::V4, &mut mapping);
+    let mut mapping = Mapping::new(lease, assigned);
+    mapping.lost = true;
+    mapper.renew(Way::V4, &mut mapping);
     // The second time it is no news.
-    mapper.renew(&Way::V4, &mut mapping);
-    let back = Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
-    assert_eq!(*reports.lock().unwrap(), [Report::Mapped(back)]);
+    mapper.renew(Way::V4, &mut mapping);
+    let back = Report::Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
+    assert_eq!(*reports.lock().unwrap(), [back]);
+}
+
+#[test]
+fn a_lease_of_seconds_is_none_and_one_without_end_is_one() {
+    let external = "203.0.113.7:5000".parse().unwrap();
+    let checked = |seconds| check(&Assigned { external, seconds });
+    assert_eq!(checked(1), Err(MapError::Brief(1)));
+    assert_eq!([checked(0), checked(BRIEFEST), checked(u32::MAX)], [Ok(()), Ok(()), Ok(())]);
+    let within = Assigned { external: "192.168.1.1:5000".parse().unwrap(), seconds: 1 };
+    assert_eq!(check(&within), Err(MapError::NoPublicAddress));
 }

@@ -8,6 +8,7 @@ use super::pcp::Assigned;
 use super::{LIFETIME, MapError, Method};
 use crate::net::reach::{self, OwnNetworks};
 use socket2::SockRef;
+use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::Range;
@@ -46,6 +47,7 @@ const GARBAGE: u16 = 0;
 pub(super) struct Search {
     sockets: Vec<Searching>,
     begun: Instant,
+    found: OnceCell<Option<Found>>,
 }
 
 struct Searching {
@@ -80,7 +82,8 @@ impl Search {
             };
             Some(Searching { socket, own, router, group })
         };
-        let search = Self { sockets: from.into_iter().filter_map(socket).collect(), begun: Instant::now() };
+        let sockets = from.into_iter().filter_map(socket).collect();
+        let search = Self { sockets, begun: Instant::now(), found: OnceCell::new() };
         search.send();
         search
     }
@@ -99,8 +102,13 @@ impl Search {
         }
     }
 
-    /// The first answer that counts; none within [`SEARCH`]. Asks again in the middle of it, since datagrams get lost.
-    pub(super) fn wait(&self) -> Option<Found> {
+    /// The first answer that counts, which is waited for once; none within [`SEARCH`].
+    pub(super) fn found(&self) -> Option<&Found> {
+        self.found.get_or_init(|| self.wait()).as_ref()
+    }
+
+    /// Asks again in the middle of the search, since datagrams get lost.
+    fn wait(&self) -> Option<Found> {
         let mut again = Some(self.begun + SEARCH / 2);
         let mut buffer = [0; 1_500];
         let own_networks = OwnNetworks::now();
