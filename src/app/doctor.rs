@@ -107,9 +107,8 @@ pub(super) fn remarks(bound: &[SocketAddr], forwarded: bool) -> Vec<String> {
             findings.push(Finding::new(State::Note, "address", text).hint(hint));
         }
     } else {
-        let is_bound = |ip| bound.iter().any(|addr| addr.ip().is_unspecified() || addr.ip() == ip);
         let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        interfaces.retain(|interface| is_bound(interface.ip()));
+        interfaces.retain(|interface| reach::is_bound(bound, interface.ip()));
         if !forwarded {
             findings = addresses(&interfaces);
         }

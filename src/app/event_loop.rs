@@ -159,15 +159,7 @@ impl EventLoop {
         self.conversation.finish();
         match self.role {
             Role::Dial(mut dialling) => dialling.stop(),
-            Role::Listen { listening, .. } => {
-                let (announcer, map) = listening.close();
-                if let Some(map) = map {
-                    map.close();
-                }
-                if let Some(announcer) = announcer {
-                    announcer.finish();
-                }
-            }
+            Role::Listen { listening, .. } => listening.close(true),
         }
         // Threads that still want to report something find the channel closed, and end.
         match self.failure {

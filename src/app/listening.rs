@@ -298,10 +298,14 @@ impl Listening {
         self.listener.want_callers(wanted);
     }
 
-    /// What is left says goodbye on the own network, and has the router's mappings deleted, for who wants to wait for it.
-    pub(super) fn close(self) -> (Option<Announcer>, Option<PortMap>) {
+    /// Says goodbye on the own network, and has the router's mappings deleted; `waits` for both.
+    pub(super) fn close(mut self, waits: bool) {
+        self.withdraw();
         self.listener.close();
-        (self.announcer, self.map)
+        if waits {
+            self.map.into_iter().for_each(PortMap::close);
+            self.announcer.into_iter().for_each(Announcer::finish);
+        }
     }
 }
 

@@ -130,7 +130,7 @@ pub fn is_private(ip: IpAddr) -> bool {
 }
 
 /// Whether a listener at `bound` is reached at the own address `ip`.
-pub(super) fn is_bound(bound: &[SocketAddr], ip: IpAddr) -> bool {
+pub fn is_bound(bound: &[SocketAddr], ip: IpAddr) -> bool {
     let is = |bound: &SocketAddr| bound.ip().is_unspecified() && (bound.is_ipv6() || ip.is_ipv4()) || bound.ip() == ip;
     bound.iter().any(is)
 }
@@ -390,6 +390,14 @@ mod tests {
         let shared = explain("100.64.1.1:1".parse().unwrap(), &K::TimedOut.into(), REJECTED, &own());
         let hint = "100.64.1.1 is an address inside a provider's network or a VPN such as Tailscale";
         assert_eq!(shared.lines().nth(1), Some(hint));
+    }
+
+    #[test]
+    fn a_listener_at_all_addresses_of_ipv4_is_not_reached_by_ipv6() {
+        let is_bound = |bound: &str, ip: &str| is_bound(&[bound.parse().unwrap()], ip.parse().unwrap());
+        assert!(is_bound("0.0.0.0:1", "192.0.2.1") && !is_bound("0.0.0.0:1", "2001:db8::1"));
+        assert!(is_bound("[::]:1", "192.0.2.1") && is_bound("[::]:1", "2001:db8::1"));
+        assert!(is_bound("192.0.2.1:1", "192.0.2.1") && !is_bound("192.0.2.1:1", "192.0.2.2"));
     }
 
     #[test]

@@ -208,10 +208,7 @@ impl EventLoop {
         }
         let dialling = Dialling::new(dialler, false, false);
         if let Role::Listen { listening, .. } = std::mem::replace(&mut self.role, Role::Dial(dialling)) {
-            // Its goodbye is said, and the router told, meanwhile.
-            if let (Some(mut announcer), _) = listening.close() {
-                announcer.withdraw();
-            }
+            listening.close(false);
         }
         self.setup.peer_policy = policy;
         self.dial(Intent::New);
