@@ -45,8 +45,8 @@ pub(super) enum Event {
     Met(u64, Box<Met>),
     /// `/verify` was written to the file of known peers, or could not be.
     Verified(u64, Result<(), PeersError>),
-    /// There is a pending signal ([`super::signals::PendingSignal`]).
-    Signal,
+    /// There is a pending signal ([`super::signals::PendingSignal`]), or it is time to do something.
+    Wake,
     /// The frontend cannot show anything any more, and why, if that is worth a word.
     FrontendFailed(Option<String>),
 }

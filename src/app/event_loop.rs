@@ -175,85 +175,88 @@ impl EventLoop {
         }
     }
 
-    /// The next event; none when it is time to do something.
-    fn next(&mut self) -> Option<Event> {
+    /// The next event, or [`Event::Wake`] when it is time to do something.
+    fn next(&mut self) -> Event {
         if let Some(event) = self.backlog.pop_front() {
-            return Some(event);
+            return event;
         }
-        let now = self.begun.elapsed();
-        let deadline = self.conversation.deadline().map(|deadline| deadline.saturating_sub(now));
-        let probe = self.candidate.as_ref().map(|candidate| candidate.until.saturating_duration_since(Instant::now()));
-        let check = self.own_end.as_ref().map(|end| end.check_at().saturating_duration_since(Instant::now()));
-        let uncalled = self.uncalled.map(|until| until.saturating_duration_since(Instant::now()));
-        let show = if let Role::Listen { listening, .. } = &self.role { listening.show_at() } else { None };
-        let show = show.map(|at| at.saturating_duration_since(Instant::now()));
-        match [deadline, probe, check, uncalled, show].into_iter().flatten().min() {
+        let received = match self.wake_at() {
             None => self.events.recv().ok(),
-            Some(wait) => self.events.recv_timeout(wait).ok(),
-        }
+            Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
+        };
+        received.unwrap_or(Event::Wake)
     }
 
-    fn handle(&mut self, event: Option<Event>) {
+    fn wake_at(&self) -> Option<Instant> {
+        let session = self.conversation.deadline().and_then(|deadline| self.begun.checked_add(deadline));
+        let probe = self.candidate.as_ref().map(|candidate| candidate.until);
+        let addresses = self.own_end.as_ref().map(OwnEnd::check_at);
+        [session, probe, addresses, self.uncalled, self.show_at()].into_iter().flatten().min()
+    }
+
+    fn show_at(&self) -> Option<Instant> {
+        if let Role::Listen { listening, .. } = &self.role { listening.show_at() } else { None }
+    }
+
+    fn handle(&mut self, event: Event) {
         let now = self.begun.elapsed();
         self.conversation.session().at(now);
         let number = self.conversation.number();
         let run = if let Role::Dial(dialling) = &self.role { Some(dialling.run) } else { None };
         match event {
-            None | Some(Event::Signal) => {}
-            Some(Event::Connection(epoch, event)) if epoch == self.epoch && self.connection.is_some() => {
+            Event::Wake => {}
+            Event::Connection(epoch, event) if epoch == self.epoch && self.connection.is_some() => {
                 self.connection_event(event);
             }
-            Some(Event::Upload(of, transfer, report)) if of == number => {
+            Event::Upload(of, transfer, report) if of == number => {
                 self.conversation.session().upload(transfer, report);
             }
-            Some(Event::Download(of, _, DownloadReport::Fault(fault))) if of == number => {
+            Event::Download(of, _, DownloadReport::Fault(fault)) if of == number => {
                 self.lose(DisconnectReason::ProtocolError(fault));
             }
-            Some(Event::Download(of, transfer, report)) if of == number => {
+            Event::Download(of, transfer, report) if of == number => {
                 self.conversation.session().download(transfer, report);
             }
-            Some(Event::Dialled(of, result)) if Some(of) == run => self.dialled(result.map(|established| *established)),
-            Some(Event::Redialling(of, words)) if Some(of) == run && self.connection.is_none() => {
+            Event::Dialled(of, result) if Some(of) == run => self.dialled(result.map(|established| *established)),
+            Event::Redialling(of, words) if Some(of) == run && self.connection.is_none() => {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
-            Some(Event::Met(of, met)) if of == number => self.begin(*met),
-            Some(Event::Verified(of, result)) if of == number => match result {
+            Event::Met(of, met) if of == number => self.begin(*met),
+            Event::Verified(of, result) if of == number => match result {
                 Ok(()) => self.conversation.verified(),
                 Err(error) => self.conversation.session().error("peers-file", error.to_string()),
             },
             // Of an earlier conversation, connection or run.
-            Some(
-                Event::Connection(..)
-                | Event::Upload(..)
-                | Event::Download(..)
-                | Event::Dialled(..)
-                | Event::Redialling(..)
-                | Event::Met(..)
-                | Event::Verified(..),
-            ) => {}
+            Event::Connection(..)
+            | Event::Upload(..)
+            | Event::Download(..)
+            | Event::Dialled(..)
+            | Event::Redialling(..)
+            | Event::Met(..)
+            | Event::Verified(..) => {}
             // Whoever was greeted gets what is typed, and a goodbye.
-            Some(event @ (Event::Input(_) | Event::FrontendFailed(_)))
+            event @ (Event::Input(_) | Event::FrontendFailed(_))
                 if self.recording.is_some() && self.held.len() < HELD =>
             {
                 self.held.push_back(event);
             }
-            Some(Event::Input(input)) => {
+            Event::Input(input) => {
                 if let Role::Dial(dialling) = &self.role {
                     dialling.wake.now();
                 }
                 self.input(input);
             }
-            Some(Event::Shown(display_seq)) => self.conversation.session().shown(display_seq),
-            Some(Event::Listen(event)) => self.listen_event(event),
-            Some(Event::Lan(nonce, event)) => self.announced(&nonce, event),
-            Some(Event::Map(report)) => self.mapping(report),
-            Some(Event::Remarks(remarks)) => {
+            Event::Shown(display_seq) => self.conversation.session().shown(display_seq),
+            Event::Listen(event) => self.listen_event(event),
+            Event::Lan(nonce, event) => self.announced(&nonce, event),
+            Event::Map(report) => self.mapping(report),
+            Event::Remarks(remarks) => {
                 for text in remarks {
                     self.post(Notice::Info(Info::Text(SafeText::with_hint(&text))));
                 }
             }
-            Some(Event::Dial(dial)) => self.dial_instead(*dial),
-            Some(Event::FrontendFailed(words)) => {
+            Event::Dial(dial) => self.dial_instead(*dial),
+            Event::FrontendFailed(words) => {
                 self.failure = words;
                 self.conversation.session().leave_now();
             }
@@ -264,19 +267,18 @@ impl EventLoop {
             self.signal = Some(signal);
             self.conversation.session().signal();
         }
-        if self.candidate.as_ref().is_some_and(|candidate| Instant::now() >= candidate.until) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| Instant::now() >= at);
+        if is_due(self.candidate.as_ref().map(|candidate| candidate.until)) {
             self.lose(DisconnectReason::Silent(PROBE_TIME));
         }
-        if self.own_end.as_ref().is_some_and(|end| Instant::now() >= end.check_at()) {
+        if is_due(self.own_end.as_ref().map(OwnEnd::check_at)) {
             self.look_at_addresses();
         }
-        if self.uncalled.is_some_and(|until| Instant::now() >= until) {
+        if is_due(self.uncalled) {
             self.uncalled = None;
             self.say_uncalled();
         }
-        if let Role::Listen { listening, .. } = &self.role
-            && listening.show_at().is_some_and(|at| Instant::now() >= at)
-        {
+        if is_due(self.show_at()) {
             self.show_listening();
         }
         // First, for a transfer that was accepted just now has made no progress before its flow is open.

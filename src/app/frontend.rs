@@ -90,11 +90,8 @@ impl Frontend {
         let inputs = events.clone();
         let input =
             InputSender::new(Arc::clone(&backpressure), move |input: Input| inputs.send(Event::Input(input)).is_ok());
-        let output = match config.kind {
-            Kind::Terminal => start_terminal(config.terminal, posted, input, events)?,
-            kind => start_lines(kind, config.verbosity, config.purpose, posted, input, events)?,
-        };
-        let mut frontend = Self { output: Some(output), log: None, backpressure };
+        let output = Some(start_output(config, posted, input, events)?);
+        let mut frontend = Self { output, log: None, backpressure };
         if let Some(log) = log {
             let (logged, passing) = mpsc::channel();
             let shown = std::mem::replace(&mut notices, logged);
@@ -137,57 +134,40 @@ impl Drop for Frontend {
     }
 }
 
-fn start_terminal(
-    terminal: Terminal,
+/// Runs the output on its thread; what breaks it goes to the event loop.
+fn start_output(
+    config: FrontendConfig,
     notices: Receiver<Posted>,
     input: InputSender,
     events: SyncSender<Event>,
 ) -> io::Result<JoinHandle<()>> {
-    let shown = events.clone();
-    spawn_output(events, move || {
-        let shown = move |seq| drop(shown.send(Event::Shown(seq)));
-        terminal.run(notices, input, shown).map_err(Some)
-    })
-}
-
-fn start_lines(
-    kind: Kind,
-    verbosity: Verbosity,
-    purpose: Purpose,
-    notices: Receiver<Posted>,
-    input: InputSender,
-    events: SyncSender<Event>,
-) -> io::Result<JoinHandle<()>> {
-    // Blocked in a read, this thread cannot be joined; it ends with the program.
-    if purpose == Purpose::Chat {
-        let read = move || line_reader::read_lines(io::stdin().lock(), &input);
-        thread::Builder::new().name("input".into()).spawn(read)?;
-    }
-    let shown = events.clone();
-    spawn_output(events, move || {
-        let shown = move |seq| drop(shown.send(Event::Shown(seq)));
-        // Data that goes to standard output is written and flushed elsewhere, and so is its failure seen there.
-        let out: Box<dyn io::Write> =
-            if purpose == Purpose::Pipe { Box::new(io::sink()) } else { Box::new(io::stdout()) };
-        let result = match kind {
-            Kind::Json => json::run(&notices, io::stdout(), shown),
-            Kind::Terminal | Kind::Plain => {
+    let FrontendConfig { kind, verbosity, purpose, terminal } = config;
+    let shown_to = events.clone();
+    let shown = move |seq| drop(shown_to.send(Event::Shown(seq)));
+    let show: Box<dyn FnOnce() -> Result<(), Option<String>> + Send> = if kind == Kind::Terminal {
+        Box::new(move || terminal.run(notices, input, shown).map_err(Some))
+    } else {
+        // Blocked in a read, this thread cannot be joined; it ends with the program.
+        if purpose == Purpose::Chat {
+            let read = move || line_reader::read_lines(io::stdin().lock(), &input);
+            thread::Builder::new().name("input".into()).spawn(read)?;
+        }
+        Box::new(move || {
+            // Data that goes to standard output is written and flushed elsewhere, and so is its failure seen there.
+            let out: Box<dyn io::Write> =
+                if purpose == Purpose::Pipe { Box::new(io::sink()) } else { Box::new(io::stdout()) };
+            let result = if kind == Kind::Json {
+                json::run(&notices, io::stdout(), shown)
+            } else {
                 plain::run(&notices, out, io::stderr(), plain_options(verbosity, purpose), plain::local_time, shown)
-            }
-        };
-        result.map_err(|error| match error {
-            // Who reads the output has all it wants; nothing is wrong.
-            FrontendError::Closed => None,
-            FrontendError::Output(_) => Some(error.to_string()),
+            };
+            result.map_err(|error| match error {
+                // Who reads the output has all it wants; nothing is wrong.
+                FrontendError::Closed => None,
+                FrontendError::Output(_) => Some(error.to_string()),
+            })
         })
-    })
-}
-
-/// Runs an output on its thread; what breaks it goes to the event loop.
-fn spawn_output(
-    events: SyncSender<Event>,
-    show: impl FnOnce() -> Result<(), Option<String>> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
+    };
     thread::Builder::new().name("frontend".into()).spawn(move || {
         if let Err(text) = show() {
             let _ = events.send(Event::FrontendFailed(text));

@@ -82,7 +82,7 @@ pub enum ProxyError {
     #[error("the proxy closed the connection without a reason\nssh -D does so when it cannot reach {0}")]
     Closed(Candidate),
     #[error("the connection to the proxy broke: {cause}", cause = io_error_text(.0))]
-    Io(#[source] io::Error),
+    Io(#[from] io::Error),
     #[error("what answers at {0} is no {1} proxy")]
     NotAProxy(String, &'static str),
     #[error(
@@ -173,14 +173,14 @@ impl Proxy {
         };
         match answered {
             Ok(()) => Ok((stream, addr)),
-            Err(Failure::Said(error)) => Err(error),
-            Err(Failure::Io(error)) => Err(match error.kind() {
+            Err(ProxyError::Io(error)) => Err(match error.kind() {
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => ProxyError::Silent,
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                     ProxyError::Closed(target.clone())
                 }
                 _ => ProxyError::Io(error),
             }),
+            Err(error) => Err(error),
         }
     }
 
@@ -204,12 +204,12 @@ impl Proxy {
         Err(unreachable(last))
     }
 
-    fn socks5(&self, stream: &mut DeadlineStream<'_>, host: &Host<'_>, port: u16) -> Result<(), Failure> {
+    fn socks5(&self, stream: &mut DeadlineStream<'_>, host: &Host<'_>, port: u16) -> Result<(), ProxyError> {
         const VERSION: u8 = 5;
         const NO_LOGIN: u8 = 0;
         const LOGIN: u8 = 2;
         const CONNECT: u8 = 1;
-        let not_socks = || Failure::Said(ProxyError::NotAProxy(self.address.to_string(), "SOCKS5"));
+        let not_socks = || ProxyError::NotAProxy(self.address.to_string(), "SOCKS5");
         let methods: &[u8] =
             if self.login.is_some() { &[VERSION, 2, NO_LOGIN, LOGIN] } else { &[VERSION, 1, NO_LOGIN] };
         stream.write_all(methods)?;
@@ -222,10 +222,10 @@ impl Proxy {
                 push_text(&mut request, &login.password);
                 stream.write_all(&request)?;
                 if !matches!(read(stream)?, [_, 0]) {
-                    return Err(ProxyError::LoginRefused.into());
+                    return Err(ProxyError::LoginRefused);
                 }
             }
-            [VERSION, _] => return Err(ProxyError::LoginWanted.into()),
+            [VERSION, _] => return Err(ProxyError::LoginWanted),
             _ => return Err(not_socks()),
         }
         let mut request = vec![VERSION, CONNECT, 0];
@@ -247,7 +247,7 @@ impl Proxy {
         stream.write_all(&request)?;
         match read(stream)? {
             [VERSION, 0] => {}
-            [VERSION, code] => return Err(ProxyError::Socks(socks_words(code)).into()),
+            [VERSION, code] => return Err(ProxyError::Socks(socks_words(code))),
             _ => return Err(not_socks()),
         }
         // The address that the proxy connected from says nothing to us, but it has to be read.
@@ -262,7 +262,7 @@ impl Proxy {
         Ok(())
     }
 
-    fn http(&self, stream: &mut DeadlineStream<'_>, host: &Host<'_>, port: u16) -> Result<(), Failure> {
+    fn http(&self, stream: &mut DeadlineStream<'_>, host: &Host<'_>, port: u16) -> Result<(), ProxyError> {
         let host = match host {
             Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
             Host::Ip(ip) => format!("{ip}:{port}"),
@@ -276,7 +276,7 @@ impl Proxy {
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes())?;
-        let not_http = || Failure::Said(ProxyError::NotAProxy(self.address.to_string(), "HTTP"));
+        let not_http = || ProxyError::NotAProxy(self.address.to_string(), "HTTP");
         // Byte by byte, for what follows the head is the peer's.
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -291,13 +291,11 @@ impl Proxy {
         let status = head.split_whitespace().nth(1).and_then(|status| status.parse::<u16>().ok());
         match status {
             Some(200..300) => Ok(()),
-            Some(407) if self.login.is_some() => Err(ProxyError::LoginRefused.into()),
-            Some(407) => Err(ProxyError::LoginWanted.into()),
-            Some(403) => Err(ProxyError::Http("its rules do not allow this (HTTP 403)".into()).into()),
-            Some(status @ 500..600) => {
-                Err(ProxyError::Http(format!("it cannot reach the peer (HTTP {status})")).into())
-            }
-            Some(status) => Err(ProxyError::Http(format!("it does not do this (HTTP {status})")).into()),
+            Some(407) if self.login.is_some() => Err(ProxyError::LoginRefused),
+            Some(407) => Err(ProxyError::LoginWanted),
+            Some(403) => Err(ProxyError::Http("its rules do not allow this (HTTP 403)".into())),
+            Some(status @ 500..600) => Err(ProxyError::Http(format!("it cannot reach the peer (HTTP {status})"))),
+            Some(status) => Err(ProxyError::Http(format!("it does not do this (HTTP {status})"))),
             None => Err(not_http()),
         }
     }
@@ -307,24 +305,6 @@ enum Host<'a> {
     Ip(IpAddr),
     /// Of at most [`TEXT`] plain characters.
     Name(&'a str),
-}
-
-/// Why an exchange with the proxy failed: its answer, or the connection.
-enum Failure {
-    Said(ProxyError),
-    Io(io::Error),
-}
-
-impl From<ProxyError> for Failure {
-    fn from(error: ProxyError) -> Self {
-        Self::Said(error)
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
 
 fn read<const N: usize>(stream: &mut DeadlineStream<'_>) -> io::Result<[u8; N]> {
