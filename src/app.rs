@@ -2,7 +2,7 @@
 //!
 //! Invariant: whatever ends a conversation, the frontend has shown the last notice and given the terminal back before the program ends.
 //!
-//! 1. [`Config`] checks the command line and the environment, and loads the own key.
+//! 1. [`Startup`] checks the command line and the environment, and loads the own key.
 //! 2. Start the signal handler and the frontend; listen, or dial on a thread.
 //! 3. The event loop ([`event_loop::EventLoop`]) handles events one by one until the conversation is over.
 //! 4. Close the frontend's channel, join its thread, give the exit code.
@@ -44,11 +44,11 @@ use crate::session::AcceptRule;
 use crate::text::SafeText;
 use anyhow::anyhow;
 use code_prompt::{PromptOutcome, prompt_for_code};
-use config::{CodeSource, Config};
+use config::{CodeSource, Config, Startup};
 use event::Event;
 use event_loop::{EventLoop, Role, Setup};
 use frontend::Frontend;
-use listening::{Entry, ListenTerms, Listening, may_dial_toward};
+use listening::{Entry, Listening, may_dial_toward};
 use neighbours::ChoiceError;
 use peer_policy::PeerPolicy;
 use redial::Dialling;
@@ -57,7 +57,6 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
 use whom::{VARIABLE, Whom, WhomKind};
 
 /// Events that may wait for the event loop; it never waits for those who send them.
@@ -70,17 +69,18 @@ const EVENTS: usize = 1_024;
 pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let Listen { addr, reachable, invite, keep, common, .. } = arguments;
     let qr = reachable.qr;
-    let config = Config::load(&common)?;
+    let start = Startup::load(&common)?;
+    let config = &start.config;
     let entry = match &config.code {
         CodeSource::None if invite => Entry::Invite { only: true, qr },
-        CodeSource::None if qr || config.run.rules.interactive && common.meeting.peer.is_none() => {
+        CodeSource::None if qr || config.rules.interactive && common.meeting.peer.is_none() => {
             Entry::Invite { only: false, qr }
         }
         CodeSource::None => Entry::Open,
         _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
-        _ => code_entry(&config)?,
+        _ => code_entry(config)?,
     };
-    wait_for_peer(config, &[addr], reachable, entry, keep)
+    wait_for_peer(start, &[addr], reachable, entry, keep)
 }
 
 /// `p2pchat connect`.
@@ -89,14 +89,14 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
 /// What keeps it from dialling at all; main shows it.
 pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let Connect { whom, wait, lan, from, common } = arguments;
-    let mut config = Config::load(&common)?;
-    config.from = from.from;
+    let mut start = Startup::load(&common)?;
+    start.config.from = from.from;
     let peer = common.meeting.peer.as_deref();
     if lan && peer.is_none() && is_unsaid(whom.as_deref()) {
-        return dial_neighbour(config, wait, |_, _| Ok(()));
+        return dial_neighbour(start, wait, |_, _| Ok(()));
     }
-    let whom = Whom::find(whom.as_deref(), peer, &config.known, lan)?;
-    dial_peer(config, whom, wait, lan)
+    let whom = Whom::find(whom.as_deref(), peer, &start.config.known, lan)?;
+    dial_peer(start, whom, wait, lan)
 }
 
 /// Whether neither the command line nor the environment says whom to dial.
@@ -106,24 +106,25 @@ fn is_unsaid(whom: Option<&str>) -> bool {
 
 /// Dials one of those who announce themselves on the own network, if `fits` has nothing against it.
 fn dial_neighbour(
-    mut config: Config,
+    mut start: Startup,
     wait: bool,
     fits: impl FnOnce(&Config, &Whom) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
+    let config = &mut start.config;
     config.lan_proxies(&[])?;
-    let (whom, admits) = match neighbours::choose(&config, wait) {
+    let (whom, admits) = match neighbours::choose(config, wait) {
         Ok(choice) => choice,
         Err(ChoiceError::Usage(error)) => return Err(error.into()),
         Err(ChoiceError::Nobody(why)) => {
             let policy = PeerPolicy::listening(config.peers_file.clone(), None);
-            return Ok(Running::start(config, policy)?.fail("lan", &why.to_string(), Exit::Unreachable));
+            return Ok(Running::start(start, policy)?.fail("lan", &why, Exit::Unreachable));
         }
     };
     if admits == Admits::WithCode && matches!(config.code, CodeSource::None) {
         config.code = CodeSource::Wanted;
     }
-    fits(&config, &whom)?;
-    dial_peer(config, whom, wait, true)
+    fits(config, &whom)?;
+    dial_peer(start, whom, wait, true)
 }
 
 /// By the code that the user gave, or a new one.
@@ -137,17 +138,15 @@ fn code_entry(config: &Config) -> anyhow::Result<Entry> {
 
 /// Listens at the first of `choice` whose port no other program has.
 fn wait_for_peer(
-    config: Config,
+    start: Startup,
     choice: &[ListenAddress],
     reachable: Reachable,
     entry: Entry,
     keep: bool,
 ) -> anyhow::Result<Exit> {
+    let config = &start.config;
     let policy = PeerPolicy::listening(config.peers_file.clone(), config.expected.clone());
-    let (identity, timeout) = (Arc::clone(&config.run.identity), config.timeout);
-    let (peers_file, pasted) = (config.peers_file.clone(), config.run.pasted);
-    let interactive = config.run.rules.interactive;
-    let takes_all_of = |open| open && config.expected.is_none() && config.run.rules.accept == AcceptRule::Always;
+    let takes_all_of = |open| open && config.expected.is_none() && config.rules.accept == AcceptRule::Always;
     let takes_all = takes_all_of(matches!(entry, Entry::Open));
     if reachable.map && takes_all_of(matches!(entry, Entry::Open | Entry::Invite { only: false, .. })) {
         let text =
@@ -155,12 +154,13 @@ fn wait_for_peer(
         return Err(UsageError(text.into()).into());
     }
     // Who only waits dials nobody, whatever the environment says of proxies.
-    let proxies = if pasted { config.proxies(&[])? } else { Arc::default() };
+    let proxies = if config.pasted { config.proxies(&[])? } else { Arc::default() };
     let toward_proxies = config.proxies(&[]).map_err(|error| error.to_string());
     if let Some(target) = &reachable.toward {
         may_dial_toward(target, toward_proxies.as_ref()).map_err(|words| UsageError(format!("--toward: {words}")))?;
     }
-    let running = Running::start(config, policy.clone())?;
+    let running = Running::start(start, policy)?;
+    let Setup { config, peer_policy, events, .. } = &running.setup;
     let is_taken = |bound: &Result<_, BindError>| matches!(bound, Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse);
     let mut bound = Err(BindError::System(ErrorKind::AddrInUse.into()));
     for addr in choice {
@@ -169,10 +169,9 @@ fn wait_for_peer(
             break;
         }
     }
-    let terms = ListenTerms { identity: Arc::clone(&identity), policy, timeout, proxies: toward_proxies };
     let started = bound.and_then(|sockets| {
-        let events = running.setup.events.clone();
-        Listening::start(sockets, &reachable, entry, terms, events).map_err(BindError::System)
+        Listening::start(sockets, &reachable, entry, config, peer_policy, toward_proxies, events)
+            .map_err(BindError::System)
     });
     let mut listening = match started {
         Ok(listening) => listening,
@@ -181,7 +180,7 @@ fn wait_for_peer(
     let notice = listening.notice();
     let unannounced = listening.announce_on_lan(false);
     if reachable.map {
-        let events = running.setup.events.clone();
+        let events = events.clone();
         listening.map(move |report| drop(events.send(Event::Map(report))))?;
     } else {
         running.post(notice);
@@ -197,14 +196,14 @@ fn wait_for_peer(
         let text = "anyone who connects first may send files here; --invite, --code or --peer keeps others out";
         running.post(Notice::Warning(text.into()));
     }
-    if pasted && !reachable.map {
+    if config.pasted && !reachable.map {
         running.post(Notice::Info(Info::Text(one_shot::PASTE.into())));
     }
-    if pasted {
-        one_shot::read_invite(identity, timeout, proxies, peers_file, running.setup.events.clone())?;
+    if config.pasted {
+        one_shot::read_invite(Arc::clone(config), proxies, events.clone())?;
     }
-    if interactive {
-        let events = running.setup.events.clone();
+    if config.rules.interactive {
+        let events = events.clone();
         let (bound, forwarded) = (listening.bound().to_vec(), listening.is_forwarded());
         // firewalld takes its time.
         let asks = move || drop(events.send(Event::Remarks(doctor::remarks(&bound, forwarded))));
@@ -213,7 +212,8 @@ fn wait_for_peer(
     running.converse(Role::Listen { listening: Box::new(listening), keep })
 }
 
-fn dial_peer(config: Config, whom: Whom, wait: bool, lan: bool) -> anyhow::Result<Exit> {
+fn dial_peer(start: Startup, whom: Whom, wait: bool, lan: bool) -> anyhow::Result<Exit> {
+    let config = &start.config;
     let proxies = if lan { config.lan_proxies(&whom.candidates)? } else { config.proxies(&whom.candidates)? };
     if config.from.is_some()
         && whom.candidates.iter().any(|candidate| !matches!(proxies.proxy_for(candidate), Ok(None)))
@@ -236,21 +236,20 @@ fn dial_peer(config: Config, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
     let expected = config.expected.as_ref().map(|(_, key)| key.pin());
     let look_for = expected.or(whom.kind.pin()).filter(|_| lan);
-    let dialler = dialler(Arc::clone(&config.run.identity), config.timeout, proxies, whom, code, &policy);
-    let dialler = Dialler { look_for, from: config.from, ..dialler };
-    Running::start(config, policy)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
+    let dialler = Dialler { look_for, from: config.from, ..dialler(config, proxies, whom, code, &policy) };
+    Running::start(start, policy)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
 }
 
 /// Dials, and lets through whom `policy` does.
 fn dialler(
-    identity: Arc<Identity>,
-    timeout: Duration,
+    config: &Config,
     proxies: Arc<ProxyPolicy>,
     whom: Whom,
     code: Option<Arc<Code>>,
     policy: &PeerPolicy,
 ) -> Dialler {
-    let credentials = DialCredentials { identity, code, accept_key: policy.clone().key_check() };
+    let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
+    let credentials = DialCredentials { identity, code, accept_key: policy.key_check() };
     let Whom { candidates, called, by_invite, .. } = whom;
     Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None, from: None }
 }
@@ -290,26 +289,25 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: Config, peer_policy: PeerPolicy) -> anyhow::Result<Self> {
+    fn start(start: Startup, peer_policy: PeerPolicy) -> anyhow::Result<Self> {
+        let Startup { config, frontend, inputs, log, notices: first } = start;
         let (sender, events) = mpsc::sync_channel(EVENTS);
         let failed = |error: io::Error| anyhow!("cannot start: {}", io_error_text(&error));
         let pending_signal = signals::watch(sender.clone()).map_err(failed)?;
-        let (frontend, notices) = Frontend::start(config.frontend, config.log, sender.clone()).map_err(failed)?;
+        let (frontend, notices) = Frontend::start(frontend, log, sender.clone()).map_err(failed)?;
         let setup = Setup {
-            config: config.run,
+            config: Arc::new(config),
             peer_policy,
             events: sender,
             notices,
             backpressure: Arc::clone(frontend.backpressure()),
             pending_signal,
         };
-        for input in config.inputs {
+        for input in inputs {
             setup.events.send(Event::Input(input))?;
         }
         let running = Self { setup, events, frontend };
-        for notice in config.notices {
-            running.post(notice);
-        }
+        first.into_iter().for_each(|notice| running.post(notice));
         Ok(running)
     }
 

@@ -1,6 +1,6 @@
 //! What the command line and the environment ask for, checked as a whole before a thread starts or the terminal changes.
 //!
-//! Invariant: whatever can be wrong with either is found in [`Config::load`]; only the system can fail after it.
+//! Invariant: whatever can be wrong with either is found in [`Startup::load`]; only the system can fail after it.
 
 use super::frontend::FrontendConfig;
 use super::partials;
@@ -46,8 +46,8 @@ pub(super) enum CodeSource {
     Given(Arc<Code>),
 }
 
-/// What the event loop goes by.
-pub(super) struct RunConfig {
+/// See the module.
+pub(super) struct Config {
     pub(super) own_name: String,
     pub(super) rules: Rules,
     /// Where received files go; absolute, so that it stays what it is.
@@ -55,15 +55,8 @@ pub(super) struct RunConfig {
     pub(super) target: Target,
     pub(super) data_dir: PathBuf,
     pub(super) fsync: bool,
-    pub(super) identity: Arc<Identity>,
-    /// While it waits, a person may paste the peer's invite instead.
-    pub(super) pasted: bool,
-}
-
-/// See the module.
-pub(super) struct Config {
-    pub(super) run: RunConfig,
     pub(super) timeout: Duration,
+    pub(super) identity: Arc<Identity>,
     pub(super) peers_file: KnownPeersFile,
     /// What it held at the start.
     pub(super) known: KnownPeers,
@@ -72,18 +65,25 @@ pub(super) struct Config {
     pub(super) code: CodeSource,
     /// `--proxy`.
     proxy: Option<String>,
+    /// `--from`.
+    pub(super) from: Option<NonZeroU16>,
+    /// While it waits, a person may paste the peer's invite instead.
+    pub(super) pasted: bool,
+}
+
+/// What is used up when the program begins.
+pub(super) struct Startup {
+    pub(super) config: Config,
     pub(super) frontend: FrontendConfig,
     /// What is done without being typed; few.
     pub(super) inputs: Vec<Input>,
-    /// `--from`.
-    pub(super) from: Option<NonZeroU16>,
     /// `--log`.
     pub(super) log: Option<Log>,
     /// To be shown first.
     pub(super) notices: Vec<Notice>,
 }
 
-impl Config {
+impl Startup {
     /// Checks all of it, but for whom to dial ([`super::whom::Whom`]).
     ///
     /// # Errors
@@ -127,23 +127,28 @@ impl Config {
         if !common.meeting.json {
             notices.extend(partials::reminder(&data_dir).map(|text| Notice::Warning(text.into())));
         }
-        let fsync = common.fsync;
-        Ok(Self {
-            run: RunConfig { own_name, rules, dir, target, data_dir, fsync, identity, pasted: false },
+        let config = Config {
+            own_name,
+            rules,
+            dir,
+            target,
+            data_dir,
+            fsync: common.fsync,
             timeout: common.meeting.timeout(),
+            identity,
             peers_file,
             known,
             expected,
             code,
             proxy: common.meeting.proxy.clone(),
-            frontend,
-            inputs: Vec::new(),
             from: None,
-            log,
-            notices,
-        })
+            pasted: false,
+        };
+        Ok(Self { config, frontend, inputs: Vec::new(), log, notices })
     }
+}
 
+impl Config {
     /// Which of `candidates` are dialled through which proxy, by the option and the environment.
     pub(super) fn proxies(&self, candidates: &[Candidate]) -> Result<Arc<ProxyPolicy>, UsageError> {
         // What is no UTF-8 is no URL either, and never taken for unset.

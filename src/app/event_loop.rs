@@ -13,7 +13,7 @@ mod ending;
 mod opening;
 
 use super::accept::RejectionLog;
-use super::config::RunConfig;
+use super::config::Config;
 use super::conversation::Conversation;
 use super::event::Event;
 use super::listening::Listening;
@@ -53,7 +53,7 @@ pub(super) enum Role {
 
 /// What the event loop works with.
 pub(super) struct Setup {
-    pub(super) config: RunConfig,
+    pub(super) config: Arc<Config>,
     pub(super) peer_policy: PeerPolicy,
     pub(super) events: SyncSender<Event>,
     pub(super) notices: Sender<Posted>,

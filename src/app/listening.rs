@@ -3,6 +3,7 @@
 //! Invariant: an invite is good for one session. Whoever waits for the next peer makes a new one ([`Listening::announce`]). Its addresses
 //! may change meanwhile; its secret stays, so what was sent already stays good.
 
+use super::config::Config;
 use super::event::Event;
 use super::peer_policy::PeerPolicy;
 use crate::channel::Code;
@@ -70,15 +71,6 @@ fn port(addrs: &[SocketAddr]) -> u16 {
     addrs.first().map_or(0, SocketAddr::port)
 }
 
-/// What a listener brings to each opening.
-pub(super) struct ListenTerms {
-    pub(super) identity: Arc<Identity>,
-    pub(super) policy: PeerPolicy,
-    pub(super) timeout: Duration,
-    /// What is dialled through which proxy; else why that cannot be said.
-    pub(super) proxies: Result<Arc<ProxyPolicy>, String>,
-}
-
 /// See the module.
 pub(super) struct Listening {
     listener: Listener,
@@ -96,6 +88,7 @@ pub(super) struct Listening {
     mapped: Vec<SocketAddr>,
     /// Nothing is shown before this, unless the router has answered.
     show_at: Option<Instant>,
+    /// What is dialled through which proxy; else why that cannot be said.
     proxies: Result<Arc<ProxyPolicy>, String>,
 }
 
@@ -108,18 +101,21 @@ impl Listening {
         sockets: Vec<TcpListener>,
         reachable: &Reachable,
         entry: Entry,
-        terms: ListenTerms,
-        events: SyncSender<Event>,
+        config: &Config,
+        policy: &PeerPolicy,
+        proxies: Result<Arc<ProxyPolicy>, String>,
+        events: &SyncSender<Event>,
     ) -> io::Result<Self> {
-        let ListenTerms { identity, policy, timeout, proxies } = terms;
+        let identity = Arc::clone(&config.identity);
         let named = reachable.at.clone();
         let addrs = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let (invite, modes) = entry.prepare(&identity, &addrs, reach::own_candidates(&addrs, &named))?;
         let tell = events.clone();
         let tell = move |event| drop(tell.send(Event::Listen(event)));
         let (own, accept_key) = (Arc::clone(&identity), policy.key_check());
-        let listener = Listener::start(sockets, own, accept_key, modes.clone(), timeout, tell)?;
+        let listener = Listener::start(sockets, own, accept_key, modes.clone(), config.timeout, tell)?;
         let announcer = reachable.lan.then(|| {
+            let events = events.clone();
             let tell = move |nonce: &str, event| drop(events.send(Event::Lan(nonce.to_owned(), event)));
             Announcer::new(listener.addrs(), identity.public().pin(), tell)
         });

@@ -3,7 +3,7 @@
 //! The session, its rules and the frontends are those of a chat. What differs: the input is made here, an offer is taken without a
 //! question, and nobody is let in or dialled whose key no code proves and this user has not verified.
 
-use super::config::{CodeSource, Config};
+use super::config::{CodeSource, Config, Startup};
 use super::event::Event;
 use super::listening::Entry;
 use super::peer_policy::PeerPolicy;
@@ -13,8 +13,6 @@ use crate::cli::{Common, DialFrom, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
 use crate::exit::{Exit, UsageError};
-use crate::identity::Identity;
-use crate::known_peers::KnownPeersFile;
 use crate::net::address::{DEFAULT_PORT, ListenAddress};
 use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Input, Trust};
@@ -26,7 +24,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
-use std::time::Duration;
 use thiserror::Error;
 
 /// A one-shot was asked to talk to somebody of whom nothing is known but an address, or a name that was never verified: exit code 4.
@@ -42,11 +39,11 @@ pub fn send(arguments: Send) -> anyhow::Result<Exit> {
     let Send { paths, to, stream_name, from, waiting, meeting } = arguments;
     let source = source(paths, stream_name)?;
     let is_stream = matches!(source, SendSource::Stream { .. });
-    let mut config = config(meeting, None, false, Purpose::Send)?;
-    config.run.pasted &= !is_stream;
-    config.run.rules.accept = AcceptRule::Never;
-    config.inputs = vec![Input::Send(source), Input::Ended];
-    meet(config, to.as_deref(), from, waiting, false)
+    let mut start = startup(meeting, None, false, Purpose::Send)?;
+    start.config.pasted &= !is_stream;
+    start.config.rules.accept = AcceptRule::Never;
+    start.inputs = vec![Input::Send(source), Input::Ended];
+    meet(start, to.as_deref(), from, waiting, false)
 }
 
 /// `p2pchat receive`.
@@ -61,31 +58,25 @@ pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
     }
     let Receive { whom, dir, fsync, from, waiting, meeting, .. } = arguments;
     let purpose = if target == Target::Output { Purpose::Pipe } else { Purpose::Receive };
-    let mut config = config(meeting, dir, fsync, purpose)?;
-    config.run.rules.accept = AcceptRule::One;
-    config.run.target = target;
+    let mut start = startup(meeting, dir, fsync, purpose)?;
+    start.config.rules.accept = AcceptRule::One;
+    start.config.target = target;
     // Who sends with --lan announces itself, so who receives looks around, unless it is to listen.
     let looks = waiting.reachable.lan && waiting.listen.is_none();
-    meet(config, whom.as_deref(), from, waiting, looks)
+    meet(start, whom.as_deref(), from, waiting, looks)
 }
 
 /// Said while a person at a terminal waits.
 pub(super) const PASTE: &str = "or paste here the invite that you were sent, then Enter";
 
 /// Reads the terminal, on a thread that lives as long as the program, for the invite of a peer that waits as well.
-pub(super) fn read_invite(
-    identity: Arc<Identity>,
-    timeout: Duration,
-    proxies: Arc<ProxyPolicy>,
-    peers_file: KnownPeersFile,
-    events: SyncSender<Event>,
-) -> io::Result<()> {
+pub(super) fn read_invite(config: Arc<Config>, proxies: Arc<ProxyPolicy>, events: SyncSender<Event>) -> io::Result<()> {
     let read = move || {
         let Some(invite) = pasted_invite() else { return };
-        let whom = Whom::invite(invite, &peers_file.read().unwrap_or_default());
-        let policy = PeerPolicy::dialling(peers_file, &whom, None);
+        let whom = Whom::invite(invite, &config.peers_file.read().unwrap_or_default());
+        let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, None);
         let code = if let WhomKind::Invite(invite) = &whom.kind { Some(Arc::new(invite.code())) } else { None };
-        let dialler = dialler(identity, timeout, proxies, whom, code, &policy);
+        let dialler = dialler(&config, proxies, whom, code, &policy);
         let _ = events.send(Event::Dial(Box::new((dialler, policy))));
     };
     thread::Builder::new().name("invite".into()).spawn(read).map(drop)
@@ -109,7 +100,7 @@ fn source(paths: Vec<PathBuf>, stream_name: Option<String>) -> Result<SendSource
     Ok(SendSource::Paths(paths))
 }
 
-fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose) -> anyhow::Result<Config> {
+fn startup(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose) -> anyhow::Result<Startup> {
     let common = Common {
         meeting,
         dir,
@@ -122,18 +113,20 @@ fn config(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose)
         log: None,
         history: false,
     };
-    let mut config = Config::load(&common)?;
+    let mut start = Startup::load(&common)?;
+    let config = &mut start.config;
     // Who watches the bar can end it; a script gets its answer some day.
-    config.run.rules.reconnect_timeout = common.meeting.reconnect_timeout(io::stderr().is_terminal());
-    config.frontend = config.frontend.one_shot(purpose);
+    config.rules.reconnect_timeout = common.meeting.reconnect_timeout(io::stderr().is_terminal());
     let by_invite = matches!(config.code, CodeSource::None) && config.expected.is_none();
-    config.run.pasted = by_invite && !common.meeting.json && io::stdin().is_terminal();
-    Ok(config)
+    config.pasted = by_invite && !common.meeting.json && io::stdin().is_terminal();
+    start.frontend = start.frontend.one_shot(purpose);
+    Ok(start)
 }
 
 /// `looks`: without `whom` it looks around on the own network instead of waiting.
-fn meet(mut config: Config, whom: Option<&str>, from: DialFrom, waiting: Waiting, looks: bool) -> anyhow::Result<Exit> {
-    config.from = from.from;
+fn meet(mut start: Startup, whom: Option<&str>, from: DialFrom, waiting: Waiting, looks: bool) -> anyhow::Result<Exit> {
+    start.config.from = from.from;
+    let config = &start.config;
     if looks || !is_unsaid(whom) {
         if waiting.listen.is_some() || waiting.reachable.is_for_who_waits() {
             let words = "--listen, --at, --map, --qr and --toward are for who waits, not for who dials";
@@ -141,12 +134,12 @@ fn meet(mut config: Config, whom: Option<&str>, from: DialFrom, waiting: Waiting
         }
         let peer = config.expected.as_ref().map(|(name, _)| name.clone()).filter(|_| looks);
         if peer.is_none() && is_unsaid(whom) {
-            return dial_neighbour(config, false, is_trusted);
+            return dial_neighbour(start, false, is_trusted);
         }
         let lan = waiting.reachable.lan;
         let whom = Whom::find(whom, peer.as_deref(), &config.known, lan)?;
-        is_trusted(&config, &whom)?;
-        return dial_peer(config, whom, false, lan);
+        is_trusted(config, &whom)?;
+        return dial_peer(start, whom, false, lan);
     }
     if config.from.is_some() {
         return Err(UsageError("--from is for who dials, not for who waits; that takes --toward".into()).into());
@@ -157,11 +150,11 @@ fn meet(mut config: Config, whom: Option<&str>, from: DialFrom, waiting: Waiting
             Some(peer) if peer.trust == Trust::Verified => Entry::Open,
             _ => return Err(NobodyKnown(name.clone()).into()),
         },
-        _ => code_entry(&config)?,
+        _ => code_entry(config)?,
     };
     let everywhere = |port| ListenAddress { host: None, port };
     let choice = waiting.listen.map_or_else(|| vec![everywhere(DEFAULT_PORT), everywhere(0)], |addr| vec![addr]);
-    wait_for_peer(config, &choice, waiting.reachable, entry, false)
+    wait_for_peer(start, &choice, waiting.reachable, entry, false)
 }
 
 /// A code, or a verified key: nobody else is talked to.

@@ -59,8 +59,9 @@ impl PeerPolicy {
     }
 
     /// [`PeerPolicy::check`], for an opening.
-    pub(super) fn key_check(self) -> Arc<KeyCheck<'static>> {
-        Arc::new(move |key: &_| self.check(key))
+    pub(super) fn key_check(&self) -> Arc<KeyCheck<'static>> {
+        let policy = self.clone();
+        Arc::new(move |key: &_| policy.check(key))
     }
 
     /// Whether a handshake with this key may go on.
