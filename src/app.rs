@@ -300,7 +300,7 @@ impl Running {
             peer_policy,
             events: sender,
             notices,
-            backpressure: Arc::clone(frontend.backpressure()),
+            backpressure: Arc::clone(&frontend.backpressure),
             pending_signal,
         };
         for input in inputs {

@@ -34,20 +34,20 @@ pub(super) struct Workers {
 
 /// See the module.
 pub(super) struct Conversation {
-    number: u64,
-    session: Session,
+    pub(super) number: u64,
+    pub(super) session: Session,
     /// The session's id on the wire.
-    id: [u8; 16],
+    pub(super) id: [u8; 16],
     /// What both sides of the session can do.
     features: u32,
-    peer: Option<PeerInfo>,
+    pub(super) peer: Option<PeerInfo>,
     /// What this side, which listens, told of its addresses; none where the peer takes none.
     announcement: Option<Announcement>,
     /// What the peer told of its own; none where it must tell nothing.
     peer_addrs: Option<PeerAddrs>,
-    flow: Arc<FlowControl>,
+    pub(super) flow: Arc<FlowControl>,
     queue: Option<Arc<SendQueue>>,
-    workers: Option<Workers>,
+    pub(super) workers: Option<Workers>,
     /// Bytes of each transfer at the last report of progress, and when that was.
     reported: HashMap<TransferId, u64>,
     reported_at: Duration,
@@ -79,34 +79,6 @@ impl Conversation {
     /// The conversation with the next peer.
     pub(super) fn successor(&self) -> Self {
         Self::with(self.number + 1, self.session.successor())
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    pub(super) fn session(&mut self) -> &mut Session {
-        &mut self.session
-    }
-
-    pub(super) fn peer(&self) -> Option<&PeerInfo> {
-        self.peer.as_ref()
-    }
-
-    pub(super) fn id(&self) -> [u8; 16] {
-        self.id
-    }
-
-    pub(super) fn flow(&self) -> &Arc<FlowControl> {
-        &self.flow
-    }
-
-    pub(super) fn has_workers(&self) -> bool {
-        self.workers.is_some()
-    }
-
-    pub(super) fn set_workers(&mut self, workers: Workers) {
-        self.workers = Some(workers);
     }
 
     /// What this side says first, in a session of this id.

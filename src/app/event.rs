@@ -15,14 +15,6 @@ use crate::text::SafeText;
 use crate::transfer::download::DownloadReport;
 use crate::transfer::upload::UploadReport;
 
-/// A peer that proved its key and was greeted; what is known of it is recorded.
-#[derive(Debug)]
-pub(super) struct Met {
-    pub(super) established: Established,
-    pub(super) peer: PeerInfo,
-    pub(super) warnings: Vec<SafeText>,
-}
-
 pub(super) enum Event {
     Connection(u64, ConnectionEvent),
     Input(Input),
@@ -42,7 +34,8 @@ pub(super) enum Event {
     Dialled(u64, Result<Box<Established>, DialError>),
     /// Why dialling goes on without success, when that is news.
     Redialling(u64, String),
-    Met(u64, Box<Met>),
+    /// A peer proved its key and was greeted; what is known of it is recorded.
+    Met(u64, Box<(Established, PeerInfo, Vec<SafeText>)>),
     /// `/verify` was written to the file of known peers, or could not be.
     Verified(u64, Result<(), PeersError>),
     /// There is a pending signal ([`super::signals::PendingSignal`]), or it is time to do something.

@@ -171,7 +171,9 @@ impl EventLoop {
     /// Whoever dials toward its peer does so only while a session may begin or go on.
     fn want_callers(&self) {
         if let Role::Listen { listening, .. } = &self.role {
-            listening.want_callers(self.connection.is_none() && self.recording.is_none() && self.parted.is_none());
+            listening
+                .listener
+                .want_callers(self.connection.is_none() && self.recording.is_none() && self.parted.is_none());
         }
     }
 
@@ -190,18 +192,18 @@ impl EventLoop {
     fn wake_at(&self) -> Option<Instant> {
         let session = self.conversation.deadline().and_then(|deadline| self.begun.checked_add(deadline));
         let probe = self.candidate.as_ref().map(|candidate| candidate.until);
-        let addresses = self.own_end.as_ref().map(OwnEnd::check_at);
+        let addresses = self.own_end.as_ref().map(|end| end.check_at);
         [session, probe, addresses, self.uncalled, self.show_at()].into_iter().flatten().min()
     }
 
     fn show_at(&self) -> Option<Instant> {
-        if let Role::Listen { listening, .. } = &self.role { listening.show_at() } else { None }
+        if let Role::Listen { listening, .. } = &self.role { listening.show_at } else { None }
     }
 
     fn handle(&mut self, event: Event) {
         let now = self.begun.elapsed();
-        self.conversation.session().at(now);
-        let number = self.conversation.number();
+        self.conversation.session.at(now);
+        let number = self.conversation.number;
         let run = if let Role::Dial(dialling) = &self.role { Some(dialling.run) } else { None };
         match event {
             Event::Wake => {}
@@ -209,13 +211,13 @@ impl EventLoop {
                 self.connection_event(event);
             }
             Event::Upload(of, transfer, report) if of == number => {
-                self.conversation.session().upload(transfer, report);
+                self.conversation.session.upload(transfer, report);
             }
             Event::Download(of, _, DownloadReport::Fault(fault)) if of == number => {
                 self.lose(DisconnectReason::ProtocolError(fault));
             }
             Event::Download(of, transfer, report) if of == number => {
-                self.conversation.session().download(transfer, report);
+                self.conversation.session.download(transfer, report);
             }
             Event::Dialled(of, result) if Some(of) == run => self.dialled(result.map(|established| *established)),
             Event::Redialling(of, words) if Some(of) == run && self.connection.is_none() => {
@@ -224,7 +226,7 @@ impl EventLoop {
             Event::Met(of, met) if of == number => self.begin(*met),
             Event::Verified(of, result) if of == number => match result {
                 Ok(()) => self.conversation.verified(),
-                Err(error) => self.conversation.session().error("peers-file", error.to_string()),
+                Err(error) => self.conversation.session.error("peers-file", error.to_string()),
             },
             // Of an earlier conversation, connection or run.
             Event::Connection(..)
@@ -246,7 +248,7 @@ impl EventLoop {
                 }
                 self.input(input);
             }
-            Event::Shown(display_seq) => self.conversation.session().shown(display_seq),
+            Event::Shown(display_seq) => self.conversation.session.shown(display_seq),
             Event::Listen(event) => self.listen_event(event),
             Event::Lan(nonce, event) => self.announced(&nonce, event),
             Event::Map(report) => self.mapping(report),
@@ -258,20 +260,20 @@ impl EventLoop {
             Event::Dial(dial) => self.dial_instead(*dial),
             Event::FrontendFailed(words) => {
                 self.failure = words;
-                self.conversation.session().leave_now();
+                self.conversation.session.leave_now();
             }
         }
         if self.recording.is_none()
             && let Some(signal) = self.setup.pending_signal.take()
         {
             self.signal = Some(signal);
-            self.conversation.session().signal();
+            self.conversation.session.signal();
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| Instant::now() >= at);
         if is_due(self.candidate.as_ref().map(|candidate| candidate.until)) {
             self.lose(DisconnectReason::Silent(PROBE_TIME));
         }
-        if is_due(self.own_end.as_ref().map(OwnEnd::check_at)) {
+        if is_due(self.own_end.as_ref().map(|end| end.check_at)) {
             self.look_at_addresses();
         }
         if is_due(self.uncalled) {
@@ -306,7 +308,7 @@ impl EventLoop {
     /// Carries out what the session wants done.
     fn settle(&mut self) {
         loop {
-            let actions = self.conversation.session().actions();
+            let actions = self.conversation.session.actions();
             if actions.is_empty() {
                 return;
             }
@@ -343,25 +345,25 @@ impl EventLoop {
     }
 
     fn post(&mut self, notice: Notice) {
-        self.conversation.session().post(notice);
+        self.conversation.session.post(notice);
     }
 
     /// Input for the conversation. A line that was begun with another peer on the screen than the present one goes to nobody.
     fn input(&mut self, input: Input) {
-        let present = self.conversation.peer().map(|peer| peer.key.fingerprint());
+        let present = self.conversation.peer.as_ref().map(|peer| peer.key.fingerprint());
         if matches!(&input, Input::LineTo { peer, .. } if present.as_ref() != Some(peer)) {
             let text = "whom it was meant for has just left: not sent\nUp brings it back";
             return self.post(Notice::Error { code: "no-peer", text: SafeText::with_hint(text) });
         }
-        self.conversation.session().input(input);
+        self.conversation.session.input(input);
     }
 
     fn verify(&mut self) {
-        let Some(peer) = self.conversation.peer() else { return };
-        let (key, number) = (peer.key, self.conversation.number());
-        let (events, policy) = (self.setup.events.clone(), self.setup.peer_policy.clone());
+        let Some(peer) = &self.conversation.peer else { return };
+        let (key, number) = (peer.key, self.conversation.number);
+        let (events, file) = (self.setup.events.clone(), self.setup.config.peers_file.clone());
         let spawned = thread::Builder::new().name("verify".into()).spawn(move || {
-            let _ = events.send(Event::Verified(number, policy.verify(&key)));
+            let _ = events.send(Event::Verified(number, file.verify(&key)));
         });
         if let Err(error) = spawned {
             self.post(Notice::Error { code: "system", text: io_error_text(&error).into() });

@@ -75,7 +75,8 @@ pub(super) struct Frontend {
     output: Option<JoinHandle<()>>,
     /// Gives whether the log is complete.
     log: Option<JoinHandle<bool>>,
-    backpressure: Arc<InputBackpressure>,
+    /// Holds input back while the session can take none.
+    pub(super) backpressure: Arc<InputBackpressure>,
 }
 
 impl Frontend {
@@ -99,11 +100,6 @@ impl Frontend {
             frontend.log = Some(thread::Builder::new().name("log".into()).spawn(run)?);
         }
         Ok((frontend, notices))
-    }
-
-    /// Holds input back while the session can take none.
-    pub(super) fn backpressure(&self) -> &Arc<InputBackpressure> {
-        &self.backpressure
     }
 
     /// Waits until everything is shown. An output that takes nothing is waited for, since a slow reader must get all; after a

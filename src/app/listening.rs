@@ -73,7 +73,7 @@ fn port(addrs: &[SocketAddr]) -> u16 {
 
 /// See the module.
 pub(super) struct Listening {
-    listener: Listener,
+    pub(super) listener: Listener,
     identity: Arc<Identity>,
     entry: Entry,
     /// `--at`.
@@ -87,7 +87,7 @@ pub(super) struct Listening {
     /// Where the router lets callers in.
     mapped: Vec<SocketAddr>,
     /// Nothing is shown before this, unless the router has answered.
-    show_at: Option<Instant>,
+    pub(super) show_at: Option<Instant>,
     /// What is dialled through which proxy; else why that cannot be said.
     proxies: Result<Arc<ProxyPolicy>, String>,
 }
@@ -164,11 +164,6 @@ impl Listening {
         let mapped = self.mapped.iter().copied().map(Candidate::from).filter(|mapped| !self.named.contains(mapped));
         let first: Vec<_> = self.named.iter().cloned().chain(mapped).collect();
         reach::own_candidates(self.listener.addrs(), &first)
-    }
-
-    /// When to show what waits for the router.
-    pub(super) fn show_at(&self) -> Option<Instant> {
-        self.show_at
     }
 
     /// What to say of the router's answer, and whether to show now, or anew, where callers come in.
@@ -282,16 +277,6 @@ impl Listening {
         );
         self.listener.toward(target).map_err(|error| format!("cannot dial as well: {}", io_error_text(&error)))?;
         Ok(Notice::Info(Info::Text(SafeText::with_hint(&text))))
-    }
-
-    /// Whether it dials its peer as well.
-    pub(super) fn is_toward(&self) -> bool {
-        self.listener.is_toward()
-    }
-
-    /// Whether a caller may begin or resume a session now.
-    pub(super) fn want_callers(&self, wanted: bool) {
-        self.listener.want_callers(wanted);
     }
 
     /// Says goodbye on the own network, and has the router's mappings deleted; `waits` for both.

@@ -128,11 +128,6 @@ impl PeerPolicy {
         };
         (info, warnings)
     }
-
-    /// The user compared the numbers with this peer. Waits for the file, at most for seconds.
-    pub(super) fn verify(&self, key: &PublicKey) -> Result<(), PeersError> {
-        self.file.verify(key)
-    }
 }
 
 impl PeerInfo {

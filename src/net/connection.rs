@@ -91,29 +91,24 @@ pub struct Connection {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What a connection works with.
-pub struct Parts {
-    /// The connected stream, its opening done.
-    pub stream: TcpStream,
-    /// The half for sending.
-    pub sealer: Sealer,
-    /// The half for receiving.
-    pub opener: Opener,
-    /// Where bulk goes that comes in.
-    pub flow: Arc<FlowControl>,
-}
-
 impl Connection {
-    /// Starts reader and writer. `tell` is called on their threads.
+    /// Starts reader and writer on a stream whose opening is done. Bulk that comes in goes to `flow`; `tell` is called on their threads.
     ///
     /// # Errors
     /// When the socket takes no options or a thread cannot be made.
-    pub fn start(parts: Parts, tell: impl Fn(ConnectionEvent) + Clone + Send + 'static) -> io::Result<Self> {
-        let Parts { stream, sealer, opener, flow } = parts;
-        prepare(&stream)?;
+    pub fn start(
+        stream: TcpStream,
+        sealer: Sealer,
+        opener: Opener,
+        flow: Arc<FlowControl>,
+        tell: impl Fn(ConnectionEvent) + Clone + Send + 'static,
+    ) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(READ_STEP))?;
+        stream.set_write_timeout(Some(SILENCE))?;
         // One descriptor for all three, since there may be few.
         let stream = Arc::new(stream);
-        let send_queue = Arc::new(SendQueue::new());
+        let send_queue = Arc::new(SendQueue::default());
         let reading = Reader {
             stream: Arc::clone(&stream),
             source: Source::new(Arc::clone(&stream), Keepalive::new(Arc::clone(&send_queue))),
@@ -155,14 +150,6 @@ impl Connection {
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
     }
-}
-
-/// Options of a socket that carries a session: no delay, and deadlines.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(READ_STEP))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    Ok(())
 }
 
 struct Reader {

@@ -64,7 +64,8 @@ impl OwnNetworks {
 #[derive(Debug)]
 pub struct OwnEnd {
     ip: IpAddr,
-    check_at: Instant,
+    /// When it is time to look.
+    pub check_at: Instant,
 }
 
 impl OwnEnd {
@@ -73,11 +74,6 @@ impl OwnEnd {
         let ip = stream.local_addr().ok()?.ip().to_canonical();
         let watched = !ip.is_loopback() && OwnNetworks::now().include(ip);
         watched.then(|| Self { ip, check_at: Instant::now() + ADDRESS_CHECK })
-    }
-
-    /// When it is time to look.
-    pub fn check_at(&self) -> Instant {
-        self.check_at
     }
 
     /// Looks: the address, if it is gone.

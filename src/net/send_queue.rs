@@ -76,10 +76,6 @@ impl fmt::Debug for SendQueue {
 }
 
 impl SendQueue {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Buffers to fill and push; the writer gives them back.
     pub fn pool(&self) -> &Pool<Bulk> {
         &self.pool

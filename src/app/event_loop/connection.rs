@@ -2,7 +2,7 @@
 
 use super::{Candidate, EventLoop, Role};
 use crate::app::event::Event;
-use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason, Parts};
+use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason};
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::protocol::frame::{Intent, Refusal};
@@ -33,7 +33,7 @@ impl EventLoop {
     pub(super) fn lose(&mut self, reason: DisconnectReason) {
         let fixed_port = match &self.role {
             Role::Dial(dialling) => dialling.dialler.from.is_some(),
-            Role::Listen { listening, .. } => listening.is_toward(),
+            Role::Listen { listening, .. } => listening.listener.is_toward(),
         };
         if let Some(connection) = self.connection.as_ref().filter(|_| fixed_port) {
             connection.free_ports();
@@ -42,7 +42,7 @@ impl EventLoop {
         if !matches!(reason, DisconnectReason::ProtocolError(_)) {
             self.drain_connection_events();
         }
-        self.conversation.session().lost(reason);
+        self.conversation.session.lost(reason);
         self.settle();
         if self.exit.is_some() {
             return;
@@ -51,7 +51,7 @@ impl EventLoop {
             // Its place is free now.
             return self.greeted(established);
         }
-        if self.conversation.session().is_lost() {
+        if self.conversation.session.is_lost() {
             self.announce_on_lan();
             self.dial(Intent::Resume);
         }
@@ -84,7 +84,7 @@ impl EventLoop {
             if let Event::Connection(_, event) = event
                 && let Err(fault) = self.conversation.connection_event(event)
             {
-                return self.conversation.session().lost(DisconnectReason::ProtocolError(fault));
+                return self.conversation.session.lost(DisconnectReason::ProtocolError(fault));
             }
         }
     }
@@ -99,9 +99,9 @@ impl EventLoop {
         if let Role::Dial(dialling) = &mut self.role {
             dialling.connected(&stream);
         }
-        let flow = Arc::clone(self.conversation.flow());
-        let parts = Parts { stream, sealer: channel.sealer, opener: channel.opener, flow };
-        let connection = Connection::start(parts, move |event| drop(events.send(Event::Connection(epoch, event))))?;
+        let flow = Arc::clone(&self.conversation.flow);
+        let tell = move |event| drop(events.send(Event::Connection(epoch, event)));
+        let connection = Connection::start(stream, channel.sealer, channel.opener, flow, tell)?;
         self.own_end = own_end;
         Ok(self.connection.insert(connection))
     }

@@ -13,9 +13,9 @@ impl EventLoop {
     /// Ends the conversation with words.
     pub(super) fn fail(&mut self, code: &'static str, text: &str, exit: Exit) {
         self.post(Notice::Error { code, text: SafeText::with_hint(text) });
-        if self.conversation.session().is_lost() {
+        if self.conversation.session.is_lost() {
             self.failing = Some(exit);
-            self.conversation.session().give_up();
+            self.conversation.session.give_up();
             return self.settle();
         }
         self.settle();
@@ -26,7 +26,7 @@ impl EventLoop {
     pub(super) fn over(&mut self, end: &SessionEnd) {
         let failing = self.failing.take();
         let exit = failing.unwrap_or_else(|| Exit::of_ending(end, self.signal));
-        let session = self.conversation.session();
+        let session = &self.conversation.session;
         let (own_wish, incomplete) = (session.is_own_wish(), session.is_incomplete());
         match &self.role {
             Role::Listen { keep: true, .. } if !own_wish && failing.is_none() => {
@@ -47,7 +47,7 @@ impl EventLoop {
         let exit = if self.incomplete { exit.or_incomplete() } else { exit };
         // Leaving after that: the code is that of the conversation, unless a signal ended it.
         let exit = self.parted.take().filter(|_| self.signal.is_none() && exit != Exit::Interrupt).unwrap_or(exit);
-        if !self.setup.config.rules.interactive || !self.met || self.conversation.session().is_done_with_input() {
+        if !self.setup.config.rules.interactive || !self.met || self.conversation.session.is_done_with_input() {
             self.exit = Some(exit);
             return;
         }

@@ -8,10 +8,10 @@
 use super::{Candidate, EventLoop, HELD, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
 use crate::app::conversation::Workers;
-use crate::app::event::{Event, Met};
+use crate::app::event::Event;
 use crate::app::listening::not_announced;
 use crate::app::one_shot::PASTE;
-use crate::app::peer_policy::PeerPolicy;
+use crate::app::peer_policy::{PeerInfo, PeerPolicy};
 use crate::app::redial::Dialling;
 use crate::app::whom::Whom;
 use crate::channel::{HandshakeError, HandshakeStep, HelloError};
@@ -49,12 +49,12 @@ impl EventLoop {
     pub(super) fn meet(&mut self, established: Established) {
         self.recording = Some(established.channel.peer);
         let (number, events, policy) =
-            (self.conversation.number(), self.setup.events.clone(), self.setup.peer_policy.clone());
+            (self.conversation.number, self.setup.events.clone(), self.setup.peer_policy.clone());
         let uninvited = matches!(&self.role, Role::Listen { listening, .. } if listening.is_uninvited(&established));
         let (own_name, own_key) = (self.setup.config.own_name.clone(), self.setup.config.identity.public());
         let recorded = thread::Builder::new().name("record".into()).spawn(move || {
             let (peer, warnings) = policy.record(&established, uninvited, (&own_name, &own_key));
-            let _ = events.send(Event::Met(number, Box::new(Met { established, peer, warnings })));
+            let _ = events.send(Event::Met(number, Box::new((established, peer, warnings))));
         });
         if let Err(error) = recorded {
             self.cannot_begin(&error);
@@ -62,15 +62,14 @@ impl EventLoop {
     }
 
     /// A new session has its first connection.
-    pub(super) fn begin(&mut self, met: Met) {
+    pub(super) fn begin(&mut self, (established, peer, warnings): (Established, PeerInfo, Vec<SafeText>)) {
         self.recorded();
         self.met = true;
-        let Met { established, peer, warnings } = met;
         let greeting = established.greeting.clone();
         let notice = peer.connected(&self.setup.config.own_name);
-        if !self.conversation.has_workers() {
+        if self.conversation.workers.is_none() {
             match self.start_workers(peer.key, &greeting.name) {
-                Ok(workers) => self.conversation.set_workers(workers),
+                Ok(workers) => self.conversation.workers = Some(workers),
                 Err(error) => return self.cannot_begin(&error),
             }
         }
@@ -96,13 +95,13 @@ impl EventLoop {
             peer,
             peer_name: peer_name.to_owned(),
         };
-        let number = self.conversation.number();
+        let number = self.conversation.number;
         let (uploads, downloads) = (self.setup.events.clone(), self.setup.events.clone());
         let uploaded = move |transfer, report| drop(uploads.send(Event::Upload(number, transfer, report)));
         let downloaded = move |transfer, report| drop(downloads.send(Event::Download(number, transfer, report)));
         Ok(Workers {
             uploads: Uploads::start(settings.data_dir.clone(), Arc::new(uploaded))?,
-            downloads: Downloads::start(settings, Arc::clone(self.conversation.flow()), Arc::new(downloaded))?,
+            downloads: Downloads::start(settings, Arc::clone(&self.conversation.flow), Arc::new(downloaded))?,
         })
     }
 
@@ -153,9 +152,9 @@ impl EventLoop {
     /// Dials, when this side is the one that does: for a new session, or for the one that was lost.
     pub(super) fn dial(&mut self, intent: Intent) {
         let Role::Dial(dialling) = &self.role else { return };
-        let peer = self.conversation.peer().map(|peer| peer.key);
+        let peer = self.conversation.peer.as_ref().map(|peer| peer.key);
         let whom = dialling.dialler.whom.clone();
-        let mut id = self.conversation.id();
+        let mut id = self.conversation.id;
         if intent == Intent::New
             && let Err(error) = getrandom::fill(&mut id)
         {
@@ -177,14 +176,14 @@ impl EventLoop {
     /// `/redial`: goes on dialling for the lost session, elsewhere.
     pub(super) fn redial(&mut self, place: &str) {
         if let Err((code, text)) = self.move_dialling(place) {
-            return self.conversation.session().error(code, text);
+            return self.conversation.session.error(code, text);
         }
         self.dial(Intent::Resume);
     }
 
     fn move_dialling(&mut self, place: &str) -> Result<(), (&'static str, String)> {
-        let lost = self.conversation.session().is_lost();
-        let (Some(peer), true) = (self.conversation.peer(), lost) else {
+        let lost = self.conversation.session.is_lost();
+        let (Some(peer), true) = (&self.conversation.peer, lost) else {
             return Err(("not-now", "/redial is for when the connection is lost".into()));
         };
         let Role::Dial(dialling) = &mut self.role else {
@@ -215,7 +214,7 @@ impl EventLoop {
     }
 
     pub(super) fn dialled(&mut self, result: Result<Established, DialError>) {
-        let lost = self.conversation.session().is_lost();
+        let lost = self.conversation.session.is_lost();
         match result {
             Ok(established) if lost && established.greeting.intent == Intent::Resume => self.resume(established),
             Ok(established) => self.meet(established),
@@ -230,7 +229,7 @@ impl EventLoop {
 
     /// With `--lan`, a listener announces on the own network that it waits.
     pub(super) fn announce_on_lan(&mut self) {
-        let lost = self.conversation.session().is_lost();
+        let lost = self.conversation.session.is_lost();
         let Role::Listen { listening, .. } = &mut self.role else { return };
         if let Some(warning) = listening.announce_on_lan(lost) {
             self.post(warning);
@@ -239,7 +238,7 @@ impl EventLoop {
 
     pub(super) fn announced(&mut self, nonce: &str, event: AnnounceEvent) {
         let current = matches!(&self.role, Role::Listen { listening, .. } if listening.is_announced_as(nonce));
-        let lost = self.conversation.session().is_lost();
+        let lost = self.conversation.session.is_lost();
         match event {
             _ if !current => {}
             AnnounceEvent::Moved => self.announce_on_lan(),
@@ -269,7 +268,7 @@ impl EventLoop {
 
     pub(super) fn toward(&mut self, place: &str) {
         if let Err((code, text)) = self.dial_toward(place) {
-            self.conversation.session().error(code, text);
+            self.conversation.session.error(code, text);
         }
     }
 
@@ -335,7 +334,7 @@ impl EventLoop {
 
     fn occupancy(&mut self) -> Occupancy {
         let taken = self.recording.is_some() || self.parted.is_some();
-        let session = self.conversation.session();
+        let session = &self.conversation.session;
         match (taken, session.has_peer(), session.is_lost()) {
             (true, ..) => Occupancy::Taken,
             (false, false, _) => Occupancy::Free,
@@ -346,11 +345,11 @@ impl EventLoop {
 
     fn admission(&mut self, established: &Established) -> Admission {
         let greeting = &established.greeting;
-        let can_resume = self.conversation.session().can_resume(greeting.received);
+        let can_resume = self.conversation.session.can_resume(greeting.received);
         let caller = Caller {
             intent: greeting.intent,
-            same_key: self.conversation.peer().is_some_and(|peer| peer.key == established.channel.peer),
-            same_session: greeting.session == self.conversation.id() && can_resume,
+            same_key: self.conversation.peer.as_ref().is_some_and(|peer| peer.key == established.channel.peer),
+            same_session: greeting.session == self.conversation.id && can_resume,
             eligible: matches!(&self.role, Role::Listen { listening, .. } if listening.may_begin(established)),
         };
         accept::admit(caller, self.occupancy())
@@ -363,7 +362,7 @@ impl EventLoop {
             return self.held.push_back(Event::Listen(ListenEvent::PeerGreeted(Box::new(established))));
         }
         let mut admission = self.admission(&established);
-        if admission == Admission::Resume && !self.conversation.session().is_lost() {
+        if admission == Admission::Resume && !self.conversation.session.is_lost() {
             self.lose(DisconnectReason::Replaced);
             // The loss of the old connection may have been the end of the session.
             admission = self.admission(&established);
@@ -375,7 +374,7 @@ impl EventLoop {
             Admission::Refuse(refusal) => self.refuse(established, refusal),
             Admission::Probe => self.probe(established),
             Admission::Begin => {
-                if matches!(&self.role, Role::Listen { listening, .. } if listening.show_at().is_some()) {
+                if matches!(&self.role, Role::Listen { listening, .. } if listening.show_at.is_some()) {
                     self.show_listening();
                 }
                 if let Some(established) = self.let_in(established) {

@@ -128,7 +128,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut peer = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
             let stream = Arc::new(socket.accept().unwrap().0);
-            let mut source = Source::new(stream, Keepalive::new(Arc::new(SendQueue::new())));
+            let mut source = Source::new(stream, Keepalive::new(Arc::new(SendQueue::default())));
             let (mut length, mut body) = ([0; LENGTH], vec![0; BULK]);
             let second = [7; LENGTH + 5];
             peer.write_all(&vec![7; LENGTH + BULK + ahead]).unwrap();

@@ -12,7 +12,7 @@ fn line(text: &str) -> Control {
 
 /// A queue with much credit and this transfer open.
 fn queue(transfer: TransferId) -> SendQueue {
-    let queue = SendQueue::new();
+    let queue = SendQueue::default();
     queue.open_transfer(transfer);
     queue.peer_credit(1 << 40).unwrap();
     queue
@@ -57,7 +57,7 @@ fn a_line_overtakes_bulk_that_came_first() {
 
 #[test]
 fn a_slot_holds_only_the_latest_value() {
-    let queue = SendQueue::new();
+    let queue = SendQueue::default();
     for value in 1..=1000 {
         queue.ack(value);
         queue.pong(value);
@@ -77,7 +77,7 @@ fn a_slot_holds_only_the_latest_value() {
 
 #[test]
 fn restart_and_the_first_credit_and_a_list_follow_the_control_frames_before_them() {
-    let queue = SendQueue::new();
+    let queue = SendQueue::default();
     for seq in 1..=4 {
         queue.control(seq, line(&"x".repeat(64_000)));
     }
@@ -94,7 +94,7 @@ fn restart_and_the_first_credit_and_a_list_follow_the_control_frames_before_them
 
 #[test]
 fn bulk_leaves_only_while_its_whole_weight_fits() {
-    let queue = SendQueue::new();
+    let queue = SendQueue::default();
     queue.open_transfer(1);
     for position in [10, 20, 30] {
         push(&queue, end(&queue, 1, position));
@@ -176,7 +176,7 @@ fn the_worker_is_woken_once_for_half_a_lane_and_when_the_connection_ends() {
 
 #[test]
 fn a_finished_queue_gives_what_it_holds_and_ends() {
-    let queue = SendQueue::new();
+    let queue = SendQueue::default();
     queue.control(1, line("last"));
     queue.finish();
     assert_eq!(queue.take(1).unwrap().frames.len(), 1);
@@ -185,7 +185,7 @@ fn a_finished_queue_gives_what_it_holds_and_ends() {
 
 #[test]
 fn only_the_answer_to_the_latest_probe_is_one() {
-    let queue = SendQueue::new();
+    let queue = SendQueue::default();
     let token = || match frames(queue.take(1).unwrap())[..] {
         [Frame::Ping(token)] => token,
         ref other => panic!("{other:?}"),

@@ -27,7 +27,7 @@ struct Peer {
 impl Peer {
     /// A peer that is about to offer files of these sizes.
     fn new(sizes: &[u64]) -> Self {
-        let (flow, queue) = (FlowControl::default(), Arc::new(SendQueue::new()));
+        let (flow, queue) = (FlowControl::default(), Arc::new(SendQueue::default()));
         flow.connected(Arc::clone(&queue));
         Self { flow, queue, manifest: manifest(sizes) }
     }
@@ -67,7 +67,7 @@ impl Peer {
 
     fn lose(&mut self) {
         self.flow.disconnected();
-        self.queue = Arc::new(SendQueue::new());
+        self.queue = Arc::new(SendQueue::default());
         self.flow.resumed(Arc::clone(&self.queue));
     }
 

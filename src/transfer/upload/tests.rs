@@ -41,7 +41,7 @@ impl Fixture {
             root,
             uploads: uploads.unwrap(),
             reports,
-            queue: Arc::new(SendQueue::new()),
+            queue: Arc::new(SendQueue::default()),
             seq: 0,
             zchunks: false,
         };
@@ -52,7 +52,7 @@ impl Fixture {
     fn connect(&mut self) {
         self.queue.close();
         self.uploads.disconnected();
-        self.queue = Arc::new(SendQueue::new());
+        self.queue = Arc::new(SendQueue::default());
         if self.zchunks {
             self.queue.allow_zchunks();
         }
