@@ -40,7 +40,6 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number.
     pub fn number(self) -> u8 {
         match self {
             Self::Polite => 0,

@@ -102,16 +102,12 @@ impl Identity {
     }
 
     /// A fresh key pair that is kept nowhere.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
     pub fn generate() -> Result<Self, IdentityError> {
         let mut private = Zeroizing::new([0; 32]);
         getrandom::fill(private.as_mut_slice()).map_err(|error| IdentityError::Generate(error.to_string()))?;
         Self::from_private(private)
     }
 
-    /// The public half.
     pub fn public(&self) -> PublicKey {
         self.public
     }

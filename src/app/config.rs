@@ -38,15 +38,12 @@ const DESCRIPTORS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 /// How the two people meet.
 #[derive(Debug)]
 pub(super) enum CodeSource {
-    /// Open mode.
     None,
     /// `--code` alone: `listen` makes one, `connect` asks for it.
     Wanted,
-    /// By this code.
     Given(Arc<Code>),
 }
 
-/// See the module.
 pub(super) struct Config {
     pub(super) own_name: String,
     pub(super) rules: Rules,

@@ -32,7 +32,6 @@ pub(super) struct Workers {
     pub(super) downloads: Downloads,
 }
 
-/// See the module.
 pub(super) struct Conversation {
     pub(super) number: u64,
     pub(super) session: Session,

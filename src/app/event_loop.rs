@@ -67,7 +67,6 @@ struct Candidate {
     until: Instant,
 }
 
-/// See the module.
 pub(super) struct EventLoop {
     setup: Setup,
     role: Role,

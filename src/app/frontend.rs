@@ -70,7 +70,6 @@ impl FrontendConfig {
     }
 }
 
-/// The running frontend.
 pub(super) struct Frontend {
     output: Option<JoinHandle<()>>,
     /// Gives whether the log is complete.

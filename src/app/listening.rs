@@ -71,7 +71,6 @@ fn port(addrs: &[SocketAddr]) -> u16 {
     addrs.first().map_or(0, SocketAddr::port)
 }
 
-/// See the module.
 pub(super) struct Listening {
     pub(super) listener: Listener,
     identity: Arc<Identity>,
@@ -131,9 +130,6 @@ impl Listening {
     }
 
     /// Ready for the next peer: a code has all its tries, an invite is a new one.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
     pub(super) fn announce(&mut self) -> io::Result<Notice> {
         (self.invite, self.modes) = self.entry.prepare(&self.identity, self.bound(), self.candidates())?;
         self.listener.set_modes(self.modes.clone());
@@ -296,9 +292,6 @@ pub(super) fn not_announced(error: &LanError) -> Notice {
 }
 
 /// Whether the address may be dialled by a listener.
-///
-/// # Errors
-/// Why not.
 pub(super) fn may_dial_toward(target: &Candidate, proxies: Result<&Arc<ProxyPolicy>, &String>) -> Result<(), String> {
     let ip = target.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
     if !reach::is_dialable(SocketAddr::new(ip, target.port)) {

@@ -24,9 +24,6 @@ pub(super) enum ChoiceError {
 }
 
 /// Looks around, and says whom to dial and whether that takes a code. With `wait` until somebody is there.
-///
-/// # Errors
-/// See [`ChoiceError`].
 pub(super) fn choose(config: &Config, wait: bool) -> Result<(Whom, Admits), ChoiceError> {
     let person = io::stdin().is_terminal();
     if person {

@@ -65,9 +65,6 @@ impl PeerPolicy {
     }
 
     /// Whether a handshake with this key may go on.
-    ///
-    /// # Errors
-    /// Why not, for the user.
     fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
         if self.invite.as_ref().is_some_and(|invite| !invite.names(key)) {
             return Err(KeyRejected(

@@ -59,9 +59,6 @@ impl Dialling {
 
     /// Dials on a thread, which reports by [`Event::Dialled`], instead of the run before. `peer` is the one whose session was lost, none
     /// before the first; `told` are addresses that it named, and `at_once` leaves out the first pause.
-    ///
-    /// # Errors
-    /// When no thread can be made.
     pub(super) fn start(
         &mut self,
         greeting: Greeting,

@@ -32,26 +32,18 @@ pub struct ListenAddress {
 /// Why a text is no address; the command is at fault.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AddressError {
-    /// Nothing.
     #[error("the address is empty")]
     Empty,
-    /// The part behind the colon.
     #[error("{0:?} is no port: a number from 0 to 65535")]
     Port(String),
     /// A number and no more, where somebody is to be dialled.
     #[error("a port alone is no address: write HOST:{0}")]
     PortAlone(u16),
-    /// Too many colons, a bracket that is not closed, or something behind it that is no port.
     #[error("{0:?} is no address: write HOST:PORT or [IPV6]:PORT")]
     Malformed(String),
     /// An IPv6 address without brackets that may end in a port.
     #[error("write [{host}]:{port} for the port {port}, or [{host}:{port}] for an address without a port")]
-    Ambiguous {
-        /// What would be the address.
-        host: String,
-        /// What would be the port.
-        port: String,
-    },
+    Ambiguous { host: String, port: String },
     /// A link-local address means nothing without the interface.
     #[error("it needs the interface by which it is reached: write [{0}%eth0]:PORT")]
     NoInterface(String),
@@ -64,9 +56,6 @@ impl Candidate {
     }
 
     /// Looks the host up: all its addresses, in the system's order.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         resolve(&self.host, self.port)
     }
@@ -105,9 +94,6 @@ impl From<SocketAddr> for Candidate {
 
 impl ListenAddress {
     /// The addresses to bind.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match &self.host {
             Some(host) => resolve(host, self.port),

@@ -45,19 +45,16 @@ struct WakeState {
 }
 
 impl Wake {
-    /// No more tries.
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_all();
     }
 
-    /// Try now.
     pub fn now(&self) {
         self.lock().try_now = true;
         self.changed.notify_all();
     }
 
-    /// Whether somebody called [`Wake::stop`].
     pub fn is_stopped(&self) -> bool {
         self.lock().stopped
     }

@@ -83,7 +83,6 @@ pub enum ConnectionEvent {
     Ended(DisconnectReason),
 }
 
-/// A running connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: Arc<TcpStream>,

@@ -116,9 +116,6 @@ impl Dialler {
     /// where the listener takes nobody without: it was restarted, and says so.
     ///
     /// `on_failure` gets the words for an answer that was not the peer's, when they differ from the last.
-    ///
-    /// # Errors
-    /// See [`DialError`].
     pub fn dial(&self, errand: Errand, wake: &Wake, on_failure: &dyn Fn(String)) -> Result<Established, DialError> {
         let Errand { greeting, until, mut told, at_once, mut explain } = errand;
         let mut backoff = Backoff::default();

@@ -68,9 +68,6 @@ pub enum InviteError {
 
 impl Invite {
     /// An invite to the listener with this key.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
     pub fn new(key: &PublicKey, port: u16, candidates: Vec<Candidate>) -> Result<Self, getrandom::Error> {
         let mut secret = Zeroizing::new([0; SECRET]);
         getrandom::fill(&mut *secret)?;
@@ -90,9 +87,6 @@ impl Invite {
     }
 
     /// Reads an invite. White space and case do not count, nor what this program puts before wrapped lines.
-    ///
-    /// # Errors
-    /// See [`InviteError`].
     pub fn parse(text: &str) -> Result<Self, InviteError> {
         let mut compact = Zeroizing::new(String::with_capacity(text.len().min(LONGEST)));
         let mut characters = 0;
@@ -180,7 +174,6 @@ impl Invite {
         Code::from_secret(&*self.secret)
     }
 
-    /// Of the listener's key.
     pub fn pin(&self) -> &Pin {
         &self.pin
     }

@@ -117,9 +117,6 @@ fn is_shared(interface: &Interface) -> bool {
 }
 
 /// Whether the port of multicast DNS can be had beside the programs that have it. (The package says nothing when it cannot.)
-///
-/// # Errors
-/// What the system says.
 pub fn check_port() -> io::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;

@@ -144,9 +144,6 @@ impl Listener {
 
     /// Dials this address as well, from the port that is listened on, instead of the one before, while callers are wanted
     /// ([`Listener::want_callers`]): its peer does so from there, and neither is let in otherwise.
-    ///
-    /// # Errors
-    /// When the system does not let it.
     pub fn toward(&mut self, target: Candidate) -> io::Result<()> {
         self.share_port()?;
         let toward = Arc::new(Toward::new(self.sockets.clone()));

@@ -25,11 +25,9 @@ const READ_STEP: Duration = Duration::from_secs(1);
 pub struct Established {
     /// The socket, blocking again.
     pub stream: TcpStream,
-    /// Both directions, and who the peer is.
     pub channel: Channel,
     /// What the peer said first.
     pub greeting: Greeting,
-    /// Where it is.
     pub addr: SocketAddr,
     /// Whether a code brought the two together.
     pub by_code: bool,
@@ -38,38 +36,29 @@ pub struct Established {
 /// Why an opening failed.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// The other side's hello.
     #[error(transparent)]
     Hello(#[from] HelloError),
-    /// Nothing like a hello came in time.
     #[error("the other side says nothing\neither it is no p2pchat, or it is stuck")]
     SilentHello,
-    /// It closed before its hello was complete.
     #[error(
         "the other side closed the connection before it said anything\ncheck the address and the port, or try again"
     )]
     ClosedHello,
-    /// The handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    /// The listener's code is another than the caller's.
     #[error("wrong code, {left} {} left", if *left == 1 { "try" } else { "tries" })]
     WrongCode { left: u32 },
-    /// The greeting was changed on its way.
     #[error(
         "tampering noticed: the peer's greeting does not open\nthe network may have damaged it, or somebody changes what passes"
     )]
     Tampered,
-    /// The greeting did not come or could not be sent.
     #[error("the peer did not greet: {0}")]
     NoGreeting(String),
-    /// The peer does not want this session.
     #[error("{}", refusal_words(*.0))]
     Refused(Refusal),
     /// This side: it had too many callers at once.
     #[error("too many callers from its address at once")]
     Evicted,
-    /// The network or the system.
     #[error("the connection broke: {}", io_error_text(.0))]
     Io(#[from] io::Error),
 }
@@ -157,9 +146,6 @@ pub struct DialCredentials {
 }
 
 /// The initiator's whole opening on a connected socket, the answer to its greeting included.
-///
-/// # Errors
-/// See [`ConnectError`].
 pub(super) fn initiate(
     stream: TcpStream,
     addr: SocketAddr,

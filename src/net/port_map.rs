@@ -146,9 +146,6 @@ pub struct PortMap {
 
 impl PortMap {
     /// Asks for what is bound to `bound`. `on_report` is called on the threads.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
     pub fn start(
         identity: &Identity,
         bound: &[SocketAddr],

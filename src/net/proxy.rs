@@ -99,9 +99,6 @@ pub enum ProxyError {
 
 impl Proxy {
     /// Reads `SCHEME://[USER:PASSWORD@]HOST[:PORT][/]`.
-    ///
-    /// # Errors
-    /// See [`ProxyUrlError`].
     pub fn parse(url: &str) -> Result<Self, ProxyUrlError> {
         let (scheme, rest) = url.split_once("://").ok_or(ProxyUrlError::Scheme)?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
@@ -132,9 +129,6 @@ impl Proxy {
     }
 
     /// Connects to `target` through the proxy. The address is the peer's where it is known here, else the proxy's.
-    ///
-    /// # Errors
-    /// See [`ProxyError`].
     pub fn connect(&self, target: &Candidate, deadline: Instant) -> Result<(TcpStream, SocketAddr), ProxyError> {
         let host = target.host.as_str();
         if is_onion(host) && self.scheme != Scheme::Socks5h {

@@ -45,22 +45,21 @@ const ADDRESSES: usize = 32;
 /// Why a candidate did not lead to the peer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Its name has no address.
     Resolve(Candidate, io::Error),
     /// The proxy gave no connection. (Such candidates do not race.)
     Proxy(Candidate, ProxyError),
-    /// The port to dial from cannot be had.
     Port(NonZeroU16, io::Error),
     /// No connection; and how long it took to say so.
     Connect(SocketAddr, io::Error, Duration),
-    /// Somebody answered, and the opening failed.
     Open(SocketAddr, ConnectError),
     /// Another address was faster, or spent the code.
     Overtaken,
-    /// No thread can be started.
     System(io::Error),
     /// At an address that the peer told; whether its key is there, and does not know the session.
-    Told { addr: SocketAddr, refuses: bool },
+    Told {
+        addr: SocketAddr,
+        refuses: bool,
+    },
 }
 
 enum Report {

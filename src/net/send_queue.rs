@@ -49,14 +49,12 @@ pub struct Batch {
 pub struct Demand {
     /// The writer has sent all bulk that it was given, and waits for more.
     pub writer_waits: bool,
-    /// The peer's CREDIT.
     pub limit: u64,
 }
 
 /// Wakes the upload worker; must not wait.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// See the module.
 pub struct SendQueue {
     state: Mutex<State>,
     work: Condvar,
@@ -120,7 +118,6 @@ impl SendQueue {
         });
     }
 
-    /// Acknowledges all up to `received`.
     pub fn ack(&self, received: u64) {
         self.change(|state| state.ack = Some(received));
     }
@@ -143,7 +140,6 @@ impl SendQueue {
         token > 0 && token == self.lock().probe
     }
 
-    /// Answers the peer's latest ping.
     pub fn pong(&self, token: u64) {
         self.change(|state| state.pong = Some(token));
     }
@@ -244,9 +240,6 @@ impl SendQueue {
     }
 
     /// How many pieces of bulk may be pushed now.
-    ///
-    /// # Errors
-    /// When the connection ended.
     pub fn room(&self) -> Result<usize, Closed> {
         let mut state = self.lock();
         if state.closed {
@@ -259,9 +252,6 @@ impl SendQueue {
 
     /// Adds bulk, in order, and leaves `bulk` empty. What belongs to a transfer that is not open is dropped. The upload worker
     /// alone pushes, and no more than there is room for.
-    ///
-    /// # Errors
-    /// When the connection ended.
     pub fn push_bulk(&self, bulk: &mut Vec<Bulk>) -> Result<(), Closed> {
         self.change(|state| {
             if state.closed {

@@ -29,11 +29,8 @@ pub(super) struct Prompt {
 /// What comes of a key.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Show it again.
     Show,
-    /// The code is complete.
     Done(Code),
-    /// The person wants to leave.
     Leave,
 }
 

@@ -39,7 +39,6 @@ pub enum AnnounceEvent {
 
 type Tell = dyn Fn(&str, AnnounceEvent) + Send + Sync;
 
-/// See the module.
 pub struct Announcer {
     /// Where the listener is bound.
     bound: Vec<SocketAddr>,
@@ -61,9 +60,6 @@ impl Announcer {
     }
 
     /// Announces under a new name, instead of what was announced before.
-    ///
-    /// # Errors
-    /// What the system does not give.
     pub fn announce(&mut self, admits: Admits) -> Result<(), LanError> {
         self.withdraw();
         let nonce = nonce()?;

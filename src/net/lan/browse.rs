@@ -41,7 +41,6 @@ impl Neighbour {
     }
 }
 
-/// See the module.
 pub struct Browser {
     daemon: ServiceDaemon,
     events: Receiver<ServiceEvent>,

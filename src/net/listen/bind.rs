@@ -19,7 +19,6 @@ pub enum BindError {
     Resolve(ListenAddress, #[source] io::Error),
     #[error("cannot listen on {address}: {}{}", io_error_text(source), hint(source))]
     Bind { address: ListenAddress, source: io::Error },
-    /// A thread cannot be started, say.
     #[error("cannot wait for callers: {}", io_error_text(.0))]
     System(#[source] io::Error),
 }
@@ -34,9 +33,6 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 /// Sockets for all addresses of the host; for none, one for IPv6 and IPv4 together, or for IPv4 where there is no IPv6.
-///
-/// # Errors
-/// See [`BindError`].
 pub fn bind(address: &ListenAddress) -> Result<Vec<TcpListener>, BindError> {
     let addrs = address.resolve().map_err(|error| BindError::Resolve(address.clone(), error))?;
     let everywhere = address.host.is_none();
