@@ -14,7 +14,6 @@ use super::proxy::ProxyPolicy;
 use super::race::{Failure, SearchUntil, race};
 use super::reach::{self, OwnNetworks};
 use crate::channel::{HandshakeError, HelloError};
-use crate::error_text::io_error_text;
 use crate::keys::Pin;
 use crate::protocol::frame::{Greeting, Intent, Refusal};
 use std::net::SocketAddr;
@@ -155,15 +154,10 @@ impl Dialler {
                     on_failure(words);
                 }
             }
-            self.pause(begun, &mut backoff, wake);
-        }
-    }
-
-    /// Pauses after a round that began then. One from a fixed port that used its time up is followed at once by the next
-    /// ([`super::simultaneous_open`]).
-    fn pause(&self, begun: Instant, backoff: &mut Backoff, wake: &Wake) {
-        if self.from.is_none() || begun.elapsed() < self.timeout {
-            wake.pause(backoff.next());
+            // A round from a fixed port that used its time up is followed at once by the next ([`super::simultaneous_open`]).
+            if self.from.is_none() || begun.elapsed() < self.timeout {
+                wake.pause(backoff.next());
+            }
         }
     }
 
@@ -240,7 +234,7 @@ impl Dialler {
                     Ok(established) => return Ok(established),
                     Err(error) => Failure::Open(addr, error),
                 },
-                Err(error) => Failure::Proxy(candidate.clone(), error),
+                Err(error) => Failure::NotDialled(format!("cannot connect to {candidate}: {error}")),
             };
             let last = matches!(&failure, Failure::Open(_, error) if weight(error) != Weight::Other);
             failures.push(failure);
@@ -259,14 +253,9 @@ impl Dialler {
         let (mut unreached, mut dialled) = (Vec::new(), Vec::new());
         for failure in failures {
             match failure {
-                Failure::Resolve(candidate, error) => unreached.push((None, reach::explain_name(&candidate, &error))),
-                Failure::Proxy(candidate, error) => {
-                    unreached.push((None, format!("cannot connect to {candidate}: {error}")))
-                }
+                Failure::NotDialled(words) => unreached.push((None, words)),
                 // The same for every address.
-                Failure::Port(port, error) => {
-                    return DialError::Unreached(reach::explain_port(port, &error));
-                }
+                Failure::Port(port, error) => return DialError::Unreached(reach::explain_port(port, &error)),
                 Failure::Connect(addr, error, took) => {
                     dialled.push(addr);
                     unreached.push((Some(addr), reach::explain(addr, &error, took, &own)));
@@ -276,9 +265,6 @@ impl Dialler {
                     if answered.as_ref().is_none_or(|(other, ..)| *other < weight) {
                         answered = Some((weight, addr, error));
                     }
-                }
-                Failure::System(error) => {
-                    unreached.push((None, format!("cannot start a thread: {}", io_error_text(&error))));
                 }
                 Failure::Overtaken | Failure::Told { .. } => {}
             }

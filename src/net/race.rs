@@ -19,10 +19,10 @@ mod tests;
 use super::address::Candidate;
 use super::lan::Search;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
-use super::proxy::ProxyError;
 use super::reach::{self, OwnNetworks};
 use super::simultaneous_open::{self, ANSWERED_PAUSE, ATTEMPT};
 use crate::channel::{Code, HandshakeError, Mode};
+use crate::error_text::io_error_text;
 use crate::keys::{KeyRejected, PublicKey};
 use crate::protocol::frame::Greeting;
 use std::collections::VecDeque;
@@ -45,16 +45,14 @@ const ADDRESSES: usize = 32;
 /// Why a candidate did not lead to the peer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    Resolve(Candidate, io::Error),
-    /// The proxy gave no connection. (Such candidates do not race.)
-    Proxy(Candidate, ProxyError),
+    /// It was not dialled: its name has no address, the proxy gave no connection, or no thread can be started. In words.
+    NotDialled(String),
     Port(NonZeroU16, io::Error),
     /// No connection; and how long it took to say so.
     Connect(SocketAddr, io::Error, Duration),
     Open(SocketAddr, ConnectError),
     /// Another address was faster, or spent the code.
     Overtaken,
-    System(io::Error),
     /// At an address that the peer told; whether its key is there, and does not know the session.
     Told {
         addr: SocketAddr,
@@ -154,7 +152,7 @@ impl Race {
                     let candidate = candidate.clone();
                     self.spawn(&tell, move |_| match candidate.resolve() {
                         Ok(found) => Report::Found(found),
-                        Err(error) => Report::Failed(Failure::Resolve(candidate, error)),
+                        Err(error) => Report::Failed(Failure::NotDialled(reach::explain_name(&candidate, &error))),
                     });
                 }
             }
@@ -226,7 +224,8 @@ impl Race {
             let _ = report.send(work(&race));
         });
         if let Err(error) = spawned {
-            let _ = failed.send(Report::Failed(Failure::System(error)));
+            let words = format!("cannot start a thread: {}", io_error_text(&error));
+            let _ = failed.send(Report::Failed(Failure::NotDialled(words)));
         }
     }
 

@@ -244,49 +244,47 @@ pub fn explain(addr: SocketAddr, error: &io::Error, took: Duration, own: &OwnNet
     let ip = addr.ip();
     let near = own.contain(ip);
     let elsewhere = is_private(ip) && !near;
-    let (fact, hint) = match error.kind() {
-        Kind::ConnectionRefused => (
-            "connection refused".to_owned(),
-            "nobody listens there, or a firewall refuses callers; the peer runs `p2pchat listen PORT` first (--wait tries until it does)"
-                .to_owned(),
-        ),
+    match error.kind() {
+        Kind::ConnectionRefused => "connection refused\n\
+            nobody listens there, or a firewall refuses callers; the peer runs `p2pchat listen PORT` first (--wait tries until it does)"
+            .to_owned(),
         Kind::InvalidInput if is_link_local(ip) => {
-            (format!("{ip} needs an interface: {ip}%NAME"), format!("this machine has {}", own.names()))
+            format!("{ip} needs an interface: {ip}%NAME\nthis machine has {}", own.names())
         }
         Kind::NetworkUnreachable if ip.is_ipv6() && !own.have_ipv6() => {
-            ("this machine has no IPv6".to_owned(), "ask for an IPv4 address".to_owned())
+            "this machine has no IPv6\nask for an IPv4 address".to_owned()
         }
         Kind::TimedOut | Kind::HostUnreachable | Kind::NetworkUnreachable if is_shared(ip) && !near => {
-            (io_error_text(error), format!("{ip} is an address inside a provider's network or a VPN such as Tailscale"))
+            let why = io_error_text(error);
+            format!("{why}\n{ip} is an address inside a provider's network or a VPN such as Tailscale")
         }
-        Kind::HostUnreachable | Kind::PermissionDenied if took < REJECTED => (
-            "rejected by a firewall".to_owned(),
-            format!("at the other side: sudo firewall-cmd --add-port={0}/tcp, or sudo ufw allow {0}/tcp", addr.port()),
-        ),
-        Kind::HostUnreachable if near => (
-            format!("no machine answers at {ip} on this network"),
-            "it is off or asleep, or has another address by now".to_owned(),
-        ),
-        Kind::HostUnreachable => (
-            "a router on the way finds no machine there".to_owned(),
-            "it is off or asleep, or has another address by now".to_owned(),
-        ),
-        Kind::TimedOut | Kind::NetworkUnreachable if elsewhere => (
-            format!("{ip} is a private address and this machine is not in its network"),
-            "ask for an invite made with listen --map, or use a VPN".to_owned(),
+        Kind::HostUnreachable | Kind::PermissionDenied if took < REJECTED => {
+            let at = addr.port();
+            format!(
+                "rejected by a firewall\nat the other side: sudo firewall-cmd --add-port={at}/tcp, or sudo ufw allow {at}/tcp"
+            )
+        }
+        Kind::HostUnreachable => {
+            let fact = if near {
+                format!("no machine answers at {ip} on this network")
+            } else {
+                "a router on the way finds no machine there".to_owned()
+            };
+            format!("{fact}\nit is off or asleep, or has another address by now")
+        }
+        Kind::TimedOut | Kind::NetworkUnreachable if elsewhere => format!(
+            "{ip} is a private address and this machine is not in its network\nask for an invite made with listen --map, or use a VPN"
         ),
         Kind::NetworkUnreachable if own_address_towards(ip).is_none() => {
-            (format!("this machine has no way to {ip}"), "is it connected to a network?".to_owned())
+            format!("this machine has no way to {ip}\nis it connected to a network?")
         }
-        Kind::TimedOut if near => (
-            "no answer".to_owned(),
-            "the machine is off, its firewall drops this, or this Wi-Fi keeps its devices apart".to_owned(),
-        ),
-        Kind::TimedOut => ("no answer".to_owned(), "the machine is off, or a firewall drops the connection".to_owned()),
+        Kind::TimedOut if near => {
+            "no answer\nthe machine is off, its firewall drops this, or this Wi-Fi keeps its devices apart".to_owned()
+        }
+        Kind::TimedOut => "no answer\nthe machine is off, or a firewall drops the connection".to_owned(),
         // ICMP has more kinds of rejection, each with an error of its own.
-        _ => (io_error_text(error), "a router or a firewall on the way may reject this".to_owned()),
-    };
-    format!("{fact}\n{hint}")
+        _ => format!("{}\na router or a firewall on the way may reject this", io_error_text(error)),
+    }
 }
 
 /// Why a name has no address.

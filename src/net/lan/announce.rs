@@ -66,16 +66,15 @@ impl Announcer {
         let interval = if admits == Admits::Returning { LOST_CHECK } else { IDLE_CHECK };
         let bound = self.bound.clone();
         let daemon = daemon(interval, move |interface| serves(&bound, interface))?;
-        let registration = Registration {
-            bound: self.bound.clone(),
-            tag: tag(&self.pin, &nonce),
-            nonce: nonce.clone(),
-            admits,
-            daemon: daemon.clone(),
-            tell: Arc::clone(&self.tell),
-        };
+        let (bound, name, registered) = (self.bound.clone(), nonce.clone(), daemon.clone());
+        let (tag, tell) = (tag(&self.pin, &nonce), Arc::clone(&self.tell));
         self.current = Some(Announcement { nonce, daemon });
-        thread::Builder::new().name("lan".into()).spawn(move || registration.run())?;
+        thread::Builder::new().name("lan".into()).spawn(move || {
+            let text = [("v", VERSION), ("m", admits.digit()), ("t", &tag)];
+            if let Err(error) = register_and_watch(&bound, &name, &text, &registered, &*tell) {
+                tell(&name, AnnounceEvent::Failed(error));
+            }
+        })?;
         Ok(())
     }
 
@@ -105,61 +104,44 @@ impl Announcer {
     }
 }
 
-/// What the thread "lan" has.
-struct Registration {
-    bound: Vec<SocketAddr>,
-    nonce: String,
-    tag: String,
-    admits: Admits,
-    daemon: ServiceDaemon,
-    tell: Arc<Tell>,
-}
-
-impl Registration {
-    fn run(self) {
-        if let Err(error) = self.register_and_watch() {
-            (self.tell)(&self.nonce, AnnounceEvent::Failed(error));
-        }
-    }
-
-    fn register_and_watch(&self) -> Result<(), LanError> {
-        let addrs = own_addrs(&self.bound)?;
-        let events = self.daemon.monitor()?;
-        self.daemon.register(self.service(&addrs)?)?;
-        let until = Instant::now() + PATIENCE;
-        let mut told = false;
-        loop {
-            let event = if told { events.recv().map_err(RecvTimeoutError::from) } else { events.recv_deadline(until) };
-            match event {
-                Ok(DaemonEvent::Announce(..)) if !told => {
-                    told = true;
-                    (self.tell)(&self.nonce, AnnounceEvent::Announced);
-                }
-                Ok(DaemonEvent::IpAdd(_) | DaemonEvent::IpDel(_)) if own_addrs(&self.bound)? != addrs => {
-                    (self.tell)(&self.nonce, AnnounceEvent::Moved);
-                    return Ok(());
-                }
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    told = true;
-                    let error = if check_port().is_err() { LanError::PortTaken } else { LanError::NoNetwork };
-                    (self.tell)(&self.nonce, AnnounceEvent::Failed(error));
-                }
-                // Withdrawn, which nobody hears, or by a bug of the package.
-                Err(RecvTimeoutError::Disconnected) => return Err(LanError::Daemon("it has ended".into())),
+/// The thread "lan".
+fn register_and_watch(
+    bound: &[SocketAddr],
+    nonce: &str,
+    text: &[(&str, &str)],
+    daemon: &ServiceDaemon,
+    tell: &Tell,
+) -> Result<(), LanError> {
+    let addrs = own_addrs(bound)?;
+    let events = daemon.monitor()?;
+    let (port, host) = (bound.first().map_or(0, SocketAddr::port), format!("p2pchat-{nonce}.local."));
+    let announced: Vec<IpAddr> = addrs.iter().copied().collect();
+    let mut service = ServiceInfo::new(SERVICE, nonce, &host, &announced[..], port, text)?;
+    // 64 random bits are no other's name, and a neighbour who says that they are would have it changed.
+    service.set_requires_probe(false);
+    daemon.register(service)?;
+    let until = Instant::now() + PATIENCE;
+    let mut told = false;
+    loop {
+        let event = if told { events.recv().map_err(RecvTimeoutError::from) } else { events.recv_deadline(until) };
+        match event {
+            Ok(DaemonEvent::Announce(..)) if !told => {
+                told = true;
+                tell(nonce, AnnounceEvent::Announced);
             }
+            Ok(DaemonEvent::IpAdd(_) | DaemonEvent::IpDel(_)) if own_addrs(bound)? != addrs => {
+                tell(nonce, AnnounceEvent::Moved);
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                told = true;
+                let error = if check_port().is_err() { LanError::PortTaken } else { LanError::NoNetwork };
+                tell(nonce, AnnounceEvent::Failed(error));
+            }
+            // Withdrawn, which nobody hears, or by a bug of the package.
+            Err(RecvTimeoutError::Disconnected) => return Err(LanError::Daemon("it has ended".into())),
         }
-    }
-
-    fn service(&self, addrs: &BTreeSet<IpAddr>) -> Result<ServiceInfo, LanError> {
-        let port = self.bound.first().map_or(0, SocketAddr::port);
-        let host = format!("p2pchat-{}.local.", self.nonce);
-        let text = [("v", VERSION), ("m", self.admits.digit()), ("t", &self.tag)];
-        let addrs: Vec<IpAddr> = addrs.iter().copied().collect();
-        let mut service = ServiceInfo::new(SERVICE, &self.nonce, &host, &addrs[..], port, &text[..])?;
-        // 64 random bits are no other's name, and a neighbour who says that they are would have it changed.
-        service.set_requires_probe(false);
-        Ok(service)
     }
 }
 
