@@ -56,18 +56,11 @@ fn look(known: &KnownPeers) -> Result<Vec<Neighbour>, ChoiceError> {
 
 fn whom(neighbour: &Neighbour, known: &KnownPeers) -> Whom {
     let candidates = neighbour.candidates();
-    match peer(neighbour, known) {
-        Some(peer) => Whom {
-            candidates,
-            called: peer.name.clone(),
-            by_invite: false,
-            kind: WhomKind::Peer(Box::new(peer.clone())),
-        },
-        None => {
-            let called = candidates.first().map(ToString::to_string).unwrap_or_default();
-            Whom { candidates, called, by_invite: false, kind: WhomKind::Stranger }
-        }
-    }
+    let (called, kind) = match peer(neighbour, known) {
+        Some(peer) => (peer.name.clone(), WhomKind::Peer(Box::new(peer.clone()))),
+        None => (candidates.first().map(ToString::to_string).unwrap_or_default(), WhomKind::Stranger),
+    };
+    Whom { candidates, called, by_invite: false, kind }
 }
 
 /// The one that a script can have meant.

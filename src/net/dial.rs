@@ -11,7 +11,7 @@ use super::backoff::{Backoff, Wake};
 use super::lan::{self, BROWSE_TIME, Search};
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::proxy::ProxyPolicy;
-use super::race::{Failure, SearchUntil, race};
+use super::race::{Failure, race};
 use super::reach::{self, OwnNetworks};
 use crate::channel::{HandshakeError, HelloError};
 use crate::keys::Pin;
@@ -180,7 +180,7 @@ impl Dialler {
         let by_proxy = self.proxies.proxy().is_some();
         if !direct.is_empty() || search.is_some() {
             let raced: &[SocketAddr] = if by_proxy { &[] } else { told };
-            let while_searching = search.as_mut().map(|search| SearchUntil { search, until });
+            let while_searching = search.as_deref_mut().map(|search| (search, until));
             match race(&direct, raced, while_searching, deadline, credentials, greeting, self.from) {
                 Ok(established) => return Ok(established),
                 Err(of_race) => failures.extend(of_race),

@@ -107,34 +107,30 @@ impl Invite {
         if check_of(body) != check {
             return Err(damaged);
         }
-        Self::decode(body)?.ok_or(damaged)
+        Self::decode(body).unwrap_or(Err(damaged))
     }
 
     /// `None`: the bytes end too early.
-    fn decode(body: &[u8]) -> Result<Option<Self>, InviteError> {
+    fn decode(body: &[u8]) -> Option<Result<Self, InviteError>> {
         let mut rest = body;
-        match take(&mut rest) {
-            None => return Ok(None),
-            Some([VERSION]) => {}
-            Some(_) => return Err(InviteError::Newer),
+        if take(&mut rest)? != [VERSION] {
+            return Some(Err(InviteError::Newer));
         }
-        let (Some(pin), Some(secret), Some(port)) = (take(&mut rest), take(&mut rest), take(&mut rest)) else {
-            return Ok(None);
-        };
-        let (secret, port) = (Zeroizing::new(secret), u16::from_be_bytes(port));
+        let (pin, secret) = (take(&mut rest)?, Zeroizing::new(take(&mut rest)?));
+        let port = u16::from_be_bytes(take(&mut rest)?);
         let mut candidates = Vec::new();
         while !rest.is_empty() {
             match candidate(&mut rest, port)? {
-                Entry::Cut => return Ok(None),
-                Entry::Unknown => {}
-                Entry::Candidate(candidate) if candidates.len() < CANDIDATES => candidates.push(candidate),
-                Entry::Candidate(_) => {}
+                Ok(found) => candidates.extend(found),
+                Err(newer) => return Some(Err(newer)),
             }
         }
-        if candidates.is_empty() {
-            return Err(InviteError::NoCandidate);
-        }
-        Ok(Some(Self { pin, secret, port, candidates }))
+        candidates.truncate(CANDIDATES);
+        Some(if candidates.is_empty() {
+            Err(InviteError::NoCandidate)
+        } else {
+            Ok(Self { pin, secret, port, candidates })
+        })
     }
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -211,31 +207,21 @@ fn push_ip(bytes: &mut Vec<u8>, ip: &[u8], port: &[u8]) {
     bytes.extend_from_slice(port);
 }
 
-enum Entry {
-    Candidate(Candidate),
-    /// Of a kind that a later version may add below 0x40.
-    Unknown,
-    /// The bytes end inside it.
-    Cut,
-}
-
-fn candidate(rest: &mut &[u8], port: u16) -> Result<Entry, InviteError> {
-    let Some([kind]) = take(rest) else { return Ok(Entry::Cut) };
+/// The next candidate, if it is of a kind that is known: a later version may add others below 0x40. `None`: the bytes end inside it.
+fn candidate(rest: &mut &[u8], port: u16) -> Option<Result<Option<Candidate>, InviteError>> {
     let ip4 = |ip: [u8; 4]| Ipv4Addr::from(ip).to_string();
     let ip6 = |ip: [u8; 16]| Ipv6Addr::from(ip).to_string();
-    let found = match kind {
-        4 => take(rest).map(|ip| (ip4(ip), port)),
-        6 => take(rest).zip(take(rest)).map(|(ip, port)| (ip4(ip), u16::from_be_bytes(port))),
-        16 => take(rest).map(|ip| (ip6(ip), port)),
-        18 => take(rest).zip(take(rest)).map(|(ip, port)| (ip6(ip), u16::from_be_bytes(port))),
-        NAME => name(rest),
-        length @ 0..NAME => {
-            let skipped = rest.split_off(..usize::from(length));
-            return Ok(if skipped.is_some() { Entry::Unknown } else { Entry::Cut });
-        }
-        _ => return Err(InviteError::Newer),
+    let [kind] = take(rest)?;
+    let (host, port) = match kind {
+        4 => (ip4(take(rest)?), port),
+        6 => (ip4(take(rest)?), u16::from_be_bytes(take(rest)?)),
+        16 => (ip6(take(rest)?), port),
+        18 => (ip6(take(rest)?), u16::from_be_bytes(take(rest)?)),
+        NAME => name(rest)?,
+        length @ 0..NAME => return rest.split_off(..usize::from(length)).map(|_| Ok(None)),
+        _ => return Some(Err(InviteError::Newer)),
     };
-    Ok(found.map_or(Entry::Cut, |(host, port)| Entry::Candidate(Candidate { host, port })))
+    Some(Ok(Some(Candidate { host, port })))
 }
 
 fn name(rest: &mut &[u8]) -> Option<(String, u16)> {

@@ -92,9 +92,7 @@ pub enum ProxyError {
     #[error("the proxy does not take this login")]
     LoginRefused,
     #[error("the proxy says: {0}")]
-    Socks(String),
-    #[error("the proxy says: {0}")]
-    Http(String),
+    Says(String),
 }
 
 impl Proxy {
@@ -123,18 +121,14 @@ impl Proxy {
         Ok(Self { scheme, address, login })
     }
 
-    /// Whether names are looked up by the proxy.
-    fn resolves(&self) -> bool {
-        self.scheme != Scheme::Socks5
-    }
-
     /// Connects to `target` through the proxy. The address is the peer's where it is known here, else the proxy's.
     pub fn connect(&self, target: &Candidate, deadline: Instant) -> Result<(TcpStream, SocketAddr), ProxyError> {
         let host = target.host.as_str();
         if is_onion(host) && self.scheme != Scheme::Socks5h {
             return Err(ProxyError::Onion);
         }
-        if self.resolves() && host.parse::<IpAddr>().is_err() {
+        // The proxy looks names up.
+        if self.scheme != Scheme::Socks5 && host.parse::<IpAddr>().is_err() {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             if host.is_empty() || host.len() > TEXT || !host.bytes().all(plain) {
                 return Err(ProxyError::HostName);
@@ -146,7 +140,7 @@ impl Proxy {
             match self.connect_host(&Host::Ip(addr.ip()), target, deadline) {
                 Ok((stream, _)) => return Ok((stream, addr)),
                 // Another address of the peer may do.
-                Err(error @ (ProxyError::Socks(_) | ProxyError::Http(_) | ProxyError::Closed(_))) => last = error,
+                Err(error @ (ProxyError::Says(_) | ProxyError::Closed(_))) => last = error,
                 Err(error) => return Err(error),
             }
         }
@@ -241,7 +235,7 @@ impl Proxy {
         stream.write_all(&request)?;
         match read(stream)? {
             [VERSION, 0] => {}
-            [VERSION, code] => return Err(ProxyError::Socks(socks_words(code))),
+            [VERSION, code] => return Err(ProxyError::Says(socks_words(code))),
             _ => return Err(not_socks()),
         }
         // The address that the proxy connected from says nothing to us, but it has to be read.
@@ -287,9 +281,9 @@ impl Proxy {
             Some(200..300) => Ok(()),
             Some(407) if self.login.is_some() => Err(ProxyError::LoginRefused),
             Some(407) => Err(ProxyError::LoginWanted),
-            Some(403) => Err(ProxyError::Http("its rules do not allow this (HTTP 403)".into())),
-            Some(status @ 500..600) => Err(ProxyError::Http(format!("it cannot reach the peer (HTTP {status})"))),
-            Some(status) => Err(ProxyError::Http(format!("it does not do this (HTTP {status})"))),
+            Some(403) => Err(ProxyError::Says("its rules do not allow this (HTTP 403)".into())),
+            Some(status @ 500..600) => Err(ProxyError::Says(format!("it cannot reach the peer (HTTP {status})"))),
+            Some(status) => Err(ProxyError::Says(format!("it does not do this (HTTP {status})"))),
             None => Err(not_http()),
         }
     }

@@ -94,21 +94,15 @@ struct Race {
     guess: Mutex<bool>,
 }
 
-/// A search for the peer on the own network, while a race runs.
-pub(super) struct SearchUntil<'s> {
-    pub(super) search: &'s mut Search,
-    /// Until then the race goes on, also when nobody is left to be dialled.
-    pub(super) until: Instant,
-}
-
-/// Races for the peer. `told` are addresses that the peer named; they come after all `candidates`.
+/// Races for the peer. `told` are addresses that the peer named; they come after all `candidates`. With a search on the own network the
+/// race goes on until the time beside it, also when nobody is left to be dialled.
 ///
 /// # Errors
 /// Why each candidate failed, in the order of the failures.
 pub(super) fn race(
     candidates: &[Candidate],
     told: &[SocketAddr],
-    mut search: Option<SearchUntil<'_>>,
+    mut search: Option<(&mut Search, Instant)>,
     deadline: Instant,
     credentials: &DialCredentials,
     greeting: &Greeting,
@@ -138,7 +132,7 @@ impl Race {
         self: &Arc<Self>,
         candidates: &[Candidate],
         told: &[SocketAddr],
-        mut search: Option<&mut SearchUntil<'_>>,
+        mut search: Option<&mut (&mut Search, Instant)>,
     ) -> Result<Established, Vec<Failure>> {
         let (tell, reports) = mpsc::channel();
         let own = OwnNetworks::now();
@@ -161,7 +155,7 @@ impl Race {
         // What names lead to is not taken for told.
         let told_from = next_start + STAGGER;
         loop {
-            let found = search.as_mut().map(|search| search.search.found());
+            let found = search.as_mut().map(|(search, _)| search.found());
             addresses.add(found.unwrap_or_default(), &own);
             let won = self.won.load(Ordering::Acquire) || self.guess.try_lock().is_err();
             if !won
@@ -176,7 +170,7 @@ impl Race {
                 next_start = Instant::now() + STAGGER;
             }
             let next = addresses.next_from(next_start, told_from).filter(|_| !won);
-            let searching = search.as_ref().is_some_and(|search| Instant::now() < search.until);
+            let searching = search.as_ref().is_some_and(|(_, until)| Instant::now() < *until);
             if running == 0 && next.is_none() && (won || !searching) {
                 return Err(failures);
             }

@@ -260,24 +260,16 @@ impl Service {
         if !reach::is_global(ip.into()) {
             return Err(MapError::NoPublicAddress);
         }
-        let assigned = |(port, seconds)| Assigned { external: SocketAddr::new(ip.into(), port), seconds };
-        let error = match self.add(port, port) {
-            Err(CONFLICT) if Some(&self.kind) == CONNECTIONS.first() => match self.add_any(port) {
-                Ok(given) => return Ok(assigned(given)),
-                Err(code) => code,
-            },
+        let added = match self.add(port, port) {
+            Err(CONFLICT) if Some(&self.kind) == CONNECTIONS.first() => self.add_any(port),
             Err(CONFLICT) => {
                 let mut tries = (0..RANDOM_TRIES).filter_map(|_| random_port()).map(|other| self.add(other, port));
-                match tries.find(|added| added != &Err(CONFLICT)) {
-                    Some(Ok(given)) => return Ok(assigned(given)),
-                    Some(Err(code)) => code,
-                    None => CONFLICT,
-                }
+                tries.find(|added| added != &Err(CONFLICT)).unwrap_or(Err(CONFLICT))
             }
-            Ok(given) => return Ok(assigned(given)),
-            Err(code) => code,
+            added => added,
         };
-        Err(upnp_error(error))
+        let assigned = |(port, seconds)| Assigned { external: SocketAddr::new(ip.into(), port), seconds };
+        added.map(assigned).map_err(upnp_error)
     }
 
     /// The external port and its seconds; 0 is without end, where the router knows nothing else.
