@@ -26,13 +26,13 @@ mod whom;
 
 pub use doctor::doctor;
 pub use one_shot::{NobodyKnown, receive, send};
+pub use partials::partials;
+pub use peer_policy::peers;
 
 use crate::channel::Code;
-use crate::cli::{Connect, Listen, PartialsCommand, PeersCommand, Reachable};
+use crate::cli::{Connect, Listen, Reachable};
 use crate::error_text::io_error_text;
 use crate::exit::{Exit, UsageError};
-use crate::identity::{self, Identity};
-use crate::known_peers::KnownPeersFile;
 use crate::net::address::ListenAddress;
 use crate::net::dial::Dialler;
 use crate::net::lan::Admits;
@@ -252,32 +252,6 @@ fn dialler(
     let credentials = DialCredentials { identity, code, accept_key: policy.key_check() };
     let Whom { candidates, called, by_invite, .. } = whom;
     Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None, from: None }
-}
-
-/// `p2pchat id`.
-///
-/// # Errors
-/// When there is no key and none can be made.
-pub fn fingerprint() -> anyhow::Result<String> {
-    Ok(Identity::load_or_create(&identity::data_dir()?)?.public().fingerprint())
-}
-
-/// `p2pchat peers`: what to print.
-///
-/// # Errors
-/// When the file cannot be read or written, or the name is not in it.
-pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
-    Ok(peer_policy::peers(&KnownPeersFile::new(&identity::data_dir()?), command)?)
-}
-
-/// `p2pchat partials`: what to print, and whether all was done.
-///
-/// # Errors
-/// When they cannot be read, or what is to be removed is not there.
-pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
-    let data = identity::data_dir()?;
-    let peers = KnownPeersFile::new(&data).read()?;
-    Ok(partials::carry_out(&data, &peers, command))
 }
 
 /// The frontend and the signal handler run; no peer yet. (Fields are dropped in this order: the output ends with the sender of

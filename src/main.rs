@@ -7,6 +7,7 @@ use anyhow::Result;
 use p2pchat::app;
 use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::{Exit, UsageError};
+use p2pchat::identity::{self, Identity};
 use p2pchat::net::lan;
 use p2pchat::ui::frontend::FrontendError;
 use std::io::{self, Write};
@@ -52,7 +53,10 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
             print(text.as_bytes())?;
             return Ok(exit);
         }
-        Command::Id => print(format!("{}\n", app::fingerprint()?).as_bytes())?,
+        Command::Id => {
+            let identity = Identity::load_or_create(&identity::data_dir()?)?;
+            print(format!("{}\n", identity.public().fingerprint()).as_bytes())?;
+        }
         Command::Peers(peers) => {
             print(app::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
         }

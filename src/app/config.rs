@@ -5,6 +5,7 @@
 use super::frontend::FrontendConfig;
 use super::partials;
 use super::peer_policy;
+use super::whom::variable;
 use crate::channel::Code;
 use crate::cli::Common;
 use crate::error_text::io_error_text;
@@ -87,7 +88,7 @@ impl Startup {
     /// [`UsageError`] when the command line or the environment is at fault; else what this machine does not give.
     pub(super) fn load(common: &Common) -> anyhow::Result<Self> {
         let (dir, dir_is_missing) = receiving_dir(common.dir.as_deref())?;
-        let environment = code_variable()?;
+        let environment = variable(CODE_VARIABLE)?;
         let data_dir = identity::data_dir()?;
         let peers_file = KnownPeersFile::new(&data_dir);
         let known = peers_file.read()?;
@@ -198,15 +199,6 @@ fn no_receiving(dir: &Path, why: &str) -> UsageError {
         "cannot receive into {}: {why}\n--dir names a folder that files may be put into; only its last part is made",
         dir.display()
     ))
-}
-
-/// The code in the environment; one that is empty or no text is never taken for none.
-fn code_variable() -> Result<Option<Zeroizing<String>>, UsageError> {
-    match env::var(CODE_VARIABLE) {
-        Ok(text) => Ok(Some(Zeroizing::new(text))),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(UsageError(format!("{CODE_VARIABLE}: it is not valid UTF-8"))),
-    }
 }
 
 /// What `--code`, `--code-fd` and the environment say together.

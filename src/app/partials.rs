@@ -2,7 +2,8 @@
 
 use crate::cli::PartialsCommand;
 use crate::exit::Exit;
-use crate::known_peers::{KnownPeers, table};
+use crate::identity;
+use crate::known_peers::{KnownPeers, KnownPeersFile, table};
 use crate::text::SafeText;
 use crate::transfer::staging::partials::{self, Partial, PartialsError, Progress};
 use crate::ui::format;
@@ -24,10 +25,15 @@ pub(super) fn reminder(data_dir: &Path) -> Option<String> {
     Some(format!("{what} older than {} days; to see and remove: p2pchat partials", OLD.as_secs() / (24 * 3_600)))
 }
 
-/// What to print, and whether all was done.
-pub(super) fn carry_out(data_dir: &Path, peers: &KnownPeers, command: PartialsCommand) -> (String, Exit) {
+/// `p2pchat partials`: what to print, and whether all was done.
+///
+/// # Errors
+/// When there is no data directory, or the known peers cannot be read.
+pub fn partials(command: PartialsCommand) -> anyhow::Result<(String, Exit)> {
+    let data_dir = &identity::data_dir()?;
+    let peers = KnownPeersFile::new(data_dir).read()?;
     let (ids, keep, all) = match command {
-        PartialsCommand::List => return (list(&partials::list(data_dir), peers), Exit::Polite),
+        PartialsCommand::List => return Ok((list(&partials::list(data_dir), &peers), Exit::Polite)),
         PartialsCommand::Remove { all: true, .. } => {
             (partials::list(data_dir).into_iter().map(|partial| partial.id).collect(), false, true)
         }
@@ -35,7 +41,7 @@ pub(super) fn carry_out(data_dir: &Path, peers: &KnownPeers, command: PartialsCo
         PartialsCommand::Keep { ids } => (ids, true, false),
     };
     if ids.is_empty() {
-        return (NOTHING.to_owned(), Exit::Polite);
+        return Ok((NOTHING.to_owned(), Exit::Polite));
     }
     let mut text = String::new();
     let mut exit = Exit::Polite;
@@ -52,7 +58,7 @@ pub(super) fn carry_out(data_dir: &Path, peers: &KnownPeers, command: PartialsCo
         text.push_str(SafeText::with_hint(&line).as_str());
         text.push('\n');
     }
-    (text, exit)
+    Ok((text, exit))
 }
 
 fn remove(data_dir: &Path, id: &str) -> Result<String, PartialsError> {

@@ -3,8 +3,9 @@
 use super::whom::{Whom, WhomKind};
 use crate::channel::{KeyCheck, SUITE};
 use crate::cli::PeersCommand;
+use crate::identity;
 use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
-use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile, PeersError};
+use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile};
 use crate::net::invite::Invite;
 use crate::net::opening::Established;
 use crate::notice::{Notice, Trust};
@@ -186,14 +187,21 @@ pub(super) fn problems(file: &KnownPeersFile, known: &KnownPeers) -> Vec<SafeTex
 }
 
 /// `p2pchat peers`: what to print.
-pub(super) fn peers(file: &KnownPeersFile, command: PeersCommand) -> Result<String, PeersError> {
+///
+/// # Errors
+/// When the file cannot be read or written, or the name is not in it.
+pub fn peers(command: PeersCommand) -> anyhow::Result<String> {
+    let file = KnownPeersFile::new(&identity::data_dir()?);
     match command {
         PeersCommand::List => {
             let known = file.read()?;
-            let problems = problems(file, &known);
+            let problems = problems(&file, &known);
             Ok(problems.iter().fold(known.list(), |table, problem| format!("{table}{problem}\n")))
         }
         PeersCommand::Forget { name } => Ok(format!("{} is forgotten\n", file.forget(&name)?.name)),
-        PeersCommand::Rename { old, new } => file.rename(&old, &new).map(|()| format!("{old} is now {new}\n")),
+        PeersCommand::Rename { old, new } => {
+            file.rename(&old, &new)?;
+            Ok(format!("{old} is now {new}\n"))
+        }
     }
 }

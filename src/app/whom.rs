@@ -21,6 +21,15 @@ pub(super) const VARIABLE: &str = "P2PCHAT_INVITE";
 /// Bytes of a line that is read: the longest invite, in the longest characters.
 const LINE: u64 = 4 * 1_024;
 
+/// What the environment says; what is no text is never taken for nothing.
+pub(super) fn variable(name: &str) -> Result<Option<Zeroizing<String>>, UsageError> {
+    match env::var(name) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(UsageError(format!("{name}: it is not valid UTF-8"))),
+    }
+}
+
 /// The peer to dial.
 #[derive(Debug, Clone)]
 pub(super) struct Whom {
@@ -68,14 +77,7 @@ impl Whom {
         known: &KnownPeers,
         lan: bool,
     ) -> Result<Self, UsageError> {
-        let variable = match env::var(VARIABLE) {
-            Ok(text) => Some(text).filter(|text| !text.is_empty()),
-            Err(env::VarError::NotPresent) => None,
-            Err(env::VarError::NotUnicode(_)) => {
-                return Err(UsageError(format!("{VARIABLE}: it is not valid UTF-8")));
-            }
-        };
-        match (argument, variable, peer) {
+        match (argument, variable(VARIABLE)?.filter(|text| !text.is_empty()), peer) {
             (Some("-"), ..) => Self::parse(&next_line().map_err(unread)?, known, lan),
             // A shell takes the first line of a pasted invite for all of it; the others come next.
             (Some(text), ..) if is_cut(text) && io::stdin().is_terminal() => ask(known, text, lan),
