@@ -61,12 +61,6 @@ pub(super) struct Setup {
     pub(super) pending_signal: PendingSignal,
 }
 
-/// A peer that comes with a new session while its old connection seems alive.
-struct Candidate {
-    established: Established,
-    until: Instant,
-}
-
 pub(super) struct EventLoop {
     setup: Setup,
     role: Role,
@@ -87,7 +81,8 @@ pub(super) struct EventLoop {
     /// another connection wait for that.
     recording: Option<PublicKey>,
     held: VecDeque<Event>,
-    candidate: Option<Candidate>,
+    /// A peer that comes with a new session while its old connection seems alive, and until when that may answer.
+    newcomer: Option<(Established, Instant)>,
     rejections: RejectionLog,
     signal: Option<Exit>,
     /// Something was not done whole in an earlier conversation.
@@ -123,7 +118,7 @@ impl EventLoop {
             connected_at: Instant::now(),
             recording: None,
             held: VecDeque::new(),
-            candidate: None,
+            newcomer: None,
             rejections: RejectionLog::default(),
             signal: None,
             incomplete: false,
@@ -190,7 +185,7 @@ impl EventLoop {
 
     fn wake_at(&self) -> Option<Instant> {
         let session = self.conversation.deadline().and_then(|deadline| self.begun.checked_add(deadline));
-        let probe = self.candidate.as_ref().map(|candidate| candidate.until);
+        let probe = self.newcomer.as_ref().map(|(_, until)| *until);
         let addresses = self.own_end.as_ref().map(|end| end.check_at);
         [session, probe, addresses, self.uncalled, self.show_at()].into_iter().flatten().min()
     }
@@ -269,7 +264,7 @@ impl EventLoop {
             self.conversation.session.signal();
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| Instant::now() >= at);
-        if is_due(self.candidate.as_ref().map(|candidate| candidate.until)) {
+        if is_due(self.newcomer.as_ref().map(|(_, until)| *until)) {
             self.lose(DisconnectReason::Silent(PROBE_TIME));
         }
         if is_due(self.own_end.as_ref().map(|end| end.check_at)) {

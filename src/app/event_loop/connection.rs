@@ -1,6 +1,6 @@
 //! The connection under a conversation: begun, lost, closed, and what it reported before its end.
 
-use super::{Candidate, EventLoop, Role};
+use super::{EventLoop, Role};
 use crate::app::event::Event;
 use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason};
 use crate::net::opening::Established;
@@ -17,8 +17,8 @@ impl EventLoop {
         match event {
             ConnectionEvent::Ended(reason) => self.lose(reason),
             ConnectionEvent::Alive => {
-                if let Some(candidate) = self.candidate.take() {
-                    self.refuse(candidate.established, Refusal::Busy);
+                if let Some((newcomer, _)) = self.newcomer.take() {
+                    self.refuse(newcomer, Refusal::Busy);
                 }
             }
             event => {
@@ -47,9 +47,9 @@ impl EventLoop {
         if self.exit.is_some() {
             return;
         }
-        if let Some(Candidate { established, .. }) = self.candidate.take() {
+        if let Some((newcomer, _)) = self.newcomer.take() {
             // Its place is free now.
-            return self.greeted(established);
+            return self.greeted(newcomer);
         }
         if self.conversation.session.is_lost() {
             self.announce_on_lan();

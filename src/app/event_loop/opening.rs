@@ -2,10 +2,10 @@
 //!
 //! - The dialler dials on a thread: for a new session, for the one that was lost, and, when the peer forgot that, for a new one.
 //! - The listener answers each greeting at once ([`accept::admit`]). While a connection seems alive whose peer comes with a new
-//!   session, that caller is a [`Candidate`] until the old connection answers a ping or has not for [`PROBE_TIME`].
+//!   session, that caller waits until the old connection answers a ping or has not for [`PROBE_TIME`].
 //! - Whoever begins is recorded among the known peers first, on a thread, since that file may be locked.
 
-use super::{Candidate, EventLoop, HELD, PROBE_TIME, Role};
+use super::{EventLoop, HELD, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
 use crate::app::conversation::Workers;
 use crate::app::event::Event;
@@ -410,13 +410,13 @@ impl EventLoop {
 
     /// Sees whether the present connection is alive, before a new one of the same peer replaces it.
     fn probe(&mut self, established: Established) {
-        if let Some(earlier) = self.candidate.take() {
-            self.refuse(earlier.established, Refusal::Busy);
+        if let Some((earlier, _)) = self.newcomer.take() {
+            self.refuse(earlier, Refusal::Busy);
         }
         if let Some(connection) = &self.connection {
             connection.probe();
         }
-        self.candidate = Some(Candidate { established, until: Instant::now() + PROBE_TIME });
+        self.newcomer = Some((established, Instant::now() + PROBE_TIME));
     }
 
     pub(super) fn refuse(&mut self, mut established: Established, refusal: Refusal) {

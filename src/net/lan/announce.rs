@@ -45,13 +45,9 @@ pub struct Announcer {
     pin: Pin,
     /// Gets the announcement's name and what becomes of it, on a thread.
     tell: Arc<Tell>,
-    current: Option<Announcement>,
+    /// The name of the present announcement, and the package's thread.
+    current: Option<(String, ServiceDaemon)>,
     goodbye: Option<JoinHandle<()>>,
-}
-
-struct Announcement {
-    nonce: String,
-    daemon: ServiceDaemon,
 }
 
 impl Announcer {
@@ -68,7 +64,7 @@ impl Announcer {
         let daemon = daemon(interval, move |interface| serves(&bound, interface))?;
         let (bound, name, registered) = (self.bound.clone(), nonce.clone(), daemon.clone());
         let (tag, tell) = (tag(&self.pin, &nonce), Arc::clone(&self.tell));
-        self.current = Some(Announcement { nonce, daemon });
+        self.current = Some((nonce, daemon));
         thread::Builder::new().name("lan".into()).spawn(move || {
             let text = [("v", VERSION), ("m", admits.digit()), ("t", &tag)];
             if let Err(error) = register_and_watch(&bound, &name, &text, &registered, &*tell) {
@@ -80,12 +76,12 @@ impl Announcer {
 
     /// Whether this is what is announced now; events of an earlier announcement may come late.
     pub fn is_current(&self, nonce: &str) -> bool {
-        self.current.as_ref().is_some_and(|current| current.nonce == nonce)
+        self.current.as_ref().is_some_and(|(current, _)| current == nonce)
     }
 
     /// Takes back what is announced, if anything is.
     pub fn withdraw(&mut self) {
-        let Some(Announcement { nonce, daemon }) = self.current.take() else { return };
+        let Some((nonce, daemon)) = self.current.take() else { return };
         let _ = daemon.unregister(&full_name(&nonce));
         let end = daemon.clone();
         let goodbye = thread::Builder::new().name("goodbye".into()).spawn(move || {
