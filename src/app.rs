@@ -43,7 +43,7 @@ use crate::notice::{Info, Notice, Posted};
 use crate::session::AcceptRule;
 use crate::text::SafeText;
 use anyhow::anyhow;
-use code_prompt::{PromptOutcome, prompt_for_code};
+use code_prompt::prompt_for_code;
 use config::{CodeSource, Config, Startup};
 use event::Event;
 use event_loop::{EventLoop, Role, Setup};
@@ -228,9 +228,13 @@ fn dial_peer(start: Startup, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
             return Err(UsageError("an invite has a secret of its own; leave the code away".into()).into());
         }
         (CodeSource::Given(code), _) => Some(Arc::clone(code)),
-        (CodeSource::Wanted, _) => match prompt_for_code()? {
-            PromptOutcome::Code(code) => Some(Arc::new(code)),
-            PromptOutcome::Aborted(exit) => return Ok(exit),
+        (CodeSource::Wanted, _) => match prompt_for_code() {
+            Ok(Ok(code)) => Some(Arc::new(code)),
+            Ok(Err(exit)) => return Ok(exit),
+            Err(error) => {
+                let hint = "give it in P2PCHAT_CODE or by --code-fd where there is no terminal to ask on";
+                return Err(anyhow!("cannot ask for the code: {}\n{hint}", io_error_text(&error)));
+            }
         },
     };
     let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());

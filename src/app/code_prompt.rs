@@ -5,7 +5,6 @@
 mod line;
 
 use crate::channel::Code;
-use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crossterm::event::{self, Event, KeyEventKind};
 use crossterm::terminal;
@@ -15,34 +14,18 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use thiserror::Error;
 
 /// Columns of a terminal that does not tell.
 const COLUMNS: u16 = 80;
 /// How often the prompt looks for a signal; keys wake it at once.
 const SIGNAL_GAP: Duration = Duration::from_millis(100);
 
-/// There is no terminal, or it cannot be used.
-#[derive(Debug, Error)]
-#[error("cannot ask for the code: {}\ngive it in P2PCHAT_CODE or by --code-fd where there is no terminal to ask on", io_error_text(.0))]
-pub(super) struct PromptError(#[source] io::Error);
-
-/// What came of asking.
-pub(super) enum PromptOutcome {
-    Code(Code),
-    /// The person gave up, or a signal came.
-    Aborted(Exit),
-}
-
-/// Asks the person at the terminal: standard input when it is one, else the one that this process belongs to.
+/// Asks the person at the terminal: standard input when it is one, else the one that this process belongs to. Else gives the exit code of
+/// who gave up, or of a signal.
 ///
 /// # Errors
-/// When there is none.
-pub(super) fn prompt_for_code() -> Result<PromptOutcome, PromptError> {
-    ask().map_err(PromptError)
-}
-
-fn ask() -> io::Result<PromptOutcome> {
+/// When there is no terminal, or it cannot be used.
+pub(super) fn prompt_for_code() -> io::Result<Result<Code, Exit>> {
     let mut out = output()?;
     let signals = Signals::watch()?;
     terminal::enable_raw_mode()?;
@@ -55,11 +38,11 @@ fn ask() -> io::Result<PromptOutcome> {
         out.write_all(prompt.frame(columns).as_bytes())?;
         out.flush()?;
         match next_event(&signals)? {
-            Err(exit) => break PromptOutcome::Aborted(exit),
+            Err(exit) => break Err(exit),
             Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => match prompt.key(key) {
                 Step::Show => {}
-                Step::Done(code) => break PromptOutcome::Code(code),
-                Step::Leave => break PromptOutcome::Aborted(Exit::Interrupt),
+                Step::Done(code) => break Ok(code),
+                Step::Leave => break Err(Exit::Interrupt),
             },
             Ok(_) => {}
         }

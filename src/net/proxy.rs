@@ -12,7 +12,7 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-pub use policy::{ProxyPolicy, ProxySettingError, is_onion};
+pub use policy::{ProxyPolicy, is_onion};
 
 use super::address::Candidate;
 use super::opening::DeadlineStream;

@@ -1,9 +1,8 @@
 //! Which hosts are dialled through which proxy: `--proxy`, the environment, and their exceptions.
 
-use super::{Proxy, ProxyError, ProxyUrlError, Scheme};
+use super::{Proxy, ProxyError, Scheme};
 use crate::net::address::Candidate;
 use std::net::IpAddr;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Whether a name is of Tor's (RFC 7686), which no name server must be asked for.
@@ -20,21 +19,13 @@ pub struct ProxyPolicy {
     except: Vec<String>,
 }
 
-/// A setting that cannot be followed: its name, and why.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("{0}: {1}")]
-pub struct ProxySettingError(&'static str, ProxyUrlError);
-
 impl ProxyPolicy {
     /// `option` is that of `--proxy`; `variable` looks the environment up. The first that is set counts; `none`, or an empty variable,
     /// is no proxy.
     ///
     /// # Errors
-    /// When the one that counts is no URL of a proxy: to dial directly instead could betray its user.
-    pub fn from_settings(
-        option: Option<&str>,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, ProxySettingError> {
+    /// When the one that counts is no URL of a proxy, which one and why: to dial directly instead could betray its user.
+    pub fn from_settings(option: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let of_variable = |name| variable(name).map(|value| (name, Zeroizing::new(value)));
         let option = option.map(|value| ("--proxy", Zeroizing::new(value.to_owned())));
         let setting = option
@@ -45,7 +36,7 @@ impl ProxyPolicy {
             None => None,
             Some((_, url)) if url.as_str() == "none" => None,
             Some((name, url)) if url.is_empty() && name != "--proxy" => None,
-            Some((name, url)) => Some(Proxy::parse(&url).map_err(|error| ProxySettingError(name, error))?),
+            Some((name, url)) => Some(Proxy::parse(&url).map_err(|error| format!("{name}: {error}"))?),
         };
         let except = variable("NO_PROXY").or_else(|| variable("no_proxy")).unwrap_or_default().to_lowercase();
         let entries = except.split([',', ' ']).filter(|entry| !entry.is_empty());
