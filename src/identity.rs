@@ -198,17 +198,14 @@ fn open_private(path: &Path) -> Result<File, IdentityError> {
     use std::fs::OpenOptions;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let path = path.to_owned();
+    let unreadable = |source| IdentityError::Read { path: path.clone(), source };
     // Without O_NONBLOCK a pipe in the file's place would hold the program up.
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path);
     let file = match opened {
-        Ok(file) => file,
         Err(_) if path.is_symlink() => return Err(IdentityError::NotAFile { path }),
-        Err(source) => return Err(IdentityError::Read { path, source }),
+        opened => opened.map_err(unreadable)?,
     };
-    let found = match file.metadata() {
-        Ok(found) => found,
-        Err(source) => return Err(IdentityError::Read { path, source }),
-    };
+    let found = file.metadata().map_err(unreadable)?;
     if !found.is_file() {
         return Err(IdentityError::NotAFile { path });
     }

@@ -152,10 +152,7 @@ impl Config {
         // What is no UTF-8 is no URL either, and never taken for unset.
         let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let proxies = ProxyPolicy::from_settings(self.proxy.as_deref(), variable).map_err(UsageError)?;
-        if let [only] = candidates {
-            let unfit = |error| UsageError(format!("cannot connect to {only}: {error}"));
-            proxies.proxy_for(only).map_err(unfit)?;
-        }
+        proxies.check(candidates).map_err(UsageError)?;
         Ok(Arc::new(proxies))
     }
 

@@ -272,7 +272,7 @@ impl Conversation {
             Action::AcceptDownload(transfer, wanted) => downloads.accept(transfer, wanted),
             Action::CancelDownload { transfer, remove } => downloads.cancel(transfer, remove),
             Action::DownloadAcknowledged(transfer) => downloads.acknowledged(transfer),
-            // The terminal clears itself; the others are the event loop's.
+            // The others are the event loop's.
             _ => {}
         }
         Ok(())

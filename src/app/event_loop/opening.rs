@@ -190,10 +190,7 @@ impl EventLoop {
             return Err(("not-now", "this side listens: your peer is the one to dial, by /redial if you moved".into()));
         };
         let whom = Whom::moved(place, &peer.key).map_err(|error| ("bad-argument", error.to_string()))?;
-        if let [only] = &*whom.candidates {
-            let unfit = |error| ("bad-argument", format!("cannot connect to {only}: {error}"));
-            dialling.dialler.proxies.proxy_for(only).map_err(unfit)?;
-        }
+        dialling.dialler.proxies.check(&whom.candidates).map_err(|words| ("bad-argument", words))?;
         dialling.move_to(whom);
         let places: Vec<String> = dialling.dialler.candidates.iter().map(ToString::to_string).collect();
         self.post(Notice::Info(Info::Text(format!("dialling {}", places.join(", ")).into())));

@@ -62,6 +62,15 @@ impl ProxyPolicy {
         }
     }
 
+    /// Whether the only candidate, when there is no other, can be dialled.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn check(&self, candidates: &[Candidate]) -> Result<(), String> {
+        let [only] = candidates else { return Ok(()) };
+        self.proxy_for(only).map(drop).map_err(|error| format!("cannot connect to {only}: {error}"))
+    }
+
     /// As curl reads `NO_PROXY`: `*`, a name and all below it, an address, or a network as ADDRESS/BITS.
     fn is_excepted(&self, host: &str) -> bool {
         let ip: Option<IpAddr> = host.parse().ok();
