@@ -22,9 +22,7 @@ pub use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
 pub use hello::{HELLO, Hello, HelloError, Mode};
-pub use record::{
-    DecryptError, LENGTH, Opener, ReadError, SealError, Sealer, TAG, WriteError, read_frame, write_frame,
-};
+pub use record::{DecryptError, LENGTH, Opener, ReadError, SealError, Sealer, TAG, read_frame, write_frame};
 
 use crate::error_text::io_error_text;
 use crate::identity::Identity;

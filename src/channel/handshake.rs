@@ -7,7 +7,7 @@ use super::hybrid::{HybridMaterial, KemPair, MESSAGE, SEED, encapsulate};
 use super::record::read_frame_of;
 use super::{
     Channel, Code, HandshakeError, HandshakeStep, Hello, KeyVerdict, Mode, Opener, PublicKey, ReadError, Role, Sealer,
-    StreamError, Terms, Verification, WriteError, write_frame,
+    StreamError, Terms, Verification, write_frame,
 };
 use crate::protocol::frame::{Frame, KEM_CT, KEM_KEY};
 use curve25519_dalek::edwards::CompressedEdwardsY;
@@ -332,10 +332,7 @@ impl<'s, S: Read + Write> Records<'s, S> {
     }
 
     fn send(&mut self, step: HandshakeStep, frame: &Frame) -> Result<(), HandshakeError> {
-        write_frame(self.stream, &mut self.sealer, frame).map_err(|error| match error {
-            WriteError::Stream(error) => at(step, error),
-            WriteError::Seal(_) => HandshakeError::Internal("a frame cannot be sealed"),
-        })
+        write_frame(self.stream, &mut self.sealer, frame).map_err(|error| at(step, error))
     }
 
     /// Receives a frame with a body of at most `most` bytes.

@@ -9,7 +9,7 @@ use crate::protocol::error::FrameError;
 use crate::protocol::frame::{Frame, KEM_KEY, NAME};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -39,15 +39,6 @@ pub struct SealError;
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 #[error("tampering noticed: a record does not open")]
 pub struct DecryptError;
-
-/// Why [`write_frame`] failed.
-#[derive(Debug, Error)]
-pub enum WriteError {
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-    #[error(transparent)]
-    Seal(#[from] SealError),
-}
 
 /// Why [`read_frame`] failed.
 #[derive(Debug, Error)]
@@ -134,14 +125,13 @@ impl Opener {
 /// Seals one frame and writes it, in one write.
 ///
 /// # Errors
-/// When the frame is too large or the stream fails; then the connection is of no more use.
-pub fn write_frame<W: Write>(stream: &mut W, sealer: &mut Sealer, frame: &Frame) -> Result<(), WriteError> {
+/// When the stream fails; then the connection is of no more use. (So it is when the frame cannot be sealed, which no short one is.)
+pub fn write_frame<W: Write>(stream: &mut W, sealer: &mut Sealer, frame: &Frame) -> Result<(), StreamError> {
     let mut record = vec![0; LENGTH];
     frame.encode(&mut record);
     record.resize(record.len().saturating_add(TAG), 0);
-    sealer.seal(&mut record)?;
-    stream.write_all(&record).and_then(|()| stream.flush()).map_err(StreamError::from)?;
-    Ok(())
+    sealer.seal(&mut record).map_err(|error| StreamError::Io(io::Error::other(error)))?;
+    stream.write_all(&record).and_then(|()| stream.flush()).map_err(StreamError::from)
 }
 
 /// Reads a greeting, or a smaller frame.

@@ -5,7 +5,7 @@
 
 use crate::channel::{
     Channel, Code, HELLO, HandshakeError, Hello, HelloError, KeyCheck, Mode, ReadError, Role, StreamError, Terms,
-    WriteError, establish, read_frame, write_frame,
+    establish, read_frame, write_frame,
 };
 use crate::error_text::io_error_text;
 use crate::identity::Identity;
@@ -86,10 +86,10 @@ impl ConnectError {
     }
 }
 
-impl From<WriteError> for ConnectError {
-    fn from(error: WriteError) -> Self {
+impl From<StreamError> for ConnectError {
+    fn from(error: StreamError) -> Self {
         match error {
-            WriteError::Stream(StreamError::Io(error)) => Self::Io(error),
+            StreamError::Io(error) => Self::Io(error),
             other => Self::NoGreeting(other.to_string()),
         }
     }
