@@ -9,11 +9,11 @@ mod tests;
 
 use super::STAGING_PREFIX;
 use super::file_name::{Name, offered_names};
-use super::manifest::{Builder, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted};
+use super::manifest::{Builder, ListEntry, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted};
 use crate::error_text::io_error_text;
 use crate::identity::is_private_key;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,8 +82,7 @@ pub(super) struct Roots {
     /// By the name at the top of the list.
     tops: BTreeMap<String, PathBuf>,
     /// Names on the disk, where they are others than in the list.
-    files: BTreeMap<usize, OsString>,
-    folders: BTreeMap<usize, OsString>,
+    names: BTreeMap<ListEntry, OsString>,
 }
 
 impl Roots {
@@ -94,29 +93,21 @@ impl Roots {
 
     /// The local path of a file of the list, and whether a link at its end is followed.
     pub(super) fn path(&self, list: &Manifest, index: usize) -> (PathBuf, bool) {
-        let Some(file) = list.file(index) else { return (PathBuf::new(), false) };
-        match file.folder {
-            None => (self.tops.get(file.name).cloned().unwrap_or_default(), true),
-            Some(folder) => (local(self.folder(list, folder), self.files.get(&index), file.name), false),
-        }
+        let is_top = list.file(index).is_some_and(|file| file.folder.is_none());
+        (self.path_of(list, ListEntry::File(index)), is_top)
     }
 
-    /// The local path of a folder of the list.
-    pub(super) fn folder(&self, list: &Manifest, index: usize) -> PathBuf {
-        let Some(folder) = list.folder(index) else { return PathBuf::new() };
-        match folder.parent {
-            None => self.tops.get(folder.name).cloned().unwrap_or_default(),
-            Some(parent) => local(self.folder(list, parent), self.folders.get(&index), folder.name),
+    fn path_of(&self, list: &Manifest, entry: ListEntry) -> PathBuf {
+        match list.named(entry) {
+            Some((name, Some(folder))) => {
+                let mut path = self.path_of(list, ListEntry::Folder(folder));
+                path.push(self.names.get(&entry).map_or(OsStr::new(name), OsString::as_os_str));
+                path
+            }
+            Some((name, None)) => self.tops.get(name).cloned().unwrap_or_default(),
+            None => PathBuf::new(),
         }
     }
-}
-
-fn local(mut folder: PathBuf, name: Option<&OsString>, offered: &str) -> PathBuf {
-    match name {
-        Some(name) => folder.push(name),
-        None => folder.push(offered),
-    }
-    folder
 }
 
 /// What was found.
@@ -243,7 +234,7 @@ impl Scanner<'_> {
         let checked = Name::new(offered).map_err(Unsendable::too_many)?;
         let index = self.builder.file(checked, meta, size).map_err(Unsendable::too_many)?;
         if name != offered {
-            self.roots.files.insert(index, name.clone());
+            self.roots.names.insert(ListEntry::File(index), name.clone());
         }
         Ok(())
     }
@@ -279,7 +270,7 @@ impl Scanner<'_> {
             Err(error) => return Err(Unsendable::too_many(error)),
         };
         if name != offered {
-            self.roots.folders.insert(index, name.clone());
+            self.roots.names.insert(ListEntry::Folder(index), name.clone());
         }
         let above = self.above.len();
         self.above.extend([offered, "/"]);

@@ -28,7 +28,7 @@ pub(crate) use fs::Problem;
 pub(crate) use local_name::local_name;
 pub(super) use part::{Part, prefix_digest};
 pub use publish::{Published, Totals};
-pub(super) use tree::write_with_holes;
+pub(super) use tree::{len_of, write_with_holes};
 
 use super::manifest::{ListEntry, Manifest, Step, Walk};
 use crate::protocol::frame::Position;

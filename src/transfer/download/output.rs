@@ -3,13 +3,13 @@
 //! Invariant: what stands before [`Output::position`] was written and flushed, and cannot be taken back. Who reads slowly delays this
 //! thread, so credit, and so the sender. Nothing stays for a later run.
 
-use super::writer::{Broken, DIFFERS, data_of, len_of};
+use super::writer::{Broken, DIFFERS, data_of};
 use super::{DownloadReport, Published, Totals};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
 use crate::transfer::manifest::Manifest;
-use crate::transfer::staging::prefix_digest;
+use crate::transfer::staging::{len_of, prefix_digest};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;

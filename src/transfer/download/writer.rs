@@ -7,7 +7,7 @@ use super::open::Opened;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
 use crate::transfer::manifest::Manifest;
-use crate::transfer::staging::{Part, Problem, Staging, prefix_digest, space, write_with_holes};
+use crate::transfer::staging::{Part, Problem, Staging, len_of, prefix_digest, space, write_with_holes};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::path::PathBuf;
@@ -258,8 +258,4 @@ pub(super) const DIFFERS: &str = "what arrived differs from what was sent";
 
 pub(super) fn data_of(piece: &Piece) -> Option<&[u8]> {
     if let Piece::Chunk { record, .. } = piece { Some(record.chunk_data()) } else { None }
-}
-
-pub(super) fn len_of(data: &[u8]) -> u64 {
-    u64::try_from(data.len()).unwrap_or(u64::MAX)
 }

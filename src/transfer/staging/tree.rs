@@ -185,7 +185,7 @@ fn is_hole(data: &[u8]) -> bool {
     data.len() >= HOLE && data.chunks(64).all(|chunk| chunk.iter().all(|byte| *byte == 0))
 }
 
-fn len_of(data: &[u8]) -> u64 {
+pub(in crate::transfer) fn len_of(data: &[u8]) -> u64 {
     u64::try_from(data.len()).unwrap_or(u64::MAX)
 }
 
