@@ -9,7 +9,7 @@ use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, STREAM_BYTES, TransferId, at_most};
 use crate::text::PeerText;
-use crate::transfer::download::{DownloadReport, Looked, Published, Totals, Wanted};
+use crate::transfer::download::{Broken, DownloadReport, Looked, Published, Totals, Wanted};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::Manifest;
 use std::path::PathBuf;
@@ -174,7 +174,7 @@ impl Session {
                 self.queue(Control::Complete { transfer, files, failed });
                 self.actions.push(Action::EndFlow { transfer, confirmed: true });
             }
-            (state, DownloadReport::Broken { reason, text, told, part }) => {
+            (state, DownloadReport::Broken(Broken { reason, text, told, part })) => {
                 self.incomplete |= download.is_wanted();
                 let part = part.as_deref().map(local);
                 self.close_accept_question(transfer);

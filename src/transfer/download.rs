@@ -101,15 +101,25 @@ pub enum DownloadReport {
         wire_bytes: u64,
     },
     /// The transfer cannot go on: CANCEL (DECLINE when it comes before [`DownloadReport::Ready`]). The download has ended.
-    Broken {
-        reason: Reason,
-        /// For our user, with the local path.
-        text: String,
-        /// For the peer: the class of the error and the offered name.
-        told: String,
-        /// The staging folder that stays, to be continued when the same is offered again.
-        part: Option<PathBuf>,
-    },
+    Broken(Broken),
+}
+
+/// Why a transfer cannot go on.
+#[derive(Debug)]
+pub struct Broken {
+    pub reason: Reason,
+    /// For our user, with the local path.
+    pub text: String,
+    /// For the peer: the class of the error and the offered name.
+    pub told: String,
+    /// The staging folder that stays, to be continued when the same is offered again.
+    pub part: Option<PathBuf>,
+}
+
+impl Broken {
+    fn new(reason: Reason, text: String, told: String) -> Self {
+        Self { reason, text, told, part: None }
+    }
 }
 
 /// What a look at a good list and the disk gives.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::notice::{Info, TransferState};
+use crate::transfer::download::Broken;
 use crate::transfer::upload::Unsendable;
 
 /// A responder to whom transfer 1 is offered, its list looked at.
@@ -170,12 +171,12 @@ fn a_user_s_cancel_removes_what_came_and_a_broken_download_keeps_it() {
     let mut side = running();
     side.session.download(
         1,
-        DownloadReport::Broken {
+        DownloadReport::Broken(Broken {
             reason: Reason::Space,
             text: "/home/u/file: no space".into(),
             told: "file: no space".into(),
             part: Some("/home/u/.p2pchat-X".into()),
-        },
+        }),
     );
     side.perform();
     assert_eq!((&side.stopped[..], side.ends()), (&[(1, false)][..], vec![(1, "failed")]));

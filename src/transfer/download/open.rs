@@ -1,6 +1,6 @@
 //! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
 
-use super::{DownloadReport, Looked, OnClash, Settings, Target, Wanted};
+use super::{Broken, DownloadReport, Looked, OnClash, Settings, Target, Wanted};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{self, Part, Problem, Staging, destinations, local_name, offer_file, staging_name};
@@ -62,13 +62,11 @@ pub(super) fn open(settings: &Settings, wanted: Wanted, cancelled: &AtomicBool) 
         let name = manifest.first_name();
         let text = format!("{}: exists already", dest.join(local_name(name, true)).display());
         let told = format!("{name}: exists already");
-        return Err(DownloadReport::Broken { reason: Reason::Rule, text, told, part: None });
+        return Err(DownloadReport::Broken(Broken::new(Reason::Rule, text, told)));
     }
-    let broken = |problem: &Problem| DownloadReport::Broken {
-        reason: problem.reason(),
-        text: format!("cannot begin the download: {problem}"),
-        told: problem.class().to_owned(),
-        part: None,
+    let broken = |problem: &Problem| {
+        let text = format!("cannot begin the download: {problem}");
+        DownloadReport::Broken(Broken::new(problem.reason(), text, problem.class().to_owned()))
     };
     // What cannot be recorded is found again all the same, when it is offered again into the same folder.
     let _ = destinations::record(&settings.data_dir, &dest);

@@ -3,8 +3,8 @@
 //! Invariant: what stands before [`Output::position`] was written and flushed, and cannot be taken back. Who reads slowly delays this
 //! thread, so credit, and so the sender. Nothing stays for a later run.
 
-use super::writer::{Broken, DIFFERS, data_of};
-use super::{DownloadReport, Published, Totals};
+use super::writer::{DIFFERS, data_of};
+use super::{Broken, DownloadReport, Published, Totals};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
@@ -48,7 +48,7 @@ impl Output {
             match piece {
                 Piece::Begin { position, .. } if *position < self.position => {
                     let text = "the file changed at the sender, and what was written of it cannot be taken back";
-                    return Err(Broken { reason: Reason::Changed, text: text.into(), told: text.into() });
+                    return Err(Broken::new(Reason::Changed, text.into(), text.into()));
                 }
                 Piece::Begin { .. } | Piece::Resumed(_) => {}
                 Piece::Chunk { .. } => {
@@ -93,5 +93,6 @@ fn broken(error: io::Error) -> Broken {
         io::ErrorKind::BrokenPipe => format!("{PLACE} was closed"),
         _ => format!("{PLACE} cannot be written: {}", io_error_text(&error)),
     };
-    Broken { reason: Reason::Io, told: format!("the receiver's {text}"), text }
+    let told = format!("the receiver's {text}");
+    Broken::new(Reason::Io, text, told)
 }

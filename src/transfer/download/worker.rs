@@ -7,8 +7,8 @@
 
 use super::open::{self, Opened};
 use super::output::Output;
-use super::writer::{Broken, Writer};
-use super::{DownloadReport, OnClash, Settings, Target, Wanted};
+use super::writer::Writer;
+use super::{Broken, DownloadReport, OnClash, Settings, Target, Wanted};
 use crate::channel::TAG;
 use crate::error_text::io_error_text;
 use crate::protocol::error::ProtocolError;
@@ -140,7 +140,7 @@ impl Worker {
         self.slots.remove(&transfer);
         let text = format!("no thread for a download: {}", io_error_text(error));
         let told = "the receiver cannot take it now".to_owned();
-        self.report(transfer, DownloadReport::Broken { reason: Reason::Io, text, told, part: None });
+        self.report(transfer, DownloadReport::Broken(Broken::new(Reason::Io, text, told)));
     }
 
     fn accept(&mut self, transfer: TransferId, wanted: Wanted) {
@@ -293,13 +293,12 @@ impl Worker {
         }
     }
 
-    fn broken(&mut self, transfer: TransferId, Broken { reason, text, told }: Broken) {
+    fn broken(&mut self, transfer: TransferId, mut broken: Broken) {
         // The folder is let go before anybody is told, for the same may be offered again at once.
-        let part = match self.slots.remove(&transfer) {
-            Some(Slot::Running { writer, .. }) => writer.leave(),
-            _ => None,
-        };
-        self.report(transfer, DownloadReport::Broken { reason, text, told, part });
+        if let Some(Slot::Running { writer, .. }) = self.slots.remove(&transfer) {
+            broken.part = writer.leave();
+        }
+        self.report(transfer, DownloadReport::Broken(broken));
     }
 
     /// Publishes a transfer that is there as a whole.
@@ -327,7 +326,7 @@ impl Worker {
             Err(problem) => {
                 let part = staging.leave();
                 let (reason, told) = (problem.reason(), problem.class().to_owned());
-                self.report(transfer, DownloadReport::Broken { reason, text: problem.to_string(), told, part });
+                self.report(transfer, DownloadReport::Broken(Broken { reason, text: problem.to_string(), told, part }));
             }
         }
     }

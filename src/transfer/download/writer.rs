@@ -2,8 +2,8 @@
 //!
 //! Invariant: what stands before [`Writer::position`] is with the file system or given up, and for finished files `results` says so.
 
-use super::Published;
 use super::open::Opened;
+use super::{Broken, Published};
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
 use crate::transfer::manifest::Manifest;
@@ -18,16 +18,6 @@ const STREAM_LOOK: u64 = 64 << 20;
 /// A stream ends when less than this is left, or on a smaller disk than this part of it: enough for whatever else runs there.
 const STREAM_LEAVES: u64 = 1 << 30;
 const STREAM_LEAVES_PART: u64 = 20;
-
-/// Why a transfer cannot go on.
-#[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) reason: Reason,
-    /// For our user.
-    pub(super) text: String,
-    /// For the peer.
-    pub(super) told: String,
-}
 
 /// The file that pieces go to.
 struct Begun {
@@ -125,7 +115,7 @@ impl Writer {
 
     fn broken(&self, problem: &Problem) -> Broken {
         let told = format!("{}: {}", self.offered(), problem.class());
-        Broken { reason: problem.reason(), text: problem.to_string(), told }
+        Broken::new(problem.reason(), problem.to_string(), told)
     }
 
     fn at_path(&self, error: io::Error) -> Problem {
@@ -189,7 +179,7 @@ impl Writer {
             None => {
                 let text = format!("{}: the disk is nearly full", self.dest.display());
                 let told = format!("{}: the disk is nearly full", self.offered());
-                return Err(Broken { reason: Reason::Space, text, told });
+                return Err(Broken::new(Reason::Space, text, told));
             }
         }
         Ok(())
