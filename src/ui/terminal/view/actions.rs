@@ -1,6 +1,6 @@
 //! What each key does, and the commands that the view handles itself.
 
-use super::{Context, Input, Key, Now, SafeText, Search, TWICE, Tone, View, completion};
+use super::{Input, Key, Now, SafeText, Search, TWICE, Tone, View, completion};
 use crate::command;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::LINE_TEXT;
@@ -103,43 +103,34 @@ impl View {
         }
         let begun = self.begun.replace(self.context()).unwrap_or_default();
         let here = self.context();
+        // The question on the screen is answered if it was there when the line was begun; without one the word is chat.
         if let Some(yes) = answer(line) {
-            return self.answer(line, yes, &begun, &here);
+            match here.question {
+                Some(_) if begun.question != here.question => {
+                    return Err("this question came while you typed: Enter again answers it".into());
+                }
+                Some(id) => {
+                    self.questions.retain(|(open, _)| *open != id);
+                    return Ok(Some(Input::Answer { id, yes }));
+                }
+                None if begun.question.is_some() => {
+                    return Err("the question is gone: Enter again sends this as text".into());
+                }
+                None => {}
+            }
         }
-        if here.peer.is_none() {
+        let Some(peer) = &self.peer else {
             return Err("nobody is here: the line stays until somebody is".into());
-        }
+        };
         if begun.peer != here.peer {
-            let label = self.peer.as_ref().map_or("", |peer| peer.label.as_str());
+            let label = &peer.label;
             return Err(format!("{label} came while you typed: Enter again sends it to {label}"));
         }
         // What ends the session or answers an offer must pass when lines cannot.
         if self.input_sender.is_full() && !line.trim_start().starts_with('/') {
             return Err("the peer has to catch up first: the line stays here, try again".into());
         }
-        Ok(Some(self.line_to_peer(line)))
-    }
-
-    fn line_to_peer(&self, line: &str) -> Input {
-        let peer = self.peer.as_ref().map_or_else(String::new, |peer| peer.fingerprint.clone());
-        Input::LineTo { peer, line: line.into() }
-    }
-
-    /// `y` and `n` answer the question on the screen, if it was there when the line was begun; without one they are chat.
-    fn answer(&mut self, line: &str, yes: bool, begun: &Context, here: &Context) -> Result<Option<Input>, String> {
-        match here.question {
-            Some(_) if begun.question != here.question => {
-                Err("this question came while you typed: Enter again answers it".into())
-            }
-            Some(id) => {
-                self.questions.retain(|(open, _)| *open != id);
-                Ok(Some(Input::Answer { id, yes }))
-            }
-            None if begun.question.is_some() => Err("the question is gone: Enter again sends this as text".into()),
-            None if here.peer.is_none() => Err("nobody is here, and nothing is asked".into()),
-            None if begun.peer != here.peer => Err("somebody came while you typed: Enter again sends it".into()),
-            None => Ok(Some(self.line_to_peer(line))),
-        }
+        Ok(Some(Input::LineTo { peer: peer.fingerprint.clone(), line: line.into() }))
     }
 
     /// Does what the view does by itself; false when the line is not of that kind.
