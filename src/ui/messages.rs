@@ -10,35 +10,26 @@ mod transfers;
 use super::format::count;
 use super::frontend::{Purpose, Verbosity};
 use super::open_transfers::{OpenTransfers, and_more};
+use super::style::Paint;
 use super::{Direction, Notice, PeerText, Question, SafeText, Side, Trust};
 use crate::protocol::frame::{ByeReason, Reason, TransferId};
 use std::time::Instant;
 
-/// How a message stands out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
-    Normal,
-    /// Something to read or do.
-    Strong,
-    /// Errors, warnings, losses.
-    Alarm,
-}
-
 /// Safe lines without marks; those after the first are hints.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
-    pub(super) tone: Tone,
+    pub(super) paint: Paint,
     pub(super) lines: Vec<String>,
 }
 
 impl Message {
-    pub(super) fn new(tone: Tone, text: &str) -> Self {
-        Self { tone, lines: text.split('\n').map(str::to_owned).collect() }
+    pub(super) fn new(paint: Paint, text: &str) -> Self {
+        Self { paint, lines: text.split('\n').map(str::to_owned).collect() }
     }
 }
 
-/// From which verbosity on it is said, how it stands out, and the words.
-type Said = (Verbosity, Tone, String);
+/// From which verbosity on it is said, how it looks, and the words.
+type Said = (Verbosity, Paint, String);
 
 /// Formats notices; keeps the state that later texts need.
 #[derive(Debug)]
@@ -66,14 +57,14 @@ impl Messages {
         }
         let said = self.said(notice);
         self.open.notice(notice, now);
-        let (lowest, tone, text) = said?;
-        (self.verbosity >= lowest).then(|| Message::new(tone, &text))
+        let (lowest, paint, text) = said?;
+        (self.verbosity >= lowest).then(|| Message::new(paint, &text))
     }
 
     fn said(&self, notice: &Notice) -> Option<Said> {
-        let quiet = |text: String| (Verbosity::Quiet, Tone::Normal, text);
-        let normal = |text: String| (Verbosity::Normal, Tone::Normal, text);
-        let alarm = |text: String| (Verbosity::Quiet, Tone::Alarm, text);
+        let quiet = |text: String| (Verbosity::Quiet, Paint::Dim, text);
+        let normal = |text: String| (Verbosity::Normal, Paint::Dim, text);
+        let alarm = |text: String| (Verbosity::Quiet, Paint::Alarm, text);
         // Of a one-shot nobody is asked to stay, and the end of the transfer was told.
         let in_chat = if self.purpose == Purpose::Chat { Verbosity::Normal } else { Verbosity::Verbose };
         let peer = &self.peer;
@@ -85,7 +76,7 @@ impl Messages {
             | Notice::Published { .. }
             | Notice::Question { .. }
             | Notice::QuestionGone { .. } => return None,
-            Notice::Status(text) => (Verbosity::Verbose, Tone::Normal, clean(text)),
+            Notice::Status(text) => (Verbosity::Verbose, Paint::Dim, clean(text)),
             Notice::Listening { addrs, code, invite, .. } => {
                 quiet(self.listening(addrs, code.as_deref().map(String::as_str), invite.as_deref().map(String::as_str)))
             }
@@ -105,7 +96,7 @@ impl Messages {
             }
             Notice::Connected { verify, trust, .. } => {
                 let asks = verify.is_some() && *trust != Trust::Verified;
-                (Verbosity::Quiet, if asks { Tone::Strong } else { Tone::Normal }, self.connected(notice))
+                (Verbosity::Quiet, if asks { Paint::Bold } else { Paint::Dim }, self.connected(notice))
             }
             Notice::Undelivered { lines, .. } => alarm(format!("{} did not reach {peer}", count(*lines, "line"))),
             Notice::Resent { lines, maybe_seen: 0 } => {
@@ -115,11 +106,11 @@ impl Messages {
                 "{} sent again; {peer} may have {maybe_seen} twice",
                 counted(*lines, "line", ["was", "were"])
             )),
-            Notice::Offer { direction: Direction::In, .. } => (Verbosity::Quiet, Tone::Strong, self.offer(notice)),
+            Notice::Offer { direction: Direction::In, .. } => (Verbosity::Quiet, Paint::Bold, self.offer(notice)),
             Notice::Offer { direction: Direction::Out, .. } => normal(self.offer(notice)),
             Notice::Accepted { transfer } => {
                 self.open.get(*transfer)?;
-                (Verbosity::Verbose, Tone::Normal, self.of("begins", *transfer))
+                (Verbosity::Verbose, Paint::Dim, self.of("begins", *transfer))
             }
             Notice::Declined { transfer, by, reason, detail } => {
                 self.ended(*transfer, *by, "declined", *reason, detail)
@@ -151,7 +142,7 @@ impl Messages {
                 if self.purpose != Purpose::Chat && !hint.is_empty() {
                     hint.push_str("; or both press Ctrl-C and do the same again");
                 }
-                (Verbosity::Normal, Tone::Alarm, format!("connection lost{}{hint}", because(reason)))
+                (Verbosity::Normal, Paint::Alarm, format!("connection lost{}{hint}", because(reason)))
             }
             Notice::Reconnected { restarted: true } => {
                 normal(format!("your peer is back (the program was restarted): {peer}"))
@@ -161,7 +152,7 @@ impl Messages {
                 let what = waiting(*lines, *transfers);
                 let until = if *lost { ", once connected again" } else { "" };
                 let text = format!("leaving when all is done{until}; {what}\n/quit again leaves at once, /stay stays");
-                (in_chat, Tone::Strong, text)
+                (in_chat, Paint::Bold, text)
             }
             Notice::Staying => normal("staying".into()),
             Notice::PeerGone { listens } => {
@@ -170,13 +161,13 @@ impl Messages {
             }
             Notice::Warning(text) => alarm(format!("warning: {text}")),
             Notice::Error { text, .. } => alarm(format!("error: {text}")),
-            Notice::Bye { from: Side::Own, .. } => (in_chat, Tone::Normal, "goodbye".into()),
+            Notice::Bye { from: Side::Own, .. } => (in_chat, Paint::Dim, "goodbye".into()),
             Notice::Bye { from: Side::Peer, reason } => {
                 let why = match bye_text(*reason) {
                     "" => String::new(),
                     reason => format!(" ({reason})"),
                 };
-                (in_chat, Tone::Normal, format!("your peer has left{why}: {peer}"))
+                (in_chat, Paint::Dim, format!("your peer has left{why}: {peer}"))
             }
         })
     }

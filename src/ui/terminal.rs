@@ -76,8 +76,8 @@ pub fn wants_colour(no_color_option: bool) -> bool {
 }
 
 impl Terminal {
-    /// Shows the session until its channel is closed, then restores the terminal. `shown_up_to` is called with the sequence number of
-    /// each notice that has one, after the frame that shows it was written.
+    /// Shows the session until its channel is closed, then restores the terminal. `shown_up_to` is called with the highest
+    /// sequence number that a frame shows, after it was written.
     ///
     /// # Errors
     /// When the terminal or the history cannot be used, in words; the terminal is restored then, too.

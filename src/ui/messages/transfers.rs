@@ -1,10 +1,11 @@
 //! What is said of a transfer, from its offer to its end.
 
-use super::{Messages, Said, Tone, because, clean, reason_text};
+use super::{Messages, Said, because, clean, reason_text};
 use crate::protocol::frame::Reason;
 use crate::ui::format::{count, duration, rate, size};
 use crate::ui::frontend::{Purpose, Verbosity};
 use crate::ui::open_transfers::{OpenTransfer, and_more, renamed};
+use crate::ui::style::Paint;
 use crate::ui::{Direction, Notice, PeerText, SafeText, Side, TransferState};
 
 impl Messages {
@@ -55,11 +56,11 @@ impl Messages {
             if self.open.get(transfer).is_none_or(|open| open.renamed != entry) {
                 let (entry, local) = (PeerText::new(entry).safe(), PeerText::new(local).safe());
                 let text = format!("[{transfer}] {entry}, received as {local}");
-                return (Verbosity::Normal, Tone::Normal, text);
+                return (Verbosity::Normal, Paint::Dim, text);
             }
         }
         let text = format!("[{transfer}] {}, {}\nblake3 {}", path.safe(), size(bytes), clean(blake3));
-        (Verbosity::Verbose, Tone::Normal, text)
+        (Verbosity::Verbose, Paint::Dim, text)
     }
 
     pub(super) fn done(&self, notice: &Notice) -> String {
@@ -104,7 +105,7 @@ impl Messages {
             (Side::Peer, _) => (Verbosity::Quiet, &*format!("{} ", self.peer)),
         };
         let text = format!("[{transfer}] {who}{how}{name}{}", because(&reason_text(reason, detail)));
-        (lowest, Tone::Normal, text)
+        (lowest, Paint::Dim, text)
     }
 
     /// `what` happened to a transfer, with its name where that is known.

@@ -9,7 +9,7 @@ use super::screen::Above;
 use crate::command;
 use crate::text::{OWN_MARK, PROGRAM_MARK};
 use crate::ui::frontend::{Purpose, Verbosity};
-use crate::ui::messages::{Message, Messages, Tone};
+use crate::ui::messages::{Message, Messages};
 use crate::ui::qr;
 use crate::ui::style::{Paint, Style, cut};
 use crate::ui::wrap::{NARROW, NARROW_INDENT, width, wrap};
@@ -53,8 +53,8 @@ impl Chat {
     }
 
     /// A line of the program; further lines are hints.
-    pub(super) fn say(&mut self, wall: NaiveDateTime, tone: Tone, text: &str) {
-        self.message(wall, &Message::new(tone, text));
+    pub(super) fn say(&mut self, wall: NaiveDateTime, paint: Paint, text: &str) {
+        self.message(wall, &Message::new(paint, text));
     }
 
     /// Prints what a notice says.
@@ -89,7 +89,7 @@ impl Chat {
                 if let Notice::Listening { invite: Some(invite), qr: true, .. } = notice {
                     match qr::rows(invite, crossterm::terminal::size().ok()) {
                         Ok(rows) => rows.iter().for_each(|row| self.above.chat.extend([row, "\r\n"])),
-                        Err(text) => self.say(wall, Tone::Normal, &text),
+                        Err(text) => self.say(wall, Paint::Dim, &text),
                     }
                 }
             }
@@ -98,11 +98,7 @@ impl Chat {
 
     fn message(&mut self, wall: NaiveDateTime, message: &Message) {
         self.new_day(wall);
-        let paint = match message.tone {
-            Tone::Normal => Paint::Dim,
-            Tone::Strong => Paint::Bold,
-            Tone::Alarm => Paint::Alarm,
-        };
+        let paint = message.paint;
         let others =
             if self.columns < NARROW { format!("{PROGRAM_MARK} ") } else { format!("{INDENT}{PROGRAM_MARK} ") };
         let time = wall.format("%H:%M ").to_string();

@@ -45,15 +45,15 @@ pub(super) struct ScreenLoop {
     screen: Screen,
     painted: Instant,
     pause: Option<Pause>,
-    /// Numbers of the notices that the next frame shows.
-    unreported: Vec<u64>,
+    /// The highest number of the notices that the next frame shows.
+    unreported: Option<u64>,
 }
 
 impl ScreenLoop {
     pub(super) fn new(queue: Arc<ScreenQueue>, view: View) -> Self {
         let size = tty::size().unwrap_or(Size { columns: 80, rows: 24 });
         let screen = Screen::new(size, tty::reflows());
-        Self { queue, view, screen, painted: Instant::now(), pause: None, unreported: Vec::new() }
+        Self { queue, view, screen, painted: Instant::now(), pause: None, unreported: None }
     }
 
     pub(super) fn run(&mut self, shown_up_to: impl Fn(u64)) -> io::Result<()> {
@@ -177,7 +177,7 @@ impl ScreenLoop {
             }
             let Some(posted) = self.queue.take_notice() else { break };
             self.view.notice(&posted.notice, now);
-            self.unreported.extend(posted.display_seq);
+            self.unreported = posted.display_seq.or(self.unreported);
         }
         for notice in self.queue.take_progress().values() {
             self.view.notice(notice, now);
@@ -193,7 +193,9 @@ impl ScreenLoop {
             tty::write(frame.as_bytes(), self.screen.extent().above)?;
         }
         self.painted = Instant::now();
-        self.unreported.drain(..).for_each(shown_up_to);
+        if let Some(shown) = self.unreported.take() {
+            shown_up_to(shown);
+        }
         Ok(())
     }
 }

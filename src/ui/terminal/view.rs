@@ -16,8 +16,7 @@ use super::editor::{self, Editor};
 use super::input_history::{InputHistory, Search};
 use super::keys::{Key, TerminalEvent};
 use super::screen::{Above, Size};
-use crate::ui::messages::Tone;
-use crate::ui::style::cut;
+use crate::ui::style::{Paint, cut};
 use crate::ui::{Input, InputSender, Notice, Question, SafeText, Trust};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -301,7 +300,7 @@ impl View {
     /// Marks where unseen messages begin, and rings the bell at most every [`BELL_GAP`].
     fn notify_user(&mut self, now: Now) {
         if self.unseen == 0 {
-            self.chat.say(now.wall, Tone::Normal, "unseen from here on");
+            self.chat.say(now.wall, Paint::Dim, "unseen from here on");
         }
         self.unseen += 1;
         if self.bell && self.rang.is_none_or(|at| now.at >= at + BELL_GAP) {

@@ -1,10 +1,10 @@
 //! What each key does, and the commands that the view handles itself.
 
-use super::{Input, Key, Now, SafeText, Search, TWICE, Tone, View, completion};
+use super::{Input, Key, Now, SafeText, Search, TWICE, View, completion};
 use crate::command;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::LINE_TEXT;
-use crate::ui::style::cut;
+use crate::ui::style::{Paint, cut};
 use crate::ui::terminal::clipboard;
 use crate::ui::wrap::width;
 use crate::ui::{Info, Notice, format};
@@ -80,7 +80,7 @@ impl View {
         };
         self.editor.take();
         if let Err(error) = self.history.add(&line) {
-            self.chat.say(now.wall, Tone::Alarm, &format!("cannot keep the history: {}", io_error_text(&error)));
+            self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", io_error_text(&error)));
         }
     }
 
@@ -146,10 +146,10 @@ impl View {
                 match first {
                     "on" | "off" => self.bell = first == "on",
                     "" => {}
-                    _ => self.chat.say(now.wall, Tone::Alarm, "/bell on or /bell off"),
+                    _ => self.chat.say(now.wall, Paint::Alarm, "/bell on or /bell off"),
                 }
                 let state = if self.bell { "the bell is on" } else { "the bell is off" };
-                self.chat.say(now.wall, Tone::Normal, state);
+                self.chat.say(now.wall, Paint::Dim, state);
             }
             "/copy" => self.copy(first, now),
             "/save" => self.save(first, rest, now),
@@ -167,26 +167,26 @@ impl View {
             Some((number, text)) => {
                 self.chat.above.unseen.push_str(&clipboard::to_clipboard(text));
                 let text = format!("message {number} goes to the clipboard, if this terminal allows it");
-                self.chat.say(now.wall, Tone::Normal, &text);
+                self.chat.say(now.wall, Paint::Dim, &text);
             }
-            None => self.chat.say(now.wall, Tone::Alarm, "no such message\n/copy N, or /copy for the last"),
+            None => self.chat.say(now.wall, Paint::Alarm, "no such message\n/copy N, or /copy for the last"),
         }
     }
 
     fn save(&mut self, wanted: &str, file: &str, now: Now) {
         let found = if wanted.is_empty() { None } else { self.chat.history.find(wanted) };
-        let (tone, text) = match found {
-            None => (Tone::Alarm, "no such message\n/save N FILE".to_owned()),
-            Some(_) if file.is_empty() => (Tone::Alarm, "which file?\n/save N FILE".to_owned()),
+        let (paint, text) = match found {
+            None => (Paint::Alarm, "no such message\n/save N FILE".to_owned()),
+            Some(_) if file.is_empty() => (Paint::Alarm, "which file?\n/save N FILE".to_owned()),
             Some((number, text)) => {
                 let path = self.expanded(file);
                 match write_new(&path, text) {
-                    Ok(()) => (Tone::Normal, format!("message {number} saved as {}", path.display())),
-                    Err(error) => (Tone::Alarm, format!("cannot save {}: {}", path.display(), io_error_text(&error))),
+                    Ok(()) => (Paint::Dim, format!("message {number} saved as {}", path.display())),
+                    Err(error) => (Paint::Alarm, format!("cannot save {}: {}", path.display(), io_error_text(&error))),
                 }
             }
         };
-        self.chat.say(now.wall, tone, SafeText::with_hint(&text).as_str());
+        self.chat.say(now.wall, paint, SafeText::with_hint(&text).as_str());
     }
 
     fn expanded(&self, file: &str) -> PathBuf {
