@@ -4,8 +4,8 @@
 //!
 //! 1. The input thread blocks in a read of the terminal, and the signal thread in the wait for SIGCONT and SIGWINCH; both leave
 //!    events in the [`ScreenQueue`]. Neither can be stopped; they end with the process.
-//! 2. The notices thread moves what the session posts into the same queue, progress as latest values. So the session
-//!    never waits for a terminal, and keys never wait behind notices.
+//! 2. The notices thread moves what the session posts into the same queue. So the session never waits for a terminal, and keys
+//!    never wait behind notices.
 //! 3. The screen thread waits there, without a timer while nothing moves; hands keys and notices to the [`View`], which
 //!    knows what to show; and has the screen turn that into one write a frame.
 //! 4. When the session's channel is closed, it prints what is left, takes the block away and restores the terminal.
@@ -42,11 +42,10 @@ use chat::Chat;
 use input_history::InputHistory;
 use keys::{Key, TerminalEvent};
 use screen_loop::ScreenLoop;
-use screen_queue::ScreenQueue;
+use screen_queue::{ScreenInput, ScreenQueue};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 use view::View;
@@ -94,13 +93,13 @@ impl Terminal {
         };
         let chat = Chat::new(Style { colour: self.colour }, &self.own, self.verbosity);
         let view = View::new(chat, std::env::home_dir(), history, input_sender);
-        let queue = Arc::new(ScreenQueue::default());
+        let (screen, queue) = ScreenQueue::new();
         tty::enter().map_err(unusable)?;
         let _restored = Restored;
         #[cfg(unix)]
-        spawn_signals(&queue)?;
-        spawn_notices(&queue, notices)?;
-        spawn_input(&queue)?;
+        spawn_signals(&screen)?;
+        spawn_notices(&screen, notices)?;
+        spawn_input(&screen)?;
         ScreenLoop::new(queue, view).run(shown_up_to).map_err(unusable)
     }
 }
@@ -119,8 +118,9 @@ impl Drop for Restored {
 }
 
 /// The input thread, the only one that reads the terminal.
-fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), String> {
-    let queue = Arc::clone(queue);
+fn spawn_input(screen: &SyncSender<ScreenInput>) -> Result<(), String> {
+    let screen = screen.clone();
+    let send = move |event| drop(screen.send(ScreenInput::Event(event)));
     spawn("input", move || {
         let mut after_prefix = false;
         read_terminal(|reported| {
@@ -132,15 +132,15 @@ fn spawn_input(queue: &Arc<ScreenQueue>) -> Result<(), String> {
                 // Ctrl-X Ctrl-E, on this thread, which must not take the editor's keys.
                 TerminalEvent::Key(Key::End) if prefix => {
                     let (sender, text) = mpsc::channel();
-                    queue.event(TerminalEvent::Edit(sender));
+                    send(TerminalEvent::Edit(sender));
                     if let Ok(text) = text.recv() {
-                        queue.event(TerminalEvent::Edited(external_editor::edit(&text)));
+                        send(TerminalEvent::Edited(external_editor::edit(&text)));
                     }
                 }
-                event => queue.event(event),
+                event => send(event),
             }
         });
-        queue.event(TerminalEvent::Ended);
+        send(TerminalEvent::Ended);
     })
 }
 
@@ -194,24 +194,23 @@ fn read_terminal(mut on_event: impl FnMut(crossterm::event::Event)) {
     }
 }
 
-fn spawn_notices(queue: &Arc<ScreenQueue>, notices: Receiver<Posted>) -> Result<(), String> {
-    let queue = Arc::clone(queue);
+fn spawn_notices(screen: &SyncSender<ScreenInput>, notices: Receiver<Posted>) -> Result<(), String> {
+    let screen = screen.clone();
     spawn("notices", move || {
-        for posted in notices {
-            queue.notice(posted);
-        }
-        queue.close();
+        let inputs = notices.into_iter().map(ScreenInput::Notice).chain([ScreenInput::Closed]);
+        inputs.for_each(|input| drop(screen.send(input)));
     })
 }
 
 #[cfg(unix)]
-fn spawn_signals(queue: &Arc<ScreenQueue>) -> Result<(), String> {
+fn spawn_signals(screen: &SyncSender<ScreenInput>) -> Result<(), String> {
     use signal_hook::consts::{SIGCONT, SIGWINCH};
-    let queue = Arc::clone(queue);
+    let screen = screen.clone();
     let mut signals = signal_hook::iterator::Signals::new([SIGCONT, SIGWINCH]).map_err(unusable)?;
     spawn("signals", move || {
         for signal in signals.forever() {
-            queue.event(if signal == SIGCONT { TerminalEvent::Continued } else { TerminalEvent::Resized });
+            let event = if signal == SIGCONT { TerminalEvent::Continued } else { TerminalEvent::Resized };
+            let _ = screen.send(ScreenInput::Event(event));
         }
     })
 }

@@ -3,18 +3,15 @@
 use super::chat::Now;
 use super::keys::{Key, TerminalEvent};
 use super::screen::{Screen, Size};
-use super::screen_queue::{ScreenQueue, WakeTimes};
+use super::screen_queue::ScreenQueue;
 use super::view::View;
 use super::{external_editor, tty};
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 /// Chat is printed at most this often.
 const CHAT_GAP: Duration = Duration::from_millis(16);
-/// Bars are painted at most this often for progress alone.
-const PROGRESS_GAP: Duration = Duration::from_millis(100);
 /// How long a new size has to last before anything is painted: tmux reports sizes up to 250 ms late, and a frame for
 /// another size than the terminal's has lost lines at 120 ms.
 const RESIZE_QUIET: Duration = Duration::from_millis(300);
@@ -40,7 +37,7 @@ enum Pause {
 
 /// The state of the screen thread.
 pub(super) struct ScreenLoop {
-    queue: Arc<ScreenQueue>,
+    queue: ScreenQueue,
     view: View,
     screen: Screen,
     painted: Instant,
@@ -50,7 +47,7 @@ pub(super) struct ScreenLoop {
 }
 
 impl ScreenLoop {
-    pub(super) fn new(queue: Arc<ScreenQueue>, view: View) -> Self {
+    pub(super) fn new(queue: ScreenQueue, view: View) -> Self {
         let size = tty::size().unwrap_or(Size { columns: 80, rows: 24 });
         let screen = Screen::new(size, tty::reflows());
         Self { queue, view, screen, painted: Instant::now(), pause: None, unreported: None }
@@ -59,7 +56,8 @@ impl ScreenLoop {
     pub(super) fn run(&mut self, shown_up_to: impl Fn(u64)) -> io::Result<()> {
         self.paint(&shown_up_to)?;
         loop {
-            self.queue.wait(self.wake_times());
+            let (notices_at, wake_at) = self.wake_times();
+            self.queue.wait(notices_at, wake_at);
             let now = read_clocks();
             self.end_pause(now.at)?;
             for event in self.queue.take_events() {
@@ -79,19 +77,13 @@ impl ScreenLoop {
         }
     }
 
-    /// What is worth waking for.
-    fn wake_times(&self) -> WakeTimes {
+    /// When to wake for notices, and when in any case.
+    fn wake_times(&self) -> (Option<Instant>, Option<Instant>) {
         match self.pause {
-            Some(Pause::Resizing { until, limit, .. }) => {
-                WakeTimes { wake_at: Some(until.min(limit)), ..Default::default() }
-            }
-            Some(Pause::Stopped { until }) => WakeTimes { wake_at: Some(until), ..Default::default() },
-            Some(Pause::Lent) => WakeTimes::default(),
-            None => WakeTimes {
-                notices: Some(self.painted + CHAT_GAP),
-                progress: Some(self.painted + PROGRESS_GAP),
-                wake_at: self.view.wake_at(self.painted),
-            },
+            Some(Pause::Resizing { until, limit, .. }) => (None, Some(until.min(limit))),
+            Some(Pause::Stopped { until }) => (None, Some(until)),
+            Some(Pause::Lent) => (None, None),
+            None => (Some(self.painted + CHAT_GAP), self.view.wake_at(self.painted)),
         }
     }
 
@@ -178,9 +170,6 @@ impl ScreenLoop {
             let Some(posted) = self.queue.take_notice() else { break };
             self.view.notice(&posted.notice, now);
             self.unreported = posted.display_seq.or(self.unreported);
-        }
-        for notice in self.queue.take_progress().values() {
-            self.view.notice(notice, now);
         }
     }
 

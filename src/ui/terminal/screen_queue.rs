@@ -1,181 +1,124 @@
-//! The queue of the screen thread: terminal events and session notices.
+//! What the other threads give to the screen thread: terminal events and session notices.
 //!
-//! Invariant: keys never wait behind notices; of each transfer only the latest progress is kept. The
-//! notices that are kept are bounded by the wire (a peer has at most 1,024 frames unacknowledged, and nothing is
-//! acknowledged before it is shown), so a terminal that takes no output costs no memory and stops that peer's lines, not
-//! the session.
+//! Invariant: keys never wait behind notices. The notices that are kept are bounded by the session, which posts no progress and takes no
+//! lines and no reports of files while too many are not shown: a terminal that takes no output costs no memory and stops that peer's
+//! lines, not the session.
 
-#[cfg(test)]
-use super::keys::Key;
 use super::keys::TerminalEvent;
-use crate::ui::{Notice, Posted};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::ui::Posted;
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Instant;
 
-/// Events that may wait: more than any hand types, and small beside a paste (which is one event).
-const EVENTS: usize = 1024;
-/// Notices beyond which single finished files are passed over; there may be a million of them.
-const FILES_UNTIL: usize = 4096;
+/// What may be on its way to the screen thread: more keys than any hand types, and small beside a paste (which is one event).
+const ON_ITS_WAY: usize = 1024;
 
-/// From when on the thread wakes for what; None: not at all.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct WakeTimes {
-    pub(super) notices: Option<Instant>,
-    pub(super) progress: Option<Instant>,
-    /// Wake at that time in any case.
-    pub(super) wake_at: Option<Instant>,
+pub(super) enum ScreenInput {
+    Event(TerminalEvent),
+    Notice(Posted),
+    /// The session posts no more.
+    Closed,
 }
 
-#[derive(Debug, Default)]
+/// The screen thread's end.
 pub(super) struct ScreenQueue {
-    state: Mutex<QueuedItems>,
-    news: Condvar,
-    room: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct QueuedItems {
+    receiver: Receiver<ScreenInput>,
     events: VecDeque<TerminalEvent>,
     notices: VecDeque<Posted>,
-    progress: BTreeMap<u32, Notice>,
     closed: bool,
 }
 
 impl ScreenQueue {
-    fn lock(&self) -> MutexGuard<'_, QueuedItems> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A sender waits while too much is on its way; one has to stay for as long as the queue.
+    pub(super) fn new() -> (SyncSender<ScreenInput>, Self) {
+        let (sender, receiver) = mpsc::sync_channel(ON_ITS_WAY);
+        (sender, Self { receiver, events: VecDeque::new(), notices: VecDeque::new(), closed: false })
     }
 
-    /// The input and signal threads': waits while too many events are there.
-    pub(super) fn event(&self, event: TerminalEvent) {
-        let state = self.room.wait_while(self.lock(), |state| state.events.len() >= EVENTS);
-        state.unwrap_or_else(PoisonError::into_inner).events.push_back(event);
-        self.news.notify_one();
-    }
-
-    /// The notices thread's: never waits.
-    pub(super) fn notice(&self, posted: Posted) {
-        let mut state = self.lock();
-        match posted.notice {
-            Notice::Progress { transfer, .. } if posted.display_seq.is_none() => {
-                state.progress.insert(transfer, posted.notice);
-            }
-            Notice::File { .. } if state.notices.len() >= FILES_UNTIL && posted.display_seq.is_none() => {}
-            _ => state.notices.push_back(posted),
-        }
-        self.news.notify_one();
-    }
-
-    /// The session posts no more.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.news.notify_one();
-    }
-
-    /// Waits for an event or one of the times; without a timer when none is set.
-    pub(super) fn wait(&self, wake_times: WakeTimes) {
-        let mut state = self.lock();
+    /// Waits for an event, or until `wake_at`, or `notices_at` when there are notices; without a timer when nothing sets one.
+    pub(super) fn wait(&mut self, notices_at: Option<Instant>, wake_at: Option<Instant>) {
         loop {
-            let Some(wake) = state.wake(wake_times) else {
-                state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let Some(left) = wake.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+            while let Ok(input) = self.receiver.try_recv() {
+                self.keep(input);
+            }
+            if !self.events.is_empty() {
                 return;
+            }
+            let notices_at = notices_at.filter(|_| self.closed || !self.notices.is_empty());
+            let input = match notices_at.into_iter().chain(wake_at).min() {
+                None => self.receiver.recv().ok(),
+                Some(at) => self.receiver.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
             };
-            state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            let Some(input) = input else { return };
+            self.keep(input);
+        }
+    }
+
+    fn keep(&mut self, input: ScreenInput) {
+        match input {
+            ScreenInput::Event(event) => self.events.push_back(event),
+            ScreenInput::Notice(posted) => self.notices.push_back(posted),
+            ScreenInput::Closed => self.closed = true,
         }
     }
 
     /// All events that wait.
-    pub(super) fn take_events(&self) -> VecDeque<TerminalEvent> {
-        let events = std::mem::take(&mut self.lock().events);
-        self.room.notify_all();
-        events
+    pub(super) fn take_events(&mut self) -> VecDeque<TerminalEvent> {
+        std::mem::take(&mut self.events)
     }
 
     /// The next notice.
-    pub(super) fn take_notice(&self) -> Option<Posted> {
-        self.lock().notices.pop_front()
-    }
-
-    /// The latest progress of each transfer, once no other notice waits (it might begin or end one).
-    pub(super) fn take_progress(&self) -> BTreeMap<u32, Notice> {
-        let mut state = self.lock();
-        if state.notices.is_empty() { std::mem::take(&mut state.progress) } else { BTreeMap::new() }
+    pub(super) fn take_notice(&mut self) -> Option<Posted> {
+        self.notices.pop_front()
     }
 
     /// Whether the session posts no more and all was taken.
     pub(super) fn is_done(&self) -> bool {
-        let state = self.lock();
-        state.closed && state.notices.is_empty()
-    }
-}
-
-impl QueuedItems {
-    /// When to wake for what is here; None: only for news.
-    fn wake(&self, wake_times: WakeTimes) -> Option<Instant> {
-        if !self.events.is_empty() {
-            return Some(Instant::now());
-        }
-        let notices = wake_times.notices.filter(|_| self.closed || !self.notices.is_empty());
-        let progress = wake_times.progress.filter(|_| !self.progress.is_empty());
-        [notices, progress, wake_times.wake_at].into_iter().flatten().min()
+        self.closed && self.notices.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::Key;
     use super::*;
+    use crate::ui::Notice;
+    use std::thread;
+    use std::time::Duration;
 
-    fn progress(transfer: u32, bytes: u64) -> Posted {
-        Posted { notice: Notice::Progress { transfer, bytes, total: Some(9), files: 0 }, peer: None, display_seq: None }
-    }
-
-    fn status(text: &str) -> Posted {
-        Posted { notice: Notice::Status(text.into()), peer: None, display_seq: None }
-    }
-
-    #[test]
-    fn progress_keeps_only_the_latest_of_each_transfer_and_waits_for_the_rest() {
-        let queue = ScreenQueue::default();
-        queue.notice(status("x"));
-        for bytes in 0..1000 {
-            queue.notice(progress(1, bytes));
-            queue.notice(progress(2, bytes));
-        }
-        assert!(queue.take_progress().is_empty());
-        assert!(queue.take_notice().is_some());
-        assert!(queue.take_notice().is_none());
-        let latest = queue.take_progress();
-        assert_eq!(latest.len(), 2);
-        assert!(latest.values().all(|notice| matches!(notice, Notice::Progress { bytes: 999, .. })));
+    fn status(text: &str) -> ScreenInput {
+        ScreenInput::Notice(Posted { notice: Notice::Status(text.into()), peer: None, display_seq: None })
     }
 
     #[test]
     fn a_key_wakes_whatever_is_not_attended_to() {
-        let queue = ScreenQueue::default();
-        queue.notice(status("x"));
-        std::thread::scope(|scope| {
-            scope.spawn(|| queue.event(TerminalEvent::Key(Key::Enter)));
-            queue.wait(WakeTimes::default());
+        let (sender, mut queue) = ScreenQueue::new();
+        sender.send(status("x")).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| sender.send(ScreenInput::Event(TerminalEvent::Key(Key::Enter))).unwrap());
+            queue.wait(None, None);
         });
         assert!(matches!(queue.take_events().pop_front(), Some(TerminalEvent::Key(Key::Enter))));
+        assert!(queue.take_notice().is_some());
     }
 
     #[test]
-    fn nothing_to_attend_to_sets_no_timer() {
-        let state = QueuedItems::default();
-        let now = Instant::now();
-        assert_eq!(state.wake(WakeTimes { notices: Some(now), progress: Some(now), wake_at: None }), None);
+    fn without_notices_only_their_time_wakes_nobody() {
+        let (sender, mut queue) = ScreenQueue::new();
+        let (begun, later) = (Instant::now(), Duration::from_millis(20));
+        queue.wait(Some(begun), Some(begun + later));
+        assert!(begun.elapsed() >= later);
+        sender.send(status("x")).unwrap();
+        queue.wait(Some(begun), None);
+        assert!(queue.take_notice().is_some());
     }
 
     #[test]
     fn it_is_done_only_when_everything_was_taken() {
-        let queue = ScreenQueue::default();
-        queue.notice(status("last"));
-        queue.close();
+        let (sender, mut queue) = ScreenQueue::new();
+        sender.send(status("last")).unwrap();
+        sender.send(ScreenInput::Closed).unwrap();
+        queue.wait(Some(Instant::now()), None);
         assert!(!queue.is_done());
         assert!(queue.take_notice().is_some());
         assert!(queue.is_done());
