@@ -211,7 +211,7 @@ struct Mapper {
 }
 
 /// For what a mapping is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Way {
     V4,
     /// From this own address, by the router at that one.
@@ -219,22 +219,21 @@ enum Way {
 }
 
 impl Way {
-    /// Whether this machine has the address no more.
-    fn is_gone(self, own: &OwnNetworks) -> bool {
-        matches!(self, Self::V6(ip, _) if own.lack(ip.into()))
+    fn own(self) -> Option<Ipv6Addr> {
+        if let Self::V6(own, _) = self { Some(own) } else { None }
     }
 }
 
 impl Mapper {
-    /// Starts a thread for each way, and ends it when the way is gone. Each has a clone of `end` until it ends.
+    /// Starts a thread for each way, and ends it when this machine has its address no more. Each has a clone of `end` until it ends.
     fn watch(self: &Arc<Self>, stopped: &Receiver<()>, end: &Sender<()>) {
-        let mut running: Vec<(Way, Sender<()>)> = Vec::new();
+        let mut running: Vec<(Option<Ipv6Addr>, Sender<()>)> = Vec::new();
         let mut is_first = true;
         loop {
-            let own = OwnNetworks::now();
-            running.retain(|(way, _)| !way.is_gone(&own));
+            let networks = OwnNetworks::now();
+            running.retain(|(own, _)| own.is_none_or(|own| !networks.lack(own.into())));
             let mut new = ways(&self.bound);
-            new.retain(|way| running.iter().all(|(one, _)| one != way));
+            new.retain(|way| running.iter().all(|(own, _)| *own != way.own()));
             if is_first {
                 self.unsettled.store(new.len(), Ordering::Release);
             }
@@ -247,7 +246,7 @@ impl Mapper {
                 if thread::Builder::new().name("map".into()).spawn(run).is_err() {
                     self.settle();
                 }
-                running.push((way, stop));
+                running.push((way.own(), stop));
                 is_first = false;
             }
             if stopped.recv_timeout(CHECK) != Err(RecvTimeoutError::Timeout) {
