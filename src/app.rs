@@ -49,7 +49,6 @@ use event::Event;
 use event_loop::{EventLoop, Role, Setup};
 use frontend::Frontend;
 use listening::{Entry, Listening, may_dial_toward};
-use neighbours::ChoiceError;
 use peer_policy::PeerPolicy;
 use redial::Dialling;
 use std::env;
@@ -112,10 +111,9 @@ fn dial_neighbour(
 ) -> anyhow::Result<Exit> {
     let config = &mut start.config;
     config.lan_proxies(&[])?;
-    let (whom, admits) = match neighbours::choose(config, wait) {
+    let (whom, admits) = match neighbours::choose(config, wait)? {
         Ok(choice) => choice,
-        Err(ChoiceError::Usage(error)) => return Err(error.into()),
-        Err(ChoiceError::Nobody(why)) => {
+        Err(why) => {
             let policy = PeerPolicy::listening(config.peers_file.clone(), None);
             return Ok(Running::start(start, policy)?.fail("lan", &why, Exit::Unreachable));
         }

@@ -11,43 +11,35 @@ use crate::net::lan::{self, Admits, BROWSE_TIME, Browser, LanError, Neighbour};
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
-use thiserror::Error;
-
-/// Why there is nobody to dial.
-#[derive(Debug, Error)]
-pub(super) enum ChoiceError {
-    /// The network is at fault, or nobody is there: exit code 3.
-    #[error("{0}")]
-    Nobody(String),
-    #[error(transparent)]
-    Usage(#[from] UsageError),
-}
 
 /// Looks around, and says whom to dial and whether that takes a code. With `wait` until somebody is there.
-pub(super) fn choose(config: &Config, wait: bool) -> Result<(Whom, Admits), ChoiceError> {
+///
+/// Else why there is nobody to dial: the network is at fault, or nobody is there.
+///
+/// # Errors
+/// When the user's choice is none.
+pub(super) fn choose(config: &Config, wait: bool) -> Result<Result<(Whom, Admits), String>, UsageError> {
     let person = io::stdin().is_terminal();
     if person {
         let _ = writeln!(io::stderr(), "looking around on this network");
     }
     let found = loop {
-        let found = look(&config.known)?;
-        if !found.is_empty() {
-            break found;
-        }
-        if !wait {
-            return Err(ChoiceError::Nobody(lan::explain(None, None)));
+        match look(&config.known) {
+            Ok(found) if !found.is_empty() => break found,
+            Ok(_) if wait => {}
+            Ok(_) => return Ok(Err(lan::explain(None, None))),
+            Err(error) => return Ok(Err(lan::explain(None, Some(&error)))),
         }
     };
     let neighbour = if person { ask(&found, &config.known)? } else { only(&found, &config.known)? };
     let invited = UsageError("only who has its invite is let in there\nconnect INVITE --lan finds it".into());
     let admits = neighbour.admits;
-    if admits == Admits::Invited { Err(invited.into()) } else { Ok((whom(neighbour, &config.known), admits)) }
+    if admits == Admits::Invited { Err(invited) } else { Ok(Ok((whom(neighbour, &config.known), admits))) }
 }
 
 /// Who is there; known peers first.
-fn look(known: &KnownPeers) -> Result<Vec<Neighbour>, ChoiceError> {
-    let failed = |error: LanError| ChoiceError::Nobody(lan::explain(None, Some(&error)));
-    let mut browser = Browser::start(known.iter().map(|peer| peer.key.pin()).collect()).map_err(failed)?;
+fn look(known: &KnownPeers) -> Result<Vec<Neighbour>, LanError> {
+    let mut browser = Browser::start(known.iter().map(|peer| peer.key.pin()).collect())?;
     let mut found = browser.neighbours(Instant::now() + BROWSE_TIME).to_vec();
     found.retain(|neighbour| neighbour.admits != Admits::Returning);
     found.sort_by_key(|neighbour| (neighbour.pin.is_none(), neighbour.addrs.first().copied()));
