@@ -5,6 +5,7 @@ use crate::support::files::{List, content};
 use crate::support::hostile::Upload;
 use crate::support::{Attacker, Receiver, is};
 use p2pchat::protocol::frame::{CHUNK_DATA, Control, END_WEIGHT, FileStatus, Frame, Reason};
+use serde_json::Value;
 use std::fs;
 use std::io::Write;
 #[cfg(unix)]
@@ -207,13 +208,21 @@ fn data_before_the_answer_is_a_fault() {
 fn what_is_not_whole_gets_no_name() {
     let half = content("half", 2 * CHUNK_DATA);
     let mut receiver = Receiver::new();
-    for (number, status) in (1..).zip([FileStatus::Whole, FileStatus::Changed, FileStatus::Unreadable]) {
+    for (number, (status, digest, rest)) in (1..).zip([
+        // With a wrong digest: one that came at once, and one that was a part on the disk before.
+        (FileStatus::Whole, [9; 32], 0),
+        (FileStatus::Whole, [9; 32], 9),
+        (FileStatus::Changed, [0; 32], LARGE),
+        (FileStatus::Unreadable, [0; 32], LARGE),
+    ]) {
         let mut eve = receiver.eve();
-        let size = if status == FileStatus::Whole { half.len() as u64 } else { LARGE };
-        let mut upload = eve.begin(&List::default().file("data", size));
+        let mut upload = eve.begin(&List::default().file("data", 2 * CHUNK + rest));
         eve.upload(&mut upload, &half);
-        // A digest that is wrong where the file is said to be whole.
-        let digest = if status == FileStatus::Whole { [9; 32] } else { [0; 32] };
+        if rest == 9 {
+            let there = |event: &Value| is(event, "progress") && event["bytes"] == half.len();
+            receiver.ana.wait_for(|event| there(event) && event["transfer"] == upload.transfer);
+            eve.upload(&mut upload, b"the rest.");
+        }
         eve.file_end(&mut upload, status, digest);
         receiver.ana.wait_for_nth(number, |event| is(event, "failed") && event.get("path").is_some());
         assert_eq!(eve.read_complete(), Some((0, 1)));
