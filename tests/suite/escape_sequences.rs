@@ -4,7 +4,7 @@ use crate::support::attacker::identity;
 use crate::support::files::List;
 use crate::support::pty::Shown;
 use crate::support::{Attacker, Home, Pty};
-use p2pchat::protocol::frame::{ByeReason, Control, Frame, LINE_TEXT, NAME, REASON_TEXT, Reason, at_most};
+use p2pchat::protocol::frame::{Control, Frame, LINE_TEXT, NAME, REASON_TEXT, Reason, at_most};
 use std::net::SocketAddr;
 
 /// Stands in every hostile text, so that it can be found again.
@@ -118,11 +118,7 @@ fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &s
         };
         eve.control(control).unwrap();
     }
-    eve.control(Control::Bye { reason: ByeReason::Quit }).unwrap();
-    let is_bye = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Bye { .. }, .. });
-    let Some(Frame::Control { seq, .. }) = eve.read_to(is_bye) else { panic!("no goodbye came") };
-    eve.send(&Frame::Ack(seq)).unwrap();
-    eve.read_to_end();
+    eve.leave();
 }
 
 fn margin(what: &str) -> String {

@@ -1,7 +1,11 @@
 //! `send -` and `receive --stdout`: what passes through pipes.
 
 use super::*;
+use crate::support::Attacker;
+use crate::support::attacker::identity;
+use crate::support::files::List;
 use crate::support::peer::memory;
+use p2pchat::protocol::frame::{FileStatus, Frame, Intent};
 
 /// Writes `sent` into `send -`, and gives what `receive` puts into its standard output, with the exit codes and the memory of both.
 fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
@@ -87,4 +91,20 @@ fn standard_output_takes_one_file_and_no_more() {
     for said in [text(&sender.event("declined"), "reason"), &receiver.lines(Stream::Err).join("\n")] {
         assert!(said.contains("only one file or stream can go to standard output"), "{said}");
     }
+}
+
+#[test]
+fn what_went_to_standard_output_with_a_wrong_digest_is_6_and_said() {
+    let mut receiver = Home::new().start("ben", &[&["receive", "--stdout", CODE][..], &HERE].concat());
+    let said = receiver.line(Stream::Err, |line| line.contains("listening at "));
+    let addr = first_address(&mut said.as_bytes()).parse().unwrap();
+    let mut eve = Attacker::dial(addr, &identity(), CODE.strip_prefix("--code=")).unwrap();
+    assert!(matches!(eve.greet(Intent::New, [7; 16], "eve"), Some(Frame::Greeting(_))));
+    let mut upload = eve.begin(&List::default().file("a", 4));
+    eve.upload(&mut upload, b"data");
+    eve.file_end(&mut upload, FileStatus::Whole, [9; 32]);
+    assert_eq!(eve.read_complete(), Some((0, 1)));
+    eve.leave();
+    receiver.ends_with(6);
+    receiver.line(Stream::Err, |line| line.contains("what arrived differs"));
 }

@@ -3,7 +3,7 @@
 use p2pchat::channel::{Channel, Code, HELLO, Hello, KeyVerdict, Mode, Opener, Role, Terms, establish, write_frame};
 use p2pchat::identity::Identity;
 use p2pchat::protocol::frame::{
-    Control, END_WEIGHT, FEATURE_ZCHUNK, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal,
+    ByeReason, Control, END_WEIGHT, FEATURE_ZCHUNK, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -164,6 +164,15 @@ impl Attacker {
                 Some(_) => {}
             }
         }
+    }
+
+    /// Says goodbye, and goes when the peer has said it too.
+    pub(crate) fn leave(mut self) {
+        self.control(Control::Bye { reason: ByeReason::Quit }).unwrap();
+        let bye = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Bye { .. }, .. });
+        let Some(Frame::Control { seq, .. }) = self.read_to(bye) else { panic!("no goodbye came") };
+        self.send(&Frame::Ack(seq)).unwrap();
+        self.read_to_end();
     }
 
     /// Reads until the peer hangs up.

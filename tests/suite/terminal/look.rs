@@ -4,7 +4,7 @@ use super::meet;
 use crate::support::attacker::identity;
 use crate::support::files::List;
 use crate::support::{Attacker, Home, Pty};
-use p2pchat::protocol::frame::{ByeReason, Control, Frame, Intent, Reason};
+use p2pchat::protocol::frame::{Control, Frame, Intent, Reason};
 
 /// Looks like rows of the program: a message, a mark, an own line, a status row, the input, a question.
 const FORGED: [&str; 6] =
@@ -29,8 +29,7 @@ fn visit(addr: std::net::SocketAddr, name: &str, columns: usize) {
             }
         }
     }
-    eve.control(Control::Bye { reason: ByeReason::Quit }).unwrap();
-    eve.read_to(|frame| matches!(frame, Frame::Control { control: Control::Bye { .. }, .. })).unwrap();
+    eve.leave();
 }
 
 /// A row with what the peer wrote has the program's own before it: a time and a name, a mark and words, or a deep indent.
