@@ -10,10 +10,10 @@ const MIB: usize = 1 << 20;
 #[test]
 fn a_file_survives_cuts_of_its_connection() {
     let plan = |n| {
-        // A link that is slow enough to be compressed for.
+        // A link that is slow enough to be compressed for, also by a processor that is busy.
         let cut = |after| Way {
             cut_after: Some((after, if n % 2 == 0 { Cut::Reset } else { Cut::Close })),
-            pace: Pace::Rate(24 << 20),
+            pace: Pace::Rate(4 << 20),
             ..Way::default()
         };
         match n {
