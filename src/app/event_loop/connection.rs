@@ -1,6 +1,7 @@
 //! The connection under a conversation: begun, lost, closed, and what it reported before its end.
 
 use super::{EventLoop, Role};
+use crate::app::EVENTS;
 use crate::app::event::Event;
 use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason};
 use crate::net::opening::Established;
@@ -62,6 +63,9 @@ impl EventLoop {
         self.own_end = None;
         let Some(connection) = self.connection.take() else { return };
         connection.close();
+        // What comes meanwhile is kept, so input waits: it could come faster than the threads end.
+        let paused = self.setup.backpressure.is_paused();
+        self.setup.backpressure.set_paused(true);
         while !connection.is_finished() {
             match self.events.recv_timeout(Duration::from_millis(1)) {
                 Ok(event) => self.backlog.push_back(event),
@@ -69,13 +73,15 @@ impl EventLoop {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.setup.backpressure.set_paused(paused);
         self.conversation.disconnected();
     }
 
     /// What the ended connection reported before its end still counts: flow control has taken note of it already, and the peer will
     /// not send again what it is told to be received.
     pub(super) fn drain_connection_events(&mut self) {
-        self.backlog.extend(self.events.try_iter());
+        // No more than its threads can have left there.
+        self.backlog.extend(self.events.try_iter().take(EVENTS));
         let epoch = self.epoch;
         let late = |event: &Event| matches!(event, Event::Connection(of, _) if *of == epoch);
         let (late, others): (VecDeque<_>, _) = std::mem::take(&mut self.backlog).into_iter().partition(late);
