@@ -73,6 +73,8 @@ fn a_line_for_who_is_on_the_screen_does_not_reach_who_came_unseen() {
     let addr = terminal.addr();
     let mut alice = Home::new().connect("alice", addr, &[]);
     terminal.shows("-- [new] alice, connected");
+    // Before that her second /quit would end her program with nothing sent.
+    alice.event("connected");
     let mallory = terminal.while_stuck(|keys| {
         (0..200).for_each(|_| alice.send(&"filling ".repeat(200)));
         alice.send("/quit");
