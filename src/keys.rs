@@ -47,7 +47,7 @@ impl PublicKey {
     }
 
     /// The bytes that [`PublicKey::fingerprint`] writes.
-    pub fn fingerprint_bytes(&self) -> [u8; FINGERPRINT_BYTES] {
+    fn fingerprint_bytes(&self) -> [u8; FINGERPRINT_BYTES] {
         let mut bytes = [0; FINGERPRINT_BYTES];
         bytes.iter_mut().zip(blake3::derive_key(FINGERPRINT_CONTEXT, &self.0)).for_each(|(to, from)| *to = from);
         bytes

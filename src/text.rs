@@ -9,7 +9,7 @@ use std::fmt;
 use unicode_width::UnicodeWidthChar;
 
 /// What stands for a harmful character: one that no font draws as anything else, and that no text means literally.
-pub const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 /// Marks on one base character that are shown. Written languages stay below five; more climb over the lines above.
 const MARKS: usize = 8;
 /// What a tab becomes: where its next stop would be depends on what else stands in the line.

@@ -17,7 +17,7 @@ use thiserror::Error;
 /// The file's name.
 pub(super) const FILE: &str = "known_peers";
 /// Held while the file is changed. A file of its own, since the other is replaced.
-pub(super) const LOCK: &str = "known_peers.lock";
+const LOCK: &str = "known_peers.lock";
 /// Written in full, then renamed. One name is enough: only who holds the lock writes it.
 pub(super) const NEW: &str = "known_peers.new";
 /// The largest file that is read, in bytes: some hundred thousand peers.

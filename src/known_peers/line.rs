@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub(super) const DATE: &str = "2026-11-24T13:30:00Z";
+    const DATE: &str = "2026-11-24T13:30:00Z";
 
     fn line(name: &str, key: u8) -> String {
         format!("{name} {} known {DATE} {DATE} host:5000", PublicKey([key; 32]).to_text())

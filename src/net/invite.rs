@@ -29,7 +29,7 @@ pub const PREFIX: &str = "p2pchat:";
 /// The longest text that is read, in characters without white space. Eight candidates, one a long name, stay below it.
 pub const LONGEST: usize = 1_024;
 /// Candidates of one invite: what a QR code on 24 rows holds.
-pub const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 8;
 /// Bytes of the secret: 80 bits cannot be guessed over the network, so such a code needs no limit of tries.
 const SECRET: usize = 10;
 /// Bytes of the check: a damaged invite passes once in 16 million.

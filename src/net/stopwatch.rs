@@ -6,23 +6,23 @@
 use std::time::{Duration, Instant, SystemTime};
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stopwatch {
+pub(super) struct Stopwatch {
     begun: Instant,
     by_the_wall: SystemTime,
 }
 
 impl Stopwatch {
-    pub(crate) fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self { begun: Instant::now(), by_the_wall: SystemTime::now() }
     }
 
     /// Since the start, asleep or not.
-    pub(crate) fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed() + self.slept()
     }
 
     /// By how much the wall clock is ahead: of that, the machine slept. A clock that was set back says nothing.
-    pub(crate) fn slept(&self) -> Duration {
+    pub(super) fn slept(&self) -> Duration {
         self.by_the_wall.elapsed().unwrap_or_default().saturating_sub(self.begun.elapsed())
     }
 }
@@ -33,7 +33,7 @@ mod tests {
 
     impl Stopwatch {
         /// Of a machine that slept for so long since.
-        pub(crate) fn with_sleep(slept: Duration) -> Self {
+        pub(in crate::net) fn with_sleep(slept: Duration) -> Self {
             Self { begun: Instant::now(), by_the_wall: SystemTime::now() - slept }
         }
     }

@@ -1,8 +1,8 @@
 //! Chunks as zstd frames: what may stand in ZCHUNK (PROTOCOL.md section 8), how one is made, and how one is opened.
 //!
 //! Invariant: whatever a frame says, opening it writes no more than the buffer that it is opened into, which is as large as the content
-//! that its header names: [`CHUNK_DATA`] at most. Neither side holds more than one context of [`CONTEXT_BYTES`], and that from the first
-//! frame on.
+//! that its header names: [`CHUNK_DATA`] at most. Neither side holds more than one context, which takes 1 MiB at most, and that from the
+//! first frame on.
 //!
 //! 1. The upload worker asks [`policy`] whether to compress now, and [`Compressor::compress`] for each chunk.
 //! 2. The receiver's reader looks at the header alone ([`content_len`]), for the flow control must know where the next chunk stands.
@@ -24,8 +24,6 @@ const WINDOW_LOG: u32 = 16;
 const LEVEL: i32 = 1;
 /// What is not smaller by this part travels as it is, which spares the receiver the work.
 const LEAST_GAIN: usize = 16;
-/// Bytes of a context of either kind at this window and level, at most.
-pub const CONTEXT_BYTES: usize = 1 << 20;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Descriptors: a single segment, neither checksum nor dictionary, and the size of the content in one byte or two.
 const SIZE_IN_ONE: u8 = 0x20;
@@ -118,6 +116,9 @@ impl Decompressor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of either kind, at this window and level.
+    const CONTEXT_BYTES: usize = 1 << 20;
 
     fn open(frame: &[u8]) -> Result<Vec<u8>, &'static str> {
         let mut out = vec![0; content_len(frame).ok_or(BAD_HEADER)?];

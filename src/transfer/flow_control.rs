@@ -40,7 +40,7 @@ use std::time::Instant;
 /// Weight that may be on its way or waiting for the disk: what 1 Gbit/s carries at a round trip of 200 ms.
 pub const WINDOW: u64 = 24 << 20;
 /// Bytes of lists that are open at once, all together.
-pub const OPEN_LISTS: u64 = 16 << 20;
+const OPEN_LISTS: u64 = 16 << 20;
 /// Transfers whose list or data may come. Twice [`OPEN_TRANSFERS`], which the session counts exactly: the reader may know of an offer
 /// before the event loop knows of the end of the one before.
 const OPEN_MOST: usize = 2 * OPEN_TRANSFERS;

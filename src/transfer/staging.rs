@@ -326,7 +326,7 @@ impl Staging {
     }
 
     /// Whether a later run could use anything here.
-    pub(crate) fn is_useful(&self) -> bool {
+    fn is_useful(&self) -> bool {
         let part = self.claim.dir().symlink_metadata(part_name(self.walk.next_file()));
         let failed = self.failed.iter().filter(|entry| matches!(entry, ListEntry::File(_))).count();
         self.walk.next_file() > failed || part.is_ok_and(|part| part.len() > 0)

@@ -79,7 +79,7 @@ impl EventLoop {
 
     /// What the ended connection reported before its end still counts: flow control has taken note of it already, and the peer will
     /// not send again what it is told to be received.
-    pub(super) fn drain_connection_events(&mut self) {
+    fn drain_connection_events(&mut self) {
         // No more than its threads can have left there.
         self.backlog.extend(self.events.try_iter().take(EVENTS));
         let epoch = self.epoch;

@@ -177,7 +177,7 @@ fn error_code(body: &str) -> u16 {
     element(body, "errorCode").and_then(|code| code.parse().ok()).unwrap_or(GARBAGE)
 }
 
-pub(super) fn upnp_error(code: u16) -> MapError {
+fn upnp_error(code: u16) -> MapError {
     match code {
         FORBIDDEN => MapError::Forbidden,
         FAILED => MapError::NoPublicAddress,

@@ -67,7 +67,7 @@ impl TestTerminal {
     }
 
     /// Somebody called bob, by this fingerprint.
-    pub(super) fn meets(&mut self, fingerprint: &str) {
+    fn meets(&mut self, fingerprint: &str) {
         self.notice(Notice::Connected {
             peer: PeerText::new("bob"),
             fingerprint: fingerprint.into(),
