@@ -1,8 +1,8 @@
-//! What the system says went wrong, as the end of a sentence of ours.
+//! Formats an `io::Error` for our messages, where it stands at the end of a sentence.
 
 /// The resolver: there is no such name.
 pub(crate) const NO_NAME: &str = "there is no such name";
-/// The resolver: nobody can be asked.
+/// The resolver: no name server answers.
 pub(crate) const NO_NAME_SERVER: &str = "the name server does not answer";
 
 /// The system's words for an error: without its number and full stop, in lower case; those of the resolver in ours.

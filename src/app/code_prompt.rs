@@ -20,8 +20,8 @@ const COLUMNS: u16 = 80;
 /// How often the prompt looks for a signal; keys wake it at once.
 const SIGNAL_GAP: Duration = Duration::from_millis(100);
 
-/// Asks the person at the terminal: standard input when it is one, else the one that this process belongs to. Else gives the exit code of
-/// who gave up, or of a signal.
+/// Asks the person at the terminal: standard input when it is one, else the one that this process belongs to. Gives the code, or the exit
+/// code when the person gave up or a signal came.
 ///
 /// # Errors
 /// When there is no terminal, or it cannot be used.

@@ -1,4 +1,5 @@
-//! Signals become events; a second one ends the program.
+//! Signals become events; a second one ends the program. (In the interactive terminal Ctrl-C is no signal but a key:
+//! `ui/terminal/view/actions.rs`.)
 //!
 //! Invariant: nothing here waits, so two signals always end the program, also when its output, its queue or a disk is stuck.
 

@@ -1,4 +1,4 @@
-//! The channel from the seat of a peer, of an attacker, and of an independent implementation.
+//! The channel as a peer, an attacker and an independent implementation meet it.
 
 mod attacker;
 mod records;

@@ -1,4 +1,5 @@
-//! The accounts of one connection's credit: what came, what is done with, and what the peer was told.
+//! The receiver's count of one connection's credit: what came, what is done with, and what the peer was told. The sender's, which waits for
+//! credit, is in `net/send_queue/lanes.rs`.
 
 use super::WINDOW;
 use super::pace::Pace;

@@ -1,4 +1,4 @@
-//! Two real programs, the network between them, and the seat of an attacker.
+//! Two real programs, the network between them, and an attacker that speaks the protocol.
 //!
 //! [`Peer`] runs the built binary; [`Relay`] stands between two of them and misbehaves on demand; [`Attacker`] speaks the protocol
 //! by itself. Nothing here waits for a time to pass: everything waits for an event, with a deadline that only a defect reaches.
