@@ -218,16 +218,16 @@ fn respond<S: Read + Write>(
 }
 
 fn read(
-    stage: HandshakeStep,
+    step: HandshakeStep,
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
     message: &[u8],
 ) -> Result<(), HandshakeError> {
     let opened = noise.read_message(message, &mut []);
-    opened.map(drop).map_err(|_| match stage {
+    opened.map(drop).map_err(|_| match step {
         // The first message that a side gets under the psk shows whether the codes are the same.
         HandshakeStep::Message1 | HandshakeStep::Message2 if terms.code.is_some() => HandshakeError::WrongCode,
-        _ => HandshakeError::Tampered(stage),
+        _ => HandshakeError::Tampered(step),
     })
 }
 
@@ -367,36 +367,36 @@ fn random<const N: usize>(fixed: Option<[u8; N]>) -> Result<[u8; N], HandshakeEr
 }
 
 /// Sends a message of the handshake: its length in two bytes, then the message.
-fn send(stream: &mut impl Write, stage: HandshakeStep, message: &[u8]) -> Result<(), HandshakeError> {
+fn send(stream: &mut impl Write, step: HandshakeStep, message: &[u8]) -> Result<(), HandshakeError> {
     let length = u16::try_from(message.len()).map_err(|_| HandshakeError::Internal("a message is too long"))?;
     let bytes = [&length.to_be_bytes(), message].concat();
-    stream.write_all(&bytes).and_then(|()| stream.flush()).map_err(|error| at(stage, error.into()))
+    stream.write_all(&bytes).and_then(|()| stream.flush()).map_err(|error| at(step, error.into()))
 }
 
 /// Writes and sends the next Noise message.
-fn send_noise(stream: &mut impl Write, stage: HandshakeStep, noise: &mut HandshakeState) -> Result<(), HandshakeError> {
+fn send_noise(stream: &mut impl Write, step: HandshakeStep, noise: &mut HandshakeState) -> Result<(), HandshakeError> {
     let mut room = [0; ROOM];
     let length = noise.write_message(&[], &mut room).map_err(|_| HandshakeError::Internal("a message fails"))?;
-    send(stream, stage, room.get(..length).unwrap_or_default())
+    send(stream, step, room.get(..length).unwrap_or_default())
 }
 
 /// Receives a message of exactly so many bytes; another length is refused before anything more is read.
-fn receive(stream: &mut impl Read, stage: HandshakeStep, due: usize) -> Result<Vec<u8>, HandshakeError> {
+fn receive(stream: &mut impl Read, step: HandshakeStep, due: usize) -> Result<Vec<u8>, HandshakeError> {
     let mut length = [0; 2];
-    stream.read_exact(&mut length).map_err(|error| at(stage, error.into()))?;
+    stream.read_exact(&mut length).map_err(|error| at(step, error.into()))?;
     let length = u16::from_be_bytes(length);
     if usize::from(length) != due {
-        return Err(HandshakeError::BadLength(stage, length));
+        return Err(HandshakeError::BadLength(step, length));
     }
     let mut message = vec![0; due];
-    stream.read_exact(&mut message).map_err(|error| at(stage, error.into()))?;
+    stream.read_exact(&mut message).map_err(|error| at(step, error.into()))?;
     Ok(message)
 }
 
-fn at(stage: HandshakeStep, error: StreamError) -> HandshakeError {
+fn at(step: HandshakeStep, error: StreamError) -> HandshakeError {
     match error {
-        StreamError::Closed => HandshakeError::Closed(stage),
-        StreamError::Silent => HandshakeError::Silent(stage),
-        StreamError::Io(error) => HandshakeError::Io(stage, error),
+        StreamError::Closed => HandshakeError::Closed(step),
+        StreamError::Silent => HandshakeError::Silent(step),
+        StreamError::Io(error) => HandshakeError::Io(step, error),
     }
 }

@@ -124,7 +124,7 @@ impl Dialler {
         let open = DialCredentials { code: None, ..self.credentials.clone() };
         let first = if resumes { &open } else { &self.credentials };
         // Who is not found on the network yet may be at the next round.
-        let patience = if until == Until::Forgotten { Duration::ZERO } else { BROWSE_TIME };
+        let search_for = if until == Until::Forgotten { Duration::ZERO } else { BROWSE_TIME };
         if !at_once {
             wake.pause(backoff.next());
         }
@@ -133,7 +133,7 @@ impl Dialler {
                 return Err(DialError::Stopped);
             }
             let begun = Instant::now();
-            let mut dialled = self.dial_once(first, &greeting, &mut told, search.as_mut(), patience, wake);
+            let mut dialled = self.dial_once(first, &greeting, &mut told, search.as_mut(), search_for, wake);
             if resumes && self.credentials.code.is_some() && dialled.as_ref().is_err_and(DialError::wants_code) {
                 dialled = self.dial_once(&self.credentials, &greeting, &mut Vec::new(), None, Duration::ZERO, wake);
             }
@@ -161,17 +161,17 @@ impl Dialler {
         }
     }
 
-    /// The peer is searched for `patience` when there is nobody to be dialled.
+    /// The peer is searched on the own network for `search_for` when there is nobody to be dialled.
     fn dial_once(
         &self,
         credentials: &DialCredentials,
         greeting: &Greeting,
         told: &mut Vec<SocketAddr>,
         mut search: Option<&mut Search>,
-        patience: Duration,
+        search_for: Duration,
         wake: &Wake,
     ) -> Result<Established, DialError> {
-        let until = Instant::now() + patience;
+        let until = Instant::now() + search_for;
         let deadline = Instant::now() + self.timeout;
         let (direct, mut failures) = match self.dial_by_proxy(&self.candidates, credentials, deadline, greeting) {
             Ok(established) => return Ok(established),

@@ -1,19 +1,19 @@
 //! How long ago something was, the time included in which the machine slept.
 //!
-//! The monotonic clock stands still then, on most systems. The wall clock goes on, but may be set at any time: by it alone nothing is
-//! taken for older than it is by more than a set clock can do harm.
+//! The monotonic clock stands still then, on most systems. The wall clock goes on, but may be set at any time: one that is set forward
+//! looks like a sleep. So what is done after a sleep must do no harm without one.
 
 use std::time::{Duration, Instant, SystemTime};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stopwatch {
     begun: Instant,
-    by_the_wall: SystemTime,
+    wall: SystemTime,
 }
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self { begun: Instant::now(), by_the_wall: SystemTime::now() }
+        Self { begun: Instant::now(), wall: SystemTime::now() }
     }
 
     /// Since the start, asleep or not.
@@ -23,7 +23,7 @@ impl Stopwatch {
 
     /// By how much the wall clock is ahead: of that, the machine slept. A clock that was set back says nothing.
     pub(super) fn slept(&self) -> Duration {
-        self.by_the_wall.elapsed().unwrap_or_default().saturating_sub(self.begun.elapsed())
+        self.wall.elapsed().unwrap_or_default().saturating_sub(self.begun.elapsed())
     }
 }
 
@@ -34,7 +34,7 @@ mod tests {
     impl Stopwatch {
         /// Of a machine that slept for so long since.
         pub(in crate::net) fn with_sleep(slept: Duration) -> Self {
-            Self { begun: Instant::now(), by_the_wall: SystemTime::now() - slept }
+            Self { begun: Instant::now(), wall: SystemTime::now() - slept }
         }
     }
 
@@ -43,7 +43,7 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         let watch = Stopwatch::with_sleep(hour);
         assert!(watch.slept() >= hour - Duration::from_secs(60) && watch.elapsed() >= watch.slept());
-        let set_back = Stopwatch { by_the_wall: SystemTime::now() + hour, ..watch };
+        let set_back = Stopwatch { wall: SystemTime::now() + hour, ..watch };
         assert_eq!(set_back.slept(), Duration::ZERO);
         assert!(set_back.elapsed() < hour);
     }

@@ -1,4 +1,4 @@
-//! Two people talk: lines of every length, both ways at once, on the face for people and the one for scripts.
+//! Two people talk: lines of every length, both ways at once, in the frontend for people and the one for scripts.
 
 use crate::support::peer::Stream;
 use crate::support::{DEADLINE, Home, Peer, is, meet, quit, text};

@@ -64,7 +64,7 @@ fn at_a_margin(what: &str) -> impl Iterator<Item = String> {
     (50..110).map(move |pad| format!("{}{what}", "x".repeat(pad)))
 }
 
-/// What both faces must keep: nothing asked of the terminal, and no control that is not on the list.
+/// What both frontends must keep: nothing asked of the terminal, and no control that is not on the list.
 fn obeys_nothing(shown: &Shown) {
     let requests = shown.emulator.callbacks();
     assert!(requests.titles.is_empty(), "{:?}", requests.titles);
@@ -156,7 +156,7 @@ fn listener(home: &Home, options: &[&str]) -> (Pty, String) {
 }
 
 #[test]
-fn the_interactive_face_shows_it_and_obeys_nothing() {
+fn the_interactive_terminal_shows_it_and_obeys_nothing() {
     let home = Home::new();
     let (mut ana, own) = listener(&home, &[]);
     let addr = ana.addr();
@@ -189,7 +189,7 @@ fn the_interactive_face_shows_it_and_obeys_nothing() {
 }
 
 #[test]
-fn the_plain_face_shows_it_and_obeys_nothing() {
+fn plain_lines_show_it_and_obey_nothing() {
     let home = Home::new();
     let (ana, own) = listener(&home, &["--plain"]);
     let mut ana = ana.without_echo();

@@ -115,11 +115,12 @@ mod signals {
     /// `| head -1`: who reads the output has seen enough.
     #[test]
     fn an_output_that_is_closed_early_ends_both_politely() {
-        for face in ["--json", "--plain"] {
+        for option in ["--json", "--plain"] {
             let mut ana = Home::new().listen("ana", &[]);
             let home = Home::new();
             let addr = ana.addr().to_string();
-            let mut ben = home.program(&["connect", &addr, "-n", "ben", face]).stdout(Stdio::piped()).spawn().unwrap();
+            let mut ben =
+                home.program(&["connect", &addr, "-n", "ben", option]).stdout(Stdio::piped()).spawn().unwrap();
             let out = ben.stdout.take().unwrap();
             ana.event("connected");
             ana.send("one");
@@ -132,7 +133,7 @@ mod signals {
             }
             // A line that the closed output never took was not delivered.
             assert!([0, 6].contains(&ana.exit_code()));
-            assert_eq!(ben.wait().unwrap().code(), Some(0), "{face}");
+            assert_eq!(ben.wait().unwrap().code(), Some(0), "{option}");
             assert_eq!(ana.event("bye")["from"], "peer");
         }
     }

@@ -1,4 +1,4 @@
-//! `--log FILE`: what it holds, on every face, and what happens when it cannot be written.
+//! `--log FILE`: what it holds, in every frontend, and what happens when it cannot be written.
 
 use crate::support::{Home, text};
 use std::fs;
@@ -11,14 +11,14 @@ fn lines(log: &str) -> Vec<&str> {
 
 #[test]
 fn both_sides_of_a_talk_and_the_end_of_each_transfer_are_appended_to_a_private_file() {
-    for face in ["--json", "--plain"] {
+    for option in ["--json", "--plain"] {
         let (ana_home, ben_home) = (Home::new(), Home::new());
         // A full disk may have left half a line.
         let log = ben_home.file("log", "before");
         fs::set_permissions(&log, PermissionsExt::from_mode(0o644)).unwrap();
         let mut ana = ana_home.listen("ana", &["--accept", "always"]);
         let addr = ana.addr().to_string();
-        let mut ben = ben_home.start("ben", &["connect", &addr, "-n", "ben", "--log", "log", face]);
+        let mut ben = ben_home.start("ben", &["connect", &addr, "-n", "ben", "--log", "log", option]);
         ana.event("connected");
         ben.send("hello");
         ana.message("hello");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[test]
-fn who_shook_hands_while_the_door_was_open_still_needs_the_code_for_the_next_session() {
+fn who_shook_hands_while_the_listener_was_open_still_needs_the_code_for_the_next_session() {
     let (ana, ben) = meet(&["--keep", "--code=right"], &["--code=right"]);
     // During the session the listener is open, for the one who may come back; the greeting is held back until it is over.
     let mut eve = Attacker::dial(ana.addr(), &identity(), None).unwrap();

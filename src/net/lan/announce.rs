@@ -24,7 +24,7 @@ const IDLE_CHECK: u32 = 30;
 /// While the peer is lost, it may be this machine that has moved.
 const LOST_CHECK: u32 = 5;
 /// Without an announcement after so long there will be none.
-const PATIENCE: Duration = Duration::from_secs(3);
+const ANNOUNCE_TIME: Duration = Duration::from_secs(3);
 /// For the goodbye, which the package repeats after 120 ms.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -116,7 +116,7 @@ fn register_and_watch(
     // 64 random bits are no other's name, and a neighbour who says that they are would have it changed.
     service.set_requires_probe(false);
     daemon.register(service)?;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + ANNOUNCE_TIME;
     let mut told = false;
     loop {
         let event = if told { events.recv().map_err(RecvTimeoutError::from) } else { events.recv_deadline(until) };

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Before the next try after an error that does not pass by itself, such as a missing route.
 const FAULT_PAUSE: Duration = Duration::from_secs(5);
 /// After so long without a connection a person is told what may be wrong.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TELL_AFTER: Duration = Duration::from_secs(20);
 /// Different things that are said of one address while callers are wanted: what answers there may say something else each time.
 const TOLD: usize = 5;
 
@@ -116,7 +116,7 @@ impl Shared {
                 }
                 Err(error) => Err(Missed::Fault(reach::explain_name(target, &error))),
             };
-            let unmet = || (begun.elapsed() >= PATIENCE && toward.next() == Some(period)).then(|| unmet(target));
+            let unmet = || (begun.elapsed() >= TELL_AFTER && toward.next() == Some(period)).then(|| unmet(target));
             let (pause, words) = match attempted {
                 Ok(()) => (ANSWERED_PAUSE, unmet()),
                 Err(Missed::Unmet(pause)) => (pause, unmet()),

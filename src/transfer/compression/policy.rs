@@ -85,7 +85,7 @@ impl Policy {
         span.weight = span.weight.saturating_add(weight);
         if over {
             let (rate, is_dry) = (per_second(span.bytes, time), span.waited >= time / 2);
-            self.judge(rate, is_dry, now);
+            self.decide(rate, is_dry, now);
             self.span = Some(Span::new(demand.limit, now));
         }
     }
@@ -96,7 +96,7 @@ impl Policy {
     }
 
     /// A span of the present way ended.
-    fn judge(&mut self, rate: u64, is_dry: bool, now: Instant) {
+    fn decide(&mut self, rate: u64, is_dry: bool, now: Instant) {
         let own = if self.compressing { &mut self.compressed } else { &mut self.plain };
         own.rotate_right(1);
         let [latest, ..] = own;

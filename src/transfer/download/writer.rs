@@ -20,7 +20,7 @@ const STREAM_LEAVES: u64 = 1 << 30;
 const STREAM_LEAVES_PART: u64 = 20;
 
 /// The file that pieces go to.
-struct Begun {
+struct CurrentFile {
     /// The part; or why the file failed: then its data is hashed and dropped, for RESTART needs the digest.
     part: Result<File, String>,
     hasher: Box<blake3::Hasher>,
@@ -32,7 +32,7 @@ pub(super) struct Writer {
     staging: Staging,
     manifest: Arc<Manifest>,
     /// The next file; none when it is not begun.
-    current: Option<Begun>,
+    current: Option<CurrentFile>,
     position: Position,
     dest: PathBuf,
     /// Bytes of a stream until the next look at the disk.
@@ -43,7 +43,8 @@ impl Writer {
     pub(super) fn new(Opened { wanted, staging, part, dest }: Opened) -> Self {
         let start = staging.position();
         let position = start + part.as_ref().map_or(0, |part| part.len);
-        let current = part.map(|Part { file, hasher, len }| Begun { part: Ok(file), hasher: Box::new(hasher), len });
+        let current =
+            part.map(|Part { file, hasher, len }| CurrentFile { part: Ok(file), hasher: Box::new(hasher), len });
         Self { staging, manifest: wanted.manifest, current, position, dest, until_look: 0 }
     }
 
@@ -54,7 +55,7 @@ impl Writer {
     /// What ACCEPT or RESTART says: where the data goes on, and the digest of what is there of that file.
     pub(super) fn stands_at(&self) -> (Position, Digest) {
         match &self.current {
-            Some(begun) if !self.manifest.is_stream() => (self.position, prefix_digest(&begun.hasher, begun.len)),
+            Some(current) if !self.manifest.is_stream() => (self.position, prefix_digest(&current.hasher, current.len)),
             _ => (self.position, NO_DIGEST),
         }
     }
@@ -126,7 +127,7 @@ impl Writer {
     fn begin(&mut self, position: Position) -> Result<(), Broken> {
         if position < self.position {
             match &mut self.current {
-                Some(Begun { part: Ok(file), hasher, len }) => {
+                Some(CurrentFile { part: Ok(file), hasher, len }) => {
                     let emptied = file.set_len(0).and_then(|()| file.rewind());
                     hasher.reset();
                     *len = 0;
@@ -147,23 +148,23 @@ impl Writer {
             self.look_at_disk(bytes)?;
         }
         self.position += bytes;
-        let mut begun = match self.current.take() {
-            Some(begun) => begun,
+        let mut current = match self.current.take() {
+            Some(current) => current,
             None => {
                 let part = self.staging.make_part();
-                Begun { part: self.one_file(part)?, hasher: Box::default(), len: 0 }
+                CurrentFile { part: self.one_file(part)?, hasher: Box::default(), len: 0 }
             }
         };
         for chunk in &chunks {
-            begun.hasher.update(chunk);
+            current.hasher.update(chunk);
         }
-        begun.len += bytes;
-        if let Ok(file) = &begun.part
+        current.len += bytes;
+        if let Ok(file) = &current.part
             && let Err(error) = write_with_holes(file, &chunks)
         {
-            begun.part = self.one_file(Err(self.at_path(error)))?;
+            current.part = self.one_file(Err(self.at_path(error)))?;
         }
-        self.current = Some(begun);
+        self.current = Some(current);
         Ok(())
     }
 
@@ -199,8 +200,8 @@ impl Writer {
             (FileStatus::Changed, _) => Err("it changed while the peer read it".to_owned()),
             (FileStatus::Unreadable, _) => Err("the peer could not read it".to_owned()),
             (FileStatus::Whole, None) => self.put(chunks, digest)?,
-            (FileStatus::Whole, Some(Begun { part: Err(text), .. })) => Err(text),
-            (FileStatus::Whole, Some(Begun { part: Ok(file), hasher, len }))
+            (FileStatus::Whole, Some(CurrentFile { part: Err(text), .. })) => Err(text),
+            (FileStatus::Whole, Some(CurrentFile { part: Ok(file), hasher, len }))
                 if hasher.finalize() == blake3::Hash::from(*digest) =>
             {
                 // Its last chunks may be a hole.

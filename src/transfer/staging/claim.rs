@@ -21,7 +21,7 @@ const CONTEXT: &str = "p2pchat/1 staging";
 /// Bytes of a name's secret part: nobody guesses it.
 const NAME_BYTES: usize = 10;
 /// How long a lock is tried for: as long as a run of ours that was just cancelled may need to let it go.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIME: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(20);
 
 /// What `offer` holds: whose transfer it is, and the list as it came. [`Claim::read_offer`] takes it apart.
@@ -73,7 +73,7 @@ impl Claim {
                 Ok(claim) => return Ok(Some(claim)),
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound)
-                        && begun.elapsed() < PATIENCE => {}
+                        && begun.elapsed() < LOCK_TIME => {}
                 Err(_) => return Ok(None),
             }
             thread::sleep(RETRY);

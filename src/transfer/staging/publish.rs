@@ -122,23 +122,23 @@ impl Staging {
         let entry = ListEntry::Folder(index);
         let mut name = self.name(entry);
         let made = index < self.walk.next_folder() && !self.failed.contains(&entry);
-        let place = match pass.folders.last() {
+        let outcome = match pass.folders.last() {
             _ if !made => FolderOutcome::Failed("its folder is not there".to_owned()),
             Some(FolderOutcome::Moved) => FolderOutcome::Moved,
             Some(FolderOutcome::Failed(text)) => FolderOutcome::Failed(text.clone()),
             Some(FolderOutcome::Merge { from, to }) => self.merge_folder(pass, index, &name, from, to),
             None => {
-                let (place, moved) = self.move_top_folder(pass, index, name)?;
+                let (outcome, moved) = self.move_top_folder(pass, index, name)?;
                 name = moved;
-                place
+                outcome
             }
         };
         pass.path.push(&name);
-        if pass.folders.is_empty() && matches!(place, FolderOutcome::Moved | FolderOutcome::Merge { .. }) {
+        if pass.folders.is_empty() && matches!(outcome, FolderOutcome::Moved | FolderOutcome::Merge { .. }) {
             pass.first.get_or_insert_with(|| pass.path.clone());
             report(Published::Top(pass.path.clone()));
         }
-        pass.folders.push(place);
+        pass.folders.push(outcome);
         Ok(())
     }
 

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_farewell_always_ends_with_all_modes_off() {
+    fn what_restores_the_terminal_always_ends_with_all_modes_off() {
         for above in [0, 1, 3, ERASED_ROWS, 10 * ERASED_ROWS] {
             assert!(restore_sequence(above).ends_with(LEAVE), "{above}");
         }
