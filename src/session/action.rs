@@ -4,7 +4,7 @@ use super::SessionEnd;
 use crate::command::SendSource;
 use crate::notice::Posted;
 use crate::protocol::frame::{Control, Digest, Offer, Position, TransferId};
-use crate::transfer::download::Wanted;
+use crate::transfer::download::AcceptedOffer;
 use crate::transfer::flow_control::Opening;
 
 /// What the session wants done, in order. Where a call of a worker can tell a [`crate::protocol::error::ProtocolError`], the event loop
@@ -39,7 +39,7 @@ pub enum Action {
     /// The list is there: look at it and at the disk, and report.
     StartDownload(TransferId, Offer, Vec<u8>),
     /// The user or a rule accepted: prepare, and report.
-    AcceptDownload(TransferId, Wanted),
+    AcceptDownload(TransferId, AcceptedOffer),
     /// ACCEPT is queued next: let data come.
     OpenFlow(TransferId, Opening),
     /// Let no more data come (`FlowControl::end`).

@@ -9,7 +9,7 @@ use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, STREAM_BYTES, TransferId, at_most};
 use crate::text::PeerText;
-use crate::transfer::download::{Broken, DownloadReport, Looked, Published, Totals, Wanted};
+use crate::transfer::download::{AcceptedOffer, Broken, DownloadReport, Looked, Published, Totals};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::Manifest;
 use std::path::PathBuf;
@@ -296,7 +296,7 @@ impl Session {
             download.begun = self.now;
             download.dest = dest.or(download.dest.take());
             let (digest, dest, on_clash) = (download.offer.digest, download.dest.clone(), self.rules.on_clash);
-            self.actions.push(Action::AcceptDownload(transfer, Wanted { manifest, digest, dest, on_clash }));
+            self.actions.push(Action::AcceptDownload(transfer, AcceptedOffer { manifest, digest, dest, on_clash }));
         }
     }
 

@@ -140,7 +140,7 @@ pub struct Looked {
 
 /// An offer that is taken.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct AcceptedOffer {
     pub manifest: Arc<Manifest>,
     /// Of its list: it makes the name of the staging folder.
     pub digest: Digest,
@@ -195,9 +195,9 @@ impl Downloads {
         }
     }
 
-    /// The transfer is wanted: prepare, and report.
-    pub fn accept(&self, transfer: TransferId, wanted: Wanted) {
-        self.order(Order::Accept { transfer, wanted });
+    /// The transfer is accepted: prepare, and report.
+    pub fn accept(&self, transfer: TransferId, accepted: AcceptedOffer) {
+        self.order(Order::Accept { transfer, accepted });
     }
 
     /// Ends a download: by this user (`remove`: its staging folder goes), or in any other way that keeps what came.

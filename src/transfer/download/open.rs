@@ -1,6 +1,6 @@
 //! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
 
-use super::{Broken, DownloadReport, Looked, OnClash, Settings, Target, Wanted};
+use super::{AcceptedOffer, Broken, DownloadReport, Looked, OnClash, Settings, Target};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{self, Part, Problem, Staging, destinations, local_name, offer_file, staging_name};
@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 /// A staging folder, and what of the next file is in it.
 pub(super) struct Opened {
-    pub(super) wanted: Wanted,
+    pub(super) accepted: AcceptedOffer,
     pub(super) staging: Staging,
     pub(super) part: Option<Part>,
     pub(super) dest: PathBuf,
@@ -48,17 +48,21 @@ fn taken(dest: &Path, manifest: &Manifest) -> impl Iterator<Item = bool> {
 }
 
 /// Opens the staging folder, and hashes the part that is there.
-pub(super) fn open(settings: &Settings, wanted: Wanted, cancelled: &AtomicBool) -> Result<Opened, DownloadReport> {
-    let dest = wanted.dest.as_ref().unwrap_or(&settings.dir);
+pub(super) fn open(
+    settings: &Settings,
+    accepted: AcceptedOffer,
+    cancelled: &AtomicBool,
+) -> Result<Opened, DownloadReport> {
+    let dest = accepted.dest.as_ref().unwrap_or(&settings.dir);
     let full = destinations::full_path(dest).map_err(Problem::at(dest));
     let dest = full.map_err(|problem| DownloadReport::NoSuchFolder { text: problem.to_string() })?;
     if !dest.is_dir() {
         return Err(DownloadReport::NoSuchFolder { text: format!("{}: not a folder", dest.display()) });
     }
-    let manifest = &wanted.manifest;
-    let name = staging_name(&settings.own_private, settings.peer, &wanted.digest);
+    let manifest = &accepted.manifest;
+    let name = staging_name(&settings.own_private, settings.peer, &accepted.digest);
     let begins = staging::look(&dest, &name, manifest).is_none();
-    if wanted.on_clash == OnClash::Refuse && begins && taken(&dest, manifest).all(|taken| taken) {
+    if accepted.on_clash == OnClash::Refuse && begins && taken(&dest, manifest).all(|taken| taken) {
         let name = manifest.first_name();
         let text = format!("{}: exists already", dest.join(local_name(name, true)).display());
         let told = format!("{name}: exists already");
@@ -74,5 +78,5 @@ pub(super) fn open(settings: &Settings, wanted: Wanted, cancelled: &AtomicBool) 
     let staging = Staging::open(&dest, &name, &offer, Arc::clone(manifest), settings.fsync);
     let staging = staging.map_err(|problem| broken(&problem))?;
     let part = staging.take_part(cancelled).map_err(Problem::at(staging.path())).map_err(|problem| broken(&problem))?;
-    Ok(Opened { wanted, staging, part, dest })
+    Ok(Opened { accepted, staging, part, dest })
 }

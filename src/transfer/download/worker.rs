@@ -8,7 +8,7 @@
 use super::open::{self, Opened};
 use super::output::Output;
 use super::writer::Writer;
-use super::{Broken, DownloadReport, OnClash, Settings, Target, Wanted};
+use super::{AcceptedOffer, Broken, DownloadReport, OnClash, Settings, Target};
 use crate::channel::TAG;
 use crate::error_text::io_error_text;
 use crate::protocol::error::ProtocolError;
@@ -33,7 +33,7 @@ pub(super) enum Order {
     },
     Accept {
         transfer: TransferId,
-        wanted: Wanted,
+        accepted: AcceptedOffer,
     },
     Opened {
         transfer: TransferId,
@@ -124,7 +124,7 @@ impl Worker {
     fn order(&mut self, order: Order) {
         match order {
             Order::NoThread { transfer, error } => self.no_thread(transfer, &error),
-            Order::Accept { transfer, wanted } => self.accept(transfer, wanted),
+            Order::Accept { transfer, accepted } => self.accept(transfer, accepted),
             Order::Opened { transfer, opened } => self.opened(transfer, *opened),
             Order::Cancel { transfer, remove } => self.cancel(transfer, remove),
             Order::Acknowledged(transfer) => {
@@ -143,11 +143,11 @@ impl Worker {
         self.report(transfer, DownloadReport::Broken(Broken::new(Reason::Io, text, told)));
     }
 
-    fn accept(&mut self, transfer: TransferId, wanted: Wanted) {
+    fn accept(&mut self, transfer: TransferId, accepted: AcceptedOffer) {
         if self.settings.target == Target::Output {
-            let output = Output::new(Arc::clone(&wanted.manifest));
+            let output = Output::new(Arc::clone(&accepted.manifest));
             let (position, digest) = output.stands_at();
-            let opening = Opening { manifest: wanted.manifest, position };
+            let opening = Opening { manifest: accepted.manifest, position };
             self.report(transfer, DownloadReport::Ready { digest, opening, resumed: 0, part: None });
             self.slots.insert(transfer, Slot::Output(Box::new(output)));
             return;
@@ -156,7 +156,7 @@ impl Worker {
         self.slots.insert(transfer, Slot::Opening { cancelled: Arc::clone(&cancelled), remove: false });
         let (settings, orders, flow) = (Arc::clone(&self.settings), self.orders.clone(), Arc::clone(&self.flow));
         let opening = thread::Builder::new().name("download open".into()).spawn(move || {
-            let opened = Box::new(open::open(&settings, wanted, &cancelled));
+            let opened = Box::new(open::open(&settings, accepted, &cancelled));
             let _ = orders.send(Order::Opened { transfer, opened });
             flow.kick();
         });
@@ -174,7 +174,7 @@ impl Worker {
             Ok(opened) if remove => self.remove(transfer, opened.staging),
             Ok(opened) if cancelled => drop(opened.staging.leave()),
             Ok(opened) => {
-                let (manifest, on_clash) = (Arc::clone(&opened.wanted.manifest), opened.wanted.on_clash);
+                let (manifest, on_clash) = (Arc::clone(&opened.accepted.manifest), opened.accepted.on_clash);
                 let part = Some(opened.staging.path());
                 let writer = Writer::new(opened);
                 let (position, digest) = writer.stands_at();

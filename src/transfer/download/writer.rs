@@ -40,12 +40,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(Opened { wanted, staging, part, dest }: Opened) -> Self {
+    pub(super) fn new(Opened { accepted, staging, part, dest }: Opened) -> Self {
         let start = staging.position();
         let position = start + part.as_ref().map_or(0, |part| part.len);
         let current =
             part.map(|Part { file, hasher, len }| CurrentFile { part: Ok(file), hasher: Box::new(hasher), len });
-        Self { staging, manifest: wanted.manifest, current, position, dest, until_look: 0 }
+        Self { staging, manifest: accepted.manifest, current, position, dest, until_look: 0 }
     }
 
     pub(super) fn position(&self) -> Position {
