@@ -47,8 +47,8 @@ use code_prompt::prompt_for_code;
 use config::{CodeSource, Config, Startup};
 use event::Event;
 use event_loop::{EventLoop, Role, Setup};
-use frontend::Frontend;
-use listening::{Entry, Listening, may_dial_toward};
+use frontend::RunningFrontend;
+use listening::{ListenMode, Listening, may_dial_toward};
 use peer_policy::PeerPolicy;
 use redial::Dialling;
 use std::env;
@@ -70,16 +70,16 @@ pub fn listen(arguments: Listen) -> anyhow::Result<Exit> {
     let qr = reachable.qr;
     let start = Startup::load(&common)?;
     let config = &start.config;
-    let entry = match &config.code {
-        CodeSource::None if invite => Entry::Invite { only: true, qr },
+    let mode = match &config.code {
+        CodeSource::None if invite => ListenMode::Invite { only: true, qr },
         CodeSource::None if qr || config.rules.interactive && common.meeting.peer.is_none() => {
-            Entry::Invite { only: false, qr }
+            ListenMode::Invite { only: false, qr }
         }
-        CodeSource::None => Entry::Open,
+        CodeSource::None => ListenMode::Open,
         _ if invite => return Err(UsageError("--invite has a secret of its own; leave the code away".into()).into()),
-        _ => code_entry(config)?,
+        _ => listen_mode(config)?,
     };
-    wait_for_peer(start, &[addr], reachable, entry, keep)
+    wait_for_peer(start, &[addr], reachable, mode, keep)
 }
 
 /// `p2pchat connect`.
@@ -126,11 +126,11 @@ fn dial_neighbour(
 }
 
 /// By the code that the user gave, or a new one.
-fn code_entry(config: &Config) -> anyhow::Result<Entry> {
+fn listen_mode(config: &Config) -> anyhow::Result<ListenMode> {
     Ok(match &config.code {
-        CodeSource::None => Entry::Open,
-        CodeSource::Given(code) => Entry::Code(Arc::clone(code)),
-        CodeSource::Wanted => Entry::Code(Arc::new(Code::generate()?)),
+        CodeSource::None => ListenMode::Open,
+        CodeSource::Given(code) => ListenMode::Code(Arc::clone(code)),
+        CodeSource::Wanted => ListenMode::Code(Arc::new(Code::generate()?)),
     })
 }
 
@@ -139,14 +139,14 @@ fn wait_for_peer(
     start: Startup,
     choice: &[ListenAddress],
     reachable: Reachable,
-    entry: Entry,
+    mode: ListenMode,
     keep: bool,
 ) -> anyhow::Result<Exit> {
     let config = &start.config;
     let policy = PeerPolicy::listening(config.peers_file.clone(), config.expected.clone());
     let takes_all_of = |open| open && config.expected.is_none() && config.rules.accept == AcceptRule::Always;
-    let takes_all = takes_all_of(matches!(entry, Entry::Open));
-    if reachable.map && takes_all_of(matches!(entry, Entry::Open | Entry::Invite { only: false, .. })) {
+    let takes_all = takes_all_of(matches!(mode, ListenMode::Open));
+    if reachable.map && takes_all_of(matches!(mode, ListenMode::Open | ListenMode::Invite { only: false, .. })) {
         let text =
             "with --map and --accept always anyone could send files here\n--invite, --code or --peer keeps others out";
         return Err(UsageError(text.into()).into());
@@ -168,7 +168,7 @@ fn wait_for_peer(
         }
     }
     let started = bound.and_then(|sockets| {
-        Listening::start(sockets, &reachable, entry, config, peer_policy, toward_proxies, events)
+        Listening::start(sockets, &reachable, mode, config, peer_policy, toward_proxies, events)
             .map_err(BindError::System)
     });
     let mut listening = match started {
@@ -261,7 +261,7 @@ fn dialler(
 struct Running {
     setup: Setup,
     events: Receiver<Event>,
-    frontend: Frontend,
+    frontend: RunningFrontend,
 }
 
 impl Running {
@@ -270,7 +270,7 @@ impl Running {
         let (sender, events) = mpsc::sync_channel(EVENTS);
         let failed = |error: io::Error| anyhow!("cannot start: {}", io_error_text(&error));
         let pending_signal = signals::watch(sender.clone()).map_err(failed)?;
-        let (frontend, notices) = Frontend::start(frontend, log, sender.clone()).map_err(failed)?;
+        let (frontend, notices) = RunningFrontend::start(frontend, log, sender.clone()).map_err(failed)?;
         let setup = Setup {
             config: Arc::new(config),
             peer_policy,

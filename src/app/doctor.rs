@@ -10,7 +10,7 @@ use crate::cli::Doctor;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::net::lan;
-use crate::net::port_map::{self, MapError, Offer};
+use crate::net::port_map::{self, MapError, RouterOffer};
 use crate::net::reach;
 use crate::net::routes::{DefaultRoute, default_routes};
 use crate::text::SafeText;
@@ -232,9 +232,9 @@ fn bind(ip: IpAddr, port: u16) -> io::Result<Socket> {
 }
 
 /// None without a router to ask: that has its own finding.
-fn of_router(offer: Result<Offer, MapError>, port: u16) -> Option<Finding> {
+fn of_router(offer: Result<RouterOffer, MapError>, port: u16) -> Option<Finding> {
     match offer {
-        Ok(Offer { by, external }) => {
+        Ok(RouterOffer { by, external }) => {
             let by: Vec<_> = by.iter().map(ToString::to_string).collect();
             let external = external.map(|ip| format!("; its address is {ip}")).unwrap_or_default();
             let text = format!("the router lets callers in when it is asked, by {}{external}", by.join(", "));

@@ -8,7 +8,7 @@ use crate::net::dial::{DialError, Dialler};
 use crate::net::lan::AnnounceEvent;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::Established;
-use crate::net::port_map::Report;
+use crate::net::port_map::MapReport;
 use crate::notice::Input;
 use crate::protocol::frame::TransferId;
 use crate::text::SafeText;
@@ -26,7 +26,7 @@ pub(super) enum Event {
     /// What becomes of the announcement with this name on the own network.
     Lan(String, AnnounceEvent),
     /// What became of asking the router to let callers in.
-    Map(Report),
+    Map(MapReport),
     /// What the person who listens is to know of this machine.
     Remarks(Vec<String>),
     /// Instead of waiting, dial.

@@ -1,6 +1,6 @@
 //! Which frontend runs, on which threads, and how it ends.
 //!
-//! Invariant: the terminal is given back on every way out, also when the conversation never begins ([`Frontend`] is a guard).
+//! Invariant: the terminal is given back on every way out, also when the conversation never begins ([`RunningFrontend`] is a guard).
 
 use super::event::Event;
 use crate::cli::Common;
@@ -70,7 +70,7 @@ impl FrontendConfig {
     }
 }
 
-pub(super) struct Frontend {
+pub(super) struct RunningFrontend {
     output: Option<JoinHandle<()>>,
     /// Gives whether the log is complete.
     log: Option<JoinHandle<bool>>,
@@ -78,7 +78,7 @@ pub(super) struct Frontend {
     pub(super) backpressure: Arc<InputBackpressure>,
 }
 
-impl Frontend {
+impl RunningFrontend {
     /// Starts output and input. The output ends once the sender is dropped.
     pub(super) fn start(
         config: FrontendConfig,
@@ -122,7 +122,7 @@ impl Frontend {
     }
 }
 
-impl Drop for Frontend {
+impl Drop for RunningFrontend {
     fn drop(&mut self) {
         // Somebody may hold the sender still.
         self.end(true);

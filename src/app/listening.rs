@@ -15,7 +15,7 @@ use crate::net::invite::Invite;
 use crate::net::lan::{Admits, Announcer, LanError};
 use crate::net::listen::{AcceptedModes, Listener};
 use crate::net::opening::Established;
-use crate::net::port_map::{PortMap, Report};
+use crate::net::port_map::{MapReport, PortMap};
 use crate::net::proxy::{ProxyPolicy, is_onion};
 use crate::net::reach::{self, OwnNetworks};
 use crate::notice::{Info, Notice};
@@ -34,7 +34,7 @@ const ROUTER: Duration = Duration::from_secs(3);
 
 /// How callers are to prove that they are expected.
 #[derive(Debug, Clone)]
-pub(super) enum Entry {
+pub(super) enum ListenMode {
     /// In no way.
     Open,
     Code(Arc<Code>),
@@ -46,7 +46,7 @@ pub(super) enum Entry {
     },
 }
 
-impl Entry {
+impl ListenMode {
     /// The invite for the next peer, if there is one, and the modes in which callers may come.
     fn prepare(
         &self,
@@ -74,7 +74,7 @@ fn port(addrs: &[SocketAddr]) -> u16 {
 pub(super) struct Listening {
     pub(super) listener: Listener,
     identity: Arc<Identity>,
-    entry: Entry,
+    mode: ListenMode,
     /// `--at`.
     named: Vec<Candidate>,
     modes: AcceptedModes,
@@ -99,7 +99,7 @@ impl Listening {
     pub(super) fn start(
         sockets: Vec<TcpListener>,
         reachable: &Reachable,
-        entry: Entry,
+        mode: ListenMode,
         config: &Config,
         policy: &PeerPolicy,
         proxies: Result<Arc<ProxyPolicy>, String>,
@@ -108,7 +108,7 @@ impl Listening {
         let identity = Arc::clone(&config.identity);
         let named = reachable.at.clone();
         let addrs = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let (invite, modes) = entry.prepare(&identity, &addrs, reach::own_candidates(&addrs, &named))?;
+        let (invite, modes) = mode.prepare(&identity, &addrs, reach::own_candidates(&addrs, &named))?;
         let tell = events.clone();
         let tell = move |event| drop(tell.send(Event::Listen(event)));
         let (own, accept_key) = (Arc::clone(&identity), policy.key_check());
@@ -119,11 +119,11 @@ impl Listening {
             Announcer::new(listener.addrs(), identity.public().pin(), tell)
         });
         let (map, mapped, show_at) = (None, Vec::new(), None);
-        Ok(Self { listener, identity, entry, named, modes, announcer, invite, map, mapped, show_at, proxies })
+        Ok(Self { listener, identity, mode, named, modes, announcer, invite, map, mapped, show_at, proxies })
     }
 
     /// Asks the router to let callers in, and has what is shown first wait for it.
-    pub(super) fn map(&mut self, on_report: impl Fn(Report) + Send + Sync + 'static) -> io::Result<()> {
+    pub(super) fn map(&mut self, on_report: impl Fn(MapReport) + Send + Sync + 'static) -> io::Result<()> {
         self.map = Some(PortMap::start(&self.identity, self.listener.addrs(), on_report)?);
         self.show_at = Some(Instant::now() + ROUTER);
         Ok(())
@@ -131,7 +131,7 @@ impl Listening {
 
     /// Ready for the next peer: a code has all its tries, an invite is a new one.
     pub(super) fn announce(&mut self) -> io::Result<Notice> {
-        (self.invite, self.modes) = self.entry.prepare(&self.identity, self.bound(), self.candidates())?;
+        (self.invite, self.modes) = self.mode.prepare(&self.identity, self.bound(), self.candidates())?;
         self.listener.set_modes(self.modes.clone());
         Ok(self.notice())
     }
@@ -149,8 +149,8 @@ impl Listening {
                 addrs.push(addr);
             }
         }
-        let code = if let Entry::Code(code) = &self.entry { Some(code.display().to_owned().into()) } else { None };
-        let qr = matches!(self.entry, Entry::Invite { qr: true, .. });
+        let code = if let ListenMode::Code(code) = &self.mode { Some(code.display().to_owned().into()) } else { None };
+        let qr = matches!(self.mode, ListenMode::Invite { qr: true, .. });
         let invite = self.invite.as_ref().map(Invite::text);
         Notice::Listening { addrs, code, qr, invite }
     }
@@ -163,25 +163,27 @@ impl Listening {
     }
 
     /// What to say of the router's answer, and whether to show now, or anew, where callers come in.
-    pub(super) fn mapping(&mut self, report: Report) -> (Option<Notice>, bool) {
+    pub(super) fn mapping(&mut self, report: MapReport) -> (Option<Notice>, bool) {
         let shown = self.show_at.is_none();
         match report {
-            Report::Mapped { addr, by, seconds } => {
+            MapReport::Mapped { addr, by, seconds } => {
                 self.mapped.push(addr);
                 (Some(Notice::Mapped { addr: addr.to_string(), by: by.word(), seconds }), shown)
             }
-            Report::Lost(addr) => {
+            MapReport::Lost(addr) => {
                 self.mapped.retain(|mapped| *mapped != addr);
                 let text =
                     format!("the router does not let callers in at {addr} any more\nit is asked again every minute");
                 (Some(Notice::Warning(SafeText::with_hint(&text))), false)
             }
-            Report::Gone(addr) => {
+            MapReport::Gone(addr) => {
                 self.mapped.retain(|mapped| *mapped != addr);
                 (None, false)
             }
-            Report::Failed(error) => (Some(Notice::Warning(SafeText::with_hint(&error.explain(self.port())))), false),
-            Report::Settled => (None, !shown),
+            MapReport::Failed(error) => {
+                (Some(Notice::Warning(SafeText::with_hint(&error.explain(self.port())))), false)
+            }
+            MapReport::Settled => (None, !shown),
         }
     }
 
@@ -198,11 +200,11 @@ impl Listening {
     /// With `--lan`, announces on the own network that this side waits: for the next peer, or, when the present one is `lost`, for its
     /// return. Gives a warning where that cannot be done.
     pub(super) fn announce_on_lan(&mut self, lost: bool) -> Option<Notice> {
-        let admits = match &self.entry {
+        let admits = match &self.mode {
             _ if lost => Admits::Returning,
-            Entry::Invite { only: true, .. } => Admits::Invited,
-            Entry::Code(_) => Admits::WithCode,
-            Entry::Open | Entry::Invite { .. } => Admits::Anybody,
+            ListenMode::Invite { only: true, .. } => Admits::Invited,
+            ListenMode::Code(_) => Admits::WithCode,
+            ListenMode::Open | ListenMode::Invite { .. } => Admits::Anybody,
         };
         let error = self.announcer.as_mut()?.announce(admits).err()?;
         Some(not_announced(&error))
@@ -241,7 +243,7 @@ impl Listening {
 
     /// Whether this caller came without the invite that is out.
     pub(super) fn is_uninvited(&self, caller: &Established) -> bool {
-        matches!(self.entry, Entry::Invite { .. }) && !caller.by_code
+        matches!(self.mode, ListenMode::Invite { .. }) && !caller.by_code
     }
 
     /// A session is there, to which its peer returns in open mode or, after a restart of its program, with the code.

@@ -5,10 +5,10 @@
 
 use super::config::{CodeSource, Config, Startup};
 use super::event::Event;
-use super::listening::Entry;
+use super::listening::ListenMode;
 use super::peer_policy::PeerPolicy;
 use super::whom::{Whom, WhomKind, pasted_invite};
-use super::{code_entry, dial_neighbour, dial_peer, dialler, is_unsaid, wait_for_peer};
+use super::{dial_neighbour, dial_peer, dialler, is_unsaid, listen_mode, wait_for_peer};
 use crate::cli::{Common, DialFrom, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
@@ -144,17 +144,17 @@ fn meet(mut start: Startup, whom: Option<&str>, from: DialFrom, waiting: Waiting
     if config.from.is_some() {
         return Err(UsageError("--from is for who dials, not for who waits; that takes --toward".into()).into());
     }
-    let entry = match (&config.code, &config.expected) {
-        (CodeSource::None, None) => Entry::Invite { only: true, qr: waiting.reachable.qr },
+    let mode = match (&config.code, &config.expected) {
+        (CodeSource::None, None) => ListenMode::Invite { only: true, qr: waiting.reachable.qr },
         (CodeSource::None, Some((name, key))) => match config.known.lookup(key) {
-            Some(peer) if peer.trust == Trust::Verified => Entry::Open,
+            Some(peer) if peer.trust == Trust::Verified => ListenMode::Open,
             _ => return Err(NobodyKnown(name.clone()).into()),
         },
-        _ => code_entry(config)?,
+        _ => listen_mode(config)?,
     };
     let everywhere = |port| ListenAddress { host: None, port };
     let choice = waiting.listen.map_or_else(|| vec![everywhere(DEFAULT_PORT), everywhere(0)], |addr| vec![addr]);
-    wait_for_peer(start, &choice, waiting.reachable, entry, false)
+    wait_for_peer(start, &choice, waiting.reachable, mode, false)
 }
 
 /// A code, or a verified key: nobody else is talked to.

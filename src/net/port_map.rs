@@ -7,7 +7,7 @@
 //!    later, as with a new prefix; it ends those of addresses that are gone.
 //! 2. That for IPv4 asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by UPnP, whose search began at the same time. The
 //!    others ask for a pinhole in the firewall.
-//! 3. They report each mapping, why there is none, and that all have asked ([`Report`]).
+//! 3. They report each mapping, why there is none, and that all have asked ([`MapReport`]).
 //! 4. Each sleeps until half of its lease is over and renews it. A router that went silent is asked anew each minute, from the search on.
 //! 5. [`PortMap::close`] has them delete what they got, and waits for half a second at most; leases end by themselves.
 
@@ -38,7 +38,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 use thiserror::Error;
-use upnp::{Found, Search};
+use upnp::{Found, RouterSearch};
 
 /// Seconds that are asked for.
 const LIFETIME: u32 = 3_600;
@@ -114,7 +114,7 @@ impl MapError {
 
 /// What the threads say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
+pub enum MapReport {
     /// A way in; a lease of 0 seconds is without end.
     Mapped { addr: SocketAddr, by: Method, seconds: u32 },
     /// Nothing could be mapped, for IPv4 where that was tried.
@@ -129,7 +129,7 @@ pub enum Report {
 
 /// What a router offers, without a mapping being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct RouterOffer {
     pub by: Vec<Method>,
     /// Its address outside, where it tells.
     pub external: Option<IpAddr>,
@@ -149,7 +149,7 @@ impl PortMap {
     pub fn start(
         identity: &Identity,
         bound: &[SocketAddr],
-        on_report: impl Fn(Report) + Send + Sync + 'static,
+        on_report: impl Fn(MapReport) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let port = bound.first().map_or(0, SocketAddr::port);
         let mapper = Arc::new(Mapper {
@@ -207,7 +207,7 @@ struct Mapper {
     nonce: [u8; NONCE],
     /// Threads that have asked for nothing yet.
     unsettled: AtomicUsize,
-    on_report: Box<dyn Fn(Report) + Send + Sync>,
+    on_report: Box<dyn Fn(MapReport) + Send + Sync>,
 }
 
 /// For what a mapping is asked.
@@ -262,7 +262,7 @@ impl Mapper {
             Err(error) => {
                 // Without a pinhole callers by IPv6 come in where no firewall is in the way.
                 if is_first {
-                    self.report(Report::Failed(error));
+                    self.report(MapReport::Failed(error));
                 }
                 return self.settle();
             }
@@ -275,18 +275,18 @@ impl Mapper {
             }
         }
         mapping.lease.delete(self.port, &self.nonce, mapping.assigned);
-        self.report(Report::Gone(mapping.assigned.external));
+        self.report(MapReport::Gone(mapping.assigned.external));
     }
 
     /// One of those that are waited for has asked.
     fn settle(&self) {
         let one_less = |unsettled: usize| unsettled.checked_sub(1);
         if self.unsettled.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less) == Ok(1) {
-            self.report(Report::Settled);
+            self.report(MapReport::Settled);
         }
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: MapReport) {
         (self.on_report)(report);
     }
 
@@ -311,7 +311,7 @@ impl Mapper {
         if gateways.is_empty() {
             return Err(MapError::NotBound);
         }
-        let search = Search::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+        let search = RouterSearch::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
         let mut failure = MapError::Silent;
         for (own, server) in servers(&gateways, &search) {
             match self.by_datagrams(own, server) {
@@ -329,7 +329,7 @@ impl Mapper {
 
     fn establish_v6(&self, own: Ipv6Addr, server: SocketAddrV6) -> Result<(Lease, Assigned), MapError> {
         // A router answers from another address than that of the route, so whoever answers counts. The address stays the own one.
-        let search = Search::start([(own.into(), None, server.scope_id())]);
+        let search = RouterSearch::start([(own.into(), None, server.scope_id())]);
         let failure = match self.by_datagrams(own.into(), server.into()) {
             Ok(mapping) => return Ok(mapping),
             Err(error) => error,
@@ -370,7 +370,7 @@ impl Mapper {
                     mapping.lease = lease;
                 }
                 if before != assigned.external && !was_lost {
-                    self.report(Report::Lost(before));
+                    self.report(MapReport::Lost(before));
                 }
                 if before != assigned.external || was_lost {
                     self.report(mapping.report());
@@ -380,7 +380,7 @@ impl Mapper {
                 // It was granted where nobody comes from, or hardly, and is deleted.
                 let is_deleted = matches!(error, MapError::NoPublicAddress | MapError::Brief(_));
                 if mapping.fail(is_deleted) {
-                    self.report(Report::Lost(before));
+                    self.report(MapReport::Lost(before));
                 }
             }
         }
@@ -391,10 +391,10 @@ impl Mapper {
 ///
 /// # Errors
 /// [`MapError::NoRouter`], or that there is nothing to be had.
-pub fn offer() -> Result<Offer, MapError> {
+pub fn offer() -> Result<RouterOffer, MapError> {
     let gateways = gateways()?;
-    let search = Search::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
-    let mut offer = Offer { by: Vec::new(), external: None };
+    let search = RouterSearch::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+    let mut offer = RouterOffer { by: Vec::new(), external: None };
     let mut failure = MapError::Silent;
     for (own, server) in servers(&gateways, &search) {
         let Ok(server) = Server::new(own, server) else { continue };
@@ -430,7 +430,7 @@ pub fn offer() -> Result<Offer, MapError> {
     let is_outside = offer.external.is_some_and(|ip| !reach::is_global(ip));
     match offer {
         _ if is_outside || failure == MapError::NoPublicAddress => Err(MapError::NoPublicAddress),
-        Offer { by, .. } if by.is_empty() => Err(failure),
+        RouterOffer { by, .. } if by.is_empty() => Err(failure),
         offer => Ok(offer),
     }
 }

@@ -24,7 +24,7 @@ use crate::net::dial::{DialError, Dialler};
 use crate::net::lan::AnnounceEvent;
 use crate::net::listen::ListenEvent;
 use crate::net::opening::{ConnectError, Established};
-use crate::net::port_map::Report;
+use crate::net::port_map::MapReport;
 use crate::notice::{Info, Notice};
 use crate::protocol::frame::{Frame, Intent, Refusal};
 use crate::text::SafeText;
@@ -309,7 +309,7 @@ impl EventLoop {
     }
 
     /// The router has answered, or does not any more.
-    pub(super) fn mapping(&mut self, report: Report) {
+    pub(super) fn mapping(&mut self, report: MapReport) {
         let Role::Listen { listening, .. } = &mut self.role else { return };
         let (notice, show) = listening.mapping(report);
         notice.into_iter().for_each(|notice| self.post(notice));

@@ -1,6 +1,6 @@
 //! Which routers are asked, and from which own addresses.
 
-use super::upnp::Search;
+use super::upnp::RouterSearch;
 use super::{MapError, pcp};
 use crate::net::reach::{self, own_address_towards};
 use crate::net::routes::default_routes;
@@ -38,7 +38,7 @@ pub(super) fn gateways() -> Result<Vec<Gateway>, MapError> {
 }
 
 /// From where PCP is asked, and where. A router that the system does not tell is whoever answers the search.
-pub(super) fn servers(gateways: &[Gateway], search: &Search) -> Vec<(IpAddr, SocketAddr)> {
+pub(super) fn servers(gateways: &[Gateway], search: &RouterSearch) -> Vec<(IpAddr, SocketAddr)> {
     let told = gateways.iter().filter_map(|gateway| Some((gateway.own, gateway.router?)));
     let mut servers: Vec<_> = told.collect();
     if servers.is_empty() {

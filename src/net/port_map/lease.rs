@@ -2,7 +2,7 @@
 
 use super::pcp::{self, Assigned, NONCE, Server};
 use super::upnp::Service;
-use super::{LIFETIME, Method, Report};
+use super::{LIFETIME, MapReport, Method};
 use crate::net::stopwatch::Stopwatch;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -75,13 +75,13 @@ impl Mapping {
         self.renew_at.saturating_sub(self.granted.elapsed()).min(SLEEP_CHECK)
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> MapReport {
         let by = match self.lease {
             Lease::Pcp(_) => Method::Pcp,
             Lease::NatPmp(_) => Method::NatPmp,
             Lease::Upnp(_) | Lease::Pinhole(..) => Method::Upnp,
         };
-        Report::Mapped { addr: self.assigned.external, by, seconds: self.assigned.seconds }
+        MapReport::Mapped { addr: self.assigned.external, by, seconds: self.assigned.seconds }
     }
 }
 

@@ -32,7 +32,7 @@ fn what_was_lost_and_comes_back_is_said() {
     mapper.renew(Way::V4, &mut mapping);
     // The second time it is no news.
     mapper.renew(Way::V4, &mut mapping);
-    let back = Report::Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
+    let back = MapReport::Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
     assert_eq!(*reports.lock().unwrap(), [back]);
 }
 

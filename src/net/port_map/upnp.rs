@@ -44,7 +44,7 @@ const ONLY_PERMANENT: u16 = 725;
 const GARBAGE: u16 = 0;
 
 /// A search under way: one socket for each own address.
-pub(super) struct Search {
+pub(super) struct RouterSearch {
     sockets: Vec<Searching>,
     begun: Instant,
     found: OnceCell<Option<Found>>,
@@ -65,7 +65,7 @@ pub(super) struct Found {
     pub(super) description: Url,
 }
 
-impl Search {
+impl RouterSearch {
     /// Asks around from each own address.
     pub(super) fn start(from: impl IntoIterator<Item = (IpAddr, Option<IpAddr>, u32)>) -> Self {
         let socket = |(own, router, scope)| {
