@@ -7,7 +7,7 @@ use crate::channel::Code;
 use crate::keys::{KeyRejected, PublicKey};
 use crate::net::backoff::Wake;
 use crate::net::dial::{Dialler, Errand, Until};
-use crate::net::roaming::{self, Route};
+use crate::net::roaming::{self, PeerEnd};
 use crate::protocol::frame::{Greeting, Intent};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -25,7 +25,7 @@ pub(super) struct Dialling {
     /// Of the invite by which the user says where the peer is now; it may have been restarted, and take nobody without.
     code: Option<Arc<Code>>,
     /// Of the latest connection; none when the user said since then where the peer is.
-    route: Option<Route>,
+    peer_end: Option<PeerEnd>,
     /// `--wait`: until somebody listens.
     wait: bool,
     /// `--lan`: after a loss the peer is looked for on the own network as well.
@@ -34,19 +34,19 @@ pub(super) struct Dialling {
 
 impl Dialling {
     pub(super) fn new(dialler: Dialler, wait: bool, lan: bool) -> Self {
-        Self { dialler, wake: Arc::default(), run: 0, code: None, route: None, wait, lan }
+        Self { dialler, wake: Arc::default(), run: 0, code: None, peer_end: None, wait, lan }
     }
 
     /// There is a connection.
     pub(super) fn connected(&mut self, stream: &TcpStream) {
-        (self.route, self.code) = (Route::of(stream), None);
+        (self.peer_end, self.code) = (PeerEnd::of(stream), None);
     }
 
     /// The user says where the peer is; what the peer told counts no more.
     pub(super) fn move_to(&mut self, whom: Whom) {
         let Whom { candidates, called, by_invite, kind } = whom;
         self.code = if let WhomKind::Invite(invite) = kind { Some(Arc::new(invite.code())) } else { None };
-        (self.dialler.candidates, self.dialler.whom, self.route) = (candidates, called, None);
+        (self.dialler.candidates, self.dialler.whom, self.peer_end) = (candidates, called, None);
         self.dialler.invited = by_invite;
     }
 
@@ -71,7 +71,8 @@ impl Dialling {
         let (mut dialler, wake, run) = (self.dialler.clone(), Arc::clone(&self.wake), self.run);
         // What the peer told is good for the session in which it did.
         let resumes = greeting.intent == Intent::Resume;
-        let told = self.route.filter(|_| resumes).map(|route| roaming::permitted(told, route, &dialler.proxies));
+        let told =
+            self.peer_end.filter(|_| resumes).map(|peer_end| roaming::permitted(told, peer_end, &dialler.proxies));
         let mut errand = Errand {
             greeting,
             until: if self.wait { Until::Answered } else { Until::Tried },
@@ -85,7 +86,7 @@ impl Dialling {
             // A peer that has no session for this any more is not asked for it again and again.
             errand.at_once = at_once && resumes;
             // The user said where the peer is.
-            errand.explain = self.route.is_none();
+            errand.explain = self.peer_end.is_none();
             // Whatever goes on after a loss does so only with the key it began with.
             dialler.credentials.code.clone_from(&self.code);
             dialler.look_for = self.lan.then(|| peer.pin());

@@ -21,7 +21,7 @@ use crate::protocol::frame::{
 };
 use crate::transfer::flow_control::FlowControl;
 use keepalive::{IDLE, Keepalive, SILENCE};
-use read_ahead::Source;
+use read_ahead::ReadAhead;
 use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -110,7 +110,7 @@ impl Connection {
         let send_queue = Arc::new(SendQueue::default());
         let reading = Reader {
             stream: Arc::clone(&stream),
-            source: Source::new(Arc::clone(&stream), Keepalive::new(Arc::clone(&send_queue))),
+            source: ReadAhead::new(Arc::clone(&stream), Keepalive::new(Arc::clone(&send_queue))),
             opener,
             send_queue: Arc::clone(&send_queue),
             flow,
@@ -153,7 +153,7 @@ impl Connection {
 
 struct Reader {
     stream: Arc<TcpStream>,
-    source: Source,
+    source: ReadAhead,
     opener: Opener,
     send_queue: Arc<SendQueue>,
     flow: Arc<FlowControl>,

@@ -27,7 +27,7 @@ use super::opening::{ConnectError, DeadlineStream, Established, read_hello};
 use crate::channel::{Channel, Code, HandshakeError, Hello, KeyCheck, Mode, Role, Terms, establish, read_frame};
 use crate::identity::Identity;
 use crate::protocol::frame::{Frame, Greeting};
-use callers::{Callers, Place};
+use callers::{Admitted, Callers};
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -258,10 +258,10 @@ impl Shared {
     /// Gives a caller its thread, unless the listener is closed; may wait until threads of evicted callers have ended.
     fn take(self: &Arc<Self>, stream: TcpStream, addr: SocketAddr) -> io::Result<()> {
         let deadline = Instant::now() + self.timeout;
-        let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
+        let Some((admitted, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
         let shared = Arc::clone(self);
         let caller = move || {
-            if let Err(error) = shared.receive(&place, stream, addr, deadline) {
+            if let Err(error) = shared.receive(&admitted, stream, addr, deadline) {
                 shared.tell(ListenEvent::Rejected(addr, error));
             }
         };
@@ -271,13 +271,13 @@ impl Shared {
     /// The opening of one caller, which the event loop answers.
     fn receive(
         &self,
-        place: &Place,
+        admitted: &Admitted,
         stream: Arc<TcpStream>,
         addr: SocketAddr,
         deadline: Instant,
     ) -> Result<(), ConnectError> {
         let opened = self.respond(&stream, deadline);
-        let stream = place.release(stream).ok_or(ConnectError::Evicted)?;
+        let stream = admitted.release(stream).ok_or(ConnectError::Evicted)?;
         let (channel, greeting, by_code) = opened?;
         let established = Established { stream, channel, greeting, addr, by_code };
         self.tell(ListenEvent::PeerGreeted(Box::new(established)));

@@ -60,13 +60,13 @@ pub(super) enum Failure {
     },
 }
 
-enum Report {
+enum RaceReport {
     Found(Vec<SocketAddr>),
     Failed(Failure),
     Established(Box<Established>),
 }
 
-impl Report {
+impl RaceReport {
     /// That of an address which the peer told.
     fn of_told(self, addr: SocketAddr) -> Self {
         match self {
@@ -145,8 +145,8 @@ impl Race {
                     running += 1;
                     let candidate = candidate.clone();
                     self.spawn(&tell, move |_| match candidate.resolve() {
-                        Ok(found) => Report::Found(found),
-                        Err(error) => Report::Failed(Failure::NotDialled(reach::explain_name(&candidate, &error))),
+                        Ok(found) => RaceReport::Found(found),
+                        Err(error) => RaceReport::Failed(Failure::NotDialled(reach::explain_name(&candidate, &error))),
                     });
                 }
             }
@@ -179,12 +179,12 @@ impl Race {
                 until = until.min(Instant::now() + STAGGER);
             }
             match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Report::Established(established)) => return Ok(*established),
-                Ok(Report::Found(found)) => {
+                Ok(RaceReport::Established(established)) => return Ok(*established),
+                Ok(RaceReport::Found(found)) => {
                     running -= 1;
                     addresses.add(found, &own);
                 }
-                Ok(Report::Failed(failure)) => {
+                Ok(RaceReport::Failed(failure)) => {
                     running -= 1;
                     let last = self.is_last(&failure);
                     failures.push(failure);
@@ -212,33 +212,33 @@ impl Race {
         }
     }
 
-    fn spawn(self: &Arc<Self>, tell: &Sender<Report>, work: impl FnOnce(&Self) -> Report + Send + 'static) {
+    fn spawn(self: &Arc<Self>, tell: &Sender<RaceReport>, work: impl FnOnce(&Self) -> RaceReport + Send + 'static) {
         let (race, report, failed) = (Arc::clone(self), tell.clone(), tell.clone());
         let spawned = thread::Builder::new().name("candidate".into()).spawn(move || {
             let _ = report.send(work(&race));
         });
         if let Err(error) = spawned {
             let words = format!("cannot start a thread: {}", io_error_text(&error));
-            let _ = failed.send(Report::Failed(Failure::NotDialled(words)));
+            let _ = failed.send(RaceReport::Failed(Failure::NotDialled(words)));
         }
     }
 
     /// Dials the address, with `again` until the deadline.
-    fn connect(&self, addr: SocketAddr, again: bool) -> Report {
+    fn connect(&self, addr: SocketAddr, again: bool) -> RaceReport {
         loop {
             let failure = match self.attempt(addr) {
-                Ok(established) => return Report::Established(Box::new(established)),
+                Ok(established) => return RaceReport::Established(Box::new(established)),
                 Err(failure) => failure,
             };
             let pause = match &failure {
                 Failure::Connect(_, error, _) if simultaneous_open::may_pass(error) => simultaneous_open::pause(error),
                 // The peer gave this attempt up just as it succeeded.
                 Failure::Open(_, ConnectError::ClosedHello | ConnectError::Io(_)) => ANSWERED_PAUSE,
-                _ => return Report::Failed(failure),
+                _ => return RaceReport::Failed(failure),
             };
             let is_late = Instant::now() + pause >= self.deadline;
             if !again || is_late || self.won.load(Ordering::Acquire) {
-                return Report::Failed(failure);
+                return RaceReport::Failed(failure);
             }
             thread::sleep(pause);
         }

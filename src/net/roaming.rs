@@ -68,7 +68,7 @@ impl PeerAddrs {
 
 /// Where a connection led, as far as it decides what else may be dialled.
 #[derive(Debug, Clone, Copy)]
-pub struct Route {
+pub struct PeerEnd {
     remote: SocketAddr,
     /// Into a private network, or one that this machine is part of.
     near: bool,
@@ -76,7 +76,7 @@ pub struct Route {
     own: bool,
 }
 
-impl Route {
+impl PeerEnd {
     /// That of a connection that stands.
     pub fn of(stream: &TcpStream) -> Option<Self> {
         let remote = stream.peer_addr().ok()?;
@@ -106,8 +106,8 @@ impl Route {
     }
 }
 
-/// Those of `told` that may be dialled after the loss of a connection with this route.
-pub fn permitted(told: &[SocketAddr], route: Route, proxies: &ProxyPolicy) -> Vec<SocketAddr> {
+/// Those of `told` that may be dialled after the loss of a connection that led there.
+pub fn permitted(told: &[SocketAddr], peer_end: PeerEnd, proxies: &ProxyPolicy) -> Vec<SocketAddr> {
     if proxies.proxy().is_some() {
         let by_proxy = |addr: &SocketAddr| matches!(proxies.proxy_for(&(*addr).into()), Ok(Some(_)));
         let public = |addr: &SocketAddr| is_other_machine(*addr) && !is_inner(addr.ip());
@@ -115,7 +115,7 @@ pub fn permitted(told: &[SocketAddr], route: Route, proxies: &ProxyPolicy) -> Ve
         return canonical.filter(public).filter(by_proxy).collect();
     }
     let own = OwnNetworks::now();
-    told.iter().filter_map(|addr| route.permit(*addr, &own)).collect()
+    told.iter().filter_map(|addr| peer_end.permit(*addr, &own)).collect()
 }
 
 /// Whether a single machine can be there that is not the one that dials.
@@ -167,9 +167,9 @@ mod tests {
 
     /// What may be dialled of everything that is told.
     fn permitted(remote: &str, near: bool, told: &[&str]) -> Vec<String> {
-        let route = Route { remote: remote.parse().unwrap(), near, own: false };
+        let peer_end = PeerEnd { remote: remote.parse().unwrap(), near, own: false };
         let own = OwnNetworks::default();
-        addrs(told).iter().filter_map(|addr| route.permit(*addr, &own)).map(|addr| addr.to_string()).collect()
+        addrs(told).iter().filter_map(|addr| peer_end.permit(*addr, &own)).map(|addr| addr.to_string()).collect()
     }
 
     const NEVER: [&str; 18] = [
@@ -228,9 +228,9 @@ mod tests {
             let variable = |name: &str| (name == "NO_PROXY").then(|| except.to_owned());
             ProxyPolicy::from_settings(Some("socks5h://127.0.0.1:1"), variable).unwrap()
         };
-        let route = Route { remote: "127.0.0.1:1".parse().unwrap(), near: true, own: true };
-        assert_eq!(super::permitted(&addrs(&all), route, &policy("")), addrs(&PUBLIC));
-        assert_eq!(super::permitted(&addrs(&all), route, &policy("192.0.2.0/24")), addrs(&PUBLIC[1..]));
-        assert!(super::permitted(&addrs(&all), route, &policy("*")).is_empty());
+        let peer_end = PeerEnd { remote: "127.0.0.1:1".parse().unwrap(), near: true, own: true };
+        assert_eq!(super::permitted(&addrs(&all), peer_end, &policy("")), addrs(&PUBLIC));
+        assert_eq!(super::permitted(&addrs(&all), peer_end, &policy("192.0.2.0/24")), addrs(&PUBLIC[1..]));
+        assert!(super::permitted(&addrs(&all), peer_end, &policy("*")).is_empty());
     }
 }

@@ -21,7 +21,7 @@ const BULK: usize = 32 * 1024;
 const RECORD: Duration = Duration::from_secs(15);
 
 /// The receiving side of the socket.
-pub(super) struct Source {
+pub(super) struct ReadAhead {
     stream: Arc<TcpStream>,
     keepalive: Keepalive,
     /// Read ahead; `ahead` is the part that was not asked for yet.
@@ -35,7 +35,7 @@ pub(super) struct Source {
     record_begun: Option<Instant>,
 }
 
-impl Source {
+impl ReadAhead {
     pub(super) fn new(stream: Arc<TcpStream>, keepalive: Keepalive) -> Self {
         let (buffer, heard) = (vec![0; AHEAD], Instant::now());
         Self { stream, keepalive, buffer, ahead: 0..0, bulk: false, heard, record_begun: None }
@@ -128,7 +128,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut peer = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
             let stream = Arc::new(socket.accept().unwrap().0);
-            let mut source = Source::new(stream, Keepalive::new(Arc::new(SendQueue::default())));
+            let mut source = ReadAhead::new(stream, Keepalive::new(Arc::new(SendQueue::default())));
             let (mut length, mut body) = ([0; LENGTH], vec![0; BULK]);
             let second = [7; LENGTH + 5];
             peer.write_all(&vec![7; LENGTH + BULK + ahead]).unwrap();

@@ -33,15 +33,15 @@ struct Unfinished {
     stream: Arc<TcpStream>,
 }
 
-/// The place of an admitted caller and of its thread, which drops it at its end.
-pub(super) struct Place {
+/// A caller that was admitted, and its thread, which drops this at its end.
+pub(super) struct Admitted {
     shared: Arc<Shared>,
     number: u64,
 }
 
 impl Callers {
     /// Takes a caller in; `None` when the listener is closed. Waits while too many threads of evicted callers have not ended.
-    pub(super) fn admit(shared: &Arc<Shared>, stream: TcpStream, ip: IpAddr) -> Option<(Place, Arc<TcpStream>)> {
+    pub(super) fn admit(shared: &Arc<Shared>, stream: TcpStream, ip: IpAddr) -> Option<(Admitted, Arc<TcpStream>)> {
         let callers = &shared.callers;
         let mut state = callers.lock();
         while !state.closed && state.threads >= THREADS {
@@ -61,7 +61,7 @@ impl Callers {
         state.threads += 1;
         let stream = Arc::new(stream);
         state.unfinished.insert(number, Unfinished { network, stream: Arc::clone(&stream) });
-        Some((Place { shared: Arc::clone(shared), number }, stream))
+        Some((Admitted { shared: Arc::clone(shared), number }, stream))
     }
 
     /// Ends all openings, and admits nobody any more.
@@ -90,7 +90,7 @@ impl State {
     }
 }
 
-impl Place {
+impl Admitted {
     /// The opening is over: gives the socket back, or nothing when the caller was evicted meanwhile.
     pub(super) fn release(&self, stream: Arc<TcpStream>) -> Option<TcpStream> {
         self.shared.callers.lock().unfinished.remove(&self.number)?;
@@ -98,7 +98,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Admitted {
     fn drop(&mut self) {
         let mut state = self.shared.callers.lock();
         state.unfinished.remove(&self.number);

@@ -149,8 +149,8 @@ impl Shared {
         match connected {
             Ok(stream) => {
                 let deadline = Instant::now() + self.timeout;
-                let Some((place, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
-                self.receive(&place, stream, addr, deadline).map_err(Missed::Rejected)
+                let Some((admitted, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
+                self.receive(&admitted, stream, addr, deadline).map_err(Missed::Rejected)
             }
             Err(error) if simultaneous_open::may_pass(&error) => Err(Missed::Unmet(simultaneous_open::pause(&error))),
             Err(error) => {

@@ -25,7 +25,7 @@ pub(super) struct InputHistory {
 
 /// A search backwards for a piece of text.
 #[derive(Debug, Default)]
-pub(super) struct Search {
+pub(super) struct HistorySearch {
     pub(super) wanted: String,
     /// The line that matches, counted from the newest; 0 before there is one, and after `wanted` has changed.
     pub(super) back: usize,
@@ -90,7 +90,7 @@ impl InputHistory {
     }
 
     /// The next line back that holds what `search` wants.
-    pub(super) fn find(&self, search: &mut Search) -> Option<&str> {
+    pub(super) fn find(&self, search: &mut HistorySearch) -> Option<&str> {
         let mut older = search.back + 1..=self.lines.len();
         search.back = older.find(|&back| self.at(back).is_some_and(|line| line.contains(&search.wanted)))?;
         self.at(search.back)
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_search_goes_further_back_each_time() {
         let history = with(&["/send a", "hello", "/send b", "world"]);
-        let mut search = Search { wanted: "send".into(), ..Search::default() };
+        let mut search = HistorySearch { wanted: "send".into(), ..HistorySearch::default() };
         assert_eq!(history.find(&mut search), Some("/send b"));
         assert_eq!(history.find(&mut search), Some("/send a"));
         assert_eq!(history.find(&mut search), None);

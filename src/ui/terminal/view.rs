@@ -13,7 +13,7 @@ mod rows;
 use super::chat::{Chat, Now};
 use super::completion::{self, CompletionContext};
 use super::editor::{self, Editor};
-use super::input_history::{InputHistory, Search};
+use super::input_history::{HistorySearch, InputHistory};
 use super::keys::{Key, TerminalEvent};
 use super::screen::{Above, Size};
 use crate::ui::style::{Paint, cut};
@@ -36,7 +36,7 @@ const SLOW_DELIVERY: Duration = Duration::from_secs(1);
 const SENT_BEGIN: usize = 120;
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct PeerInfo {
+struct ShownPeer {
     label: String,
     fingerprint: String,
     trust: Trust,
@@ -66,8 +66,8 @@ pub(super) struct View {
     chat: Chat,
     editor: Editor,
     history: InputHistory,
-    search: Option<Search>,
-    peer: Option<PeerInfo>,
+    search: Option<HistorySearch>,
+    peer: Option<ShownPeer>,
     /// What the program does while there is none.
     waits: String,
     /// Own lines that the peer has not acknowledged, oldest first. They are delivered in this order.
@@ -139,7 +139,7 @@ impl View {
             Notice::Status(text) if self.peer.is_none() => self.no_peer(text),
             Notice::Connected { peer, trust, fingerprint, .. } => {
                 let label = peer.name().to_string();
-                self.peer = Some(PeerInfo { label, fingerprint: fingerprint.clone(), trust: *trust, lost: None });
+                self.peer = Some(ShownPeer { label, fingerprint: fingerprint.clone(), trust: *trust, lost: None });
                 self.parted = false;
             }
             Notice::Sent { id, text, .. } => {

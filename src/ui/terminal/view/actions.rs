@@ -1,6 +1,6 @@
 //! What each key does, and the commands that the view handles itself.
 
-use super::{Input, Key, Now, SafeText, Search, TWICE, View, completion};
+use super::{HistorySearch, Input, Key, Now, SafeText, TWICE, View, completion};
 use crate::command;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::LINE_TEXT;
@@ -28,7 +28,9 @@ impl View {
             Key::Enter => self.enter(now),
             Key::Tab => self.complete(),
             Key::Clear => self.chat.above.clear = true,
-            Key::Search => self.search = Some(Search { draft: self.editor.text().into(), ..Search::default() }),
+            Key::Search => {
+                self.search = Some(HistorySearch { draft: self.editor.text().into(), ..HistorySearch::default() })
+            }
             Key::DeleteOrQuit if self.editor.is_empty() => self.quit(),
             Key::Up | Key::Down => {
                 if !self.editor.key(key) {
