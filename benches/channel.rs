@@ -8,8 +8,9 @@
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use p2pchat::channel::{Channel, Code, HELLO, Hello, KeyVerdict, LENGTH, Mode, Role, Terms, establish};
+use p2pchat::channel::{Channel, Code, HELLO, Hello, LENGTH, Mode, Role, Terms, establish};
 use p2pchat::identity::Identity;
+use p2pchat::keys::KeyVerdict;
 use p2pchat::net::buffer::{Bulk, Pool, Record};
 use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
 use std::cell::RefCell;

@@ -18,7 +18,6 @@ mod hello;
 mod hybrid;
 mod record;
 
-pub use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 pub use code::{Code, CodeError};
 pub use handshake::establish;
 pub use hello::{HELLO, Hello, HelloError, Mode};
@@ -26,6 +25,7 @@ pub use record::{DecryptError, LENGTH, Opener, ReadError, SealError, Sealer, TAG
 
 use crate::error_text::io_error_text;
 use crate::identity::Identity;
+use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
 use std::{fmt, io};
 use thiserror::Error;
 

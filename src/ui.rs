@@ -19,9 +19,8 @@ mod style;
 pub mod terminal;
 mod wrap;
 
-pub use crate::notice::{Direction, Info, Input, Notice, Posted, Question, Side, TransferInfo, TransferState, Trust};
-pub use crate::text::{PeerText, SafeText};
-
+use crate::notice::{Direction, Info, Input, Notice, Posted, Question, Side, TransferInfo, TransferState, Trust};
+use crate::text::{PeerText, SafeText};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// On while too much input waits to be sent.

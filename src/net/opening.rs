@@ -205,7 +205,7 @@ pub(super) fn read_hello(stream: &mut DeadlineStream<'_>) -> Result<[u8; HELLO],
 #[cfg(test)]
 pub(super) mod fixtures {
     use super::*;
-    use crate::channel::KeyVerdict;
+    use crate::keys::KeyVerdict;
     use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
 
     pub(in crate::net) fn greeting(intent: Intent) -> Greeting {

@@ -5,10 +5,9 @@
 //! nothing is read beyond the opening.
 
 use super::choices::Choices;
-use p2pchat::channel::{
-    Channel, Code, HandshakeError, Hello, KeyVerdict, Mode, PublicKey, Role, Terms, establish, read_frame, write_frame,
-};
+use p2pchat::channel::{Channel, Code, HandshakeError, Hello, Mode, Role, Terms, establish, read_frame, write_frame};
 use p2pchat::identity::Identity;
+use p2pchat::keys::{KeyVerdict, PublicKey};
 use p2pchat::protocol::frame::Frame;
 use std::cell::Cell;
 use std::collections::VecDeque;

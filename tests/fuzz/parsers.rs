@@ -1,9 +1,10 @@
 //! Decoders and parsers.
 
 use clap::Parser;
-use p2pchat::channel::{Code, HELLO, Hello, Mode, PublicKey};
+use p2pchat::channel::{Code, HELLO, Hello, Mode};
 use p2pchat::cli::Cli;
 use p2pchat::command::{self, Entry};
+use p2pchat::keys::PublicKey;
 use p2pchat::known_peers::KnownPeers;
 use p2pchat::net::address::{Candidate, ListenAddress};
 use p2pchat::net::invite::Invite;

@@ -1,7 +1,8 @@
 //! The vectors that need no fixed randomness: frames, hellos, fingerprints, codes that are none. Those of whole
 //! connections are replayed in `src/channel/tests/vectors.rs`, where randomness can be fixed; `vectors/interop.py` replays all.
 
-use p2pchat::channel::{Code, CodeError, HELLO, Hello, HelloError, Mode, PublicKey};
+use p2pchat::channel::{Code, CodeError, HELLO, Hello, HelloError, Mode};
+use p2pchat::keys::PublicKey;
 use p2pchat::protocol::error::FrameError;
 use p2pchat::protocol::frame::{
     Addrs, ByeReason, Control, FileStatus, Frame, Greeting, Intent, Offer, RECONNECT_FOREVER, Reason, Refusal,

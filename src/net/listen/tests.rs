@@ -1,7 +1,7 @@
 //! The listener from the seats of callers, honest and not, over real sockets.
 
 use super::*;
-use crate::channel::KeyVerdict;
+use crate::keys::KeyVerdict;
 use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::sync::mpsc::{self, Receiver};

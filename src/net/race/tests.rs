@@ -1,6 +1,7 @@
 use super::*;
-use crate::channel::{Code, KeyVerdict};
+use crate::channel::Code;
 use crate::identity::Identity;
+use crate::keys::KeyVerdict;
 use crate::net::address::ListenAddress;
 use crate::net::listen::{AcceptedModes, ListenEvent, Listener, bind};
 use crate::net::opening::fixtures::greeting;

@@ -1,7 +1,8 @@
 //! Whoever speaks the protocol without being this program: it has the channel and the frames, and obeys no session.
 
-use p2pchat::channel::{Channel, Code, HELLO, Hello, KeyVerdict, Mode, Opener, Role, Terms, establish, write_frame};
+use p2pchat::channel::{Channel, Code, HELLO, Hello, Mode, Opener, Role, Terms, establish, write_frame};
 use p2pchat::identity::Identity;
+use p2pchat::keys::KeyVerdict;
 use p2pchat::protocol::frame::{
     ByeReason, Control, END_WEIGHT, FEATURE_ZCHUNK, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal,
 };
