@@ -40,6 +40,7 @@
 //! | [`text`] | the one boundary between the peer's text and a terminal |
 //! | [`transfer`] | manifests, flow control, the workers that read and write files |
 //! | [`keys`], [`identity`] | public keys and fingerprints; our key, in one private file |
+//! | `error_text` | an error of the system, in words |
 //! | `private_file` | files and folders that their owner alone reads |
 //! | [`known_peers`] | who was met, in a text file that people may edit |
 //! | [`ui`] | the three frontends: terminal, plain lines, JSON |

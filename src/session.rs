@@ -43,7 +43,7 @@ use uploads::Upload;
 /// longest paths a few MiB.
 const UNSHOWN: u64 = 1_024;
 
-/// When incoming offers are taken.
+/// When incoming offers are taken. The command line has the words of these values, and shell completions show their descriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AcceptRule {
     /// Ask; decline when nobody can answer

@@ -1,7 +1,7 @@
 //! The event loop: one thread that owns the conversation and waits neither for the peer, nor a disk, nor a screen.
 //!
 //! 1. An [`Event`] comes in: from the connection, the input, a worker, the listener, a dialling thread.
-//! 2. [`EventLoop::handle`] makes it one call of the conversation.
+//! 2. [`EventLoop::handle`] makes it one call of the conversation or its session.
 //! 3. [`EventLoop::settle`] carries out the actions of the session, until there are none left.
 //! 4. A lost connection is dialled again, or the listener waits for it; the end of a session is the end of the loop, unless
 //!    `--keep` has it wait for the next peer.

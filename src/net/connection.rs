@@ -3,7 +3,7 @@
 //! Invariant: the reader never waits for the writer, nor for a disk or a screen beyond what credit and acknowledgement allow, so
 //! two peers that send at once cannot block each other. A connection ends once, with one [`DisconnectReason`], and says so by one event.
 //!
-//! 1. Reader: socket → [`Opener`] → frame. Bulk goes to the window, a ping is answered by a slot, the rest becomes an event.
+//! 1. Reader: socket → [`Opener`] → frame. Bulk goes to the flow control, a ping is answered by a slot, the rest becomes an event.
 //! 2. Writer: send_queue → frames sealed into one buffer, chunks sealed in place → one vectored write.
 //! 3. Five seconds without a byte: the reader asks for a ping. Fifteen: the connection is lost. A write that does not move: the same.
 

@@ -1,4 +1,4 @@
-//! From a socket to a session's first frame: dialling, listening, the opening.
+//! From a connected socket to a session's first frame: the initiator's opening, and what the listener's (`listen.rs`) shares with it.
 //!
 //! Invariant: nothing that a stranger sends, or does not send, occupies this side for longer than the deadline of one opening, and
 //! no key is trusted here: who the peer is, the caller decides from the key that it proved to have.

@@ -1,6 +1,6 @@
 //! What this side receives: offer → list → a look at the disk → the user's or a rule's answer → ready → data → COMPLETE.
 //!
-//! A transfer that this side ends stays as `Ending` until the offerer confirms, so that late data is no error.
+//! A transfer that this side ended stays as `Ending` until the offerer confirms, for until then it counts as open.
 
 use super::transfer_notices::{Outcome, first_name, known_bytes, local, more};
 use super::{AcceptRule, Action, Session};

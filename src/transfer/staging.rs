@@ -50,7 +50,8 @@ const TREE: &str = "tree";
 /// Some file systems keep times in steps of two seconds.
 const TIME_STEP: Duration = Duration::from_secs(2);
 
-/// What to do with a name that exists already in DEST.
+/// What to do with a name that exists already in DEST. The command line has the words of these values, and shell completions show their
+/// descriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OnClash {
     /// Publish as `name (1)`

@@ -1,4 +1,4 @@
-//! The watch over a silent peer: when it is asked for a sign of life, and when it is taken for lost.
+//! When a silent peer is asked for a sign of life, and when it is taken for lost.
 
 use super::DisconnectReason;
 use crate::net::send_queue::SendQueue;

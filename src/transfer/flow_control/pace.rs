@@ -4,7 +4,7 @@
 //! router's, a kernel's without a bound of its own) never hold seconds of file data before a line of chat. The window
 //! bounds memory; this bounds the queue.
 //!
-//! The formula is that of a link kept full: twice rate times round trip, since half a round trip is always out of sight,
+//! The formula is that of a link kept full: twice rate times round trip, since what half a round trip carries is never known yet,
 //! and some time's worth for a receiver that is late now and then. A sender that is held back by it doubles what it may
 //! send each round trip; one that is held back by the link stays where it is. While it doubles, what has come since the last span
 //! counts at once, as the least that this span will bring: else it would double every other round trip.
