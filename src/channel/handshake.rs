@@ -1,7 +1,7 @@
 //! From two checked hellos to a channel.
 //!
-//! Owner of the handshake's messages: SPAKE2, Noise, the hybrid keys, the verification number. Each step either goes on or drops everything; no
-//! state of a handshake outlives [`establish`].
+//! Owner of the handshake's messages: SPAKE2, Noise, the hybrid keys, the verification number. Each step either goes on or drops
+//! everything; no state of a handshake outlives [`establish`].
 
 use super::hybrid::{HybridMaterial, KemPair, MESSAGE, SEED, encapsulate};
 use super::record::read_frame_of;

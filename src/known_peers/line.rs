@@ -1,8 +1,8 @@
 //! The lines of `known_peers`.
 //!
 //! A line is name, key, trust, first seen, last seen, last address, then `via=ADDRESS` and `invite=ID` of the last invite, `named`, and the
-//! addresses dialled, separated by spaces; a field that holds a space or could be mistaken is quoted. `#` begins a comment. Invariant: what was not changed is
-//! written back byte for byte, readable or not; a peer is one line whatever its name holds.
+//! addresses dialled, separated by spaces; a field that holds a space or could be mistaken is quoted. `#` begins a comment. Invariant:
+//! what was not changed is written back byte for byte, readable or not; a peer is one line whatever its name holds.
 
 use super::{KnownPeer, KnownPeers, local_name};
 use crate::keys::PublicKey;
@@ -121,7 +121,8 @@ impl KnownPeers {
     }
 }
 
-/// The peer of a line and the comment behind it; or why it cannot be read, the fault of who edited it. None when the line is blank or only a comment.
+/// The peer of a line and the comment behind it; or why it cannot be read, the fault of who edited it. None when the line is blank or
+/// only a comment.
 fn read_line(raw: &[u8]) -> Result<Option<(KnownPeer, String)>, String> {
     let text = str::from_utf8(raw).map_err(|_| "it is not valid UTF-8")?;
     // Some editors put a mark before the first line.

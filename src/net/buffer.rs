@@ -1,8 +1,8 @@
 //! Buffers whose bulk data begins at a multiple of 64 bytes.
 //!
 //! A copy whose destination is not aligned to 32 bytes falls to a tenth of its speed on common machines, in the
-//! kernel's copies too (measured: sealing from 5.2 to 1.2 GB/s, `pread` from 12.9 to 1.5). So file data is read, sealed, received and opened in place in the
-//! buffers of this file, and nowhere copied between them.
+//! kernel's copies too (measured: sealing from 5.2 to 1.2 GB/s, `pread` from 12.9 to 1.5). So file data is read, sealed, received and
+//! opened in place in the buffers of this file, and nowhere copied between them.
 
 use crate::channel::{LENGTH, TAG};
 use crate::protocol::frame::{

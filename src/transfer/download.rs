@@ -1,7 +1,8 @@
 //! All downloads of a conversation: one worker thread that writes, and short-lived threads that look, open and hash.
 //!
 //! Invariant: everything up to the position that the flow control was told is with the file system. Only these threads touch the disk,
-//! and no call of [`Downloads`] waits for them. A worker whose disk stands still delays data and accepts, but no look. Where files stand is the business of `staging`, what may come that of `flow_control`.
+//! and no call of [`Downloads`] waits for them. A worker whose disk stands still delays data and accepts, but no look. Where files stand
+//! is the business of `staging`, what may come that of `flow_control`.
 //!
 //! 1. [`Downloads::look`]: a thread checks the list and looks at the disk; the session asks, or decides.
 //! 2. [`Downloads::accept`]: a thread opens the staging folder, checks what an earlier run left and hashes its part; the worker gets

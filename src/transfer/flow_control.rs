@@ -97,7 +97,8 @@ impl FlowControl {
     }
 
     /// The reader's: an OFFER came in. False when too much is open: the session must decline it with
-    /// [`crate::protocol::frame::Reason::TooMuch`], and its data is dropped already. Must be called by the reader thread itself, before any later frame, for the list follows at once.
+    /// [`crate::protocol::frame::Reason::TooMuch`], and its data is dropped already. Must be called by the reader thread itself, before
+    /// any later frame, for the list follows at once.
     ///
     /// # Errors
     /// When the peer never confirms what this side ended.

@@ -43,7 +43,8 @@ pub(crate) fn full_path(folder: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Adds a folder, by its full path. A path that cannot stand in a line is not recorded, and what is in it is found only by who offers it again.
+/// Adds a folder, by its full path. A path that cannot stand in a line is not recorded, and what is in it is found only by who offers it
+/// again.
 pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
     let line = line(dest);
     if dest.as_os_str().as_encoded_bytes().contains(&b'\n') || all(data_dir).iter().any(|there| there == dest) {

@@ -239,7 +239,8 @@ impl Worker {
     }
 }
 
-/// Where to begin, and the file read up to there: at `position` when the receiver has the beginning of the file as it is here, else at the start of that file.
+/// Where to begin, and the file read up to there: at `position` when the receiver has the beginning of the file as it is here, else at
+/// the start of that file.
 fn checked(
     files: &Files,
     position: Position,
