@@ -50,6 +50,7 @@ const UNCONFIRMED: usize = 1_024;
 const ROUTES: usize = 2 * UNCONFIRMED;
 /// Records kept for use again: 4 MiB, what a batch of the reader and one of the worker take.
 const RECORDS: usize = 80;
+
 /// For [`FlowControl::open`], once ACCEPT is queued.
 #[derive(Debug)]
 pub struct Opening {

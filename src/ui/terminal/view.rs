@@ -34,6 +34,7 @@ const TICK: Duration = Duration::from_secs(1);
 const SLOW_DELIVERY: Duration = Duration::from_secs(1);
 /// Columns that are kept of such a line.
 const SENT_BEGIN: usize = 120;
+
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ShownPeer {
