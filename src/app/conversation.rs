@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often progress is reported while transfers run: four times a second, as the JSON events promise.
+/// How often progress is reported while transfers run.
 const PROGRESS: Duration = Duration::from_millis(250);
 /// What this program can do beyond the least of the protocol.
 const FEATURES: u32 = FEATURE_ADDRS | FEATURE_ZCHUNK;

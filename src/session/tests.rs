@@ -55,7 +55,7 @@ impl Work {
     }
 }
 
-/// One side: the session, its executor with workers, and what its user sees.
+/// One side: the session, an event loop with workers, and what its user sees.
 struct Side {
     session: Session,
     on_the_way: VecDeque<Wire>,
@@ -166,7 +166,7 @@ impl Side {
         side
     }
 
-    /// Carries actions out as the executor would.
+    /// Carries actions out as the event loop would.
     fn perform(&mut self) {
         for action in self.session.actions() {
             assert_eq!(self.ended, None, "after the end comes {action:?}");
