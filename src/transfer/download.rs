@@ -53,7 +53,7 @@ pub struct Settings {
     /// Where files go when the user names no other folder.
     pub dir: PathBuf,
     pub target: Target,
-    /// The program's data directory; the file `partials` in it has the folders that hold staging folders.
+    /// The program's data directory; the file `partial-folders` in it has the folders that hold staging folders.
     pub data_dir: PathBuf,
     /// Wait for the disk itself before a file counts as received.
     pub fsync: bool,

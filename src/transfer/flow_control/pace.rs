@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub(super) const START: u64 = 512 * 1024;
 /// Never less than this on top of the formula: one chunk in each buffer on the way.
 const FLOOR: u64 = 64 * 1024;
-/// Time's worth that a receiver may be late: a scheduler's slices, a disk's hiccup.
+/// Time's worth that a receiver may be late: a scheduler's slices, a write that the disk delays.
 const LATE: Duration = Duration::from_millis(20);
 /// The shortest time over which a rate is measured.
 const SPAN: Duration = Duration::from_millis(5);
