@@ -71,7 +71,6 @@ enum Stage {
     Done(OnClash),
 }
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Staging {
     dest: Dir,

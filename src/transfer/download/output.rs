@@ -17,7 +17,6 @@ use std::sync::Arc;
 /// What such a file is called where paths stand.
 const PLACE: &str = "standard output";
 
-/// See the module.
 pub(super) struct Output {
     manifest: Arc<Manifest>,
     position: Position,

@@ -27,7 +27,6 @@ struct CurrentFile {
     len: u64,
 }
 
-/// See the module.
 pub(super) struct Writer {
     staging: Staging,
     manifest: Arc<Manifest>,

@@ -41,8 +41,8 @@ impl Messages {
         text
     }
 
-    /// A file that is finished: the other name under which it was received, that of a folder once and not for each file in it; else only
-    /// what wants to know of every file.
+    /// A file that is finished. One that was received under another name is named without `-v`, too, and a folder that has another name
+    /// once, not for each file in it.
     pub(super) fn file(
         &self,
         transfer: u32,
