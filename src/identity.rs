@@ -131,12 +131,16 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Whether a file is a private key, whosever it is; opened only when it has the size of one.
+/// Whether a file is a private key, whosever it is: what [`load`] would take. Opened only when it has the size of one.
 pub(crate) fn is_private_key(size: u64, open: impl FnOnce() -> io::Result<File>) -> bool {
-    let mut begin = [0; FORMAT.len()];
-    u64::try_from(FILE_BYTES) == Ok(size)
-        && open().and_then(|mut file| file.read_exact(&mut begin)).is_ok()
-        && begin == FORMAT.as_bytes()
+    let limit = u64::try_from(FILE_BYTES + 1).unwrap_or(u64::MAX);
+    let text = || {
+        let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES + 1));
+        open()?.take(limit).read_to_end(&mut text)?;
+        io::Result::Ok(text)
+    };
+    // The line end may be missing.
+    (limit - 2..limit).contains(&size) && text().is_ok_and(|text| parse(&text).is_some())
 }
 
 /// The key in the file, `None` when no file is there.

@@ -153,11 +153,14 @@ fn a_private_key_of_this_program_is_not_sent_wherever_it_lies() {
     let backup = temp.path().join("backup");
     let private = crate::identity::Identity::load_or_create(&backup).map(drop);
     private.unwrap();
-    fs::copy(backup.join("identity"), backup.join("identity.old")).unwrap();
-    // Of the same size.
+    let line = fs::read_to_string(backup.join("identity")).unwrap();
+    // The program takes it without its line end as well.
+    fs::write(backup.join("identity.old"), line.trim_end()).unwrap();
+    // Of the same size; of the same size and beginning, and no key.
     fs::write(backup.join("other"), "x".repeat(84)).unwrap();
+    fs::write(backup.join("template"), format!("p2pchat-identity-1 {}\n", "X".repeat(64))).unwrap();
     let found = scan(std::slice::from_ref(&backup)).unwrap();
-    assert_eq!(paths(&found), ["backup/other"]);
+    assert_eq!(paths(&found), ["backup/other", "backup/template"]);
     let reason = "it is a private key of p2pchat, which is never sent";
     assert_eq!(left_out(&found), [("identity".to_owned(), reason), ("identity.old".to_owned(), reason)]);
     assert!(found.list.omitted().is_empty());
