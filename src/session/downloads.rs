@@ -176,7 +176,8 @@ impl Session {
             }
             (state, DownloadReport::Broken(Broken { reason, text, told, part })) => {
                 self.incomplete |= download.is_wanted();
-                let part = part.as_deref().map(local);
+                // A stream cannot be sent again.
+                let part = part.filter(|_| download.offer.bytes != STREAM_BYTES).as_deref().map(local);
                 self.close_accept_question(transfer);
                 self.notice(Notice::Failed { transfer, path: None, reason: text.into(), part, cut: false });
                 self.end_download(transfer, false);

@@ -168,21 +168,30 @@ fn a_user_s_cancel_removes_what_came_and_a_broken_download_keeps_it() {
     let mut side = running();
     side.enter("/cancel 1");
     assert_eq!((&side.stopped[..], side.ends()), (&[(1, true)][..], vec![(1, "cancelled")]));
-    let mut side = running();
-    side.session.download(
-        1,
+    let broken = || {
         DownloadReport::Broken(Broken {
             reason: Reason::Space,
             text: "/home/u/file: no space".into(),
             told: "file: no space".into(),
             part: Some("/home/u/.p2pchat-X".into()),
-        }),
-    );
+        })
+    };
+    let mut side = running();
+    side.session.download(1, broken());
     side.perform();
     assert_eq!((&side.stopped[..], side.ends()), (&[(1, false)][..], vec![(1, "failed")]));
     assert!(matches!(side.notices.last(), Some(Notice::Failed { part: Some(part), .. }) if part.raw().ends_with("-X")));
     let Some(Control::Cancel { text, .. }) = side.controls().pop() else { panic!() };
     assert_eq!(text, "file: no space");
+    // With that of a stream nothing goes on.
+    let mut side = Side::responder(accepting(AcceptRule::Always));
+    let stream = Offer { bytes: crate::protocol::frame::STREAM_BYTES, ..an_offer() };
+    side.session.control(1, Control::Offer { transfer: 1, offer: stream }).unwrap();
+    side.session.listed(1, Vec::new());
+    side.session.download(1, looked());
+    side.session.download(1, broken());
+    side.perform();
+    assert!(matches!(side.notices.last(), Some(Notice::Failed { part: None, .. })), "{:?}", side.notices.last());
 }
 
 #[test]
