@@ -3,7 +3,7 @@
 //! Invariant: a loss is never taken for a BYE. A session is over once, with one [`SessionEnd`].
 
 use super::phase::{Link, Phase, Wish};
-use super::{Action, Session};
+use super::{AcceptRule, Action, Session};
 use crate::net::connection::DisconnectReason;
 use crate::notice::{Notice, Question, Side};
 use crate::protocol::frame::Control;
@@ -138,6 +138,15 @@ impl Session {
         self.undelivered > 0 || (self.incomplete && !self.rules.interactive)
     }
 
+    /// Of the one transfer that was to come, when the peer left before: no other words tell why this side ends.
+    fn say_none_offered(&mut self, end: &SessionEnd, why: &str) {
+        let waits = self.rules.accept == AcceptRule::One && self.carried.is_empty() && self.completed.is_empty();
+        if waits && !self.transfer_numbers.has_peer_offered() && matches!(end, SessionEnd::Polite { by_peer: true, .. })
+        {
+            self.ending_error("nothing-offered", &format!("{why} and offered nothing"));
+        }
+    }
+
     /// Ends every transfer, says what is lost with the session, and is over.
     pub(super) fn end(&mut self, end: SessionEnd) {
         if self.is_over() {
@@ -150,6 +159,7 @@ impl Session {
             (SessionEnd::ProtocolError, _) => "the peer broke the protocol".to_owned(),
             (SessionEnd::Lost | SessionEnd::Tampered, _) => "the connection was lost".to_owned(),
         };
+        self.say_none_offered(&end, &why);
         self.stop_transfers(&why);
         self.end_carried(&why);
         if polite {

@@ -104,6 +104,11 @@ fn what_does_not_arrive_whole_is_exit_6() {
     let mut chat = ana.connect("ana", receiver.addr(), &[CODE]);
     chat.event("connected");
     chat.close_input();
+    let said = receiver.event("error");
+    assert!(
+        said["code"] == "nothing-offered" && said["text"].as_str().unwrap().ends_with(" left and offered nothing"),
+        "{said}"
+    );
     receiver.ends_with(6);
     // A second offer is declined, the first one counts.
     ana.file("one", content("1", 1 << 20));
