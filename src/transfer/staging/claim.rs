@@ -1,6 +1,6 @@
 //! The folder itself: its name, its lock, and whether it may be trusted.
 
-use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder, remove_folder};
+use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder};
 use super::results::Results;
 use super::{OFFER, local_name, remove_all_but};
 use crate::keys::{PublicKey, base32};
@@ -144,21 +144,29 @@ impl Claim {
         Some((peer, name, manifest::read(lines.next()?).ok()?))
     }
 
-    /// Removes everything but `results`.
+    /// Removes everything but `results`, and `offer` first: what a run leaves that is killed meanwhile is made anew by the next one, in
+    /// the same place.
     pub(super) fn clear(&self) -> io::Result<()> {
-        remove_all_but(&self.dir, |name| name == RESULTS)
+        match self.dir.remove_file(OFFER) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => remove_all_but(&self.dir, |name| name == RESULTS),
+        }
     }
 
-    /// Removes the folder and all in it, and then lets go of the lock. On Windows nothing else below it may be open.
+    /// Removes the folder and all in it, and then lets go of the lock.
     pub(super) fn remove(self, dest: &Dir) -> io::Result<()> {
+        self.clear()?;
         let Self { dir, name, results } = self;
-        // There nothing is moved in which something is open.
-        let held = (!cfg!(windows)).then_some((dir, results));
-        // Under another name nobody finds half of it.
-        let hidden = random_name()?;
-        dest.rename(&name, dest, &hidden)?;
-        remove_folder(dest, &hidden)?;
+        // Windows removes no folder in which something is open.
+        let held = (!cfg!(windows)).then_some(results);
+        dir.remove_file(RESULTS)?;
+        drop(dir);
+        let removed = dest.remove_dir(name);
         drop(held);
-        Ok(())
+        match removed {
+            // Without `results` it is free, and another run has taken it.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed,
+        }
     }
 }

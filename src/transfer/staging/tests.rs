@@ -266,6 +266,28 @@ fn two_programs_do_not_share_a_folder() {
 
 #[cfg(unix)]
 #[test]
+fn what_a_removal_leaves_that_was_cut_off_is_made_anew_in_its_place() {
+    let fixture = Fixture::new(tree());
+    // The steps of a removal, in their order.
+    for step in 0..3 {
+        let mut staging = fixture.open();
+        fixture.put(&mut staging, 3);
+        match step {
+            0 => std_fs::remove_file(fixture.at(NAME).join("offer")).unwrap(),
+            _ => staging.claim.clear().unwrap(),
+        }
+        drop(staging);
+        if step == 2 {
+            std_fs::remove_file(fixture.at(NAME).join("results")).unwrap();
+        }
+        let staging = fixture.open();
+        assert_eq!((staging.next_file(), names(&fixture.dest())), (0, vec![NAME.to_owned()]), "{step}");
+        drop(staging);
+    }
+    fixture.finish(fixture.open());
+}
+
+#[test]
 fn a_folder_that_is_not_ours_alone_is_not_used() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let elsewhere = tempfile::tempdir().unwrap();
