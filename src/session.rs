@@ -268,6 +268,7 @@ impl Session {
             return Err(ProtocolError::AnswersIgnored);
         }
         let before = self.numbers.posted;
+        let mut is_told = true;
         match control {
             Control::Line { action, text } => {
                 self.numbers.lines_in += 1;
@@ -278,12 +279,16 @@ impl Session {
             Control::Accept { transfer, position, digest } => self.peer_accepted(transfer, position, digest)?,
             Control::Decline { transfer, reason, text } => self.peer_declined(transfer, reason, &text)?,
             Control::Cancel { transfer, reason, text } => self.peer_cancelled(transfer, reason, &text)?,
-            Control::Complete { transfer, files, failed } => self.peer_completed(transfer, files, failed)?,
+            Control::Complete { transfer, files, failed } => {
+                is_told = !self.peer_completed(seq, transfer, files, failed)?
+            }
             Control::Bye { reason } => self.peer_leaves(reason),
         }
         // A frame is acknowledged once all that the user hears of it is shown, so that a frontend that stalls stops the peer and fills
-        // no memory.
-        self.incoming.hand_on_when_shown(if self.numbers.posted > before { self.numbers.posted } else { 0 });
+        // no memory, and what the peer takes for known is known.
+        if is_told {
+            self.incoming.hand_on_when_shown(seq, if self.numbers.posted > before { self.numbers.posted } else { 0 });
+        }
         self.hand_on();
         self.advance();
         Ok(())

@@ -160,9 +160,10 @@ impl Incoming {
         Ok(true)
     }
 
-    /// The latest frame is handed on with those before it, once this notice is shown.
-    pub(super) fn hand_on_when_shown(&mut self, notice: u64) {
-        if let Some((awaited, _)) = self.pending.back_mut() {
+    /// The frame `seq` is handed on, after those before it, once this notice is shown.
+    pub(super) fn hand_on_when_shown(&mut self, seq: u64, notice: u64) {
+        let place = seq.checked_sub(self.handed_on() + 1).and_then(|place| usize::try_from(place).ok());
+        if let Some((awaited, _)) = place.and_then(|place| self.pending.get_mut(place)) {
             *awaited = notice;
         }
     }

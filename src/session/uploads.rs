@@ -22,6 +22,9 @@ pub(super) enum OutState {
     Running,
     /// The peer has all it could publish; the worker reports the last files.
     Completing {
+        /// The number of the COMPLETE, which is acknowledged when the user has heard of it: a receiver that knows of that takes the same
+        /// list for another transfer.
+        seq: u64,
         files: u32,
         failed: u32,
     },
@@ -206,22 +209,25 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the user hears of it later, by [`Session::completed`].
+    ///
     /// # Errors
     /// When the transfer is not under way, or the sum is not that of the offer.
     pub(super) fn peer_completed(
         &mut self,
+        seq: u64,
         transfer: TransferId,
         files: u32,
         failed: u32,
-    ) -> Result<(), ProtocolError> {
-        let Some(upload) = self.upload_of_frame(transfer)? else { return Ok(()) };
+    ) -> Result<bool, ProtocolError> {
+        let Some(upload) = self.upload_of_frame(transfer)? else { return Ok(false) };
         let OutState::Running = upload.state else { return Err(ProtocolError::WrongTime("COMPLETE", transfer)) };
         if files.checked_add(failed) != upload.offer.as_ref().map(|offer| offer.files) {
             return Err(ProtocolError::Count(transfer));
         }
-        upload.state = OutState::Completing { files, failed };
+        upload.state = OutState::Completing { seq, files, failed };
         self.actions.push(Action::UploadComplete(transfer));
-        Ok(())
+        Ok(true)
     }
 
     /// RESTART came: where the receiver of an upload stands on a resumed connection.
@@ -267,11 +273,12 @@ impl Session {
 
     /// Says how an upload ended that the peer has completed.
     pub(super) fn completed(&mut self, transfer: TransferId, upload: Upload, wire_bytes: Option<u64>) {
-        let OutState::Completing { files, failed } = upload.state else { return };
+        let OutState::Completing { seq, files, failed } = upload.state else { return };
         let Upload { list, begun, offer, sent, .. } = upload;
         let (path, more) = (first_name(&list), more(&list));
         let bytes = offer.as_ref().and_then(known_bytes).unwrap_or(sent);
         self.finished(Direction::Out, transfer, Outcome { path, more, files, failed, bytes, wire_bytes, begun });
+        self.incoming.hand_on_when_shown(seq, self.numbers.posted);
     }
 
     /// Answers the receiver's end of a transfer: nothing more is sent for it.

@@ -143,6 +143,22 @@ fn the_timeout_ends_at_its_second_and_not_before() {
     }
 }
 
+/// A receiver that knows of that takes the same list for another transfer, and would have it twice.
+#[test]
+fn a_completion_is_acknowledged_once_the_user_has_heard_of_it() {
+    let mut side = uploading(rules(300));
+    side.session.control(2, Control::Complete { transfer: 2, files: 1, failed: 0 }).unwrap();
+    side.perform();
+    side.show(100);
+    let is_acknowledged = |side: &Side| side.on_the_way.iter().any(|wire| matches!(wire, Wire::Ack(2)));
+    assert!(!is_acknowledged(&side));
+    side.session.upload(2, UploadReport::Finished { wire_bytes: 5 });
+    side.perform();
+    assert!(!is_acknowledged(&side));
+    side.show(100);
+    assert!(is_acknowledged(&side));
+}
+
 #[test]
 fn a_bye_right_after_the_completion_is_no_failure() {
     let mut side = uploading(rules(300));

@@ -247,10 +247,10 @@ impl Peer {
         }
     }
 
-    /// Ends it without a word, as a crash would.
+    /// Ends it without a word, as a crash would. What it had said is heard by then.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.end().unwrap();
     }
 
     #[cfg(unix)]
