@@ -264,7 +264,6 @@ fn two_programs_do_not_share_a_folder() {
     fixture.finish(second);
 }
 
-#[cfg(unix)]
 #[test]
 fn what_a_removal_leaves_that_was_cut_off_is_made_anew_in_its_place() {
     let fixture = Fixture::new(tree());
@@ -287,6 +286,7 @@ fn what_a_removal_leaves_that_was_cut_off_is_made_anew_in_its_place() {
     fixture.finish(fixture.open());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_folder_that_is_not_ours_alone_is_not_used() {
     use std::os::unix::fs::{PermissionsExt, symlink};
