@@ -9,6 +9,7 @@ use crate::transfer::STAGING_PREFIX;
 use crate::transfer::manifest::{self, Manifest};
 use cap_std::fs::{Dir, OpenOptions};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -20,7 +21,7 @@ const HEAD_BYTES: u32 = 1_024;
 const CONTEXT: &str = "p2pchat/1 staging";
 /// Bytes of a name's secret part: nobody guesses it.
 const NAME_BYTES: usize = 10;
-/// How long a lock is tried for: as long as a run of ours that was just cancelled may need to let it go.
+/// How long a lock, and a removal, is tried for: as long as a run of ours that was just cancelled may need to let it go.
 const LOCK_TIME: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -161,12 +162,19 @@ impl Claim {
         let held = (!cfg!(windows)).then_some(results);
         dir.remove_file(RESULTS)?;
         drop(dir);
-        let removed = dest.remove_dir(name);
+        let begun = Instant::now();
+        let removed = loop {
+            match dest.remove_dir(&name) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => break removed,
+            }
+            // Without `results` it is free, and another run may have taken it. On Windows what somebody still reads stays for so long.
+            if dest.symlink_metadata(Path::new(&name).join(RESULTS)).is_ok() || begun.elapsed() > LOCK_TIME {
+                break Ok(());
+            }
+            thread::sleep(RETRY);
+        };
         drop(held);
-        match removed {
-            // Without `results` it is free, and another run has taken it.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            removed => removed,
-        }
+        removed
     }
 }
