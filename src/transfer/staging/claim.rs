@@ -1,6 +1,6 @@
 //! The folder itself: its name, its lock, and whether it may be trusted.
 
-use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder};
+use super::fs::{create_folder, file_id, file_id_at, is_private, open_file, open_folder, remove_folder};
 use super::results::Results;
 use super::{OFFER, local_name, remove_all_but};
 use crate::keys::{PublicKey, base32};
@@ -9,7 +9,6 @@ use crate::transfer::STAGING_PREFIX;
 use crate::transfer::manifest::{self, Manifest};
 use cap_std::fs::{Dir, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -21,7 +20,7 @@ const HEAD_BYTES: u32 = 1_024;
 const CONTEXT: &str = "p2pchat/1 staging";
 /// Bytes of a name's secret part: nobody guesses it.
 const NAME_BYTES: usize = 10;
-/// How long a lock, and a removal, is tried for: as long as a run of ours that was just cancelled may need to let it go.
+/// How long a lock is tried for: as long as a run of ours that was just cancelled may need to let it go.
 const LOCK_TIME: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -156,25 +155,21 @@ impl Claim {
 
     /// Removes the folder and all in it, and then lets go of the lock.
     pub(super) fn remove(self, dest: &Dir) -> io::Result<()> {
+        if cfg!(windows) {
+            // What somebody reads is neither removed nor made anew there, so the folder gets a name first at which nobody looks. A kill
+            // right after that leaves it.
+            let Self { dir, name, results } = self;
+            drop((dir, results));
+            let hidden = random_name()?;
+            dest.rename(&name, dest, &hidden)?;
+            return remove_folder(dest, &hidden);
+        }
         self.clear()?;
-        let Self { dir, name, results } = self;
-        // Windows removes no folder in which something is open.
-        let held = (!cfg!(windows)).then_some(results);
-        dir.remove_file(RESULTS)?;
-        drop(dir);
-        let begun = Instant::now();
-        let removed = loop {
-            match dest.remove_dir(&name) {
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-                removed => break removed,
-            }
-            // Without `results` it is free, and another run may have taken it. On Windows what somebody still reads stays for so long.
-            if dest.symlink_metadata(Path::new(&name).join(RESULTS)).is_ok() || begun.elapsed() > LOCK_TIME {
-                break Ok(());
-            }
-            thread::sleep(RETRY);
-        };
-        drop(held);
-        removed
+        self.dir.remove_file(RESULTS)?;
+        match dest.remove_dir(&self.name) {
+            // Without `results` it is free, and another run has taken it.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed,
+        }
     }
 }
