@@ -28,5 +28,8 @@ use std::sync::Arc;
 /// How a worker tells the event loop what happened; called on the worker's thread.
 pub type Report<T> = Arc<dyn Fn(TransferId, T) + Send + Sync>;
 
+/// Files in one report: the event loop is woken seldom, and is held up by none for long.
+const REPORTED: usize = 256;
+
 /// How the names of staging folders begin; scans skip such folders, and what a peer names like this gets another name at the top.
 pub(crate) const STAGING_PREFIX: &str = ".p2pchat-";

@@ -152,14 +152,11 @@ impl Session {
                 self.left_out_by_peer(transfer);
                 self.queue(Control::Accept { transfer, position, digest });
             }
-            (_, DownloadReport::Published(published)) => match published {
-                Published::Top(path) => self.notice(Notice::Published { transfer, path: local(&path) }),
-                Published::File { path, bytes, digest, offered } => {
-                    let offered = offered.map(PeerText::new);
-                    self.notice(Notice::File { transfer, path: local(&path), bytes, blake3: hex(&digest), offered });
+            (_, DownloadReport::Published(published)) => {
+                for published in published {
+                    self.published(transfer, published);
                 }
-                Published::Failed { offered, text } => self.file_failed(transfer, PeerText::new(offered), text),
-            },
+            }
             (InState::Running, DownloadReport::Finished { totals, wire_bytes }) => {
                 let Totals { path, files, failed, bytes } = totals;
                 let (more, begun) = (more(&download.list), download.begun);
@@ -197,6 +194,17 @@ impl Session {
             | (_, DownloadReport::Finished { .. }) => {}
         }
         self.advance();
+    }
+
+    fn published(&mut self, transfer: TransferId, published: Published) {
+        match published {
+            Published::Top(path) => self.notice(Notice::Published { transfer, path: local(&path) }),
+            Published::File { path, bytes, digest, offered } => {
+                let offered = offered.map(PeerText::new);
+                self.notice(Notice::File { transfer, path: local(&path), bytes, blake3: hex(&digest), offered });
+            }
+            Published::Failed { offered, text } => self.file_failed(transfer, PeerText::new(offered), text),
+        }
     }
 
     fn left_out_by_peer(&mut self, transfer: TransferId) {

@@ -89,7 +89,8 @@ pub enum DownloadReport {
         /// The staging folder; none for standard output.
         part: Option<PathBuf>,
     },
-    Published(Published),
+    /// At most `REPORTED` of them.
+    Published(Vec<Published>),
     Warning {
         text: String,
     },

@@ -202,7 +202,7 @@ fn files_wait_for_a_frontend_that_is_not_read() {
     while !side.paused.1 {
         let (path, digest) = ("file".into(), [0; 32]);
         let file = Published::File { path, bytes: 0, digest, offered: None };
-        side.session.download(1, DownloadReport::Published(file));
+        side.session.download(1, DownloadReport::Published(vec![file]));
         side.perform();
         files += 1;
     }
@@ -248,7 +248,7 @@ fn what_is_left_out_or_failed_is_named_and_makes_the_session_incomplete() {
     let mut side = offered(accepting(AcceptRule::Always), looked());
     side.work(0);
     let failed = Published::Failed { offered: "a".into(), text: "too large".into() };
-    side.session.download(1, DownloadReport::Published(failed));
+    side.session.download(1, DownloadReport::Published(vec![failed]));
     side.perform();
     assert!(matches!(side.notices.last(), Some(Notice::Failed { path: Some(path), .. }) if path.raw() == "a"));
     assert!(side.session.incomplete);

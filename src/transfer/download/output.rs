@@ -83,7 +83,7 @@ impl Output {
             None => Published::File { path, bytes, digest: *digest, offered: None },
             Some(text) => Published::Failed { offered, text: text.to_owned() },
         };
-        vec![DownloadReport::Published(file), DownloadReport::Finished { totals, wire_bytes }]
+        vec![DownloadReport::Published(vec![file]), DownloadReport::Finished { totals, wire_bytes }]
     }
 }
 

@@ -13,10 +13,10 @@ use crate::channel::TAG;
 use crate::error_text::io_error_text;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{CHUNK_HEADER, Reason, TransferId};
-use crate::transfer::Report;
 use crate::transfer::compression::Decompressor;
 use crate::transfer::flow_control::{FlowControl, Opening, Piece};
 use crate::transfer::staging::{Published, Staging};
+use crate::transfer::{REPORTED, Report};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -276,7 +276,7 @@ impl Worker {
                         _ => continue,
                     };
                     let written =
-                        writer.write(pieces, &mut |failed| report(transfer, DownloadReport::Published(failed)));
+                        writer.write(pieces, &mut |failed| report(transfer, DownloadReport::Published(vec![failed])));
                     reached.push((transfer, writer.position()));
                     match written {
                         Ok(()) => self.publish_if_received(transfer),
@@ -311,12 +311,16 @@ impl Worker {
         let mut staging = writer.into_staging();
         // A run that did all of this has reported the files.
         let silent = staging.is_done();
-        let report = &self.report;
+        let (report, mut unreported) = (&self.report, Vec::new());
         let totals = staging.publish(on_clash, &mut |published| {
             if !silent || matches!(published, Published::Top(_)) {
-                report(transfer, DownloadReport::Published(published));
+                unreported.push(published);
+            }
+            if unreported.len() == REPORTED {
+                report(transfer, DownloadReport::Published(std::mem::take(&mut unreported)));
             }
         });
+        report(transfer, DownloadReport::Published(unreported));
         match totals {
             Ok(totals) => {
                 let wire_bytes = self.flow.wire_bytes(transfer);

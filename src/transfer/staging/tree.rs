@@ -83,11 +83,11 @@ impl Staging {
 
     /// Makes the next file under its local name, or a free one like it; gives what was made, and its name.
     fn make_next<T>(&self, make: impl Fn(&Dir, &str) -> io::Result<T>) -> Result<(T, String), Problem> {
-        let path = self.path_of(self.walk.next_file());
-        let Some(dir) = self.dir() else { return Err(no_folder(path)) };
-        let name = self.name(ListEntry::File(self.walk.next_file()));
+        let index = self.walk.next_file();
+        let dir = self.dir().ok_or_else(|| no_folder(self.path_of(index)))?;
+        let name = self.name(ListEntry::File(index));
         let made = make_under(&name, false, |name| make(dir, name), |name| dir.symlink_metadata(name).is_ok());
-        made.map_err(Problem::at(path))
+        made.map_err(|error| Problem::at(self.path_of(index))(error))
     }
 
     /// Puts a whole file into the tree, its digest checked before.
@@ -122,7 +122,7 @@ impl Staging {
     /// Moves the part of the next file into the tree; it has all its bytes, and the right digest.
     pub(in crate::transfer) fn adopt(&mut self, part: &File, digest: &Digest) -> Result<(), Problem> {
         let index = self.reach_file()?;
-        self.finish_file(part, self.meta(index)).map_err(Problem::at(self.path_of(index)))?;
+        self.finish_file(part, self.meta(index)).map_err(|error| Problem::at(self.path_of(index))(error))?;
         let (from, staging) = (part_name(index), self.claim.dir());
         let ((), name) = self.make_next(|dir, name| move_exclusive(staging, &from, dir, name, false))?;
         self.finished(index, digest, name);

@@ -7,10 +7,10 @@ use super::{SentFile, Shared, State, Task, Transfer, Unsendable, UploadReport};
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
-use crate::transfer::Report;
 use crate::transfer::compression::Compressor;
 use crate::transfer::compression::policy::{Attempts, Policy};
 use crate::transfer::manifest::{File, Place};
+use crate::transfer::{REPORTED, Report};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -20,8 +20,6 @@ use std::time::Instant;
 
 /// Pieces of one turn: enough that the queue is locked seldom, few enough that other transfers get theirs soon.
 const TURN: usize = 8;
-/// Files in one report.
-const REPORTED: usize = 256;
 
 /// How far the worker is with a transfer.
 #[derive(Debug, Default)]
