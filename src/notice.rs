@@ -214,7 +214,7 @@ pub enum Notice {
         /// The file, when only that failed and the rest goes on; on the receiving side its offered path.
         path: Option<PeerText>,
         reason: SafeText,
-        /// What came of it lies in this folder, and goes on when the same is offered again.
+        /// What came of it lies in this folder, and goes on when the same is offered again, unless it is a stream.
         part: Option<PeerText>,
         /// The session ended before it: when the same is offered again, it goes on.
         cut: bool,

@@ -89,7 +89,10 @@ fn row(partial: &Partial, peers: &KnownPeers) -> [String; 6] {
     let age = format::duration(partial.touched.elapsed().unwrap_or_default());
     let (age, on_disk) = match partial.progress {
         Progress::Running => ("now".to_owned(), "-".to_owned()),
-        Progress::Unfinished { bytes, of } => (age, format!("{} of {}", format::size(bytes), format::size(of))),
+        Progress::Unfinished { bytes, of } => {
+            let of = of.map(|of| format!(" of {}", format::size(of))).unwrap_or_default();
+            (age, format!("{}{of}", format::size(bytes)))
+        }
         Progress::Received => (age, "all".to_owned()),
         Progress::Unknown => (age, "?".to_owned()),
     };

@@ -58,7 +58,7 @@ pub struct Partials {
 pub enum PartialsCommand {
     /// List them (the default): they go on when the same peer sends the same again
     List,
-    /// Move the files that arrived whole to their folder, and remove the rest
+    /// Move what arrived whole, or what came of a stream, to its folder, and remove the rest
     Keep {
         /// Their ids in the list, or the first letters of them
         #[arg(value_name = "ID", required = true)]

@@ -7,7 +7,7 @@ use super::{AcceptRule, Action, Session};
 use crate::keys::hex;
 use crate::notice::{Direction, Notice, Question, Side, Trust};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, STREAM_BYTES, TransferId, at_most};
+use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::text::PeerText;
 use crate::transfer::download::{AcceptedOffer, Broken, DownloadReport, Looked, Published, Totals};
 use crate::transfer::flow_control::Opening;
@@ -142,7 +142,7 @@ impl Session {
                 download.begun = self.now;
                 let position = opening.position;
                 download.opening = Some(opening);
-                download.part = part.filter(|_| download.offer.bytes != STREAM_BYTES);
+                download.part = part;
                 if resumed > 0 {
                     let place = download.dest.as_ref().map(|dest| format!(" in {}", dest.display())).unwrap_or_default();
                     let text = format!("transfer {transfer} goes on{place} where an earlier one stopped");
@@ -173,8 +173,7 @@ impl Session {
             }
             (state, DownloadReport::Broken(Broken { reason, text, told, part })) => {
                 self.incomplete |= download.is_wanted();
-                // A stream cannot be sent again.
-                let part = part.filter(|_| download.offer.bytes != STREAM_BYTES).as_deref().map(local);
+                let part = part.as_deref().map(local);
                 self.close_accept_question(transfer);
                 self.notice(Notice::Failed { transfer, path: None, reason: text.into(), part, cut: false });
                 self.end_download(transfer, false);

@@ -325,11 +325,16 @@ impl Staging {
         self.manifest.file(self.walk.next_file()).map_or(self.manifest.end(), |file| file.start)
     }
 
+    /// How many files are in the tree.
+    fn whole_files(&self) -> usize {
+        let failed = self.failed.iter().filter(|entry| matches!(entry, ListEntry::File(_))).count();
+        self.walk.next_file() - failed
+    }
+
     /// Whether a later run could use anything here.
     fn is_useful(&self) -> bool {
         let part = self.claim.dir().symlink_metadata(part_name(self.walk.next_file()));
-        let failed = self.failed.iter().filter(|entry| matches!(entry, ListEntry::File(_))).count();
-        self.walk.next_file() > failed || part.is_ok_and(|part| part.len() > 0)
+        self.whole_files() > 0 || part.is_ok_and(|part| part.len() > 0)
     }
 
     /// Removes the folder and all in it.

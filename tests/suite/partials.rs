@@ -69,6 +69,10 @@ fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
     let left = row(&list);
     assert!(left[0] == running[0] && list.contains(" ben ") && list.contains(" big.bin "), "{list}");
     assert!(list.contains(home.inbox().to_str().unwrap()), "{list}");
+    // Nothing of it is whole, so there is nothing to keep, and what came is not thrown away for that.
+    let (code, said) = partials(&home, &["keep", &left[0]]);
+    assert!(code == 1 && said.contains("no file of it arrived whole"), "{said}");
+    assert_eq!(home.received(), partial);
     fs::write(home.inbox().join("mine"), "mine").unwrap();
     let (code, said) = partials(&home, &["remove", &left[0][..6]]);
     assert!(code == 0 && said.contains("is removed with"), "{said}");

@@ -183,15 +183,6 @@ fn a_user_s_cancel_removes_what_came_and_a_broken_download_keeps_it() {
     assert!(matches!(side.notices.last(), Some(Notice::Failed { part: Some(part), .. }) if part.raw().ends_with("-X")));
     let Some(Control::Cancel { text, .. }) = side.controls().pop() else { panic!() };
     assert_eq!(text, "file: no space");
-    // With that of a stream nothing goes on.
-    let mut side = Side::responder(accepting(AcceptRule::Always));
-    let stream = Offer { bytes: crate::protocol::frame::STREAM_BYTES, ..an_offer() };
-    side.session.control(1, Control::Offer { transfer: 1, offer: stream }).unwrap();
-    side.session.listed(1, Vec::new());
-    side.session.download(1, looked());
-    side.session.download(1, broken());
-    side.perform();
-    assert!(matches!(side.notices.last(), Some(Notice::Failed { part: None, .. })), "{:?}", side.notices.last());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is there of the file that comes next, beside the tree.
 
-use super::fs::open_file;
+use super::fs::{Problem, open_file};
 use super::{Staging, remove_any};
 use crate::protocol::frame::{Digest, NO_DIGEST};
 use std::fs::File;
@@ -32,6 +32,17 @@ impl Staging {
             _ if cancelled.load(Ordering::Acquire) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             _ => remove_any(self.claim.dir(), &name).map(|()| None),
+        }
+    }
+
+    /// Takes what came of a stream that broke off for all of it.
+    pub(super) fn adopt_stream(&mut self) -> Result<(), Problem> {
+        if !self.manifest.is_stream() {
+            return Ok(());
+        }
+        match self.take_part(&AtomicBool::new(false)).map_err(Problem::at(self.path()))? {
+            Some(Part { file, hasher, len }) => self.adopt(&file, &prefix_digest(&hasher, len)),
+            None => Ok(()),
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum PartialsError {
     Ambiguous(String),
     #[error("{0}: it is being received right now")]
     Running(String),
+    #[error("{0}: no file of it arrived whole\nto throw away what came: p2pchat partials remove {0}")]
+    NothingWhole(String),
     #[error("{}: {text}", path.display())]
     Failed { path: PathBuf, text: String },
 }
@@ -39,7 +41,8 @@ pub(crate) enum Progress {
     Running,
     Unfinished {
         bytes: u64,
-        of: u64,
+        /// None for a stream.
+        of: Option<u64>,
     },
     /// All was received, and is being moved to its place or was; the peer does not know.
     Received,
@@ -130,7 +133,10 @@ fn progress(claim: &Claim, manifest: &Manifest) -> Progress {
     match standing(claim.dir(), &claim.results, manifest) {
         Err(_) => Progress::Unknown,
         Ok((_, true)) => Progress::Received,
-        Ok((position, false)) => Progress::Unfinished { bytes: manifest.progress(position).0, of: manifest.bytes() },
+        Ok((position, false)) => Progress::Unfinished {
+            bytes: manifest.progress(position).0,
+            of: Some(manifest.bytes()).filter(|_| !manifest.is_stream()),
+        },
     }
 }
 
@@ -176,10 +182,14 @@ pub(crate) fn remove(data_dir: &Path, id: &str) -> Result<Partial, PartialsError
     Ok(partial)
 }
 
-/// Publishes what is whole of one, and removes the rest.
+/// Publishes what is whole of one, and removes the rest. What came of a stream is as whole as a stream can be.
 pub(crate) fn keep(data_dir: &Path, id: &str) -> Result<Totals, PartialsError> {
     let partial = find(data_dir, id)?;
     let mut staging = partial.open()?;
+    staging.adopt_stream().map_err(|problem| partial.failed(problem))?;
+    if staging.whole_files() == 0 && !staging.is_received() {
+        return Err(PartialsError::NothingWhole(partial.id));
+    }
     let mut unpublished = None;
     let totals = staging.publish(OnClash::Rename, &mut |published| {
         if let super::Published::Failed { text, .. } = published {

@@ -374,7 +374,7 @@ fn what_is_unfinished_is_listed_kept_and_removed() {
     drop(staging);
     let [found] = &partials::list(data.path())[..] else { panic!() };
     assert_eq!((found.id.as_str(), found.peer, found.first.as_str()), ("TESTTEST", Some(PEER), "t"));
-    assert_eq!(found.progress, partials::Progress::Unfinished { bytes: 6, of: 14 });
+    assert_eq!(found.progress, partials::Progress::Unfinished { bytes: 6, of: Some(14) });
     assert!(matches!(partials::remove(data.path(), "X"), Err(partials::PartialsError::NoSuchId(_))));
     let totals = partials::keep(data.path(), "testt").unwrap();
     assert_eq!((totals.files, totals.bytes), (2, 6));

@@ -4,7 +4,7 @@ use super::{Messages, Said, because, clean, reason_text};
 use crate::protocol::frame::Reason;
 use crate::ui::format::{count, duration, rate, size};
 use crate::ui::frontend::{Purpose, Verbosity};
-use crate::ui::open_transfers::{OpenTransfer, and_more, renamed};
+use crate::ui::open_transfers::{and_more, renamed};
 use crate::ui::style::Paint;
 use crate::ui::{Direction, Notice, PeerText, SafeText, Side, TransferState};
 
@@ -84,10 +84,15 @@ impl Messages {
     /// A transfer as a whole.
     pub(super) fn failed(&self, transfer: u32, reason: &SafeText, part: Option<&PeerText>, cut: bool) -> String {
         let text = format!("{}{}", self.of("failed", transfer), because(reason));
-        let goes_on = |open: &&OpenTransfer| cut && open.state == TransferState::Running && open.total.is_some();
-        let goes_on = self.open.get(transfer).filter(goes_on);
+        let open = self.open.get(transfer);
+        let is_stream = open.is_some_and(|open| open.total.is_none());
+        let goes_on = open.filter(|open| cut && open.state == TransferState::Running && !is_stream);
         if goes_on.is_some() && matches!(self.purpose, Purpose::Send | Purpose::Receive) {
             format!("{text}\nwhat arrived is kept: both do the same again, and it goes on where it stopped")
+        } else if let Some(part) = part
+            && is_stream
+        {
+            format!("{text}\nwhat came of it is in {}; to keep or remove it: p2pchat partials", part.safe())
         } else if let Some(part) = part {
             format!("{text}\nwhen the same is sent again it goes on with the part in {}", part.safe())
         } else if goes_on.is_some_and(|open| open.direction == Direction::Out) {

@@ -75,6 +75,29 @@ fn a_reader_that_has_enough_ends_both_and_the_sender_hears_why() {
 }
 
 #[test]
+fn what_came_of_a_stream_that_broke_off_is_named_and_kept_on_demand() {
+    let (ana, ben) = (Home::new(), Home::new());
+    let sender = waits(&ana, &["send", "-", "--as", "story", CODE]);
+    let line = b"a line of a long story\n".repeat(1_000);
+    sender.pour(std::iter::repeat_with(move || line.clone()));
+    let addr = sender.addr().to_string();
+    let mut receiver = ben.start("ben", &["receive", &addr, "--dir", &inbox(&ben), CODE]);
+    sender.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(1 << 20));
+    receiver.signal(Signal::SIGINT);
+    receiver.exit_code();
+    let part = ben.received().remove(0);
+    receiver.line(Stream::Err, |line| line.contains(&format!("what came of it is in {}/{part}", inbox(&ben))));
+    let list = ben.run(&["partials"]).out;
+    assert!(list.contains(" MiB  ") && list.contains(" story ") && !list.contains(" of "), "{list}");
+    let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let kept = ben.run(&["partials", "keep", id]);
+    assert!(kept.code == Some(0) && kept.out.contains("1 file with"), "{}{}", kept.out, kept.err);
+    assert_eq!(ben.received(), ["story"]);
+    let story = fs::read_to_string(ben.inbox().join("story")).unwrap();
+    assert!(story.len() > 1 << 20 && story.starts_with("a line of a long story\na line"));
+}
+
+#[test]
 fn standard_output_takes_one_file_and_no_more() {
     let (ana, ben) = (Home::new(), Home::new());
     ana.file("a", "alone");
