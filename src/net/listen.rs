@@ -24,6 +24,7 @@ pub use bind::{BindError, bind};
 
 use super::address::Candidate;
 use super::opening::{ConnectError, DeadlineStream, Established, read_hello};
+use super::simultaneous_open;
 use crate::channel::{Channel, Code, HandshakeError, Hello, KeyCheck, Mode, Role, Terms, establish, read_frame};
 use crate::identity::Identity;
 use crate::protocol::frame::{Frame, Greeting};
@@ -279,6 +280,7 @@ impl Shared {
         let opened = self.respond(&stream, deadline);
         let stream = admitted.release(stream).ok_or(ConnectError::Evicted)?;
         let (channel, greeting, by_code) = opened?;
+        simultaneous_open::opened(&stream);
         let established = Established { stream, channel, greeting, addr, by_code };
         self.tell(ListenEvent::PeerGreeted(Box::new(established)));
         Ok(())

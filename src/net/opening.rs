@@ -3,6 +3,7 @@
 //! Invariant: nothing that a stranger sends, or does not send, occupies this side for longer than the deadline of one opening, and
 //! no key is trusted here: who the peer is, the caller decides from the key that it proved to have.
 
+use super::simultaneous_open;
 use crate::channel::{
     Channel, Code, HELLO, HandshakeError, Hello, HelloError, KeyCheck, Mode, ReadError, Role, StreamError, Terms,
     establish, read_frame, write_frame,
@@ -174,6 +175,7 @@ pub(super) fn initiate(
         Frame::Refusal(refusal) => return Err(ConnectError::Refused(refusal)),
         _ => return Err(ConnectError::NoGreeting("it sent something else".into())),
     };
+    simultaneous_open::opened(&stream);
     Ok(Established { stream, channel, greeting, addr, by_code: mode == Mode::Code })
 }
 

@@ -6,10 +6,12 @@
 //! Invariants, from what connection tracking of Linux does (observed), as most routers have it:
 //! - The socket that dialled becomes the connection. An answer by another socket of the port, as that of a listener, begins at another
 //!   sequence number: NAT lets it out untranslated.
+//! - A connection that fails ends with a reset, also one whose opening failed: what waits for the peer to confirm its end keeps the ports
+//!   for minutes, and firewalls go by its sequence numbers until it ends.
 //! - From the first segment on there is a socket that dials, until the other side's firewall rejects it. A segment of the peer that passes
 //!   the firewall and finds none is a connection for the firewall, for two minutes, in which it drops what any later one sends.
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -53,12 +55,11 @@ pub(super) fn any_address(peer: SocketAddr, port: u16) -> SocketAddr {
     SocketAddr::new(ip, port)
 }
 
-/// One attempt.
+/// One attempt. What comes of it ends with a reset until it is [`opened`].
 pub(super) fn connect(socket: Socket, peer: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     // A half-open one that is given up ends with a reset, for the firewalls, and so that the next may have its ports.
     socket.set_linger(Some(Duration::ZERO))?;
     socket.connect_timeout(&peer.into(), timeout)?;
-    socket.set_linger(None)?;
     let stream = TcpStream::from(socket);
     let own = stream.local_addr()?;
     if (own.ip(), own.port()) == (peer.ip(), peer.port()) {
@@ -66,6 +67,11 @@ pub(super) fn connect(socket: Socket, peer: SocketAddr, timeout: Duration) -> io
         return Err(io::Error::new(ErrorKind::InvalidInput, "this is the very port that is dialled from"));
     }
     Ok(stream)
+}
+
+/// The opening is done: what was said last has to arrive from now on.
+pub(super) fn opened(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(None);
 }
 
 /// Whether the next attempt may succeed: nothing came back, or what firewalls and a peer say between its own attempts; or an
