@@ -24,7 +24,7 @@ pub(super) enum ConnectionEvent {
     TooMuch(TransferId),
     /// The list of an offer is complete.
     Listed(TransferId, Vec<u8>),
-    /// The peer answered the latest [`Connection::probe`].
+    /// The peer answered the latest [`Connection::probe`](crate::net::connection::Connection::probe).
     Alive,
     /// The connection ended; the last event.
     Ended(DisconnectReason),

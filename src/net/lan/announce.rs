@@ -8,7 +8,7 @@
 //!
 //! Every announcement has a new random name: who meets it in two networks does not know it again.
 
-use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, is_shared, nonce, tag};
+use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, has_neighbours, nonce, tag};
 use crate::keys::Pin;
 use crate::net::reach;
 use if_addrs::Interface;
@@ -171,5 +171,5 @@ fn own_addrs(bound: &[SocketAddr]) -> Result<BTreeSet<IpAddr>, LanError> {
 
 /// Whether the listener is reached by this interface's address, and others may be there.
 fn serves(bound: &[SocketAddr], interface: &Interface) -> bool {
-    is_shared(interface) && reach::is_bound(bound, interface.ip())
+    has_neighbours(interface) && reach::is_bound(bound, interface.ip())
 }
