@@ -24,15 +24,6 @@ pub(super) const ANSWERED_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest pause between two attempts; the longest is 255 ms more.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The pause after an attempt that failed so. Firewalls that reject end the attempts of both sides within a round trip, and two equal rhythms
-/// never meet: it is random. After silence the firewall still lets the peer's segments in: there is none.
-pub(super) fn pause(error: &io::Error) -> Duration {
-    if error.kind() == ErrorKind::TimedOut {
-        return Duration::ZERO;
-    }
-    PAUSE + Duration::from_millis(u64::from(getrandom::u32().unwrap_or(1 << 31) >> 24))
-}
-
 /// A socket that dials from this address, which other sockets may have as well.
 pub(super) fn bind(own: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(own), Type::STREAM, Some(Protocol::TCP))?;
@@ -74,20 +65,25 @@ pub(super) fn opened(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(None);
 }
 
-/// Whether the next attempt may succeed: nothing came back, or what firewalls and a peer say between its own attempts; or an
-/// earlier connection between the two ports has not ended yet.
-pub(super) fn may_pass(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::TimedOut
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::HostUnreachable
-            | ErrorKind::PermissionDenied
-            | ErrorKind::AddrNotAvailable
-            | ErrorKind::AddrInUse
-    )
+/// The pause before the next attempt, if that may succeed: nothing came back, or what firewalls and a peer say between its own attempts; or
+/// an earlier connection between the two ports has not ended yet.
+///
+/// Firewalls that reject end the attempts of both sides within a round trip, and two equal rhythms never meet: it is random. After silence
+/// the firewall still lets the peer's segments in: there is none.
+pub(super) fn pause(error: &io::Error) -> Option<Duration> {
+    match error.kind() {
+        ErrorKind::TimedOut => Some(Duration::ZERO),
+        ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::HostUnreachable
+        | ErrorKind::PermissionDenied
+        | ErrorKind::AddrNotAvailable
+        | ErrorKind::AddrInUse => {
+            Some(PAUSE + Duration::from_millis(u64::from(getrandom::u32().unwrap_or(1 << 31) >> 24)))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +110,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(60);
         let dial = move |own: SocketAddr, peer: SocketAddr| loop {
             match connect(bind(own).unwrap(), peer, ATTEMPT) {
-                Err(error) if may_pass(&error) && Instant::now() < until => {}
+                Err(error) if pause(&error).is_some() && Instant::now() < until => {}
                 met => return met.unwrap(),
             }
         };
