@@ -279,15 +279,15 @@ impl Shared {
     ) -> Result<(), ConnectError> {
         let opened = self.respond(&stream, deadline);
         let stream = admitted.release(stream).ok_or(ConnectError::Evicted)?;
-        let (channel, greeting, by_code) = opened?;
+        let (channel, greeting) = opened?;
         simultaneous_open::opened(&stream);
-        let established = Established { stream, channel, greeting, addr, by_code };
+        let established = Established { stream, channel, greeting, addr };
         self.tell(ListenEvent::PeerGreeted(Box::new(established)));
         Ok(())
     }
 
     /// The responder's opening, up to the peer's greeting.
-    fn respond(&self, stream: &TcpStream, deadline: Instant) -> Result<(Channel, Greeting, bool), ConnectError> {
+    fn respond(&self, stream: &TcpStream, deadline: Instant) -> Result<(Channel, Greeting), ConnectError> {
         stream.set_nodelay(true)?;
         let mut stream = DeadlineStream::new(stream, deadline);
         let modes = self.tries.modes();
@@ -324,7 +324,7 @@ impl Shared {
         }
         let mut channel = established?;
         match read_frame(&mut stream, &mut channel.opener)? {
-            Frame::Greeting(greeting) => Ok((channel, greeting, code.is_some())),
+            Frame::Greeting(greeting) => Ok((channel, greeting)),
             _ => Err(ConnectError::NoGreeting("it sent something else".into())),
         }
     }

@@ -30,8 +30,13 @@ pub struct Established {
     /// What the peer said first.
     pub greeting: Greeting,
     pub addr: SocketAddr,
-    /// Whether a code brought the two together.
-    pub by_code: bool,
+}
+
+impl Established {
+    /// Whether a code brought the two together; else there is a number to compare.
+    pub fn by_code(&self) -> bool {
+        self.channel.verification.is_none()
+    }
 }
 
 /// Why an opening failed.
@@ -77,13 +82,6 @@ impl From<ReadError> for ConnectError {
             ReadError::Open(_) => Self::Tampered,
             other => Self::NoGreeting(other.to_string()),
         }
-    }
-}
-
-impl ConnectError {
-    /// Whether a redialled peer says by this that it does not have the session any more. Only what is authenticated counts.
-    pub fn is_forgotten(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::NoSuchSession))
     }
 }
 
@@ -176,7 +174,7 @@ pub(super) fn initiate(
         _ => return Err(ConnectError::NoGreeting("it sent something else".into())),
     };
     simultaneous_open::opened(&stream);
-    Ok(Established { stream, channel, greeting, addr, by_code: mode == Mode::Code })
+    Ok(Established { stream, channel, greeting, addr })
 }
 
 /// Reads the other side's hello, and gives up at the first byte that no hello has.
