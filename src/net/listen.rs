@@ -83,7 +83,6 @@ struct Shared {
     timeout: Duration,
     tries: Tries,
     callers: Callers,
-    closed: AtomicBool,
     /// Nobody is accepted any more, though callers may come by [`Toward`].
     retired: AtomicBool,
     on_event: Box<dyn Fn(ListenEvent) + Send + Sync>,
@@ -110,7 +109,6 @@ impl Listener {
             timeout,
             tries: Tries::new(modes),
             callers: Callers::default(),
-            closed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             on_event: Box::new(on_event),
         });
@@ -187,7 +185,6 @@ impl Listener {
 
     /// Accepts nobody any more, and ends the openings under way.
     pub fn close(self) {
-        self.shared.closed.store(true, Ordering::Release);
         self.shared.callers.close();
         if let Some(toward) = &self.toward {
             toward.close();
@@ -217,12 +214,8 @@ fn connect_to_self(addr: SocketAddr) {
 }
 
 impl Shared {
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
     fn tell(&self, event: ListenEvent) {
-        if !self.is_closed() {
+        if !self.callers.are_closed() {
             (self.on_event)(event);
         }
     }
@@ -230,7 +223,7 @@ impl Shared {
     /// The accept thread of one socket.
     fn accept(self: &Arc<Self>, socket: &TcpListener) {
         let mut failing = false;
-        while !self.is_closed() {
+        while !self.callers.are_closed() {
             match socket.accept() {
                 _ if self.retired.load(Ordering::Acquire) => return,
                 Ok((stream, addr)) => {
