@@ -15,6 +15,7 @@ mod doctor;
 mod event;
 mod event_loop;
 mod frontend;
+mod incoming;
 mod listening;
 mod neighbours;
 mod one_shot;

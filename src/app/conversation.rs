@@ -5,8 +5,8 @@
 //! 1. A call tells what happened: a connection began or ended, a frame came, a worker reported, a person typed.
 //! 2. The session decides; [`Conversation::carry_out`] does what it wants done on the send queue, the flow control and the workers.
 
+use super::incoming::ConnectionEvent;
 use super::peer_policy::PeerInfo;
-use crate::net::connection::ConnectionEvent;
 use crate::net::roaming::{Announcement, PeerAddrs};
 use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, TransferState, Trust};

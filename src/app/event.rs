@@ -1,9 +1,9 @@
 //! What the event loop hears. Where a number stands, it says which conversation, connection or run of a dialling thread the event
 //! belongs to, so that late events of an earlier one are known as such.
 
+use super::incoming::ConnectionEvent;
 use super::peer_policy::{PeerInfo, PeerPolicy};
 use crate::known_peers::PeersError;
-use crate::net::connection::ConnectionEvent;
 use crate::net::dial::{DialError, Dialler};
 use crate::net::lan::AnnounceEvent;
 use crate::net::listen::ListenEvent;

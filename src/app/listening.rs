@@ -238,12 +238,12 @@ impl Listening {
     /// Whether this caller may begin a session with its kind of opening.
     pub(super) fn may_begin(&self, caller: &Established) -> bool {
         // While a session is there callers may come in either mode. Who came without the code then has proved nothing.
-        caller.by_code || self.modes.open
+        caller.by_code() || self.modes.open
     }
 
     /// Whether this caller came without the invite that is out.
     pub(super) fn is_uninvited(&self, caller: &Established) -> bool {
-        matches!(self.mode, ListenMode::Invite { .. }) && !caller.by_code
+        matches!(self.mode, ListenMode::Invite { .. }) && !caller.by_code()
     }
 
     /// A session is there, to which its peer returns in open mode or, after a restart of its program, with the code.

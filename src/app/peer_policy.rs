@@ -101,7 +101,7 @@ impl PeerPolicy {
             address: self.dialled.as_ref().unwrap_or(&addr),
             dialled: self.dialled.is_some(),
             invite: self.invite.as_ref(),
-            verified: established.by_code,
+            verified: established.by_code(),
             now: Utc::now(),
         };
         let mut warnings: Vec<_> = established.channel.verdict.warning.iter().cloned().collect();

@@ -95,7 +95,7 @@ pub enum Until {
     Tried,
     /// When somebody takes the connection, and it is not the peer: `--wait`.
     Answered,
-    /// When the peer of a lost session says that it does not have it any more.
+    /// When the peer of a lost session says that it does not have it any more. Only what is authenticated counts.
     Forgotten,
 }
 
@@ -104,8 +104,9 @@ impl Until {
         match (self, error) {
             (Self::Tried, _) => true,
             (Self::Answered, error) => !matches!(error, DialError::Unreached(_)),
-            (Self::Forgotten, DialError::Open(_, error)) => error.is_forgotten(),
-            (Self::Forgotten, _) => false,
+            (Self::Forgotten, error) => {
+                matches!(error, DialError::Open(_, ConnectError::Refused(Refusal::NoSuchSession)))
+            }
         }
     }
 }

@@ -112,7 +112,7 @@ fn daemon(interval: u32, used: impl Fn(&Interface) -> bool + Send + Sync + 'stat
 }
 
 /// Whether others may be behind this interface.
-fn is_shared(interface: &Interface) -> bool {
+fn has_neighbours(interface: &Interface) -> bool {
     !interface.is_loopback() && !reach::is_virtual(&interface.name)
 }
 

@@ -24,6 +24,7 @@ pub use bind::{BindError, bind};
 
 use super::address::Candidate;
 use super::opening::{ConnectError, DeadlineStream, Established, read_hello};
+use super::simultaneous_open;
 use crate::channel::{Channel, Code, HandshakeError, Hello, KeyCheck, Mode, Role, Terms, establish, read_frame};
 use crate::identity::Identity;
 use crate::protocol::frame::{Frame, Greeting};
@@ -82,7 +83,6 @@ struct Shared {
     timeout: Duration,
     tries: Tries,
     callers: Callers,
-    closed: AtomicBool,
     /// Nobody is accepted any more, though callers may come by [`Toward`].
     retired: AtomicBool,
     on_event: Box<dyn Fn(ListenEvent) + Send + Sync>,
@@ -109,7 +109,6 @@ impl Listener {
             timeout,
             tries: Tries::new(modes),
             callers: Callers::default(),
-            closed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             on_event: Box::new(on_event),
         });
@@ -186,7 +185,6 @@ impl Listener {
 
     /// Accepts nobody any more, and ends the openings under way.
     pub fn close(self) {
-        self.shared.closed.store(true, Ordering::Release);
         self.shared.callers.close();
         if let Some(toward) = &self.toward {
             toward.close();
@@ -216,12 +214,8 @@ fn connect_to_self(addr: SocketAddr) {
 }
 
 impl Shared {
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
     fn tell(&self, event: ListenEvent) {
-        if !self.is_closed() {
+        if !self.callers.are_closed() {
             (self.on_event)(event);
         }
     }
@@ -229,7 +223,7 @@ impl Shared {
     /// The accept thread of one socket.
     fn accept(self: &Arc<Self>, socket: &TcpListener) {
         let mut failing = false;
-        while !self.is_closed() {
+        while !self.callers.are_closed() {
             match socket.accept() {
                 _ if self.retired.load(Ordering::Acquire) => return,
                 Ok((stream, addr)) => {
@@ -278,14 +272,15 @@ impl Shared {
     ) -> Result<(), ConnectError> {
         let opened = self.respond(&stream, deadline);
         let stream = admitted.release(stream).ok_or(ConnectError::Evicted)?;
-        let (channel, greeting, by_code) = opened?;
-        let established = Established { stream, channel, greeting, addr, by_code };
+        let (channel, greeting) = opened?;
+        simultaneous_open::opened(&stream);
+        let established = Established { stream, channel, greeting, addr };
         self.tell(ListenEvent::PeerGreeted(Box::new(established)));
         Ok(())
     }
 
     /// The responder's opening, up to the peer's greeting.
-    fn respond(&self, stream: &TcpStream, deadline: Instant) -> Result<(Channel, Greeting, bool), ConnectError> {
+    fn respond(&self, stream: &TcpStream, deadline: Instant) -> Result<(Channel, Greeting), ConnectError> {
         stream.set_nodelay(true)?;
         let mut stream = DeadlineStream::new(stream, deadline);
         let modes = self.tries.modes();
@@ -322,7 +317,7 @@ impl Shared {
         }
         let mut channel = established?;
         match read_frame(&mut stream, &mut channel.opener)? {
-            Frame::Greeting(greeting) => Ok((channel, greeting, code.is_some())),
+            Frame::Greeting(greeting) => Ok((channel, greeting)),
             _ => Err(ConnectError::NoGreeting("it sent something else".into())),
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: nothing that a stranger sends, or does not send, occupies this side for longer than the deadline of one opening, and
 //! no key is trusted here: who the peer is, the caller decides from the key that it proved to have.
 
+use super::simultaneous_open;
 use crate::channel::{
     Channel, Code, HELLO, HandshakeError, Hello, HelloError, KeyCheck, Mode, ReadError, Role, StreamError, Terms,
     establish, read_frame, write_frame,
@@ -29,8 +30,13 @@ pub struct Established {
     /// What the peer said first.
     pub greeting: Greeting,
     pub addr: SocketAddr,
-    /// Whether a code brought the two together.
-    pub by_code: bool,
+}
+
+impl Established {
+    /// Whether a code brought the two together; else there is a number to compare.
+    pub fn by_code(&self) -> bool {
+        self.channel.verification.is_none()
+    }
 }
 
 /// Why an opening failed.
@@ -76,13 +82,6 @@ impl From<ReadError> for ConnectError {
             ReadError::Open(_) => Self::Tampered,
             other => Self::NoGreeting(other.to_string()),
         }
-    }
-}
-
-impl ConnectError {
-    /// Whether a redialled peer says by this that it does not have the session any more. Only what is authenticated counts.
-    pub fn is_forgotten(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::NoSuchSession))
     }
 }
 
@@ -174,7 +173,8 @@ pub(super) fn initiate(
         Frame::Refusal(refusal) => return Err(ConnectError::Refused(refusal)),
         _ => return Err(ConnectError::NoGreeting("it sent something else".into())),
     };
-    Ok(Established { stream, channel, greeting, addr, by_code: mode == Mode::Code })
+    simultaneous_open::opened(&stream);
+    Ok(Established { stream, channel, greeting, addr })
 }
 
 /// Reads the other side's hello, and gives up at the first byte that no hello has.

@@ -133,11 +133,13 @@ impl Proxy {
             if host.is_empty() || host.len() > TEXT || !host.bytes().all(plain) {
                 return Err(ProxyError::HostName);
             }
-            return self.connect_host(&Host::Name(host), target, deadline);
+            return self.connect_host(target, target, deadline);
         }
         let mut last = ProxyError::Resolve(ErrorKind::AddrNotAvailable.into());
         for addr in target.resolve().map_err(ProxyError::Resolve)? {
-            match self.connect_host(&Host::Ip(addr.ip()), target, deadline) {
+            // Without its scope, which is of this machine.
+            let host = Candidate { host: addr.ip().to_string(), port: addr.port() };
+            match self.connect_host(&host, target, deadline) {
                 Ok((stream, _)) => return Ok((stream, addr)),
                 // Another address of the peer may do.
                 Err(error @ (ProxyError::Says(_) | ProxyError::Closed(_))) => last = error,
@@ -147,17 +149,18 @@ impl Proxy {
         Err(last)
     }
 
+    /// Has the proxy connect to `host`: the target, or one of its addresses.
     fn connect_host(
         &self,
-        host: &Host<'_>,
+        host: &Candidate,
         target: &Candidate,
         deadline: Instant,
     ) -> Result<(TcpStream, SocketAddr), ProxyError> {
         let (stream, addr) = self.reach(deadline)?;
         let mut deadline_stream = DeadlineStream::new(&stream, deadline);
         let answered = match self.scheme {
-            Scheme::Socks5 | Scheme::Socks5h => self.socks5(&mut deadline_stream, host, target.port),
-            Scheme::Http => self.http(&mut deadline_stream, host, target.port),
+            Scheme::Socks5 | Scheme::Socks5h => self.socks5(&mut deadline_stream, host),
+            Scheme::Http => self.http(&mut deadline_stream, host),
         };
         match answered {
             Ok(()) => Ok((stream, addr)),
@@ -192,7 +195,7 @@ impl Proxy {
         Err(unreachable(last))
     }
 
-    fn socks5(&self, stream: &mut DeadlineStream<'_>, host: &Host<'_>, port: u16) -> Result<(), ProxyError> {
+    fn socks5(&self, stream: &mut DeadlineStream<'_>, host: &Candidate) -> Result<(), ProxyError> {
         const VERSION: u8 = 5;
         const NO_LOGIN: u8 = 0;
         const LOGIN: u8 = 2;
@@ -217,21 +220,21 @@ impl Proxy {
             _ => return Err(not_socks()),
         }
         let mut request = vec![VERSION, CONNECT, 0];
-        match host {
-            Host::Ip(IpAddr::V4(ip)) => {
+        match host.ip() {
+            Some(IpAddr::V4(ip)) => {
                 request.push(1);
                 request.extend_from_slice(&ip.octets());
             }
-            Host::Ip(IpAddr::V6(ip)) => {
+            Some(IpAddr::V6(ip)) => {
                 request.push(4);
                 request.extend_from_slice(&ip.octets());
             }
-            Host::Name(name) => {
+            None => {
                 request.push(3);
-                push_text(&mut request, name);
+                push_text(&mut request, &host.host);
             }
         }
-        request.extend_from_slice(&port.to_be_bytes());
+        request.extend_from_slice(&host.port.to_be_bytes());
         stream.write_all(&request)?;
         match read(stream)? {
             [VERSION, 0] => {}
@@ -250,12 +253,7 @@ impl Proxy {
         Ok(())
     }
 
-    fn http(&self, stream: &mut DeadlineStream<'_>, host: &Host<'_>, port: u16) -> Result<(), ProxyError> {
-        let host = match host {
-            Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
-            Host::Ip(ip) => format!("{ip}:{port}"),
-            Host::Name(name) => format!("{name}:{port}"),
-        };
+    fn http(&self, stream: &mut DeadlineStream<'_>, host: &Candidate) -> Result<(), ProxyError> {
         let mut request = Zeroizing::new(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n"));
         if let Some(Login { user, password }) = &self.login {
             let login = Zeroizing::new(format!("{}:{}", user.as_str(), password.as_str()));
@@ -287,12 +285,6 @@ impl Proxy {
             None => Err(not_http()),
         }
     }
-}
-
-enum Host<'a> {
-    Ip(IpAddr),
-    /// Of at most [`TEXT`] plain characters.
-    Name(&'a str),
 }
 
 fn read<const N: usize>(stream: &mut DeadlineStream<'_>) -> io::Result<[u8; N]> {

@@ -231,16 +231,16 @@ impl Race {
                 Err(failure) => failure,
             };
             let pause = match &failure {
-                Failure::Connect(_, error, _) if simultaneous_open::may_pass(error) => simultaneous_open::pause(error),
+                Failure::Connect(_, error, _) => simultaneous_open::pause(error),
                 // The peer gave this attempt up just as it succeeded.
-                Failure::Open(_, ConnectError::ClosedHello | ConnectError::Io(_)) => ANSWERED_PAUSE,
-                _ => return RaceReport::Failed(failure),
+                Failure::Open(_, ConnectError::ClosedHello | ConnectError::Io(_)) => Some(ANSWERED_PAUSE),
+                _ => None,
             };
-            let is_late = Instant::now() + pause >= self.deadline;
-            if !again || is_late || self.won.load(Ordering::Acquire) {
-                return RaceReport::Failed(failure);
+            let in_time = |pause: &Duration| Instant::now() + *pause < self.deadline;
+            match pause.filter(in_time).filter(|_| again && !self.won.load(Ordering::Acquire)) {
+                Some(pause) => thread::sleep(pause),
+                None => return RaceReport::Failed(failure),
             }
-            thread::sleep(pause);
         }
     }
 

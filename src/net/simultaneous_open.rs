@@ -6,10 +6,12 @@
 //! Invariants, from what connection tracking of Linux does (observed), as most routers have it:
 //! - The socket that dialled becomes the connection. An answer by another socket of the port, as that of a listener, begins at another
 //!   sequence number: NAT lets it out untranslated.
+//! - A connection that fails ends with a reset, also one whose opening failed: what waits for the peer to confirm its end keeps the ports
+//!   for minutes, and firewalls go by its sequence numbers until it ends.
 //! - From the first segment on there is a socket that dials, until the other side's firewall rejects it. A segment of the peer that passes
 //!   the firewall and finds none is a connection for the firewall, for two minutes, in which it drops what any later one sends.
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -21,15 +23,6 @@ pub(super) const ATTEMPT: Duration = Duration::from_secs(20);
 pub(super) const ANSWERED_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest pause between two attempts; the longest is 255 ms more.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// The pause after an attempt that failed so. Firewalls that reject end the attempts of both sides within a round trip, and two equal rhythms
-/// never meet: it is random. After silence the firewall still lets the peer's segments in: there is none.
-pub(super) fn pause(error: &io::Error) -> Duration {
-    if error.kind() == ErrorKind::TimedOut {
-        return Duration::ZERO;
-    }
-    PAUSE + Duration::from_millis(u64::from(getrandom::u32().unwrap_or(1 << 31) >> 24))
-}
 
 /// A socket that dials from this address, which other sockets may have as well.
 pub(super) fn bind(own: SocketAddr) -> io::Result<Socket> {
@@ -53,12 +46,11 @@ pub(super) fn any_address(peer: SocketAddr, port: u16) -> SocketAddr {
     SocketAddr::new(ip, port)
 }
 
-/// One attempt.
+/// One attempt. What comes of it ends with a reset until it is [`opened`].
 pub(super) fn connect(socket: Socket, peer: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     // A half-open one that is given up ends with a reset, for the firewalls, and so that the next may have its ports.
     socket.set_linger(Some(Duration::ZERO))?;
     socket.connect_timeout(&peer.into(), timeout)?;
-    socket.set_linger(None)?;
     let stream = TcpStream::from(socket);
     let own = stream.local_addr()?;
     if (own.ip(), own.port()) == (peer.ip(), peer.port()) {
@@ -68,20 +60,30 @@ pub(super) fn connect(socket: Socket, peer: SocketAddr, timeout: Duration) -> io
     Ok(stream)
 }
 
-/// Whether the next attempt may succeed: nothing came back, or what firewalls and a peer say between its own attempts; or an
-/// earlier connection between the two ports has not ended yet.
-pub(super) fn may_pass(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::TimedOut
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::HostUnreachable
-            | ErrorKind::PermissionDenied
-            | ErrorKind::AddrNotAvailable
-            | ErrorKind::AddrInUse
-    )
+/// The opening is done: what was said last has to arrive from now on.
+pub(super) fn opened(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(None);
+}
+
+/// The pause before the next attempt, if that may succeed: nothing came back, or what firewalls and a peer say between its own attempts; or
+/// an earlier connection between the two ports has not ended yet.
+///
+/// Firewalls that reject end the attempts of both sides within a round trip, and two equal rhythms never meet: it is random. After silence
+/// the firewall still lets the peer's segments in: there is none.
+pub(super) fn pause(error: &io::Error) -> Option<Duration> {
+    match error.kind() {
+        ErrorKind::TimedOut => Some(Duration::ZERO),
+        ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::HostUnreachable
+        | ErrorKind::PermissionDenied
+        | ErrorKind::AddrNotAvailable
+        | ErrorKind::AddrInUse => {
+            Some(PAUSE + Duration::from_millis(u64::from(getrandom::u32().unwrap_or(1 << 31) >> 24)))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +110,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(60);
         let dial = move |own: SocketAddr, peer: SocketAddr| loop {
             match connect(bind(own).unwrap(), peer, ATTEMPT) {
-                Err(error) if may_pass(&error) && Instant::now() < until => {}
+                Err(error) if pause(&error).is_some() && Instant::now() < until => {}
                 met => return met.unwrap(),
             }
         };

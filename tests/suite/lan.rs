@@ -185,6 +185,38 @@ fn a_taken_5353_is_said_by_both_sides() {
     drop(taker);
 }
 
+/// Sends records that nobody asked for, each of another name, to be kept for a day: 200 a message, so often.
+const FLOOD: &str = r#"
+import socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(sys.argv[1]))
+print('{"event":"listening"}', flush=True)
+for message in range(int(sys.argv[2])):
+    b = struct.pack(">6H", 0, 0x8400, 0, 200, 0, 0)
+    for record in range(200):
+        name = b"%08x" % (message * 200 + record)
+        b += bytes([8]) + name + b"\x05local\x00" + struct.pack(">HHIH", 1, 1, 86400, 4) + socket.inet_aton(sys.argv[1])
+    s.sendto(b, ("224.0.0.251", 5353))
+    time.sleep(0.01)
+time.sleep(600)
+"#;
+
+#[test]
+fn a_neighbour_that_floods_the_network_with_records_does_not_fill_the_memory() {
+    let Some(mut net) = Net::new("a_neighbour_that_floods_the_network") else { return };
+    let [ana, eve] = ["ana", "eve"].map(|name| net.neighbour(name));
+    let listening = announced(&net, "ana", &Home::new(), &[]);
+    let flood = net.python("eve", FLOOD, &[&eve, "200"]);
+    // What was kept is forgotten with the announcement for which it came.
+    let instances = [1, 2].map(|n| text(&listening.event_nth(n, "announced"), "instance").to_owned());
+    assert_ne!(instances[0], instances[1]);
+    drop(flood);
+    let mut dialling = start(&net, "eve", &Home::new(), &["connect", "--lan", "--json"]);
+    assert_eq!(text(&dialling.event("connected"), "addr"), format!("{ana}:5000"));
+    dialling.send("/quit");
+    dialling.ends_with(0);
+}
+
 #[test]
 fn an_invite_whose_addresses_lead_nowhere_is_found_by_its_pin() {
     let Some(mut net) = Net::new("an_invite_is_found_by_its_pin") else { return };

@@ -3,7 +3,8 @@
 use super::{EventLoop, Role};
 use crate::app::EVENTS;
 use crate::app::event::Event;
-use crate::net::connection::{Connection, ConnectionEvent, DisconnectReason};
+use crate::app::incoming::{ConnectionEvent, receive};
+use crate::net::connection::{Connection, DisconnectReason};
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::protocol::frame::{Intent, Refusal};
@@ -106,8 +107,14 @@ impl EventLoop {
             dialling.connected(&stream);
         }
         let flow = Arc::clone(&self.conversation.flow);
+        let records = Arc::clone(flow.records());
         let tell = move |event| drop(events.send(Event::Connection(epoch, event)));
-        let connection = Connection::start(stream, channel.sealer, channel.opener, flow, tell)?;
+        let ended = {
+            let tell = tell.clone();
+            move |reason| tell(ConnectionEvent::Ended(reason))
+        };
+        let receive = move |record, queue: &_| receive(record, queue, &flow, &tell);
+        let connection = Connection::start(stream, channel.sealer, channel.opener, records, receive, ended)?;
         self.own_end = own_end;
         Ok(self.connection.insert(connection))
     }

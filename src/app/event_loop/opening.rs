@@ -238,7 +238,7 @@ impl EventLoop {
         let lost = self.conversation.session.is_lost();
         match event {
             _ if !current => {}
-            AnnounceEvent::Moved => self.announce_on_lan(),
+            AnnounceEvent::Outdated => self.announce_on_lan(),
             // Where this side is while its peer is lost is news to the peer alone.
             _ if lost => {}
             AnnounceEvent::Announced => self.post(Notice::Announced { instance: nonce.to_owned() }),

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a control frame waits behind one batch and what the kernel holds, so on a slow connection both are small.
 
+use super::DisconnectReason;
 use super::keepalive::SILENCE;
-use super::{ConnectionEvent, DisconnectReason};
 use crate::channel::{LENGTH, Sealer, TAG};
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
@@ -41,7 +41,7 @@ impl Writer {
     }
 
     /// Writes until the queue is finished or closed, or the connection fails.
-    pub(super) fn run(mut self, tell: &dyn Fn(ConnectionEvent)) {
+    pub(super) fn run(mut self, ended: &dyn Fn(DisconnectReason)) {
         let (mut pieces, mut unsent) = (1, UNSENT_MOST);
         self.hold(unsent);
         while let Some(mut batch) = self.send_queue.take(pieces) {
@@ -49,7 +49,7 @@ impl Writer {
             let bytes: usize = batch.bulk.iter().map(|bulk| bulk.sealed().len()).sum();
             if self.seal(&batch.frames, &mut batch.bulk).is_none() {
                 let error = io::Error::other("the keys of this connection are used up");
-                tell(ConnectionEvent::Ended(DisconnectReason::Network(error)));
+                ended(DisconnectReason::Network(error));
                 break;
             }
             let begun = Instant::now();
@@ -58,7 +58,7 @@ impl Writer {
             if let Err(error) = written {
                 self.send_queue.close();
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-                    tell(ConnectionEvent::Ended(DisconnectReason::Stalled(SILENCE)));
+                    ended(DisconnectReason::Stalled(SILENCE));
                     let _ = self.stream.shutdown(Shutdown::Both);
                 }
                 // Any other error the reader meets too, once it has read what the peer sent before (BYE, say).

@@ -2,13 +2,13 @@
 //!
 //! 1. [`Announcer::announce`] starts the package's thread for one announcement, and a thread "lan" that registers it and reports how that
 //!    goes. Neither is waited for.
-//! 2. The thread "lan" ends when the own addresses changed, which it reports, or with the package's thread.
+//! 2. The thread "lan" ends when the announcement is to be made anew, which it reports, or with the package's thread.
 //! 3. [`Announcer::withdraw`] says goodbye, so that those who look around forget it at once; a thread "goodbye" ends the package's thread
-//!    when that was said twice.
+//!    when that was said twice. (Its end alone says it once.)
 //!
 //! Every announcement has a new random name: who meets it in two networks does not know it again.
 
-use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, is_shared, nonce, tag};
+use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, has_neighbours, nonce, tag};
 use crate::keys::Pin;
 use crate::net::reach;
 use if_addrs::Interface;
@@ -25,6 +25,11 @@ const IDLE_CHECK: u32 = 30;
 const LOST_CHECK: u32 = 5;
 /// Without an announcement after so long there will be none.
 const ANNOUNCE_TIME: Duration = Duration::from_secs(3);
+/// The package keeps records that it never asked for, for as long as who sent them says, and two times for each: with more than so many
+/// of both (a few MB) it begins anew. A network of 1,000 machines has fewer.
+const KEPT: i64 = 30_000;
+/// How often they are counted.
+const COUNT: Duration = Duration::from_secs(30);
 /// For the goodbye, which the package repeats after 120 ms.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -33,8 +38,8 @@ const GOODBYE: Duration = Duration::from_millis(200);
 pub enum AnnounceEvent {
     Announced,
     Failed(LanError),
-    /// The own addresses are others now: it is time for a new one ([`Announcer::announce`]).
-    Moved,
+    /// The own addresses are others now, or a neighbour fills the memory: it is time for a new one ([`Announcer::announce`]).
+    Outdated,
 }
 
 type Tell = dyn Fn(&str, AnnounceEvent) + Send + Sync;
@@ -116,20 +121,26 @@ fn register_and_watch(
     // 64 random bits are no other's name, and a neighbour who says that they are would have it changed.
     service.set_requires_probe(false);
     daemon.register(service)?;
-    let until = Instant::now() + ANNOUNCE_TIME;
+    let mut until = Instant::now() + ANNOUNCE_TIME;
     let mut told = false;
     loop {
-        let event = if told { events.recv().map_err(RecvTimeoutError::from) } else { events.recv_deadline(until) };
-        match event {
+        match events.recv_deadline(until) {
             Ok(DaemonEvent::Announce(..)) if !told => {
                 told = true;
                 tell(nonce, AnnounceEvent::Announced);
             }
             Ok(DaemonEvent::IpAdd(_) | DaemonEvent::IpDel(_)) if own_addrs(bound)? != addrs => {
-                tell(nonce, AnnounceEvent::Moved);
+                tell(nonce, AnnounceEvent::Outdated);
                 return Ok(());
             }
             Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) if told => {
+                if kept(daemon)? > KEPT {
+                    tell(nonce, AnnounceEvent::Outdated);
+                    return Ok(());
+                }
+                until = Instant::now() + COUNT;
+            }
             Err(RecvTimeoutError::Timeout) => {
                 told = true;
                 let error = if check_port().is_err() { LanError::PortTaken } else { LanError::NoNetwork };
@@ -139,6 +150,13 @@ fn register_and_watch(
             Err(RecvTimeoutError::Disconnected) => return Err(LanError::Daemon("it has ended".into())),
         }
     }
+}
+
+/// Records that the package keeps, and times at which it looks at them. Waits while it is busy.
+fn kept(daemon: &ServiceDaemon) -> Result<i64, LanError> {
+    let metrics = daemon.get_metrics()?.recv().map_err(|_| LanError::Daemon("it has ended".into()))?;
+    let kept = metrics.iter().filter(|(name, _)| name.starts_with("cached-") || *name == "timer");
+    Ok(kept.map(|(_, count)| count).sum())
 }
 
 fn full_name(nonce: &str) -> String {
@@ -153,5 +171,5 @@ fn own_addrs(bound: &[SocketAddr]) -> Result<BTreeSet<IpAddr>, LanError> {
 
 /// Whether the listener is reached by this interface's address, and others may be there.
 fn serves(bound: &[SocketAddr], interface: &Interface) -> bool {
-    is_shared(interface) && reach::is_bound(bound, interface.ip())
+    has_neighbours(interface) && reach::is_bound(bound, interface.ip())
 }

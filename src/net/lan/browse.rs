@@ -3,7 +3,7 @@
 //! The package's thread asks, and keeps what is answered; here it is taken from its queue. Nothing leaves this side but that it looks for
 //! p2pchat: which keys it knows is compared here.
 
-use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, is_nonce, is_shared, tag};
+use super::{Admits, LanError, SERVICE, VERSION, check_port, daemon, has_neighbours, is_nonce, tag};
 use crate::keys::Pin;
 use crate::net::address::Candidate;
 use crate::net::reach::{self, OwnNetworks};
@@ -61,7 +61,7 @@ impl Browser {
     /// When multicast DNS cannot be used.
     pub fn start(known: Vec<Pin>) -> Result<Self, LanError> {
         check_port().map_err(|_| LanError::PortTaken)?;
-        let daemon = daemon(CHECK, is_shared)?;
+        let daemon = daemon(CHECK, has_neighbours)?;
         let events = daemon.browse(SERVICE)?;
         Ok(Self { daemon, events, heard: Heard { known, found: Vec::new() } })
     }

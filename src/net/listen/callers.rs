@@ -74,6 +74,11 @@ impl Callers {
         self.changed.notify_all();
     }
 
+    /// Whether the listener is closed.
+    pub(super) fn are_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

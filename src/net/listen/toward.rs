@@ -152,11 +152,13 @@ impl Shared {
                 let Some((admitted, stream)) = Callers::admit(self, stream, addr.ip()) else { return Ok(()) };
                 self.receive(&admitted, stream, addr, deadline).map_err(Missed::Rejected)
             }
-            Err(error) if simultaneous_open::may_pass(&error) => Err(Missed::Unmet(simultaneous_open::pause(&error))),
-            Err(error) => {
-                let explained = reach::explain(addr, &error, begun.elapsed(), &OwnNetworks::now());
-                Err(Missed::Fault(format!("cannot dial toward {addr}: {explained}")))
-            }
+            Err(error) => Err(match simultaneous_open::pause(&error) {
+                Some(pause) => Missed::Unmet(pause),
+                None => {
+                    let explained = reach::explain(addr, &error, begun.elapsed(), &OwnNetworks::now());
+                    Missed::Fault(format!("cannot dial toward {addr}: {explained}"))
+                }
+            }),
         }
     }
 }
