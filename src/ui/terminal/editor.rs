@@ -50,6 +50,14 @@ impl Editor {
         text
     }
 
+    /// Inserts what was typed, as far as there is room.
+    pub(super) fn typed(&mut self, text: &str) {
+        self.killing = false;
+        self.column = None;
+        let fits = text.floor_char_boundary(LONGEST.saturating_sub(self.text.len()));
+        self.insert(&normalised(text.get(..fits).unwrap_or_default()));
+    }
+
     /// Inserts what was pasted; false when it would become too long, and nothing changes.
     pub(super) fn paste(&mut self, pasted: &str) -> bool {
         let plain = normalised(pasted);
@@ -73,10 +81,7 @@ impl Editor {
         let killing = std::mem::take(&mut self.killing);
         let column = self.column.take();
         match key {
-            Key::Insert(character) if self.text.len() < LONGEST && !character.is_control() => {
-                self.insert(character.encode_utf8(&mut [0; 4]));
-            }
-            Key::Newline => self.insert("\n"),
+            Key::Newline => self.typed("\n"),
             Key::Left => self.cursor = self.before(self.cursor),
             Key::Right => self.cursor = self.after(self.cursor),
             Key::WordLeft => self.cursor = self.word_start(),
@@ -239,7 +244,7 @@ fn is_of_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_' || Width::of(character.encode_utf8(&mut [0; 4])).most == 0
 }
 
-/// Pasted text with newlines alone at line ends (terminals send CR, files CR LF) and no other controls but tabs.
+/// Text with newlines alone at line ends (terminals send CR, files CR LF) and no other controls but tabs.
 fn normalised(pasted: &str) -> String {
     let newlines = pasted.replace("\r\n", "\n").replace('\r', "\n");
     newlines.chars().filter(|character| !character.is_control() || matches!(character, '\n' | '\t')).collect()

@@ -6,7 +6,6 @@ use std::sync::mpsc::Sender;
 /// What a key press asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
-    Insert(char),
     Newline,
     Enter,
     Tab,
@@ -46,6 +45,8 @@ pub(super) enum Key {
 #[derive(Debug)]
 pub(super) enum TerminalEvent {
     Key(Key),
+    /// Typed, as much as was there at once.
+    Text(String),
     /// Pasted as one piece.
     Paste(String),
     /// The terminal gained or lost the focus.
@@ -65,7 +66,7 @@ pub(super) enum TerminalEvent {
 /// What a report of the terminal means; None when nothing is to be done.
 pub(super) fn translate(reported: Reported) -> Option<TerminalEvent> {
     match reported {
-        Reported::Key(key) if key.kind != KeyEventKind::Release => translate_key(key).map(TerminalEvent::Key),
+        Reported::Key(key) if key.kind != KeyEventKind::Release => translate_key(key),
         Reported::Paste(text) => Some(TerminalEvent::Paste(text)),
         Reported::FocusGained => Some(TerminalEvent::Focus(true)),
         Reported::FocusLost => Some(TerminalEvent::Focus(false)),
@@ -82,14 +83,14 @@ pub(super) fn enter_before(next: impl FnMut() -> Option<Reported>) -> (Key, Opti
     (if matches!(behind, Some(Reported::Key(_))) { Key::Newline } else { Key::Enter }, behind)
 }
 
-fn translate_key(key: KeyEvent) -> Option<Key> {
+fn translate_key(key: KeyEvent) -> Option<TerminalEvent> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let alt = key.modifiers.contains(KeyModifiers::ALT);
-    Some(match key.code {
+    Some(TerminalEvent::Key(match key.code {
         // Both together is how some systems report AltGr, which writes a character.
-        KeyCode::Char(character) if control == alt => Key::Insert(character),
-        KeyCode::Char(character) if control => return with_control(character.to_ascii_lowercase()),
-        KeyCode::Char(character) => return with_alt(character.to_ascii_lowercase()),
+        KeyCode::Char(character) if control == alt => return Some(TerminalEvent::Text(character.into())),
+        KeyCode::Char(character) if control => with_control(character.to_ascii_lowercase())?,
+        KeyCode::Char(character) => with_alt(character.to_ascii_lowercase())?,
         KeyCode::Enter if alt || control || key.modifiers.contains(KeyModifiers::SHIFT) => Key::Newline,
         KeyCode::Enter => Key::Enter,
         KeyCode::Tab => Key::Tab,
@@ -107,7 +108,7 @@ fn translate_key(key: KeyEvent) -> Option<Key> {
         KeyCode::Delete if control || alt => Key::KillWordRight,
         KeyCode::Delete => Key::Delete,
         _ => return None,
-    })
+    }))
 }
 
 fn with_control(character: char) -> Option<Key> {
@@ -184,7 +185,8 @@ mod tests {
     #[test]
     fn altgr_writes_and_a_release_does_nothing() {
         let both = KeyModifiers::CONTROL | KeyModifiers::ALT;
-        assert_eq!(press(KeyCode::Char('@'), both), Some(Key::Insert('@')));
+        let typed = translate(Reported::Key(KeyEvent::new(KeyCode::Char('@'), both)));
+        assert!(matches!(typed, Some(TerminalEvent::Text(text)) if text == "@"));
         let release = KeyEvent::new_with_kind(KeyCode::Enter, KeyModifiers::NONE, KeyEventKind::Release);
         assert!(translate(Reported::Key(release)).is_none());
     }

@@ -56,7 +56,11 @@ impl ScreenQueue {
 
     fn keep(&mut self, input: ScreenInput) {
         match input {
-            ScreenInput::Event(event) => self.events.push_back(event),
+            ScreenInput::Event(event) => match (event, self.events.back_mut()) {
+                // One insertion for all of it: a paste may come as single characters.
+                (TerminalEvent::Text(text), Some(TerminalEvent::Text(before))) => before.push_str(&text),
+                (event, _) => self.events.push_back(event),
+            },
             ScreenInput::Notice(posted) => self.notices.push_back(posted),
             ScreenInput::Closed => self.closed = true,
         }
@@ -100,6 +104,22 @@ mod tests {
         });
         assert!(matches!(queue.take_events().pop_front(), Some(TerminalEvent::Key(Key::Enter))));
         assert!(queue.take_notice().is_some());
+    }
+
+    #[test]
+    fn characters_that_came_one_by_one_are_taken_in_one_piece() {
+        let (sender, mut queue) = ScreenQueue::new();
+        let send = |event| sender.send(ScreenInput::Event(event)).unwrap();
+        (0..500).for_each(|_| send(TerminalEvent::Text("x".into())));
+        send(TerminalEvent::Key(Key::Left));
+        (0..500).for_each(|_| send(TerminalEvent::Text("y".into())));
+        queue.wait(None, None);
+        let taken: Vec<_> = queue.take_events().into();
+        let [TerminalEvent::Text(first), TerminalEvent::Key(Key::Left), TerminalEvent::Text(last)] = taken.as_slice()
+        else {
+            panic!("{taken:?}");
+        };
+        assert_eq!((first, last), (&"x".repeat(500), &"y".repeat(500)));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl TestTerminal {
     }
 
     pub(super) fn typed(&mut self, text: &str) {
-        text.chars().for_each(|character| self.key(Key::Insert(character)));
+        text.chars().for_each(|character| self.event(TerminalEvent::Text(character.into())));
     }
 
     pub(super) fn enter(&mut self, text: &str) {

@@ -192,6 +192,10 @@ impl View {
                 self.seen(now);
                 self.key(key, now);
             }
+            TerminalEvent::Text(text) => {
+                self.seen(now);
+                self.typed(&text);
+            }
             TerminalEvent::Paste(text) => {
                 self.seen(now);
                 self.clear_hints();

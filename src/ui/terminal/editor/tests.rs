@@ -12,8 +12,13 @@ fn typed(text: &str, keys: &[Key]) -> (String, usize) {
 
 #[test]
 fn typing_goes_where_the_cursor_is() {
-    let keys = [Key::Insert('a'), Key::Insert('c'), Key::Left, Key::Insert('b'), Key::End, Key::Insert('d')];
-    assert_eq!(typed("", &keys), ("abcd".into(), 4));
+    let mut editor = Editor::default();
+    editor.typed("ac");
+    editor.key(Key::Left);
+    editor.typed("b");
+    editor.key(Key::End);
+    editor.typed("d");
+    assert_eq!((editor.text.as_str(), editor.cursor), ("abcd", 4));
 }
 
 #[test]
@@ -28,14 +33,21 @@ fn left_and_backspace_take_whole_clusters() {
 
 #[test]
 fn an_accent_typed_after_its_letter_joins_it() {
-    let keys = [Key::Insert('e'), Key::Insert('\u{301}'), Key::Backspace];
-    assert_eq!(typed("", &keys), (String::new(), 0));
+    let mut editor = Editor::default();
+    editor.typed("e");
+    editor.typed("\u{301}");
+    editor.key(Key::Backspace);
+    assert_eq!((editor.text.as_str(), editor.cursor), ("", 0));
 }
 
 #[test]
 fn the_cursor_is_never_inside_a_cluster_that_an_insertion_made() {
     // A letter typed before an accent that stood alone.
-    assert_eq!(typed("\u{301}", &[Key::Start, Key::Insert('e')]), ("e\u{301}".into(), 3));
+    let mut editor = Editor::default();
+    editor.paste("\u{301}");
+    editor.key(Key::Start);
+    editor.typed("e");
+    assert_eq!((editor.text.as_str(), editor.cursor), ("e\u{301}", 3));
 }
 
 #[test]
@@ -107,6 +119,15 @@ fn a_paste_that_is_too_long_changes_nothing() {
 }
 
 #[test]
+fn typing_ends_where_the_room_does() {
+    let mut editor = Editor::default();
+    editor.typed(&"日".repeat(LONGEST));
+    editor.key(Key::Newline);
+    editor.typed("日");
+    assert_eq!((editor.text.len(), editor.text.matches('日').count()), (LONGEST - 1, LONGEST / 3));
+}
+
+#[test]
 fn completion_replaces_only_what_it_completes() {
     let mut editor = Editor::default();
     editor.paste("/send al rest");
@@ -117,7 +138,8 @@ fn completion_replaces_only_what_it_completes() {
     assert_eq!((editor.text.as_str(), editor.cursor), ("/send album/ rest", 12));
 }
 
-fn any_key() -> impl Strategy<Value = Key> {
+/// A key, or a character that is typed.
+fn any_press() -> impl Strategy<Value = Result<Key, char>> {
     let characters = prop::sample::select(vec![
         'a', ' ', '.', '日', '👍', '🏽', '\u{200d}', '👩', '\u{301}', '🇩', '🇪', '\u{fe0f}', '한', '\t',
     ]);
@@ -141,18 +163,21 @@ fn any_key() -> impl Strategy<Value = Key> {
         Key::Yank,
         Key::Transpose,
     ]);
-    prop_oneof![3 => characters.prop_map(Key::Insert), 2 => others]
+    prop_oneof![3 => characters.prop_map(Err), 2 => others.prop_map(Ok)]
 }
 
 proptest! {
     #[test]
-    fn the_cursor_always_stands_between_clusters(keys in prop::collection::vec(any_key(), 0..60)) {
+    fn the_cursor_always_stands_between_clusters(presses in prop::collection::vec(any_press(), 0..60)) {
         let mut editor = Editor::default();
-        for key in keys {
-            editor.key(key);
+        for press in presses {
+            match press {
+                Ok(key) => drop(editor.key(key)),
+                Err(character) => editor.typed(character.encode_utf8(&mut [0; 4])),
+            }
             let on_boundary = editor.cursor == editor.text.len()
                 || editor.text.grapheme_indices(true).any(|(start, _)| start == editor.cursor);
-            prop_assert!(on_boundary, "{:?} at {} after {:?}", editor.text, editor.cursor, key);
+            prop_assert!(on_boundary, "{:?} at {} after {:?}", editor.text, editor.cursor, press);
         }
     }
 }

@@ -291,7 +291,7 @@ fn a_late_frame_finds_its_place_where_the_rows_below_the_cursor_were_dropped() {
     let end = rows.iter().position(|row| row.starts_with("> ")).unwrap();
     lower.process(rows[..=end].join("\r\n").as_bytes());
     screen.terminal = lower;
-    screen.key(Key::Insert('!'));
+    screen.typed("!");
     screen.screen.resize(Size { columns: 80, rows: row + 1 });
     screen.frame();
     check(&mut screen, 30, 1);

@@ -21,7 +21,7 @@ impl View {
             return self.interrupt(now);
         }
         self.clear_hints();
-        if self.search.is_some() && self.search_key(key) {
+        if self.search_key(key) {
             return;
         }
         match key {
@@ -40,6 +40,18 @@ impl View {
             key => {
                 self.editor.key(key);
             }
+        }
+    }
+
+    pub(super) fn typed(&mut self, text: &str) {
+        self.clear_hints();
+        match &mut self.search {
+            Some(search) => {
+                search.wanted.push_str(text);
+                search.back = 0;
+                self.find();
+            }
+            None => self.editor.typed(text),
         }
     }
 
@@ -222,8 +234,10 @@ impl View {
     fn search_key(&mut self, key: Key) -> bool {
         let Some(search) = &mut self.search else { return false };
         match key {
-            Key::Insert(character) => search.wanted.push(character),
-            Key::Backspace => drop(search.wanted.pop()),
+            Key::Backspace => {
+                search.wanted.pop();
+                search.back = 0;
+            }
             Key::Search => {}
             Key::Escape => {
                 self.search = None;
@@ -234,16 +248,18 @@ impl View {
                 return false;
             }
         }
-        if key != Key::Search {
-            search.back = 0;
-        }
-        let found = self.history.find(search);
-        match found {
+        self.find();
+        true
+    }
+
+    /// Shows the next line back that holds what is searched for.
+    fn find(&mut self) {
+        let Some(search) = &mut self.search else { return };
+        match self.history.find(search) {
             _ if search.wanted.is_empty() => self.editor.set(&search.draft),
             Some(line) => self.editor.set(line),
             None => self.hint("nothing found"),
         }
-        true
     }
 }
 
