@@ -14,51 +14,62 @@ const HIDDEN: &str = "^ ";
 
 /// Lays `text` out in rows of at most `limit` columns, at most `most_rows` of them, those around the cursor.
 pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> Block {
-    let mut block = Block::default();
-    let mut row = Row::of(style, limit, Paint::Bold, PROMPT);
-    let mut at = 0;
-    // A blank at the end, for the cursor to stand on.
-    for cluster in text.graphemes(true).chain([" "]) {
-        // One's own paste may hold what moves a cursor, too.
-        let shown = if cluster == "\n" { " ".into() } else { SafeText::clean(cluster) };
-        let is_last = at == text.len();
-        // One column stays free for the cursor, which must not stand past a row's end: terminals differ over where that is.
-        if cluster != "\n" && !is_last && row.width().most + Width::of(shown.as_str()).most + 1 > limit {
-            block.rows.push(std::mem::replace(&mut row, Row::of(style, limit, Paint::Plain, MORE)));
-        }
-        if at == cursor || (is_last && at < cursor) {
-            block.cursor_row = block.rows.len();
+    let starts = row_starts(text, limit);
+    let cursor_row = starts.iter().take_while(|start| **start <= cursor).count().saturating_sub(1);
+    let first = (cursor_row + 1).saturating_sub(most_rows.max(1));
+    let mut block = Block { cursor_row: cursor_row - first, ..Block::default() };
+    for (number, &start) in starts.iter().enumerate().skip(first).take(most_rows.max(1)) {
+        let (paint, mark) = match number {
+            0 => (Paint::Bold, PROMPT),
+            _ if number == first => (Paint::Dim, HIDDEN),
+            _ => (Paint::Plain, MORE),
+        };
+        let mut row = Row::of(style, limit, paint, mark);
+        let end = starts.get(number + 1).copied().unwrap_or(text.len());
+        let (before, after) =
+            if number == cursor_row { (start..cursor, cursor..end) } else { (start..start, start..end) };
+        row.push(Paint::Plain, &shown(text.get(before).unwrap_or_default()));
+        if number == cursor_row {
             block.cursor_byte = row.text().len();
             block.cursor_column = row.width().least;
         }
-        at += cluster.len();
-        row.push(Paint::Plain, shown.as_str());
-        if cluster == "\n" {
-            block.rows.push(std::mem::replace(&mut row, Row::of(style, limit, Paint::Plain, MORE)));
+        row.push(Paint::Plain, &shown(text.get(after).unwrap_or_default()));
+        if end == text.len() {
+            // For the cursor to stand on.
+            row.push(Paint::Plain, " ");
         }
-    }
-    block.rows.push(row);
-    window(block, style, limit, most_rows.max(1))
-}
-
-/// Only the rows around the cursor.
-fn window(mut block: Block, style: Style, limit: usize, most_rows: usize) -> Block {
-    let first = (block.cursor_row + 1).saturating_sub(most_rows);
-    block.rows.drain(..first.min(block.rows.len()));
-    block.rows.truncate(most_rows);
-    block.cursor_row -= first;
-    if first > 0
-        && let Some(row) = block.rows.first_mut()
-        && let Some(rest) = row.text().strip_prefix(MORE).map(String::from)
-    {
-        let mut marked = Row::of(style, limit, Paint::Dim, HIDDEN);
-        if block.cursor_row == 0 {
-            block.cursor_byte = block.cursor_byte + marked.text().len() - MORE.len();
-        }
-        marked.push(Paint::Plain, &rest);
-        *row = marked;
+        block.rows.push(row);
     }
     block
+}
+
+/// The byte at which each row begins.
+fn row_starts(text: &str, limit: usize) -> Vec<usize> {
+    let mut starts = vec![0];
+    // One column stays free for the cursor, which must not stand past a row's end: terminals differ over where that is.
+    let room = limit.saturating_sub(PROMPT.len() + 1);
+    let mut taken = 0;
+    for (at, cluster) in text.grapheme_indices(true) {
+        if cluster == "\n" {
+            starts.push(at + 1);
+            taken = 0;
+            continue;
+        }
+        let width = Width::of(&shown(cluster)).most;
+        if taken + width > room {
+            starts.push(at);
+            taken = 0;
+        }
+        taken += width;
+    }
+    starts
+}
+
+/// As the screen shows it: one's own paste may hold what moves a cursor, too. A newline is a blank, for the cursor to stand on.
+fn shown(text: &str) -> String {
+    text.graphemes(true)
+        .map(|cluster| if cluster == "\n" { " ".into() } else { SafeText::clean(cluster).to_string() })
+        .collect()
 }
 
 #[cfg(test)]
