@@ -187,14 +187,13 @@ impl OpenTransfer {
             Direction::In => ("↓", Paint::Peer(0)),
             Direction::Out => ("↑", Paint::Own),
         };
-        let id = format!(" {id} ");
-        let room = limit.saturating_sub(id.len() + 3);
+        let mut row = Row::of(style, limit, paint, arrow);
+        row.push(Paint::Plain, &format!(" {id} "));
+        let room = limit.saturating_sub(row.width().most + "  ".len());
         let figures = self.figures(room.saturating_sub(NAME.0), now);
         let more = if self.more > 0 { format!(" +{}", self.more) } else { String::new() };
         let name = format!("{}{more}", self.name);
         let name = cut(&name, room.saturating_sub(figures.chars().count()).min(NAME.1));
-        let mut row = Row::of(style, limit, paint, arrow);
-        row.push(Paint::Plain, &id);
         row.push(Paint::Bold, &name);
         row.push(Paint::Plain, "  ");
         // The bar takes what is left, so that it is as long as the terminal allows.

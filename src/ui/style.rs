@@ -4,6 +4,7 @@
 //! are of the sixteen that every terminal has, without black, white and yellow, which vanish on some backgrounds.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -66,21 +67,39 @@ impl Style {
     }
 }
 
-/// Columns that a piece of text may take: terminals differ over joined emoji, so there are two counts.
+/// Columns that a piece of text may take: terminals differ over joined emoji and over characters of ambiguous width, so there are two counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Width {
     /// On a terminal that joins whatever can be joined.
     pub(super) least: usize,
-    /// On one that shows each part of a cluster alone.
+    /// On one that shows each part of a cluster alone; in an East Asian locale with two columns for what may have two.
     pub(super) most: usize,
 }
 
 impl Width {
     pub(super) fn of(text: &str) -> Self {
-        let least = text.width();
-        let parts = text.chars().map(|part| part.width().unwrap_or(0)).sum();
-        Self { least, most: least.max(parts) }
+        Self::in_locale(text, ambiguous_is_wide())
     }
+
+    fn in_locale(text: &str, ambiguous_is_wide: bool) -> Self {
+        let least = text.width();
+        let (joined, part): (usize, fn(char) -> Option<usize>) = if ambiguous_is_wide {
+            (text.width_cjk(), UnicodeWidthChar::width_cjk)
+        } else {
+            (least, UnicodeWidthChar::width)
+        };
+        Self { least, most: joined.max(text.chars().filter_map(part).sum()) }
+    }
+}
+
+/// Terminals of East Asian locales may show characters of ambiguous width in two columns.
+fn ambiguous_is_wide() -> bool {
+    static WIDE: OnceLock<bool> = OnceLock::new();
+    *WIDE.get_or_init(|| {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
+        ["zh", "ja", "ko"].iter().any(|language| locale.starts_with(language))
+    })
 }
 
 /// One row of the block: text with its colours, and how wide it is.
@@ -118,12 +137,15 @@ impl Row {
     }
 }
 
+/// Stands for what was cut.
+const ELLIPSIS: &str = "…";
+
 /// The beginning of `text` in at most `room` columns, with an ellipsis when it was cut.
 pub(super) fn cut(text: &str, room: usize) -> Cow<'_, str> {
     if Width::of(text).most <= room {
         return text.into();
     }
-    let Some(room) = room.checked_sub(1) else { return "".into() };
+    let Some(room) = room.checked_sub(Width::of(ELLIPSIS).most) else { return "".into() };
     let mut kept = String::new();
     let mut taken = 0;
     for cluster in text.graphemes(true) {
@@ -133,7 +155,7 @@ pub(super) fn cut(text: &str, room: usize) -> Cow<'_, str> {
         }
         kept.push_str(cluster);
     }
-    kept.push('…');
+    kept.push_str(ELLIPSIS);
     kept.into()
 }
 
@@ -171,8 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn joined_emoji_have_two_widths() {
+    fn joined_emoji_and_ambiguous_characters_have_two_widths() {
         assert_eq!(Width::of("👩‍👩‍👧"), Width { least: 2, most: 6 });
         assert_eq!(Width::of("e\u{301}"), Width { least: 1, most: 1 });
+        assert_eq!(Width::of("❤\u{fe0f}"), Width { least: 2, most: 2 });
+        assert_eq!(Width::in_locale("…→", false), Width { least: 2, most: 2 });
+        assert_eq!(Width::in_locale("…→", true), Width { least: 2, most: 4 });
     }
 }

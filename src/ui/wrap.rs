@@ -3,7 +3,7 @@
 //!
 //! Rows break at blanks where there is one, else between grapheme clusters.
 
-use std::sync::OnceLock;
+use super::style::Width;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthChar;
 
@@ -44,7 +44,7 @@ pub(super) fn wrap(line: &str, first: usize, others: usize) -> Vec<&str> {
 fn overflow(line: &str, room: usize) -> Option<usize> {
     let mut taken = 0;
     for (place, piece) in pieces(line, room) {
-        taken += width(piece);
+        taken += Width::of(piece).most;
         if taken > room && place > 0 {
             return Some(place);
         }
@@ -52,30 +52,14 @@ fn overflow(line: &str, room: usize) -> Option<usize> {
     None
 }
 
-/// Clusters with their places; one that is wider than a row in single characters.
+/// Clusters with their places; one that is wider than a row in its characters, each with the marks on it.
 fn pieces(line: &str, row: usize) -> impl Iterator<Item = (usize, &str)> {
     line.grapheme_indices(true).flat_map(move |(place, cluster)| {
-        let apart = width(cluster) > row;
-        let whole = (!apart).then_some((place, cluster));
-        let chars = cluster.char_indices().filter(move |_| apart);
-        let single = move |(at, c): (usize, char)| (place + at, cluster.get(at..at + c.len_utf8()).unwrap_or_default());
-        whole.into_iter().chain(chars.map(single))
-    })
-}
-
-/// The most columns that a terminal may take: some show each part of a joined cluster alone.
-pub(super) fn width(text: &str) -> usize {
-    let of = if ambiguous_is_wide() { UnicodeWidthChar::width_cjk } else { UnicodeWidthChar::width };
-    text.chars().filter_map(of).sum()
-}
-
-/// Terminals of East Asian locales may show characters of ambiguous width in two columns.
-fn ambiguous_is_wide() -> bool {
-    static WIDE: OnceLock<bool> = OnceLock::new();
-    *WIDE.get_or_init(|| {
-        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
-        ["zh", "ja", "ko"].iter().any(|language| locale.starts_with(language))
+        let apart = Width::of(cluster).most > row;
+        let begins = move |(at, c): &(usize, char)| *at == 0 || apart && c.width().is_some_and(|columns| columns > 0);
+        let starts = cluster.char_indices().filter(begins).map(|(at, _)| at);
+        let ends = starts.clone().skip(1).chain([cluster.len()]);
+        starts.zip(ends).map(move |(start, end)| (place + start, cluster.get(start..end).unwrap_or_default()))
     })
 }
 
@@ -98,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_character_fits_into_the_shortest_row() {
-        let widest = ('\0'..=char::MAX).map(|c| width(c.encode_utf8(&mut [0; 4]))).max();
+        let widest = ('\0'..=char::MAX).map(|c| Width::of(c.encode_utf8(&mut [0; 4])).most).max();
         assert_eq!(widest, Some(LEAST));
         assert_eq!(wrap("a\u{17d8}b", 2, 2), ["a", "\u{17d8}", "b"]);
     }
@@ -112,7 +96,7 @@ mod tests {
             let without = |text: &str| text.replace(' ', "");
             prop_assert_eq!(without(&rows.concat()), without(&line));
             for (number, row) in rows.iter().enumerate() {
-                prop_assert!(width(row) <= if number == 0 { first } else { others }, "{:?}", rows);
+                prop_assert!(Width::of(row).most <= if number == 0 { first } else { others }, "{:?}", rows);
             }
         }
     }

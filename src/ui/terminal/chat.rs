@@ -11,8 +11,8 @@ use crate::text::{OWN_MARK, PROGRAM_MARK};
 use crate::ui::frontend::{Purpose, Verbosity};
 use crate::ui::messages::{Message, Messages};
 use crate::ui::qr;
-use crate::ui::style::{Paint, Style, cut};
-use crate::ui::wrap::{NARROW, NARROW_INDENT, width, wrap};
+use crate::ui::style::{Paint, Style, Width, cut};
+use crate::ui::wrap::{NARROW, NARROW_INDENT, wrap};
 use crate::ui::{Info, Notice, PeerText};
 use chrono::{NaiveDate, NaiveDateTime};
 use std::time::Instant;
@@ -116,7 +116,7 @@ impl Chat {
         let number = self.history.add(text.raw());
         let time = wall.format(if action { "%H:%M * " } else { "%H:%M " }).to_string();
         // The time, the name and some text fit into one row, so that a name never begins one.
-        let name = &cut(name, NAME.min(self.columns.saturating_sub(TEXT_INDENT + 2 + width(after))));
+        let name = &cut(name, NAME.min(self.columns.saturating_sub(TEXT_INDENT + 2 + Width::of(after).most)));
         let head = [(Paint::Dim, time.as_str()), (paint, name), (paint, after)];
         let indent = " ".repeat(if self.columns < NARROW { NARROW_INDENT } else { TEXT_INDENT });
         match text.safe_lines().as_slice() {
@@ -134,9 +134,9 @@ impl Chat {
     fn rows(&mut self, head: &[(Paint, &str)], paint: Paint, text: &str, indent: &str) {
         // One column stays free: terminals differ over a row that is exactly full.
         let room = self.columns.saturating_sub(1);
-        let taken: usize = head.iter().map(|(_, piece)| width(piece)).sum();
+        let taken: usize = head.iter().map(|(_, piece)| Width::of(piece).most).sum();
         for (number, row) in
-            wrap(text, room.saturating_sub(taken), room.saturating_sub(width(indent))).iter().enumerate()
+            wrap(text, room.saturating_sub(taken), room.saturating_sub(Width::of(indent).most)).iter().enumerate()
         {
             if number == 0 {
                 head.iter().for_each(|(paint, piece)| self.style.write(&mut self.above.chat, *paint, piece));

@@ -76,6 +76,22 @@ fn no_row_of_a_peer_begins_where_the_programs_do_at_any_width() {
 }
 
 #[test]
+fn where_characters_may_take_two_columns_the_input_leaves_room_for_that() {
+    const COLUMNS: usize = 100;
+    let home = Home::new();
+    let start = format!("LC_ALL=ja_JP.UTF-8 exec {} listen 127.0.0.1:0", env!("CARGO_BIN_EXE_p2pchat"));
+    let mut terminal = Pty::run(&home, "sh", &["-c", &start]);
+    terminal.addr();
+    terminal.keys(&"\u{2192}".repeat(COLUMNS));
+    let of_input = |row: &String| row.matches('\u{2192}').count();
+    let rows = terminal.wait(|shown| {
+        let rows: Vec<_> = shown.rows().iter().map(of_input).collect();
+        (rows.iter().sum::<usize>() == COLUMNS).then_some(rows)
+    });
+    assert!(rows.iter().all(|count| 2 * count < COLUMNS), "{rows:?}");
+}
+
+#[test]
 fn a_small_file_takes_two_rows_and_several_files_say_how_many() {
     let (_home, mut terminal, peer) = meet(&["--accept", "always"]);
     let (one, two) = (peer.home().file("one", "1"), peer.home().file("two", "22"));

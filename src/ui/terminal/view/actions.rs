@@ -4,9 +4,8 @@ use super::{HistorySearch, Input, Key, Now, SafeText, TWICE, View, completion};
 use crate::command;
 use crate::error_text::io_error_text;
 use crate::protocol::frame::LINE_TEXT;
-use crate::ui::style::{Paint, cut};
+use crate::ui::style::{Paint, Width, cut};
 use crate::ui::terminal::clipboard;
-use crate::ui::wrap::width;
 use crate::ui::{Info, Notice, format};
 use std::fs::File;
 use std::io::{self, Write};
@@ -280,7 +279,7 @@ fn answer(line: &str) -> Option<bool> {
 
 /// Candidates side by side; when they take more rows than are shown, the last one says so.
 fn in_columns(candidates: &[String], limit: usize) -> Vec<String> {
-    let widest = candidates.iter().map(|name| width(name)).max().unwrap_or(0).min(CANDIDATE);
+    let widest = candidates.iter().map(|name| Width::of(name).most).max().unwrap_or(0).min(CANDIDATE);
     let a_row = (limit / (widest + 2)).max(1);
     let fit = a_row * super::rows::HINT_ROWS;
     let (shown, hidden) =
@@ -293,7 +292,7 @@ fn in_columns(candidates: &[String], limit: usize) -> Vec<String> {
                 .iter()
                 .map(|name| {
                     let cell = cut(name, CANDIDATE);
-                    cell.to_string() + &" ".repeat((widest + 2).saturating_sub(width(&cell)))
+                    cell.to_string() + &" ".repeat((widest + 2).saturating_sub(Width::of(&cell).most))
                 })
                 .collect();
             cells.concat().trim_end().to_owned()
