@@ -145,20 +145,13 @@ pub enum Notice {
     },
     /// A transfer begins.
     Accepted { transfer: TransferId },
-    /// An offer was declined.
-    Declined {
+    /// One side did not want a transfer, or no more, or could not go on with it.
+    Stopped {
         transfer: TransferId,
+        how: Stop,
         by: Side,
         reason: Reason,
-        /// More about the reason; may be empty. The peer's words when it declined.
-        detail: SafeText,
-    },
-    /// A transfer was cancelled.
-    Cancelled {
-        transfer: TransferId,
-        by: Side,
-        reason: Reason,
-        /// As for [`Notice::Declined`].
+        /// More about the reason; may be empty. The peer's words when it did so.
         detail: SafeText,
     },
     /// Something under a path that was to be sent is not in the offer.
@@ -182,7 +175,7 @@ pub enum Notice {
         files: u32,
     },
     /// An entry at the top of a transfer's list stands at this local path. No JSON event.
-    Published { transfer: TransferId, path: PeerText },
+    Published(PeerText),
     /// One file is finished.
     File {
         transfer: TransferId,
@@ -275,6 +268,24 @@ pub enum Notice {
         from: Side,
         reason: ByeReason,
     },
+}
+
+/// How one side stopped a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It answered an offer so.
+    Declined,
+    Cancelled,
+}
+
+impl Stop {
+    /// The word that people and JSON see.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Declined => "declined",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// What a person is asked. `y` does what the name says.

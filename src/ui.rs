@@ -19,7 +19,7 @@ mod style;
 pub mod terminal;
 mod wrap;
 
-use crate::notice::{Direction, Info, Input, Notice, Posted, Question, Side, TransferInfo, TransferState, Trust};
+use crate::notice::{Direction, Info, Input, Notice, Posted, Question, Side, Stop, TransferInfo, TransferState, Trust};
 use crate::text::{PeerText, SafeText};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

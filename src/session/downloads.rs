@@ -5,7 +5,7 @@
 use super::transfer_notices::{Outcome, first_name, known_bytes, local, more};
 use super::{AcceptRule, Action, Session};
 use crate::keys::hex;
-use crate::notice::{Direction, Notice, Question, Side, Trust};
+use crate::notice::{Direction, Notice, Question, Side, Stop, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::text::PeerText;
@@ -197,7 +197,7 @@ impl Session {
 
     fn published(&mut self, transfer: TransferId, published: Published) {
         match published {
-            Published::Top(path) => self.notice(Notice::Published { transfer, path: local(&path) }),
+            Published::Top(path) => self.notice(Notice::Published(local(&path))),
             Published::File { path, bytes, digest, offered } => {
                 let offered = offered.map(PeerText::new);
                 self.notice(Notice::File { transfer, path: local(&path), bytes, blake3: hex(&digest), offered });
@@ -314,7 +314,7 @@ impl Session {
         // What was taken by a rule or this user, and cannot be, was asked for.
         self.incomplete |= download.is_wanted() || reason == Reason::Space;
         self.close_accept_question(transfer);
-        self.notice(Notice::Declined { transfer, by: Side::Own, reason, detail: text.into() });
+        self.notice(Notice::Stopped { transfer, how: Stop::Declined, by: Side::Own, reason, detail: text.into() });
         self.end_download(transfer, false);
         self.queue(Control::Decline { transfer, reason, text: at_most(text, REASON_TEXT).to_owned() });
     }
@@ -327,7 +327,7 @@ impl Session {
         }
         self.incomplete = true;
         let reason = Reason::User;
-        self.notice(Notice::Cancelled { transfer, by: Side::Own, reason, detail: "".into() });
+        self.notice(Notice::Stopped { transfer, how: Stop::Cancelled, by: Side::Own, reason, detail: "".into() });
         self.end_download(transfer, true);
         self.queue(Control::Cancel { transfer, reason, text: String::new() });
     }

@@ -317,8 +317,7 @@ impl Side {
     fn ends(&self) -> Vec<(TransferId, &'static str)> {
         let end = |notice: &Notice| match notice {
             Notice::Done { transfer, .. } => Some((*transfer, "done")),
-            Notice::Declined { transfer, .. } => Some((*transfer, "declined")),
-            Notice::Cancelled { transfer, .. } => Some((*transfer, "cancelled")),
+            Notice::Stopped { transfer, how, .. } => Some((*transfer, how.word())),
             Notice::Failed { transfer, path: None, .. } => Some((*transfer, "failed")),
             _ => None,
         };

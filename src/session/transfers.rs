@@ -7,7 +7,7 @@ use super::downloads::InState;
 use super::transfer_notices::{first_name, known_bytes, names_page};
 use super::uploads::{OutState, Upload};
 use super::{Action, Session};
-use crate::notice::{Direction, Notice, Side, TransferInfo, TransferState};
+use crate::notice::{Direction, Notice, Side, Stop, TransferInfo, TransferState};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Offer, Reason, TransferId};
 
@@ -83,14 +83,26 @@ impl Session {
             }
             if self.uploads.get(&transfer).is_some_and(Upload::is_open_for_peer) {
                 self.incomplete = true;
-                self.notice(Notice::Cancelled { transfer, by: Side::Peer, reason, detail: text.into() });
+                self.notice(Notice::Stopped {
+                    transfer,
+                    how: Stop::Cancelled,
+                    by: Side::Peer,
+                    reason,
+                    detail: text.into(),
+                });
                 self.confirm_end(transfer);
             }
         } else if let Some(download) = self.downloads.remove(&transfer) {
             if download.is_told() {
                 self.close_accept_question(transfer);
                 self.incomplete |= download.is_wanted();
-                self.notice(Notice::Cancelled { transfer, by: Side::Peer, reason, detail: text.into() });
+                self.notice(Notice::Stopped {
+                    transfer,
+                    how: Stop::Cancelled,
+                    by: Side::Peer,
+                    reason,
+                    detail: text.into(),
+                });
             }
             self.drop_download(transfer, true, false);
         }

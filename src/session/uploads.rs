@@ -4,7 +4,7 @@ use super::transfer_notices::{Outcome, first_name, known_bytes, local, more};
 use super::{Action, Session};
 use crate::command::SendSource;
 use crate::keys::hex;
-use crate::notice::{Direction, Notice, Side};
+use crate::notice::{Direction, Notice, Side, Stop};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};
 use crate::transfer::manifest::Manifest;
@@ -204,7 +204,7 @@ impl Session {
             return Err(ProtocolError::WrongTime("DECLINE", transfer));
         }
         self.incomplete = true;
-        self.notice(Notice::Declined { transfer, by: Side::Peer, reason, detail: text.into() });
+        self.notice(Notice::Stopped { transfer, how: Stop::Declined, by: Side::Peer, reason, detail: text.into() });
         self.confirm_end(transfer);
         Ok(())
     }
@@ -295,7 +295,7 @@ impl Session {
         let Some(upload) = self.uploads.remove(&transfer) else { return };
         self.incomplete = true;
         let detail = "".into();
-        self.notice(Notice::Cancelled { transfer, by: Side::Own, reason: Reason::User, detail });
+        self.notice(Notice::Stopped { transfer, how: Stop::Cancelled, by: Side::Own, reason: Reason::User, detail });
         self.actions.push(Action::DropUpload(transfer));
         if let OutState::Scanning(_) | OutState::Held = upload.state {
             // The peer never heard of it.

@@ -79,7 +79,7 @@ fn event(notice: &Notice) -> Option<Value> {
     let mut event = match notice {
         // What only a person at a terminal is asked or told.
         Notice::Status(_)
-        | Notice::Published { .. }
+        | Notice::Published(_)
         | Notice::Question { .. }
         | Notice::QuestionGone { .. }
         | Notice::Leaving { .. }
@@ -132,14 +132,8 @@ fn event(notice: &Notice) -> Option<Value> {
             "was": was,
         }),
         Notice::Accepted { transfer } => json!({ "event": "accepted", "transfer": transfer }),
-        Notice::Declined { transfer, by, reason, detail } => json!({
-            "event": "declined",
-            "transfer": transfer,
-            "by": side_word(*by),
-            "reason": reason_member(*reason, detail),
-        }),
-        Notice::Cancelled { transfer, by, reason, detail } => json!({
-            "event": "cancelled",
+        Notice::Stopped { transfer, how, by, reason, detail } => json!({
+            "event": how.word(),
             "transfer": transfer,
             "by": side_word(*by),
             "reason": reason_member(*reason, detail),

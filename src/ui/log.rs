@@ -114,8 +114,7 @@ fn entry(now: &str, messages: &mut Messages, notice: &Notice) -> String {
         | Notice::Undelivered { .. }
         | Notice::Trust { .. }
         | Notice::Done { .. }
-        | Notice::Declined { .. }
-        | Notice::Cancelled { .. }
+        | Notice::Stopped { .. }
         | Notice::Failed { path: None, .. }
         | Notice::Bye { .. } => program
             .and_then(|message| message.lines.into_iter().next())

@@ -73,7 +73,7 @@ impl Messages {
             | Notice::Sent { .. }
             | Notice::Delivered { .. }
             | Notice::Progress { .. }
-            | Notice::Published { .. }
+            | Notice::Published(_)
             | Notice::Question { .. }
             | Notice::QuestionGone { .. } => return None,
             Notice::Status(text) => (Verbosity::Verbose, Paint::Dim, clean(text)),
@@ -112,11 +112,8 @@ impl Messages {
                 self.open.get(*transfer)?;
                 (Verbosity::Verbose, Paint::Dim, self.of("begins", *transfer))
             }
-            Notice::Declined { transfer, by, reason, detail } => {
-                self.ended(*transfer, *by, "declined", *reason, detail)
-            }
-            Notice::Cancelled { transfer, by, reason, detail } => {
-                self.ended(*transfer, *by, "cancelled", *reason, detail)
+            Notice::Stopped { transfer, how, by, reason, detail } => {
+                self.stopped(*transfer, *how, *by, *reason, detail)
             }
             Notice::LeftOut { transfer, path: Some(path), reason, .. } => {
                 alarm(format!("[{transfer}] not sent: {}{}", path.safe(), because(reason)))

@@ -78,8 +78,7 @@ impl OpenTransfers {
                 self.change(*transfer, |open| entry.clone_into(&mut open.renamed));
             }
             Notice::Done { transfer, .. }
-            | Notice::Declined { transfer, .. }
-            | Notice::Cancelled { transfer, .. }
+            | Notice::Stopped { transfer, .. }
             | Notice::Failed { transfer, path: None, .. } => drop(self.open.remove(transfer)),
             Notice::Lost { .. } | Notice::Reconnected { .. } => {
                 self.open.values_mut().for_each(|open| open.samples.clear());

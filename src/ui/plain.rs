@@ -119,7 +119,7 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
         let message = self.messages.message(notice, Instant::now());
         match notice {
             Notice::Message { from, text, action, .. } => return self.chat(from, text, *action),
-            Notice::Published { path, .. } if self.options.purpose == Purpose::Receive => {
+            Notice::Published(path) if self.options.purpose == Purpose::Receive => {
                 self.erase_live()?;
                 self.err.flush()?;
                 match (self.options.columns_out)() {

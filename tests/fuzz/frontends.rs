@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::parsers::{assert_safe, text_seeds};
-use p2pchat::notice::{Direction, Info, Notice, Posted, Side, TransferInfo, TransferState, Trust};
+use p2pchat::notice::{Direction, Info, Notice, Posted, Side, Stop, TransferInfo, TransferState, Trust};
 use p2pchat::protocol::frame::Reason;
 use p2pchat::text::{PeerText, SafeText};
 use p2pchat::ui::frontend::Verbosity;
@@ -135,10 +135,16 @@ fn notice(bytes: &mut Choices<'_>) -> Notice {
             free: Some(0),
             was: None,
         },
-        4 => Notice::Declined { transfer, by: Side::Peer, reason: Reason::User, detail: peer().safe() },
+        4 => Notice::Stopped {
+            transfer,
+            how: Stop::Declined,
+            by: Side::Peer,
+            reason: Reason::User,
+            detail: peer().safe(),
+        },
         5 => {
             let detail = SafeText::from(peer().raw());
-            Notice::Cancelled { transfer, by: Side::Peer, reason: Reason::User, detail }
+            Notice::Stopped { transfer, how: Stop::Cancelled, by: Side::Peer, reason: Reason::User, detail }
         }
         6 => Notice::File { transfer, path: peer(), bytes: 1, blake3: String::new(), offered: Some(peer()) },
         7 => {

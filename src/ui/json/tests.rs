@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
-use crate::ui::{SafeText, TransferState, Trust};
+use crate::ui::{SafeText, Stop, TransferState, Trust};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::sync::mpsc;
@@ -133,10 +133,17 @@ fn transfers() {
     );
     assert_eq!(line(Notice::Accepted { transfer: 7 }), r#"{"event":"accepted","transfer":7}"#);
     assert_eq!(
-        line(Notice::Declined { transfer: 7, by: Side::Peer, reason: Reason::User, detail: "no".into() }),
+        line(Notice::Stopped {
+            transfer: 7,
+            how: Stop::Declined,
+            by: Side::Peer,
+            reason: Reason::User,
+            detail: "no".into()
+        }),
         r#"{"event":"declined","transfer":7,"by":"peer","reason":"no"}"#
     );
-    let cancelled = |reason| line(Notice::Cancelled { transfer: 7, by: Side::Own, reason, detail: "".into() });
+    let cancelled =
+        |reason| line(Notice::Stopped { transfer: 7, how: Stop::Cancelled, by: Side::Own, reason, detail: "".into() });
     assert_eq!(cancelled(Reason::User), r#"{"event":"cancelled","transfer":7,"by":"self","reason":"by the user"}"#);
     assert_eq!(
         cancelled(Reason::Space),

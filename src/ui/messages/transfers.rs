@@ -6,7 +6,7 @@ use crate::ui::format::{count, duration, rate, size};
 use crate::ui::frontend::{Purpose, Verbosity};
 use crate::ui::open_transfers::{and_more, renamed};
 use crate::ui::style::Paint;
-use crate::ui::{Direction, Notice, PeerText, SafeText, Side, TransferState};
+use crate::ui::{Direction, Notice, PeerText, SafeText, Side, Stop, TransferState};
 
 impl Messages {
     pub(super) fn offer(&self, notice: &Notice) -> String {
@@ -102,14 +102,14 @@ impl Messages {
         }
     }
 
-    pub(super) fn ended(&self, transfer: u32, by: Side, how: &str, reason: Reason, detail: &SafeText) -> Said {
+    pub(super) fn stopped(&self, transfer: u32, how: Stop, by: Side, reason: Reason, detail: &SafeText) -> Said {
         let name = self.open.get(transfer).map(|open| format!(" {}", open.full_name())).unwrap_or_default();
         let (lowest, who) = match (by, reason) {
             (Side::Own, Reason::User) => (Verbosity::Normal, "you "),
             (Side::Own, _) => (Verbosity::Normal, ""),
             (Side::Peer, _) => (Verbosity::Quiet, &*format!("{} ", self.peer)),
         };
-        let text = format!("[{transfer}] {who}{how}{name}{}", because(&reason_text(reason, detail)));
+        let text = format!("[{transfer}] {who}{}{name}{}", how.word(), because(&reason_text(reason, detail)));
         (lowest, Paint::Dim, text)
     }
 

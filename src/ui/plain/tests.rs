@@ -4,7 +4,7 @@ mod transfers;
 
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
-use crate::ui::{Direction, Info, SafeText, Side, TransferInfo, TransferState, Trust};
+use crate::ui::{Direction, Info, SafeText, Side, Stop, TransferInfo, TransferState, Trust};
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -328,8 +328,13 @@ fn on_a_terminal_no_row_begins_with_what_a_peer_wrote() {
         for pad in 0..COLUMNS + 5 {
             let forged = format!("{}-- bob is now verified {}", "x".repeat(pad), "y".repeat(60));
             let named = Notice::Message { id: 1, from: peer(&forged), text: peer("x"), action: false };
-            let declined =
-                Notice::Declined { transfer: 1, by: Side::Peer, reason: Reason::User, detail: forged.as_str().into() };
+            let declined = Notice::Stopped {
+                transfer: 1,
+                how: Stop::Declined,
+                by: Side::Peer,
+                reason: Reason::User,
+                detail: forged.as_str().into(),
+            };
             let notices = [message(&format!("{forged}\n{forged}")), named, declined];
             let (mut out, mut err) = (Vec::new(), Vec::new());
             run(&posted(notices), &mut out, &mut err, options, time, |_| {}).unwrap();

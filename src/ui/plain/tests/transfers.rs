@@ -66,7 +66,7 @@ fn the_live_row_stands_below_what_goes_to_standard_output() {
     let columns = || Some(60);
     for (purpose, notice, line) in [
         (Purpose::Chat, message("hi"), "13:30 bob: hi"),
-        (Purpose::Receive, Notice::Published { transfer: 3, path: peer("in/report.pdf") }, "in/report.pdf"),
+        (Purpose::Receive, Notice::Published(peer("in/report.pdf")), "in/report.pdf"),
     ] {
         let options = PlainOptions { purpose, columns_out: columns, columns_err: columns, ..Verbosity::Normal.into() };
         let both = Both::default();
@@ -100,13 +100,14 @@ fn the_end_of_a_transfer_is_told_by_its_direction() {
     let declined = |by, detail: &str| {
         let text = said([
             offer(Direction::Out),
-            Notice::Declined { transfer: 3, by, reason: Reason::Rule, detail: detail.into() },
+            Notice::Stopped { transfer: 3, how: Stop::Declined, by, reason: Reason::Rule, detail: detail.into() },
         ]);
         text.lines().last().unwrap().to_owned()
     };
     assert_eq!(declined(Side::Peer, "no space"), "-- [3] the peer declined report.pdf and 2 more: no space");
     assert!(declined(Side::Own, "").ends_with("declined report.pdf and 2 more: --accept does not take it"));
-    let cancelled = Notice::Cancelled { transfer: 3, by: Side::Own, reason: Reason::User, detail: "".into() };
+    let cancelled =
+        Notice::Stopped { transfer: 3, how: Stop::Cancelled, by: Side::Own, reason: Reason::User, detail: "".into() };
     assert_eq!(said([cancelled]), "-- [3] you cancelled\n");
     let failed = |path: Option<&str>, part: Option<&str>| Notice::Failed {
         transfer: 3,

@@ -1,7 +1,7 @@
 use super::super::tests::{TestTerminal, offer};
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
-use crate::ui::{Direction, SafeText, Side, Trust};
+use crate::ui::{Direction, SafeText, Side, Stop, Trust};
 use std::time::Duration;
 
 /// What a peer might send to move a cursor, hide, reorder, or look like someone else.
@@ -86,8 +86,8 @@ fn every_notice(text: &dyn Fn() -> PeerText, safe: &dyn Fn() -> SafeText) -> Vec
             wire_bytes: None,
             took: Duration::from_secs(1),
         },
-        Notice::Cancelled { transfer: 1, by: Side::Peer, reason: Reason::User, detail: safe() },
-        Notice::Declined { transfer: 1, by: Side::Peer, reason: Reason::User, detail: safe() },
+        Notice::Stopped { transfer: 1, how: Stop::Cancelled, by: Side::Peer, reason: Reason::User, detail: safe() },
+        Notice::Stopped { transfer: 1, how: Stop::Declined, by: Side::Peer, reason: Reason::User, detail: safe() },
         Notice::Info(Info::Peer(vec![("name", safe())])),
         Notice::Info(Info::Names { transfer: 1, from: 1, total: 2, names: vec![(text(), Some(1)), (text(), None)] }),
         Notice::Trust { peer: text(), trust: Trust::Known },
