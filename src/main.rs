@@ -9,7 +9,7 @@ use p2pchat::cli::{self, Cli, Command, PartialsCommand, PeersCommand};
 use p2pchat::exit::{Exit, UsageError};
 use p2pchat::identity::{self, Identity};
 use p2pchat::net::lan;
-use p2pchat::ui::frontend::FrontendError;
+use p2pchat::ui::frontend::output_error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -95,11 +95,9 @@ fn set_limits() {}
 const DESCRIPTORS: libc::rlim_t = 1_024;
 
 /// Standard output may be a pipe that its reader has closed: then all that it wanted is there.
-fn print(bytes: &[u8]) -> Result<(), FrontendError> {
-    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()).map_err(FrontendError::from) {
-        Err(FrontendError::Closed) => Ok(()),
-        other => other,
-    }
+fn print(bytes: &[u8]) -> Result<()> {
+    let printed = io::stdout().write_all(bytes).and_then(|()| io::stdout().flush());
+    printed.or_else(|error| output_error(&error).map_or(Ok(()), |words| Err(anyhow::Error::msg(words))))
 }
 
 /// What keeps the program from starting is a failure, unless the command line is at fault.

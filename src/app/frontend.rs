@@ -5,7 +5,7 @@
 use super::event::Event;
 use crate::cli::Common;
 use crate::notice::{Input, Posted};
-use crate::ui::frontend::{FrontendError, Purpose, Verbosity};
+use crate::ui::frontend::{Purpose, Verbosity, output_error};
 use crate::ui::log::Log;
 use crate::ui::terminal::{self, Terminal, wants_colour};
 use crate::ui::{InputBackpressure, InputSender, json, line_reader, plain};
@@ -156,11 +156,7 @@ fn start_output(
             } else {
                 plain::run(&notices, out, io::stderr(), plain_options(verbosity, purpose), plain::local_time, shown)
             };
-            result.map_err(|error| match error {
-                // Who reads the output has all it wants; nothing is wrong.
-                FrontendError::Closed => None,
-                FrontendError::Output(_) => Some(error.to_string()),
-            })
+            result.map_err(|error| output_error(&error))
         })
     };
     thread::Builder::new().name("frontend".into()).spawn(move || {

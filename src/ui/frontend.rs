@@ -9,26 +9,14 @@ use super::Posted;
 use crate::error_text::io_error_text;
 use std::io;
 use std::sync::mpsc::Receiver;
-use thiserror::Error;
 
 /// Notices between two flushes: enough that a flood costs few writes, few enough that none waits long for its acknowledgement.
 pub(super) const BATCH: usize = 256;
 
-/// A frontend cannot go on. Caused by the reader of our output.
-#[derive(Debug, Error)]
-pub enum FrontendError {
-    /// The reader closed standard output; nothing is wrong with the session.
-    #[error("standard output was closed")]
-    Closed,
-    /// Standard output cannot be written.
-    #[error("could not write to standard output: {}", io_error_text(.0))]
-    Output(#[source] io::Error),
-}
-
-impl From<io::Error> for FrontendError {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Output(error) }
-    }
+/// Why standard output cannot be written; None when its reader has closed it: who reads it has all it wants, and nothing is wrong.
+pub fn output_error(error: &io::Error) -> Option<String> {
+    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+    (!is_closed).then(|| format!("could not write to standard output: {}", io_error_text(error)))
 }
 
 /// How much a frontend for people says. Chat, errors and warnings are always shown.
@@ -77,11 +65,14 @@ pub(super) trait Frontend {
 }
 
 /// Runs the frontend until the notices end, which is no error.
+///
+/// # Errors
+/// When its output fails; what was not reported as shown by then was not written.
 pub(super) fn run_frontend(
     notices: &Receiver<Posted>,
     frontend: &mut impl Frontend,
     shown_up_to: impl Fn(u64),
-) -> Result<(), FrontendError> {
+) -> io::Result<()> {
     while let Ok(first) = notices.recv() {
         let mut shown = None;
         for posted in std::iter::once(first).chain(notices.try_iter()).take(BATCH) {
@@ -123,7 +114,7 @@ mod tests {
         }
     }
 
-    fn run(settles: &[Option<u64>], broken: Option<io::ErrorKind>) -> (Vec<String>, Result<(), FrontendError>) {
+    fn run(settles: &[Option<u64>], broken: Option<io::ErrorKind>) -> (Vec<String>, io::Result<()>) {
         let (sender, receiver) = mpsc::channel();
         for &display_seq in settles {
             sender.send(Posted { notice: Notice::Status("s".to_owned()), peer: None, display_seq }).unwrap();
@@ -163,7 +154,8 @@ mod tests {
     fn what_could_not_be_written_is_not_reported() {
         let (log, result) = run(&[Some(1)], Some(io::ErrorKind::StorageFull));
         assert_eq!(log, [SHOWN, "flush"]);
-        assert!(matches!(result, Err(FrontendError::Output(_))));
-        assert!(matches!(run(&[Some(1)], Some(io::ErrorKind::BrokenPipe)).1, Err(FrontendError::Closed)));
+        let words = |result: io::Result<()>| output_error(&result.unwrap_err());
+        assert!(words(result).is_some_and(|words| words.starts_with("could not write to standard output: ")));
+        assert_eq!(words(run(&[Some(1)], Some(io::ErrorKind::BrokenPipe)).1), None);
     }
 }

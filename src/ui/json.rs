@@ -3,7 +3,7 @@
 //! Owns the format of the events, which is stable: members may be added, never renamed. Their first member is `event`. Text of the
 //! peer goes out whole, but escaped wherever a terminal would interpret or hide it; a consumer that decodes it must make it safe again.
 
-use super::frontend::{Frontend, FrontendError, run_frontend};
+use super::frontend::{Frontend, run_frontend};
 use super::messages::{bye_text, reason_text};
 use super::{Direction, Info, Notice, PeerText, Posted, SafeText, Side, TransferInfo};
 use crate::command;
@@ -21,8 +21,8 @@ const BUFFER: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// [`FrontendError`] when `out` fails; what was not reported by then was not written.
-pub fn run(notices: &Receiver<Posted>, out: impl Write, shown_up_to: impl Fn(u64)) -> Result<(), FrontendError> {
+/// When `out` fails; what was not reported by then was not written.
+pub fn run(notices: &Receiver<Posted>, out: impl Write, shown_up_to: impl Fn(u64)) -> io::Result<()> {
     run_frontend(notices, &mut JsonFrontend(BufWriter::with_capacity(BUFFER, out)), shown_up_to)
 }
 

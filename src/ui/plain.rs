@@ -7,7 +7,7 @@
 //! repeated: the terminal or pipe has them.
 
 use super::format::size;
-use super::frontend::{Frontend, FrontendError, Purpose, Verbosity, run_frontend};
+use super::frontend::{Frontend, Purpose, Verbosity, run_frontend};
 use super::messages::{Message, Messages};
 use super::open_transfers::OpenTransfer;
 use super::qr;
@@ -61,7 +61,7 @@ pub fn terminal_columns() -> Option<usize> {
 ///
 /// # Errors
 ///
-/// [`FrontendError`] when `out` fails. After an error on `err` nothing more is written to it; chat goes on.
+/// When `out` fails. After an error on `err` nothing more is written to it; chat goes on.
 pub fn run(
     notices: &Receiver<Posted>,
     out: impl Write,
@@ -69,7 +69,7 @@ pub fn run(
     options: impl Into<PlainOptions>,
     now: impl Fn() -> String,
     shown_up_to: impl Fn(u64),
-) -> Result<(), FrontendError> {
+) -> io::Result<()> {
     let options = options.into();
     let mut frontend = PlainFrontend {
         out: BufWriter::with_capacity(BUFFER, out),
