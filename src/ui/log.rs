@@ -116,9 +116,9 @@ fn entry(now: &str, messages: &mut Messages, notice: &Notice) -> String {
         | Notice::Done { .. }
         | Notice::Stopped { .. }
         | Notice::Failed { path: None, .. }
-        | Notice::Bye { .. } => program
-            .and_then(|message| message.lines.into_iter().next())
-            .map_or_else(String::new, |line| format!("{now}{MARK}{line}\n")),
+        | Notice::Bye { .. } => {
+            program.and_then(|(_, text)| Some(format!("{now}{MARK}{}\n", text.lines().next()?))).unwrap_or_default()
+        }
         _ => String::new(),
     }
 }

@@ -15,19 +15,6 @@ use super::{Direction, Notice, PeerText, Question, SafeText, Side, Trust};
 use crate::protocol::frame::{ByeReason, Reason, TransferId};
 use std::time::Instant;
 
-/// Safe lines without marks; those after the first are hints.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Message {
-    pub(super) paint: Paint,
-    pub(super) lines: Vec<String>,
-}
-
-impl Message {
-    pub(super) fn new(paint: Paint, text: &str) -> Self {
-        Self { paint, lines: text.split('\n').map(str::to_owned).collect() }
-    }
-}
-
 /// From which verbosity on it is said, how it looks, and the words.
 type Said = (Verbosity, Paint, String);
 
@@ -49,8 +36,9 @@ impl Messages {
         Self { verbosity, purpose, own, peer: "the peer".into(), open: OpenTransfers::default() }
     }
 
-    /// The lines of a notice that comes now; none when there are none at this verbosity.
-    pub(super) fn message(&mut self, notice: &Notice, now: Instant) -> Option<Message> {
+    /// How a notice that comes now looks, and its lines, safe and without marks, of which those after the first are hints; none at a
+    /// verbosity that is too low.
+    pub(super) fn message(&mut self, notice: &Notice, now: Instant) -> Option<(Paint, String)> {
         if let Notice::Connected { peer, own, .. } = notice {
             self.peer = peer.name().to_string();
             self.own = PeerText::new(own.as_str()).name().to_string();
@@ -58,7 +46,7 @@ impl Messages {
         let said = self.said(notice);
         self.open.notice(notice, now);
         let (lowest, paint, text) = said?;
-        (self.verbosity >= lowest).then(|| Message::new(paint, &text))
+        (self.verbosity >= lowest).then_some((paint, text))
     }
 
     fn said(&self, notice: &Notice) -> Option<Said> {

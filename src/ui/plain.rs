@@ -8,7 +8,7 @@
 
 use super::format::size;
 use super::frontend::{Frontend, Purpose, Verbosity, run_frontend};
-use super::messages::{Message, Messages};
+use super::messages::Messages;
 use super::open_transfers::OpenTransfer;
 use super::qr;
 use super::style::Style;
@@ -116,7 +116,7 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
     fn show(&mut self, posted: &Posted) -> io::Result<()> {
         let notice = &posted.notice;
         let before = self.percent(notice);
-        let message = self.messages.message(notice, Instant::now());
+        let text = self.messages.message(notice, Instant::now()).map(|(_, text)| text);
         match notice {
             Notice::Message { from, text, action, .. } => return self.chat(from, text, *action),
             Notice::Published(path) if self.options.purpose == Purpose::Receive => {
@@ -133,19 +133,21 @@ impl<O: Write, E: Write, C: Fn() -> String> Frontend for PlainFrontend<O, E, C> 
                 let now = self.percent(notice);
                 let live = (self.options.columns_err)().is_some();
                 if now / STEP > before / STEP && now < 100 && self.options.verbosity > Verbosity::Quiet && !live {
-                    self.write(&[format!("[{transfer}] {now} %, {} of {}", size(*bytes), size(*total))])?;
+                    self.write(&format!("[{transfer}] {now} %, {} of {}", size(*bytes), size(*total)))?;
                 }
             }
             Notice::Question { question: Question::Accept { transfer, .. }, .. } => {
                 let text = format!(
                     "/accept {transfer}, /accept {transfer} FOLDER or /decline {transfer}; names: /transfers {transfer}"
                 );
-                self.write(&[text])?;
+                self.write(&text)?;
             }
-            Notice::Listening { invite: Some(invite), qr, .. } => self.invite(message, invite, *qr)?,
+            Notice::Listening { invite: Some(invite), qr, .. } => {
+                self.invite(&text.unwrap_or_default(), invite, *qr)?;
+            }
             _ => {
-                if let Some(message) = message {
-                    self.write(&message.lines)?;
+                if let Some(text) = text {
+                    self.write(&text)?;
                 }
             }
         }
@@ -185,32 +187,29 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
     }
 
     /// Lines of the program.
-    fn write(&mut self, lines: &[String]) -> io::Result<()> {
+    fn write(&mut self, text: &str) -> io::Result<()> {
         self.erase_live()?;
         self.out.flush()?;
         let marks = std::iter::once(MARK).chain(std::iter::repeat(HINT));
         let columns = (self.options.columns_err)();
-        marks.zip(lines).try_for_each(|(mark, line)| {
+        marks.zip(text.split('\n')).try_for_each(|(mark, line)| {
             let mark = if line.is_empty() { mark.trim_end() } else { mark };
             write_wrapped(&mut self.err, mark, line, CONTINUED, columns)
         })
     }
 
     /// The line with the invite stands without mark and unwrapped, so that it can be copied.
-    fn invite(&mut self, message: Option<Message>, invite: &str, qr: bool) -> io::Result<()> {
-        let lines = message.map(|message| message.lines).unwrap_or_default();
-        for part in lines.split_inclusive(|line| line.ends_with(invite)) {
-            match part {
-                [before @ .., command] if command.ends_with(invite) => {
-                    self.write(before)?;
-                    writeln!(self.err, "\n{command}\n")?;
-                }
-                others => self.write(others)?,
-            }
+    fn invite(&mut self, text: &str, invite: &str, qr: bool) -> io::Result<()> {
+        let command = self.options.purpose.command(invite);
+        let (before, after) = text.split_once(&format!("\n{command}")).unwrap_or((text, ""));
+        self.write(before)?;
+        writeln!(self.err, "\n{command}\n")?;
+        if let Some(after) = after.strip_prefix('\n') {
+            self.write(after)?;
         }
         match qr.then(|| qr::rows(invite, (self.options.columns_err)().and_then(|_| terminal::size().ok()))) {
             Some(Ok(rows)) => rows.iter().try_for_each(|row| writeln!(self.err, "{row}")),
-            Some(Err(text)) => self.write(&[text]),
+            Some(Err(text)) => self.write(&text),
             None => Ok(()),
         }
     }

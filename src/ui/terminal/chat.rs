@@ -9,7 +9,7 @@ use super::screen::Above;
 use crate::command;
 use crate::text::{OWN_MARK, PROGRAM_MARK};
 use crate::ui::frontend::{Purpose, Verbosity};
-use crate::ui::messages::{Message, Messages};
+use crate::ui::messages::Messages;
 use crate::ui::qr;
 use crate::ui::style::{Paint, Style, Width, cut};
 use crate::ui::wrap::{NARROW, NARROW_INDENT, wrap};
@@ -52,11 +52,6 @@ impl Chat {
         Self { style, columns: 80, messages, day: None, history: MessageHistory::default(), above: Above::default() }
     }
 
-    /// A line of the program; further lines are hints.
-    pub(super) fn say(&mut self, wall: NaiveDateTime, paint: Paint, text: &str) {
-        self.message(wall, &Message::new(paint, text));
-    }
-
     /// Prints what a notice says.
     pub(super) fn notice(&mut self, notice: &Notice, now: Now) {
         let wall = now.wall;
@@ -83,8 +78,8 @@ impl Chat {
                 }
             }
             notice => {
-                if let Some(message) = message {
-                    self.message(wall, &message);
+                if let Some((paint, text)) = message {
+                    self.say(wall, paint, &text);
                 }
                 if let Notice::Listening { invite: Some(invite), qr: true, .. } = notice {
                     match qr::rows(invite, crossterm::terminal::size().ok()) {
@@ -96,14 +91,14 @@ impl Chat {
         }
     }
 
-    fn message(&mut self, wall: NaiveDateTime, message: &Message) {
+    /// A line of the program; further lines are hints.
+    pub(super) fn say(&mut self, wall: NaiveDateTime, paint: Paint, text: &str) {
         self.new_day(wall);
-        let paint = message.paint;
         let others =
             if self.columns < NARROW { format!("{PROGRAM_MARK} ") } else { format!("{INDENT}{PROGRAM_MARK} ") };
         let time = wall.format("%H:%M ").to_string();
         let mut before: &str = &time;
-        for line in &message.lines {
+        for line in text.split('\n') {
             let mark = format!("{PROGRAM_MARK} ");
             self.rows(&[(Paint::Dim, before), (paint, &mark)], paint, line, &format!("{others}{CONTINUED}"));
             before = if self.columns < NARROW { "" } else { INDENT };
