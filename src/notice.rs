@@ -19,6 +19,16 @@ pub enum Direction {
     Out,
 }
 
+impl Direction {
+    /// The word that people and JSON see.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
 /// Who did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {

@@ -5,7 +5,7 @@
 
 use super::frontend::{Frontend, run_frontend};
 use super::messages::{bye_text, reason_text};
-use super::{Direction, Info, Notice, PeerText, Posted, SafeText, Side, TransferInfo};
+use super::{Info, Notice, PeerText, Posted, SafeText, Side, TransferInfo};
 use crate::command;
 use crate::protocol::frame::Reason;
 use crate::text::is_harmful;
@@ -123,7 +123,7 @@ fn event(notice: &Notice) -> Option<Value> {
         Notice::Offer { transfer, direction, name, more: _, files, folders: _, bytes, clashes, free, was } => json!({
             "event": "offer",
             "transfer": transfer,
-            "direction": direction_word(*direction),
+            "direction": direction.word(),
             "name": name.raw(),
             "files": files,
             "bytes": bytes,
@@ -219,7 +219,7 @@ fn info_event(info: &Info) -> Value {
 fn row(row: &TransferInfo) -> Value {
     json!({
         "transfer": row.transfer,
-        "direction": direction_word(row.direction),
+        "direction": row.direction.word(),
         "name": row.name.raw(),
         "state": row.state.word(),
         "bytes": row.bytes,
@@ -227,13 +227,6 @@ fn row(row: &TransferInfo) -> Value {
         "files_done": row.files_done,
         "files": row.files,
     })
-}
-
-fn direction_word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::In => "in",
-        Direction::Out => "out",
-    }
 }
 
 #[cfg(test)]

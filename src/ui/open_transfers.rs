@@ -174,11 +174,7 @@ impl OpenTransfer {
             (None, Some((at, bytes))) => (*bytes, now.saturating_duration_since(*at)),
             (None, None) => return None,
         };
-        if span < MEASURED {
-            return None;
-        }
-        let moved = u128::from(self.bytes.saturating_sub(from));
-        u64::try_from(moved * 1000 / span.as_millis().max(1)).ok()
+        format::rate(self.bytes.saturating_sub(from), span).filter(|_| span >= MEASURED)
     }
 
     fn row(&self, id: u32, style: Style, limit: usize, now: Instant) -> Row {

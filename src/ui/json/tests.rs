@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
-use crate::ui::{SafeText, Stop, TransferState, Trust};
+use crate::ui::{Direction, SafeText, Stop, TransferState, Trust};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::sync::mpsc;

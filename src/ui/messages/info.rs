@@ -2,7 +2,7 @@
 
 use crate::command;
 use crate::ui::format::{percent, size};
-use crate::ui::{Direction, Info, TransferInfo, TransferState};
+use crate::ui::{Info, TransferInfo, TransferState};
 
 pub(super) fn text(info: &Info) -> String {
     match info {
@@ -27,10 +27,6 @@ pub(super) fn text(info: &Info) -> String {
 
 fn row(row: &TransferInfo) -> String {
     let TransferInfo { transfer, direction, name, state, bytes, total, files_done, files } = row;
-    let way = match direction {
-        Direction::In => "in",
-        Direction::Out => "out",
-    };
     let state = match state {
         TransferState::Preparing => "preparing".to_owned(),
         TransferState::Offered => "waits for the peer's answer".to_owned(),
@@ -42,7 +38,7 @@ fn row(row: &TransferInfo) -> String {
         },
     };
     let done = if *files > 1 { format!(", {files_done} of {files} files") } else { String::new() };
-    format!("[{transfer}] {way}, {state}{done}: {}", name.safe())
+    format!("[{transfer}] {}, {state}{done}: {}", direction.word(), name.safe())
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> String {

@@ -74,7 +74,7 @@ impl Messages {
         };
         // A time that nobody had to wait is not worth reading, nor its rate.
         let rate = rate(*bytes, *took).filter(|_| took.as_secs() >= 1);
-        let rate = rate.map(|rate| format!(" in {}, {rate}", duration(*took))).unwrap_or_default();
+        let rate = rate.map(|rate| format!(" in {}, {}/s", duration(*took), size(rate))).unwrap_or_default();
         let less = wire_bytes.filter(|wire| *wire < bytes / 20 * 19);
         let wire = less.map(|wire| format!(", {} on the wire", size(wire))).unwrap_or_default();
         let what = format!("{}, {}{rate}{wire}", count(*files, "file"), size(*bytes));

@@ -25,8 +25,6 @@ enum State {
     Csi,
     /// After `ESC O`.
     Ss3,
-    /// After `ESC [ [`, which the Linux console sends for function keys.
-    Function,
     /// In a string that a terminal sends, until BEL or `ESC \`.
     String,
     StringEscape,
@@ -46,8 +44,9 @@ impl KeyParser {
     pub(super) fn is_ambiguous(&self) -> bool {
         match self.state {
             State::Ground | State::Paste | State::StringEscape => false,
-            State::String | State::Csi => self.taken.is_empty(),
-            State::Character | State::Escape | State::Ss3 | State::Function => true,
+            State::String => self.taken.is_empty(),
+            State::Csi => matches!(self.taken.as_slice(), b"" | b"["),
+            State::Character | State::Escape | State::Ss3 => true,
         }
     }
 
@@ -75,12 +74,12 @@ impl KeyParser {
                 self.alt = true;
                 self.ground(byte)
             }
-            (State::Csi | State::Ss3 | State::Function, ESCAPE) => self.enter(State::Escape),
-            (State::Csi, b' '..=b'?') if self.taken.len() < PARAMETERS => {
+            (State::Csi | State::Ss3, ESCAPE) => self.enter(State::Escape),
+            // The Linux console sends `ESC [ [` and a letter for function keys.
+            (State::Csi, b' '..=b'?' | b'[') if self.taken.len() < PARAMETERS => {
                 self.taken.push(byte);
                 None
             }
-            (State::Csi, b'[') if self.taken.is_empty() => self.enter(State::Function),
             (State::Csi, b'~') if self.taken == b"200" => self.enter(State::Paste),
             (State::Csi, _) => {
                 let event = sequence(byte, &self.taken);
@@ -100,7 +99,7 @@ impl KeyParser {
                 None
             }
             // Other controls do not stand in a string, so that Enter or Ctrl-C ends one that was none.
-            (State::String, BELL) | (State::StringEscape, b'\\') | (State::Function, _) => self.enter(State::Ground),
+            (State::String, BELL) | (State::StringEscape, b'\\') => self.enter(State::Ground),
             (State::String, _) => {
                 self.reset();
                 self.ground(byte)
