@@ -9,6 +9,7 @@
 
 use super::frontend::{BATCH, Purpose, Verbosity};
 use super::messages::Messages;
+use super::plain::write_chat;
 use super::{Notice, PeerText, Posted, SafeText};
 use crate::error_text::io_error_text;
 use crate::private_file;
@@ -22,8 +23,6 @@ use std::time::Instant;
 const MARK: &str = "-- ";
 /// The time before each message: `2026-11-25 14:03:07 `.
 const TIME: &str = "%Y-%m-%d %H:%M:%S ";
-/// Before the lines of a message after its first: as wide as the time.
-const INDENT: &str = "                    ";
 
 /// Why the log cannot be used: the fault of the command line, or of this machine's disk.
 fn failed(path: &Path, error: &io::Error) -> String {
@@ -65,8 +64,9 @@ impl Log {
             let mut batch: Vec<Posted> = std::iter::once(first).chain(notices.try_iter().take(BATCH)).collect();
             if complete {
                 let now = chrono::Local::now().format(TIME).to_string();
-                let text: String = batch.iter().map(|posted| entry(&now, &mut messages, &posted.notice)).collect();
-                if let Err(error) = self.file.write_all(text.as_bytes()) {
+                let mut text = Vec::new();
+                let written = batch.iter().try_for_each(|posted| log(&mut text, &now, &mut messages, &posted.notice));
+                if let Err(error) = written.and_then(|()| self.file.write_all(&text)) {
                     complete = false;
                     let text = format!("the log is not complete: {}", failed(&self.path, &error));
                     let text = SafeText::with_hint(&text);
@@ -91,23 +91,14 @@ fn ends_inside_a_line(path: &Path) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// What the log says about a notice; nothing about most.
-fn entry(now: &str, messages: &mut Messages, notice: &Notice) -> String {
+/// Writes what the log says about a notice; nothing about most.
+fn log(out: &mut Vec<u8>, now: &str, messages: &mut Messages, notice: &Notice) -> io::Result<()> {
     let program = messages.message(notice, Instant::now());
-    let said = |name: &str, text: &PeerText, action: bool| {
-        let mut entry = if action { format!("{now}* {name} ") } else { format!("{now}{name}: ") };
-        for (number, line) in text.safe_lines().into_iter().enumerate() {
-            if number > 0 {
-                entry.push_str(INDENT);
-            }
-            entry.push_str(line.as_str());
-            entry.push('\n');
-        }
-        entry
-    };
     match notice {
-        Notice::Message { from, text, action, .. } => said(from.name().as_str(), text, *action),
-        Notice::Sent { text, action, .. } => said(&messages.own, &PeerText::new(text.as_str()), *action),
+        Notice::Message { from, text, action, .. } => write_chat(out, now, from.name().as_str(), text, *action, None),
+        Notice::Sent { text, action, .. } => {
+            write_chat(out, now, &messages.own, &PeerText::new(text.as_str()), *action, None)
+        }
         Notice::Connected { .. }
         | Notice::Lost { .. }
         | Notice::Reconnected { .. }
@@ -117,9 +108,11 @@ fn entry(now: &str, messages: &mut Messages, notice: &Notice) -> String {
         | Notice::Stopped { .. }
         | Notice::Failed { path: None, .. }
         | Notice::Bye { .. } => {
-            program.and_then(|(_, text)| Some(format!("{now}{MARK}{}\n", text.lines().next()?))).unwrap_or_default()
+            let text = program.map(|(_, text)| text);
+            let line = text.as_deref().and_then(|text| text.lines().next());
+            line.map_or(Ok(()), |line| writeln!(out, "{now}{MARK}{line}"))
         }
-        _ => String::new(),
+        _ => Ok(()),
     }
 }
 
@@ -155,10 +148,11 @@ mod tests {
             Notice::Status("connecting".into()),
             Notice::Bye { from: Side::Peer, reason: ByeReason::Quit },
         ];
-        let log: String = notices.iter().map(|notice| entry("NOW ", &mut messages, notice)).collect();
+        let mut entries = Vec::new();
+        notices.iter().for_each(|notice| log(&mut entries, "NOW ", &mut messages, notice).unwrap());
         let expected = "NOW -- connected to al at 1.2.3.4:5 (new: never met before)\nNOW al: one\n\
-                        \x20                   2026-11-25 14:03:07 -- al has left\u{fffd}[2J\nNOW bob: two\nNOW * al waves\n\
+                        \x20   2026-11-25 14:03:07 -- al has left\u{fffd}[2J\nNOW bob: two\nNOW * al waves\n\
                         NOW -- your peer has left: al\n";
-        assert_eq!(log, expected);
+        assert_eq!(String::from_utf8(entries).unwrap(), expected);
     }
 }

@@ -25,8 +25,6 @@ const MARK: &str = "-- ";
 const HINT: &str = "--   ";
 /// Before the further rows of a line of the program: deeper than a hint, so that what a peer wrote never begins one.
 const CONTINUED: &str = "--     ";
-/// Before the lines of chat after its first: as wide as a time and the space after it.
-const INDENT: &str = "      ";
 /// Bytes gathered for one write: some hundred lines, or one long message.
 const BUFFER: usize = 64 * 1024;
 /// Progress is reported each time it passes a multiple of this, in percent.
@@ -174,16 +172,12 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
         self.erase_live()?;
         // Where both streams end in one place, order must be kept: what was said before goes out before.
         self.err.flush()?;
-        let (time, from) = ((self.now)(), from.name());
-        let mut first = if action { format!("{time} * {from} ") } else { format!("{time} {from}: ") };
-        let chats = self.options.purpose == Purpose::Chat;
-        let columns = if chats { self.options.columns_out } else { self.options.columns_err }();
-        for line in text.safe_lines() {
-            let out: &mut dyn Write = if chats { &mut self.out } else { &mut self.err };
-            write_wrapped(out, &first, line.as_str(), INDENT, columns)?;
-            first = INDENT.into();
-        }
-        Ok(())
+        let time = (self.now)() + " ";
+        let (out, columns): (&mut dyn Write, _) = match self.options.purpose {
+            Purpose::Chat => (&mut self.out, self.options.columns_out),
+            _ => (&mut self.err, self.options.columns_err),
+        };
+        write_chat(out, &time, from.name().as_str(), text, action, columns())
     }
 
     /// Lines of the program.
@@ -234,6 +228,21 @@ impl<O: Write, E: Write, C: Fn() -> String> PlainFrontend<O, E, C> {
             width => write!(self.err, "\r{:width$}\r", ""),
         }
     }
+}
+
+/// Writes what somebody said; the lines after the first begin with blanks, as many as `time` is long.
+pub(super) fn write_chat(
+    out: &mut (impl Write + ?Sized),
+    time: &str,
+    name: &str,
+    text: &PeerText,
+    action: bool,
+    columns: Option<usize>,
+) -> io::Result<()> {
+    let head = if action { format!("{time}* {name} ") } else { format!("{time}{name}: ") };
+    let indent = " ".repeat(time.len());
+    let heads = std::iter::once(head.as_str()).chain(std::iter::repeat(indent.as_str()));
+    heads.zip(text.safe_lines()).try_for_each(|(head, line)| write_wrapped(out, head, line.as_str(), &indent, columns))
 }
 
 /// Writes `first` and a line, on a terminal as rows of which all but the first begin with `indent`.

@@ -146,17 +146,17 @@ pub(super) fn cut(text: &str, room: usize) -> Cow<'_, str> {
         return text.into();
     }
     let Some(room) = room.checked_sub(Width::of(ELLIPSIS).most) else { return "".into() };
-    let mut kept = String::new();
+    format!("{}{ELLIPSIS}", text.get(..fitting(text, room)).unwrap_or_default()).into()
+}
+
+/// How many bytes of `text` fit into `room` columns, in whole clusters.
+pub(super) fn fitting(text: &str, room: usize) -> usize {
     let mut taken = 0;
-    for cluster in text.graphemes(true) {
+    let fits = |cluster: &&str| {
         taken += Width::of(cluster).most;
-        if taken > room {
-            break;
-        }
-        kept.push_str(cluster);
-    }
-    kept.push_str(ELLIPSIS);
-    kept.into()
+        taken <= room
+    };
+    text.graphemes(true).take_while(fits).map(str::len).sum()
 }
 
 #[cfg(test)]

@@ -300,7 +300,7 @@ proptest! {
         let (out, err) = written([notice]);
         prop_assert_eq!(err, "");
         for (index, line) in out.lines().enumerate() {
-            prop_assert!(line.starts_with(if index == 0 { "13:30 " } else { INDENT }), "{:?}", out);
+            prop_assert!(line.starts_with(if index == 0 { "13:30 " } else { "      " }), "{:?}", out);
         }
         prop_assert!(!out.contains(|c: char| c.is_control() && c != '\n'));
     }
@@ -339,7 +339,7 @@ fn on_a_terminal_no_row_begins_with_what_a_peer_wrote() {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             run(&posted(notices), &mut out, &mut err, options, time, |_| {}).unwrap();
             let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
-            let indent = if COLUMNS < NARROW { "  " } else { INDENT };
+            let indent = if COLUMNS < NARROW { "  " } else { "      " };
             for row in out.lines() {
                 assert!(
                     row.len() <= COLUMNS && (row.starts_with("13:30") || row.starts_with(indent)),

@@ -4,8 +4,8 @@
 //! behind; the text holds no control characters but newlines and tabs.
 
 use super::keys::Key;
-use crate::ui::style::Width;
-use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
+use crate::ui::style::{Width, fitting};
+use unicode_segmentation::GraphemeCursor;
 
 /// The longest text in bytes: twice a message's 64,000, so that a paste that is too long can still be cut down.
 pub(super) const LONGEST: usize = 128 * 1024;
@@ -176,16 +176,7 @@ impl Editor {
     }
 
     fn at_column(&self, start: usize, end: usize, column: usize) -> usize {
-        let mut taken = 0;
-        let mut at = start;
-        for cluster in self.text.get(start..end).unwrap_or_default().graphemes(true) {
-            taken += Width::of(cluster).most;
-            if taken > column {
-                break;
-            }
-            at += cluster.len();
-        }
-        at
+        start + fitting(self.text.get(start..end).unwrap_or_default(), column)
     }
 
     fn line_start(&self, from: usize) -> usize {

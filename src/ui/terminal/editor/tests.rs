@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use unicode_segmentation::UnicodeSegmentation;
 
 fn typed(text: &str, keys: &[Key]) -> (String, usize) {
     let mut editor = Editor::default();
