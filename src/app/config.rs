@@ -100,7 +100,7 @@ impl Startup {
         };
         let expected = common.meeting.peer.as_ref().map(expect).transpose()?;
         let own_name = common.meeting.own_name().map_err(UsageError)?;
-        let frontend = FrontendConfig::new(common, &own_name, &data_dir);
+        let frontend = FrontendConfig::new(common, &data_dir);
         let interactive = frontend.is_interactive();
         let rules = Rules {
             accept: common.accept,

@@ -36,7 +36,7 @@ pub(super) struct FrontendConfig {
 
 impl FrontendConfig {
     /// By the options, and by what standard input and output are.
-    pub(super) fn new(common: &Common, own_name: &str, data_dir: &Path) -> Self {
+    pub(super) fn new(common: &Common, data_dir: &Path) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let kind = if common.meeting.json {
             Kind::Json
@@ -51,7 +51,6 @@ impl FrontendConfig {
             _ => Verbosity::Normal,
         };
         let terminal = Terminal {
-            own: own_name.to_owned(),
             history: common.history.then(|| data_dir.join("history")),
             colour: wants_colour(common.no_color),
             verbosity,

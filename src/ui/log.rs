@@ -58,7 +58,7 @@ impl Log {
     /// The body of the log's thread: writes what belongs into the log and hands on all of it, until the notices end. False when
     /// something could not be written.
     pub fn run(mut self, notices: &Receiver<Posted>, frontend: &Sender<Posted>) -> bool {
-        let mut messages = Messages::new("", Verbosity::Normal, Purpose::Chat);
+        let mut messages = Messages::new(Verbosity::Normal, Purpose::Chat);
         let mut complete = true;
         while let Ok(first) = notices.recv() {
             let mut batch: Vec<Posted> = std::iter::once(first).chain(notices.try_iter().take(BATCH)).collect();
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn both_sides_and_the_program_have_lines_of_their_own() {
-        let mut messages = Messages::new("", Verbosity::Normal, Purpose::Chat);
+        let mut messages = Messages::new(Verbosity::Normal, Purpose::Chat);
         let connected = Notice::Connected {
             peer: PeerText::new("-- al"),
             fingerprint: "F".into(),

@@ -23,7 +23,7 @@ type Said = (Verbosity, Paint, String);
 pub(super) struct Messages {
     pub(super) verbosity: Verbosity,
     purpose: Purpose,
-    /// What this side calls itself.
+    /// What this side calls itself, as the session says; empty before there is one.
     pub(super) own: String,
     peer: String,
     /// As of the last notice.
@@ -31,9 +31,8 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    pub(super) fn new(own: &str, verbosity: Verbosity, purpose: Purpose) -> Self {
-        let own = PeerText::new(own).name().to_string();
-        Self { verbosity, purpose, own, peer: "the peer".into(), open: OpenTransfers::default() }
+    pub(super) fn new(verbosity: Verbosity, purpose: Purpose) -> Self {
+        Self { verbosity, purpose, own: String::new(), peer: "the peer".into(), open: OpenTransfers::default() }
     }
 
     /// How a notice that comes now looks, and its lines, safe and without marks, of which those after the first are hints; none at a

@@ -72,7 +72,7 @@ pub fn run(
     let mut frontend = PlainFrontend {
         out: BufWriter::with_capacity(BUFFER, out),
         err: BestEffort(Some(BufWriter::with_capacity(BUFFER, err))),
-        messages: Messages::new("", options.verbosity, options.purpose),
+        messages: Messages::new(options.verbosity, options.purpose),
         live: 0,
         options,
         now,

@@ -57,8 +57,6 @@ const KEY_GAP: Duration = Duration::from_millis(50);
 /// Options of the terminal frontend.
 #[derive(Debug, Clone, Default)]
 pub struct Terminal {
-    /// What this side calls itself, until the session says.
-    pub own: String,
     /// Where the history of lines is kept, if at all.
     pub history: Option<PathBuf>,
     /// Whether to colour; see [`wants_colour`].
@@ -91,7 +89,7 @@ impl Terminal {
                 .map_err(|error| format!("cannot use the history {}: {}", path.display(), io_error_text(&error)))?,
             None => InputHistory::default(),
         };
-        let chat = Chat::new(Style { colour: self.colour }, &self.own, self.verbosity);
+        let chat = Chat::new(Style { colour: self.colour }, self.verbosity);
         let view = View::new(chat, std::env::home_dir(), history, input_sender);
         let (screen, queue) = ScreenQueue::new();
         tty::enter().map_err(unusable)?;

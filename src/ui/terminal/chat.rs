@@ -47,8 +47,8 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    pub(super) fn new(style: Style, own: &str, verbosity: Verbosity) -> Self {
-        let messages = Messages::new(own, verbosity, Purpose::Chat);
+    pub(super) fn new(style: Style, verbosity: Verbosity) -> Self {
+        let messages = Messages::new(verbosity, Purpose::Chat);
         Self { style, columns: 80, messages, day: None, history: MessageHistory::default(), above: Above::default() }
     }
 

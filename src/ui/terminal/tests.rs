@@ -37,7 +37,7 @@ impl TestTerminal {
             sink.lock().unwrap().push(input);
             true
         });
-        let chat = Chat::new(Style { colour: false }, "alice", Verbosity::Normal);
+        let chat = Chat::new(Style { colour: false }, Verbosity::Normal);
         let wall = chrono::NaiveDate::from_ymd_opt(2026, 5, 5).unwrap().and_hms_opt(14, 5, 0).unwrap();
         let mut screen = Self {
             view: View::new(chat, None, InputHistory::default(), input_sender),
