@@ -77,32 +77,22 @@ impl Session {
         reason: Reason,
         text: &str,
     ) -> Result<(), ProtocolError> {
+        let (how, by, detail) = (Stop::Cancelled, Side::Peer, text.into());
+        let stopped = Notice::Stopped { transfer, how, by, reason, detail };
         if self.transfer_numbers.known(transfer)? == Side::Own {
             if reason == Reason::Confirmed {
                 return Err(ProtocolError::WrongSide(transfer));
             }
             if self.uploads.get(&transfer).is_some_and(Upload::is_open_for_peer) {
                 self.incomplete = true;
-                self.notice(Notice::Stopped {
-                    transfer,
-                    how: Stop::Cancelled,
-                    by: Side::Peer,
-                    reason,
-                    detail: text.into(),
-                });
+                self.notice(stopped);
                 self.confirm_end(transfer);
             }
         } else if let Some(download) = self.downloads.remove(&transfer) {
             if download.is_told() {
                 self.close_accept_question(transfer);
                 self.incomplete |= download.is_wanted();
-                self.notice(Notice::Stopped {
-                    transfer,
-                    how: Stop::Cancelled,
-                    by: Side::Peer,
-                    reason,
-                    detail: text.into(),
-                });
+                self.notice(stopped);
             }
             self.drop_download(transfer, true, false);
         }
