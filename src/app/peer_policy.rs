@@ -4,7 +4,7 @@ use super::whom::{Whom, WhomKind};
 use crate::channel::{KeyCheck, SUITE};
 use crate::cli::PeersCommand;
 use crate::identity;
-use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
+use crate::keys::{KeyRejected, PublicKey};
 use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile};
 use crate::net::invite::Invite;
 use crate::net::opening::Established;
@@ -66,7 +66,7 @@ impl PeerPolicy {
     }
 
     /// Whether a handshake with this key may go on.
-    fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+    fn check(&self, key: &PublicKey) -> Result<Option<SafeText>, KeyRejected> {
         if self.invite.as_ref().is_some_and(|invite| !invite.names(key)) {
             return Err(KeyRejected(
                 "SOMEBODY ELSE ANSWERS who knows the secret of the invite, with another key than the invite names\n\
@@ -75,7 +75,7 @@ impl PeerPolicy {
             ));
         }
         match (&self.dialled, &self.expected) {
-            (None, None) => Ok(KeyVerdict::default()),
+            (None, None) => Ok(None),
             (None, Some((_, expected))) => only(expected, key),
             (Some(address), expected) => {
                 let known = self.file.read().map_err(|error| KeyRejected(error.to_string()))?;
@@ -104,7 +104,7 @@ impl PeerPolicy {
             verified: established.by_code(),
             now: Utc::now(),
         };
-        let mut warnings: Vec<_> = established.channel.verdict.warning.iter().cloned().collect();
+        let mut warnings: Vec<_> = established.channel.warning.iter().cloned().collect();
         let recorded = self.file.record(&encounter).or_else(|error| {
             warnings.push(SafeText::with_hint(&format!("this encounter is not remembered: {error}")));
             // What was known before still counts.
@@ -173,9 +173,9 @@ impl PeerInfo {
 }
 
 /// Lets one key through.
-pub(super) fn only(expected: &PublicKey, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+pub(super) fn only(expected: &PublicKey, key: &PublicKey) -> Result<Option<SafeText>, KeyRejected> {
     if key == expected {
-        return Ok(KeyVerdict::default());
+        return Ok(None);
     }
     Err(KeyRejected(format!("the peer has another key than expected: {}", key.fingerprint())))
 }
