@@ -112,11 +112,9 @@ pub struct Session {
     completed: BTreeMap<TransferId, Download>,
     questions: Questions,
     /// What a session before the restart of the peer's program left: lines that wait for the user's word, and whether the peer may have
-    /// seen each; uploads that are offered again with the first connection; and what the peer had offered, under its old numbers.
+    /// seen each; and what the peer had offered, under its old numbers.
     resend: Vec<(Outbound, bool)>,
-    reoffers: BTreeMap<TransferId, Upload>,
     carried: Vec<(TransferId, Download)>,
-    restarted: bool,
     wish: Wish,
     input_ended: bool,
     paused: Paused,
@@ -146,9 +144,7 @@ impl Session {
             completed: BTreeMap::new(),
             questions: Questions::default(),
             resend: Vec::new(),
-            reoffers: BTreeMap::new(),
             carried: Vec::new(),
-            restarted: false,
             wish: Wish::None,
             input_ended: false,
             paused: Paused::default(),
@@ -208,18 +204,21 @@ impl Session {
         matches!(self.phase, Phase::Over)
     }
 
-    /// The first connection is there, and its opening done. `notice` tells the user.
+    /// The first connection is there, and its opening done. `notice` tells the user. When there was a session before with this peer, whose
+    /// program was restarted, the new one goes on with what it left.
     pub fn connected(&mut self, peer: PeerContext, notice: Notice) {
+        let offered_before = self.has_peer().then(|| self.take_over());
         let first = self.next_transfer().max(peer.next_transfer);
         self.transfer_numbers = TransferNumbers::new(first, peer.initiator);
         self.peer = Some(peer);
         self.link = Link::Up;
         self.notice(notice);
-        if self.restarted {
-            self.notice(Notice::Reconnected { restarted: true });
-            self.go_on_after_restart();
-        } else {
-            self.enter_pending();
+        match offered_before {
+            Some(uploads) => {
+                self.notice(Notice::Reconnected { restarted: true });
+                self.go_on_after_restart(uploads);
+            }
+            None => self.enter_pending(),
         }
         self.advance();
     }

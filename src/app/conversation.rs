@@ -103,9 +103,6 @@ impl Conversation {
         notice: Notice,
         queue: &Arc<SendQueue>,
     ) {
-        if self.session.has_peer() {
-            self.session.take_over();
-        }
         let context = PeerContext {
             label: peer.label(),
             trust: peer.trust,

@@ -381,9 +381,6 @@ impl Pair {
         }
         self.cut();
         self.sides[killed] = Side::new(rules);
-        let other = &mut self.sides[1 - killed];
-        other.session.take_over();
-        other.perform();
         self.up = true;
         let next = [self.sides[0].session.next_transfer(), self.sides[1].session.next_transfer()];
         for (side, (next_transfer, initiator)) in self.sides.iter_mut().zip([(next[1], true), (next[0], false)]) {

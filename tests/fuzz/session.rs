@@ -185,7 +185,6 @@ impl Play<'_> {
             return;
         }
         if self.session.has_peer() {
-            self.session.take_over();
             (self.lines, self.shown) = (Vec::new(), 0);
         }
         (self.next_in, self.next_out) = (1, 1);
