@@ -31,10 +31,10 @@ use crate::transfer::download::OnClash;
 use clap::ValueEnum;
 use delivery::{Incoming, Outbound, Outgoing};
 use downloads::Download;
-use input::{PENDING, Questions};
+use input::PENDING;
 use numbers::TransferNumbers;
 use phase::{Link, Phase, Wish};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use uploads::Upload;
@@ -110,7 +110,8 @@ pub struct Session {
     downloads: BTreeMap<TransferId, Download>,
     /// Downloads that are complete, and the peer has not acknowledged that.
     completed: BTreeMap<TransferId, Download>,
-    questions: Questions,
+    /// Open questions. Offers bound their number.
+    questions: Vec<(u64, Question)>,
     /// What a session before the restart of the peer's program left: lines that wait for the user's word, and whether the peer may have
     /// seen each; and what the peer had offered, under its old numbers.
     resend: Vec<(Outbound, bool)>,
@@ -132,7 +133,7 @@ impl Session {
             incomplete: rules.accept == AcceptRule::One,
             rules,
             now: Duration::ZERO,
-            phase: Phase::NoPeer(Some(VecDeque::new())),
+            phase: Phase::NoPeer(Some(Vec::new())),
             link: Link::None,
             peer: None,
             numbers,
@@ -142,7 +143,7 @@ impl Session {
             uploads: BTreeMap::new(),
             downloads: BTreeMap::new(),
             completed: BTreeMap::new(),
-            questions: Questions::default(),
+            questions: Vec::new(),
             resend: Vec::new(),
             carried: Vec::new(),
             wish: Wish::None,

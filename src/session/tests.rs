@@ -15,6 +15,7 @@ use crate::transfer::download::{DownloadReport, Looked, Published, Totals};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::{self, Manifest};
 use crate::transfer::upload::{LeftOut, UploadReport};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What travels between the two.
