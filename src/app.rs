@@ -92,12 +92,7 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let Connect { whom, wait, lan, from, common } = arguments;
     let mut start = Startup::load(&common)?;
     start.config.from = from.from;
-    let peer = common.meeting.peer.as_deref();
-    if lan && peer.is_none() && is_unsaid(whom.as_deref()) {
-        return dial_neighbour(start, wait, |_, _| Ok(()));
-    }
-    let whom = Whom::find(whom.as_deref(), peer, &start.config.known, lan)?;
-    dial_peer(start, whom, wait, lan)
+    dial(start, whom.as_deref(), common.meeting.peer.as_deref(), wait, lan, |_, _| Ok(()))
 }
 
 /// Whether neither the command line nor the environment says whom to dial.
@@ -105,13 +100,22 @@ fn is_unsaid(whom: Option<&str>) -> bool {
     whom.is_none() && env::var_os(VARIABLE).is_none_or(|text| text.is_empty())
 }
 
-/// Dials one of those who announce themselves on the own network, if `fits` has nothing against it.
-fn dial_neighbour(
+/// Dials whom the user names, or, with `lan` and no name, one of those who announce themselves on the own network; if `fits` has nothing
+/// against it.
+fn dial(
     mut start: Startup,
+    whom: Option<&str>,
+    peer: Option<&str>,
     wait: bool,
+    lan: bool,
     fits: impl FnOnce(&Config, &Whom) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
     let config = &mut start.config;
+    if !lan || peer.is_some() || !is_unsaid(whom) {
+        let whom = Whom::find(whom, peer, &config.known, lan)?;
+        fits(config, &whom)?;
+        return dial_peer(start, whom, wait, lan);
+    }
     config.lan_proxies(&[])?;
     let (whom, admits) = match neighbours::choose(config, wait)? {
         Ok(choice) => choice,

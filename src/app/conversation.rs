@@ -222,6 +222,8 @@ impl Conversation {
     /// # Errors
     /// When the peer broke a rule that only a worker can see.
     pub(super) fn carry_out(&mut self, action: Action) -> Result<(), ProtocolError> {
+        // Before the first peer there is nothing to do.
+        let Some(Workers { uploads, downloads }) = &self.workers else { return Ok(()) };
         match action {
             Action::Control(seq, control) => self.on_queue(|queue| queue.control(seq, control)),
             Action::Ack(seq) => self.on_queue(|queue| queue.ack(seq)),
@@ -233,15 +235,30 @@ impl Conversation {
             }
             Action::OpenFlow(transfer, opening) => self.flow.open(transfer, opening),
             Action::EndFlow { transfer, confirmed } => self.flow.end(transfer, confirmed),
+            Action::PauseReports(pause) => uploads.pause_reports(pause),
+            Action::Scan(transfer, source) => uploads.scan(transfer, source),
+            Action::BeginUpload(transfer) => uploads.begin(transfer),
+            Action::UploadAccepted(transfer, position, digest) => uploads.accepted(transfer, position, digest)?,
+            Action::UploadRestart(transfer, position, digest) => uploads.restart(transfer, position, digest)?,
+            Action::UploadReceived(transfer, position) => uploads.received(transfer, position)?,
+            Action::UploadComplete(transfer) => uploads.complete(transfer)?,
+            Action::DropUpload(transfer) => uploads.cancel(transfer),
+            Action::RenumberUpload { old, new } => uploads.renumber(old, new),
+            Action::StartDownload(transfer, offer, list) => downloads.look(transfer, offer, list),
+            Action::AcceptDownload(transfer, wanted) => downloads.accept(transfer, wanted),
+            Action::CancelDownload { transfer, remove } => downloads.cancel(transfer, remove),
+            Action::DownloadAcknowledged(transfer) => downloads.acknowledged(transfer),
             Action::ShowPeer => {
-                let rows = self.peer.as_ref().map(|peer| peer.describe(self.session.is_lost()));
-                self.session.post(rows.map_or_else(no_peer, |rows| Notice::Info(Info::Peer(rows))));
+                if let Some(peer) = &self.peer {
+                    self.session.post(Notice::Info(Info::Peer(peer.describe(self.session.is_lost()))));
+                }
             }
             Action::ShowTransfers => {
                 let transfers = self.session.transfers(|direction, transfer| self.moved(direction, transfer));
                 self.session.post(Notice::Info(Info::Transfers(transfers)));
             }
-            order => return self.order(order),
+            // The others are the event loop's.
+            _ => {}
         }
         Ok(())
     }
@@ -250,29 +267,6 @@ impl Conversation {
         if let Some(queue) = &self.queue {
             call(queue);
         }
-    }
-
-    /// What is for a worker.
-    fn order(&self, order: Action) -> Result<(), ProtocolError> {
-        let Some(Workers { uploads, downloads }) = &self.workers else { return Ok(()) };
-        match order {
-            Action::PauseReports(pause) => uploads.pause_reports(pause),
-            Action::Scan(transfer, source) => uploads.scan(transfer, source),
-            Action::BeginUpload(transfer) => uploads.begin(transfer),
-            Action::UploadAccepted(transfer, position, digest) => return uploads.accepted(transfer, position, digest),
-            Action::UploadRestart(transfer, position, digest) => return uploads.restart(transfer, position, digest),
-            Action::UploadReceived(transfer, position) => return uploads.received(transfer, position),
-            Action::UploadComplete(transfer) => return uploads.complete(transfer),
-            Action::DropUpload(transfer) => uploads.cancel(transfer),
-            Action::RenumberUpload { old, new } => uploads.renumber(old, new),
-            Action::StartDownload(transfer, offer, list) => downloads.look(transfer, offer, list),
-            Action::AcceptDownload(transfer, wanted) => downloads.accept(transfer, wanted),
-            Action::CancelDownload { transfer, remove } => downloads.cancel(transfer, remove),
-            Action::DownloadAcknowledged(transfer) => downloads.acknowledged(transfer),
-            // The others are the event loop's.
-            _ => {}
-        }
-        Ok(())
     }
 
     fn moved(&self, direction: Direction, transfer: TransferId) -> (u64, u32) {
@@ -308,8 +302,4 @@ impl Conversation {
             }
         }
     }
-}
-
-fn no_peer() -> Notice {
-    Notice::Error { code: "no-peer", text: "nobody is connected".into() }
 }
