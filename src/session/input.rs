@@ -22,7 +22,7 @@ impl Session {
                 Ok(Entry::Nothing) => {}
                 Ok(entry) if self.peer.is_none() => self.without_peer(entry),
                 Ok(entry) => self.enter(entry),
-                Err(error) => self.error(error.code(), error.to_string()),
+                Err(error) => self.error(error.code, error.to_string()),
             },
             Input::Send(source) => {
                 let entry = Entry::Command(Command::Send(source));
