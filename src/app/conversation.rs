@@ -105,7 +105,7 @@ impl Conversation {
     ) {
         let context = PeerContext {
             label: peer.label(),
-            trust: peer.trust,
+            trust: peer.recorded.trust,
             reconnect_timeout: greeting.reconnect_timeout,
             next_transfer: greeting.next_transfer,
             initiator,
@@ -170,7 +170,7 @@ impl Conversation {
     /// The file of known peers says that the user compared the numbers.
     pub(super) fn verified(&mut self) {
         if let Some(peer) = &mut self.peer {
-            peer.trust = Trust::Verified;
+            peer.recorded.trust = Trust::Verified;
             self.session.marked(Trust::Verified);
         }
     }

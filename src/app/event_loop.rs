@@ -89,8 +89,6 @@ pub(super) struct EventLoop {
     incomplete: bool,
     /// When it is time to say that nobody has called.
     uncalled: Option<Instant>,
-    /// This run has met a peer.
-    met: bool,
     /// The exit code of the conversation that ended last, while a person decides between leaving and `/again`; nobody is let in then.
     parted: Option<Exit>,
     /// The exit code of the session that is being ended, where the reason is not the session's.
@@ -122,7 +120,6 @@ impl EventLoop {
             rejections: RejectionLog::default(),
             signal: None,
             incomplete: false,
-            met: false,
             parted: None,
             failing: None,
             exit: None,

@@ -64,7 +64,6 @@ impl EventLoop {
     /// A new session has its first connection.
     pub(super) fn begin(&mut self, (established, peer, warnings): (Established, PeerInfo, Vec<SafeText>)) {
         self.recorded();
-        self.met = true;
         let greeting = established.greeting.clone();
         let notice = peer.connected(&self.setup.config.own_name);
         if self.conversation.workers.is_none() {
