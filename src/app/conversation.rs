@@ -7,6 +7,7 @@
 
 use super::incoming::ConnectionEvent;
 use super::peer_policy::PeerInfo;
+use crate::net::connection::Connection;
 use crate::net::roaming::{Announcement, PeerAddrs};
 use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, TransferState, Trust};
@@ -45,7 +46,7 @@ pub(super) struct Conversation {
     /// What the peer told of its own; none where it must tell nothing.
     peer_addrs: Option<PeerAddrs>,
     pub(super) flow: Arc<FlowControl>,
-    queue: Option<Arc<SendQueue>>,
+    pub(super) connection: Option<Connection>,
     pub(super) workers: Option<Workers>,
     /// Bytes of each transfer at the last report of progress, and when that was.
     reported: HashMap<TransferId, u64>,
@@ -68,7 +69,7 @@ impl Conversation {
             announcement: None,
             peer_addrs: None,
             flow: Arc::default(),
-            queue: None,
+            connection: None,
             workers: None,
             reported: HashMap::new(),
             reported_at: Duration::ZERO,
@@ -95,14 +96,7 @@ impl Conversation {
 
     /// A new session has its first connection. When there was one before with this peer, the new one takes over what it left.
     /// `initiator`: this side dialled; `notice` tells the user.
-    pub(super) fn begin(
-        &mut self,
-        peer: PeerInfo,
-        greeting: &Greeting,
-        initiator: bool,
-        notice: Notice,
-        queue: &Arc<SendQueue>,
-    ) {
+    pub(super) fn begin(&mut self, peer: PeerInfo, greeting: &Greeting, initiator: bool, notice: Notice) {
         let context = PeerContext {
             label: peer.label(),
             trust: peer.recorded.trust,
@@ -116,8 +110,9 @@ impl Conversation {
         self.announcement = (addrs && !initiator).then(Announcement::default);
         self.peer_addrs = (addrs && initiator).then(PeerAddrs::default);
         self.peer = Some(peer);
-        self.attach(queue);
-        self.flow.connected(Arc::clone(queue));
+        if let Some(queue) = self.attach() {
+            self.flow.connected(queue);
+        }
         self.session.connected(context, notice);
     }
 
@@ -125,39 +120,40 @@ impl Conversation {
     ///
     /// # Errors
     /// When `received` cannot be.
-    pub(super) fn resume(
-        &mut self,
-        received: u64,
-        addr: SocketAddr,
-        queue: &Arc<SendQueue>,
-    ) -> Result<(), ProtocolError> {
+    pub(super) fn resume(&mut self, received: u64, addr: SocketAddr) -> Result<(), ProtocolError> {
         if let Some(peer) = &mut self.peer {
             peer.moved(addr);
         }
-        self.attach(queue);
+        self.attach();
         self.session.resumed(received)
     }
 
-    fn attach(&mut self, queue: &Arc<SendQueue>) {
-        self.queue = Some(Arc::clone(queue));
+    fn queue(&self) -> Option<&Arc<SendQueue>> {
+        self.connection.as_ref().map(Connection::send_queue)
+    }
+
+    /// What each connection begins with.
+    fn attach(&mut self) -> Option<Arc<SendQueue>> {
         self.announcement = self.announcement.take().map(|_| Announcement::default());
         if let Some(peer_addrs) = &mut self.peer_addrs {
             peer_addrs.connected();
         }
+        let queue = self.queue()?;
         if self.features & FEATURE_ZCHUNK != 0 {
             queue.allow_zchunks();
         }
         if let Some(workers) = &self.workers {
             workers.uploads.connected(Arc::clone(queue));
         }
+        Some(Arc::clone(queue))
     }
 
     /// Sends the peer this side's addresses, if it takes them and they are news.
     pub(super) fn announce(&mut self, now: Duration, addrs: impl FnOnce() -> Addrs) {
-        if let (Some(announcement), Some(queue)) = (&mut self.announcement, &self.queue) {
+        if let (Some(announcement), Some(connection)) = (&mut self.announcement, &self.connection) {
             let addrs = addrs();
             if announcement.is_due(now, &addrs.list) {
-                queue.addrs(addrs);
+                connection.send_queue().addrs(addrs);
             }
         }
     }
@@ -177,9 +173,6 @@ impl Conversation {
 
     /// The connection and its threads have ended; the session is told by [`Session::lost`].
     pub(super) fn disconnected(&mut self) {
-        if self.queue.take().is_none() {
-            return;
-        }
         if let Some(workers) = &self.workers {
             workers.uploads.disconnected();
         }
@@ -229,7 +222,7 @@ impl Conversation {
             Action::Ack(seq) => self.on_queue(|queue| queue.ack(seq)),
             Action::Hangup => self.on_queue(SendQueue::finish),
             Action::ResumeFlow => {
-                if let Some(queue) = &self.queue {
+                if let Some(queue) = self.queue() {
                     self.flow.resumed(Arc::clone(queue));
                 }
             }
@@ -264,7 +257,7 @@ impl Conversation {
     }
 
     fn on_queue(&self, call: impl FnOnce(&SendQueue)) {
-        if let Some(queue) = &self.queue {
+        if let Some(queue) = self.queue() {
             call(queue);
         }
     }

@@ -23,7 +23,7 @@ use super::signals::PendingSignal;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::keys::PublicKey;
-use crate::net::connection::{Connection, DisconnectReason};
+use crate::net::connection::DisconnectReason;
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::notice::{Info, Input, Notice, Posted};
@@ -71,12 +71,10 @@ pub(super) struct EventLoop {
     outbox: Vec<Posted>,
     begun: Instant,
     conversation: Conversation,
-    connection: Option<Connection>,
     /// Of the connection, where its address can be watched.
     own_end: Option<OwnEnd>,
     /// Counts the connections.
     epoch: u64,
-    connected_at: Instant,
     /// The peer with this key was let in, and is being recorded, which takes seconds at most. Input, signals and the same peer on
     /// another connection wait for that.
     recording: Option<PublicKey>,
@@ -110,10 +108,8 @@ impl EventLoop {
             backlog: VecDeque::new(),
             outbox: Vec::new(),
             begun: Instant::now(),
-            connection: None,
             own_end: None,
             epoch: 0,
-            connected_at: Instant::now(),
             recording: None,
             held: VecDeque::new(),
             newcomer: None,
@@ -162,9 +158,9 @@ impl EventLoop {
     /// Whoever dials toward its peer does so only while a session may begin or go on.
     fn want_callers(&self) {
         if let Role::Listen { listening, .. } = &self.role {
-            listening
-                .listener
-                .want_callers(self.connection.is_none() && self.recording.is_none() && self.parted.is_none());
+            listening.listener.want_callers(
+                self.conversation.connection.is_none() && self.recording.is_none() && self.parted.is_none(),
+            );
         }
     }
 
@@ -198,7 +194,7 @@ impl EventLoop {
         let run = if let Role::Dial(dialling) = &self.role { Some(dialling.run) } else { None };
         match event {
             Event::Wake => {}
-            Event::Connection(epoch, event) if epoch == self.epoch && self.connection.is_some() => {
+            Event::Connection(epoch, event) if epoch == self.epoch && self.conversation.connection.is_some() => {
                 self.connection_event(event);
             }
             Event::Upload(of, transfer, report) if of == number => {
@@ -211,7 +207,7 @@ impl EventLoop {
                 self.conversation.session.download(transfer, report);
             }
             Event::Dialled(of, result) if Some(of) == run => self.dialled(result.map(|established| *established)),
-            Event::Redialling(of, words) if Some(of) == run && self.connection.is_none() => {
+            Event::Redialling(of, words) if Some(of) == run && self.conversation.connection.is_none() => {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
             Event::Met(of, met) if of == number => self.begin(*met),
