@@ -21,7 +21,6 @@ mod tests;
 
 pub use action::Action;
 pub use end::SessionEnd;
-pub use numbers::RunNumbers;
 
 use crate::notice::{Notice, Posted, Question, Trust};
 use crate::protocol::error::ProtocolError;
@@ -32,7 +31,7 @@ use clap::ValueEnum;
 use delivery::{Incoming, Outbound, Outgoing};
 use downloads::Download;
 use input::PENDING;
-use numbers::TransferNumbers;
+use numbers::{RunNumbers, TransferNumbers};
 use phase::{Link, Phase, Wish};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -128,7 +127,7 @@ pub struct Session {
 
 impl Session {
     /// A session that waits for its first peer.
-    pub fn new(rules: Rules, numbers: RunNumbers) -> Self {
+    pub fn new(rules: Rules) -> Self {
         Self {
             incomplete: rules.accept == AcceptRule::One,
             rules,
@@ -136,7 +135,7 @@ impl Session {
             phase: Phase::NoPeer(Some(Vec::new())),
             link: Link::None,
             peer: None,
-            numbers,
+            numbers: RunNumbers::default(),
             transfer_numbers: TransferNumbers::default(),
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
@@ -157,7 +156,8 @@ impl Session {
 
     /// For the next peer of a listener that goes on. The input is the same; a line is refused until that peer is here.
     pub fn successor(&self) -> Self {
-        let mut next = Self::new(self.rules.clone(), self.numbers);
+        let mut next = Self::new(self.rules.clone());
+        next.numbers = self.numbers;
         next.now = self.now;
         next.phase = Phase::NoPeer(None);
         next.input_ended = self.input_ended;

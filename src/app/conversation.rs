@@ -13,7 +13,7 @@ use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Greeting, Intent, TransferId};
-use crate::session::{Action, PeerContext, Rules, RunNumbers, Session};
+use crate::session::{Action, PeerContext, Rules, Session};
 use crate::transfer::download::Downloads;
 use crate::transfer::flow_control::FlowControl;
 use crate::transfer::upload::Uploads;
@@ -55,11 +55,7 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Waits for its peer.
-    pub(super) fn new(rules: Rules) -> Self {
-        Self::with(1, Session::new(rules, RunNumbers::default()))
-    }
-
-    fn with(number: u64, session: Session) -> Self {
+    pub(super) fn new(number: u64, session: Session) -> Self {
         Self {
             number,
             session,
@@ -74,11 +70,6 @@ impl Conversation {
             reported: HashMap::new(),
             reported_at: Duration::ZERO,
         }
-    }
-
-    /// The conversation with the next peer.
-    pub(super) fn successor(&self) -> Self {
-        Self::with(self.number + 1, self.session.successor())
     }
 
     /// What this side says first, in a session of this id.

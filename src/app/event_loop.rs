@@ -28,7 +28,7 @@ use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::notice::{Info, Input, Notice, Posted};
 use crate::protocol::frame::Intent;
-use crate::session::Action;
+use crate::session::{Action, Session};
 use crate::text::SafeText;
 use crate::transfer::download::DownloadReport;
 use crate::ui::InputBackpressure;
@@ -101,7 +101,7 @@ impl EventLoop {
         let waits = setup.config.rules.interactive && matches!(role, Role::Listen { .. });
         Self {
             uncalled: waits.then(|| Instant::now() + UNCALLED),
-            conversation: Conversation::new(setup.config.rules.clone()),
+            conversation: Conversation::new(1, Session::new(setup.config.rules.clone())),
             setup,
             role,
             events,

@@ -135,7 +135,7 @@ fn finished() -> DownloadReport {
 
 impl Side {
     fn new(rules: Rules) -> Self {
-        Self::of(Session::new(rules, RunNumbers::default()))
+        Self::of(Session::new(rules))
     }
 
     fn of(session: Session) -> Self {

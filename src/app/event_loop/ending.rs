@@ -2,6 +2,7 @@
 //! program.
 
 use super::{EventLoop, Role};
+use crate::app::conversation::Conversation;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::notice::Notice;
@@ -65,7 +66,7 @@ impl EventLoop {
             Role::Dial(dialling) => dialling.stop(),
             Role::Listen { listening, .. } => listening.withdraw(),
         }
-        self.conversation = self.conversation.successor();
+        self.conversation = Conversation::new(self.conversation.number + 1, self.conversation.session.successor());
         self.setup.backpressure.set_paused(false);
     }
 
