@@ -12,7 +12,7 @@ use crate::net::roaming::{Announcement, PeerAddrs};
 use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Greeting, Intent, TransferId};
+use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Frame, Greeting, Intent, TransferId};
 use crate::session::{Action, PeerContext, Rules, Session};
 use crate::transfer::download::Downloads;
 use crate::transfer::flow_control::FlowControl;
@@ -183,20 +183,23 @@ impl Conversation {
     /// When it breaks a rule.
     pub(super) fn connection_event(&mut self, event: ConnectionEvent) -> Result<(), ProtocolError> {
         match event {
-            ConnectionEvent::Control(seq, control) => self.session.control(seq, control)?,
-            ConnectionEvent::Ack(seq) => self.session.acknowledged(seq)?,
-            ConnectionEvent::Restart(transfer, position, digest) => {
+            ConnectionEvent::Frame(Frame::Control { seq, control }) => self.session.control(seq, control)?,
+            ConnectionEvent::Frame(Frame::Ack(seq)) => self.session.acknowledged(seq)?,
+            ConnectionEvent::Frame(Frame::Restart { transfer, position, digest }) => {
                 self.session.peer_restarts(transfer, position, digest)?;
             }
-            ConnectionEvent::Received(transfer, position) => self.session.peer_received(transfer, position)?,
-            ConnectionEvent::Addrs(addrs) => {
+            ConnectionEvent::Frame(Frame::Received { transfer, position }) => {
+                self.session.peer_received(transfer, position)?;
+            }
+            ConnectionEvent::Frame(Frame::Addrs(addrs)) => {
                 let now = self.session.now();
                 let peer_addrs = self.peer_addrs.as_mut().ok_or(ProtocolError::Unexpected("ADDRS"))?;
                 peer_addrs.take(now, addrs.list)?;
             }
             ConnectionEvent::TooMuch(transfer) => self.session.too_much(transfer),
             ConnectionEvent::Listed(transfer, list) => self.session.listed(transfer, list),
-            ConnectionEvent::Alive | ConnectionEvent::Ended(_) => {}
+            // No other frame comes here, and the rest is the event loop's.
+            ConnectionEvent::Frame(_) | ConnectionEvent::Alive | ConnectionEvent::Ended(_) => {}
         }
         Ok(())
     }
