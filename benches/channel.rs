@@ -10,7 +10,6 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use p2pchat::channel::{Channel, Code, HELLO, Hello, LENGTH, Mode, Role, Terms, establish};
 use p2pchat::identity::Identity;
-use p2pchat::keys::KeyVerdict;
 use p2pchat::net::buffer::{Bulk, Pool, Record};
 use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Control, Frame};
 use std::cell::RefCell;
@@ -128,13 +127,7 @@ fn connect(role: Role, identity: &Identity, mode: Mode, end: &mut End) -> Channe
     let mut theirs = [0; HELLO];
     end.read_exact(&mut theirs).unwrap();
     let theirs = Hello::decode(&theirs, &own).unwrap();
-    let terms = Terms {
-        role,
-        code: code.as_ref(),
-        identity,
-        accept_key: &|_| Ok(KeyVerdict::default()),
-        reserve_try: &|| true,
-    };
+    let terms = Terms { role, code: code.as_ref(), identity, accept_key: &|_| Ok(None), reserve_try: &|| true };
     establish(end, &own, &theirs, &terms).unwrap()
 }
 

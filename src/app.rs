@@ -52,10 +52,11 @@ use frontend::RunningFrontend;
 use listening::{ListenMode, Listening, may_dial_toward};
 use peer_policy::PeerPolicy;
 use redial::Dialling;
+use signals::PendingSignal;
 use std::env;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use whom::{VARIABLE, Whom, WhomKind};
 
@@ -91,12 +92,7 @@ pub fn connect(arguments: Connect) -> anyhow::Result<Exit> {
     let Connect { whom, wait, lan, from, common } = arguments;
     let mut start = Startup::load(&common)?;
     start.config.from = from.from;
-    let peer = common.meeting.peer.as_deref();
-    if lan && peer.is_none() && is_unsaid(whom.as_deref()) {
-        return dial_neighbour(start, wait, |_, _| Ok(()));
-    }
-    let whom = Whom::find(whom.as_deref(), peer, &start.config.known, lan)?;
-    dial_peer(start, whom, wait, lan)
+    dial(start, whom.as_deref(), common.meeting.peer.as_deref(), wait, lan, |_, _| Ok(()))
 }
 
 /// Whether neither the command line nor the environment says whom to dial.
@@ -104,19 +100,28 @@ fn is_unsaid(whom: Option<&str>) -> bool {
     whom.is_none() && env::var_os(VARIABLE).is_none_or(|text| text.is_empty())
 }
 
-/// Dials one of those who announce themselves on the own network, if `fits` has nothing against it.
-fn dial_neighbour(
+/// Dials whom the user names, or, with `lan` and no name, one of those who announce themselves on the own network; if `fits` has nothing
+/// against it.
+fn dial(
     mut start: Startup,
+    whom: Option<&str>,
+    peer: Option<&str>,
     wait: bool,
+    lan: bool,
     fits: impl FnOnce(&Config, &Whom) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
     let config = &mut start.config;
+    if !lan || peer.is_some() || !is_unsaid(whom) {
+        let whom = Whom::find(whom, peer, &config.known, lan)?;
+        fits(config, &whom)?;
+        return dial_peer(start, whom, wait, lan);
+    }
     config.lan_proxies(&[])?;
     let (whom, admits) = match neighbours::choose(config, wait)? {
         Ok(choice) => choice,
         Err(why) => {
             let policy = PeerPolicy::listening(config.peers_file.clone(), None);
-            return Ok(Running::start(start, policy)?.fail("lan", &why, Exit::Unreachable));
+            return Ok(Running::start(start, policy, Inbox::open()?)?.fail("lan", &why, Exit::Unreachable));
         }
     };
     if admits == Admits::WithCode && matches!(config.code, CodeSource::None) {
@@ -158,7 +163,7 @@ fn wait_for_peer(
     if let Some(target) = &reachable.toward {
         may_dial_toward(target, toward_proxies.as_ref()).map_err(|words| UsageError(format!("--toward: {words}")))?;
     }
-    let running = Running::start(start, policy)?;
+    let running = Running::start(start, policy, Inbox::open()?)?;
     let Setup { config, peer_policy, events, .. } = &running.setup;
     let is_taken = |bound: &Result<_, BindError>| matches!(bound, Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse);
     let mut bound = Err(BindError::System(ErrorKind::AddrInUse.into()));
@@ -220,6 +225,7 @@ fn dial_peer(start: Startup, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
         let words = "--from dials directly, and a proxy is to be dialled through here\n--proxy none leaves it out";
         return Err(UsageError(words.into()).into());
     }
+    let inbox = Inbox::open()?;
     let code = match (&config.code, &whom.kind) {
         (CodeSource::None, WhomKind::Invite(invite)) => Some(Arc::new(invite.code())),
         (CodeSource::None, _) => None,
@@ -227,7 +233,7 @@ fn dial_peer(start: Startup, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
             return Err(UsageError("an invite has a secret of its own; leave the code away".into()).into());
         }
         (CodeSource::Given(code), _) => Some(Arc::clone(code)),
-        (CodeSource::Wanted, _) => match prompt_for_code() {
+        (CodeSource::Wanted, _) => match prompt_for_code(&inbox.pending_signal) {
             Ok(Ok(code)) => Some(Arc::new(code)),
             Ok(Err(exit)) => return Ok(exit),
             Err(error) => {
@@ -240,7 +246,7 @@ fn dial_peer(start: Startup, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
     let expected = config.expected.as_ref().map(|(_, key)| key.pin());
     let look_for = expected.or(whom.kind.pin()).filter(|_| lan);
     let dialler = Dialler { look_for, from: config.from, ..dialler(config, proxies, whom, code, &policy) };
-    Running::start(start, policy)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
+    Running::start(start, policy, inbox)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
 }
 
 /// Dials, and lets through whom `policy` does.
@@ -257,6 +263,25 @@ fn dialler(
     Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None, from: None }
 }
 
+/// What the event loop will hear. From here on a signal is an event, or asked for where there is no event loop yet.
+struct Inbox {
+    sender: SyncSender<Event>,
+    events: Receiver<Event>,
+    pending_signal: PendingSignal,
+}
+
+impl Inbox {
+    fn open() -> anyhow::Result<Self> {
+        let (sender, events) = mpsc::sync_channel(EVENTS);
+        let pending_signal = signals::watch(sender.clone()).map_err(cannot_start)?;
+        Ok(Self { sender, events, pending_signal })
+    }
+}
+
+fn cannot_start(error: io::Error) -> anyhow::Error {
+    anyhow!("cannot start: {}", io_error_text(&error))
+}
+
 /// The frontend and the signal handler run; no peer yet. (Fields are dropped in this order: the output ends with the sender of
 /// notices, which is in the setup.)
 struct Running {
@@ -266,12 +291,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(start: Startup, peer_policy: PeerPolicy) -> anyhow::Result<Self> {
+    fn start(start: Startup, peer_policy: PeerPolicy, inbox: Inbox) -> anyhow::Result<Self> {
         let Startup { config, frontend, inputs, log, notices: first } = start;
-        let (sender, events) = mpsc::sync_channel(EVENTS);
-        let failed = |error: io::Error| anyhow!("cannot start: {}", io_error_text(&error));
-        let pending_signal = signals::watch(sender.clone()).map_err(failed)?;
-        let (frontend, notices) = RunningFrontend::start(frontend, log, sender.clone()).map_err(failed)?;
+        let Inbox { sender, events, pending_signal } = inbox;
+        let (frontend, notices) = RunningFrontend::start(frontend, log, sender.clone()).map_err(cannot_start)?;
         let setup = Setup {
             config: Arc::new(config),
             peer_policy,

@@ -25,7 +25,8 @@ pub use record::{DecryptError, LENGTH, Opener, ReadError, SealError, Sealer, TAG
 
 use crate::error_text::io_error_text;
 use crate::identity::Identity;
-use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
+use crate::keys::{KeyRejected, PublicKey};
+use crate::text::SafeText;
 use std::{fmt, io};
 use thiserror::Error;
 
@@ -41,8 +42,8 @@ pub enum Role {
     Responder,
 }
 
-/// Decides whether the peer's static key may be talked to.
-pub type KeyCheck<'a> = dyn Fn(&PublicKey) -> Result<KeyVerdict, KeyRejected> + Send + Sync + 'a;
+/// Decides whether the peer's static key may be talked to; a warning is to be shown before anything else.
+pub type KeyCheck<'a> = dyn Fn(&PublicKey) -> Result<Option<SafeText>, KeyRejected> + Send + Sync + 'a;
 
 /// What this side brings to a handshake and what it demands.
 #[derive(Clone, Copy)]
@@ -66,7 +67,7 @@ pub struct Channel {
     /// The static key that the peer proved to have.
     pub peer: PublicKey,
     /// What the key check said of it.
-    pub verdict: KeyVerdict,
+    pub warning: Option<SafeText>,
     /// The number for people to compare; present exactly in [`Mode::Open`].
     pub verification: Option<Verification>,
 }

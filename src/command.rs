@@ -11,6 +11,7 @@ pub(crate) use paths::{expand, last_word};
 pub use source::{SendSource, StreamReader};
 
 use crate::protocol::frame::LINE_TEXT;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -80,50 +81,33 @@ pub enum Command {
 
 /// Why a line was neither sent nor done. All are the user's to mend.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum CommandError {
-    /// No such command.
-    #[error("unknown command /{word}\n{hint}", hint = unknown_hint(word))]
-    Unknown {
-        /// What stood after the slash.
-        word: String,
-    },
-    /// A known command with arguments it does not take.
-    #[error("{what}\nusage: {usage}")]
-    BadArgument {
-        /// What is wrong.
-        what: String,
-        /// How it is written.
-        usage: &'static str,
-    },
-    /// Several lines at once that begin with a slash.
-    #[error(
-        "a block of several lines that begins with / is neither sent nor run\nbegin it with // to send it, the first slash removed"
-    )]
-    CommandInBlock,
-    /// More than fits into a line.
-    #[error("a line of {bytes} bytes is too long, at most {LINE_TEXT} can be sent\nsend it as a file: /send PATH")]
-    LineTooLong {
-        /// Its size, as far as it was read.
-        bytes: u64,
-    },
-    /// What `/send` names does not exist.
-    #[error("no such file or folder: {}", path.display())]
-    NoSuchFile {
-        /// The path.
-        path: PathBuf,
-    },
+#[error("{text}")]
+pub struct CommandError {
+    /// The stable word for scripts (`error.code`).
+    pub code: &'static str,
+    /// With a hint on the second line.
+    text: String,
 }
 
 impl CommandError {
-    /// The stable word for scripts (`error.code`).
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "unknown-command",
-            Self::BadArgument { .. } => "bad-argument",
-            Self::CommandInBlock => "command-in-block",
-            Self::LineTooLong { .. } => "line-too-long",
-            Self::NoSuchFile { .. } => "no-such-file",
-        }
+    fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    fn unknown(word: &str) -> Self {
+        let hint = match closest(word) {
+            Some(Usage(usage)) => format!("did you mean {usage}? to send it as text, begin with //"),
+            None => "see /help; to send it as text, begin with //".to_owned(),
+        };
+        Self::new("unknown-command", format!("unknown command /{word}\n{hint}"))
+    }
+
+    /// More than fits into a line, as far as it was read.
+    pub fn line_too_long(bytes: usize) -> Self {
+        let text = format!(
+            "a line of {bytes} bytes is too long, at most {LINE_TEXT} can be sent\nsend it as a file: /send PATH"
+        );
+        Self::new("line-too-long", text)
     }
 }
 
@@ -143,12 +127,13 @@ pub fn parse(line: &str, home: Option<&Path>) -> Result<Entry, CommandError> {
     // A block of one line is a line: pasting a command often brings its line end along.
     let command = command.trim_end_matches(['\r', '\n']);
     if command.contains(['\r', '\n']) {
-        return Err(CommandError::CommandInBlock);
+        let text = "a block of several lines that begins with / is neither sent nor run\nbegin it with // to send it, the first slash removed";
+        return Err(CommandError::new("command-in-block", text));
     }
     let (word, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
     let word = word.to_lowercase();
     let Some(usage) = USAGES.into_iter().find(|usage| usage.word() == word) else {
-        return Err(CommandError::Unknown { word });
+        return Err(CommandError::unknown(&word));
     };
     if word == "me" {
         let text = rest.trim();
@@ -191,10 +176,7 @@ fn say(text: &str, action: bool) -> Result<Entry, CommandError> {
 }
 
 fn within_limit(text: &str) -> Result<(), CommandError> {
-    if text.len() <= LINE_TEXT {
-        return Ok(());
-    }
-    Err(CommandError::LineTooLong { bytes: u64::try_from(text.len()).unwrap_or(u64::MAX) })
+    if text.len() <= LINE_TEXT { Ok(()) } else { Err(CommandError::line_too_long(text.len())) }
 }
 
 /// How a command is written, its word first.
@@ -225,14 +207,14 @@ impl Usage {
         self.0.trim_start_matches('/').split(' ').next().unwrap_or_default()
     }
 
-    fn bad(self, what: impl Into<String>) -> CommandError {
-        CommandError::BadArgument { what: what.into(), usage: self.0 }
+    fn bad(self, what: impl Display) -> CommandError {
+        CommandError::new("bad-argument", format!("{what}\nusage: {}", self.0))
     }
 
     fn command(self, rest: &str, home: Option<&Path>) -> Result<Command, CommandError> {
         Ok(match self.word() {
             "send" if rest.is_empty() => return Err(self.bad("what is to be sent?")),
-            "send" => Command::Send(SendSource::Typed(SendArgs::parse(rest, self.0, home))),
+            "send" => Command::Send(SendSource::Typed(SendArgs::parse(rest, self, home))),
             "redial" if rest.is_empty() => return Err(self.bad("where is your peer now?")),
             "redial" => Command::Redial(rest.to_owned()),
             "toward" if rest.is_empty() => return Err(self.bad("where does your peer dial from?")),
@@ -262,7 +244,7 @@ impl Usage {
             "verify" => Command::Verify,
             "peer" => Command::Peer,
             "clear" => Command::Clear,
-            word => return Err(CommandError::Unknown { word: word.to_owned() }),
+            word => return Err(CommandError::unknown(word)),
         })
     }
 
@@ -282,13 +264,6 @@ impl Usage {
 fn looks_like_id(word: &str) -> bool {
     let digits = word.strip_prefix('#').unwrap_or(word);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn unknown_hint(word: &str) -> String {
-    match closest(word) {
-        Some(Usage(usage)) => format!("did you mean {usage}? to send it as text, begin with //"),
-        None => "see /help; to send it as text, begin with //".to_owned(),
-    }
 }
 
 /// The command that was probably meant: one the word abbreviates, else one within two slips of a finger.

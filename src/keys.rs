@@ -1,6 +1,5 @@
 //! A peer's public key, and how people and files write it.
 
-use crate::text::SafeText;
 use curve25519_dalek::MontgomeryPoint;
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use std::fmt;
@@ -15,13 +14,6 @@ const PIN: usize = 16;
 
 /// The first bytes of a fingerprint (PROTOCOL.md section 10).
 pub type Pin = [u8; PIN];
-
-/// A key check lets the key through.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyVerdict {
-    /// To be shown before anything else.
-    pub warning: Option<SafeText>,
-}
 
 /// A key check turns the key down: the words for the user.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]

@@ -14,23 +14,33 @@ pub(crate) fn options() -> OpenOptions {
     options
 }
 
+/// Opens an ordinary file of ours. What is checked is what was opened; a pipe in its place does not hold the program up.
+///
+/// # Errors
+/// Also for what is no ordinary file.
+pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let other = || io::Error::other("it is no ordinary file");
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK);
+    let file = match options.open(path) {
+        // To write into a pipe that nobody reads.
+        #[cfg(unix)]
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Err(other()),
+        opened => opened?,
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { Err(other()) }
+}
+
 /// Opens a file of ours to append to it, or makes it. One that was there is closed to others, too.
 ///
 /// # Errors
 /// Also for what is no ordinary file.
 pub(crate) fn append(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // A pipe in its place would hold the program up.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK);
-    let file = options.append(true).create(true).open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is no ordinary file"));
-    }
+    let file = open(path, options.append(true).create(true))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        if found.permissions().mode() & 0o077 != 0 {
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
             file.set_permissions(PermissionsExt::from_mode(0o600))?;
         }
     }

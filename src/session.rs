@@ -21,7 +21,6 @@ mod tests;
 
 pub use action::Action;
 pub use end::SessionEnd;
-pub use numbers::RunNumbers;
 
 use crate::notice::{Notice, Posted, Question, Trust};
 use crate::protocol::error::ProtocolError;
@@ -31,10 +30,10 @@ use crate::transfer::download::OnClash;
 use clap::ValueEnum;
 use delivery::{Incoming, Outbound, Outgoing};
 use downloads::Download;
-use input::{PENDING, Questions};
-use numbers::TransferNumbers;
+use input::PENDING;
+use numbers::{RunNumbers, TransferNumbers};
 use phase::{Link, Phase, Wish};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use uploads::Upload;
@@ -110,13 +109,12 @@ pub struct Session {
     downloads: BTreeMap<TransferId, Download>,
     /// Downloads that are complete, and the peer has not acknowledged that.
     completed: BTreeMap<TransferId, Download>,
-    questions: Questions,
+    /// Open questions. Offers bound their number.
+    questions: Vec<(u64, Question)>,
     /// What a session before the restart of the peer's program left: lines that wait for the user's word, and whether the peer may have
-    /// seen each; uploads that are offered again with the first connection; and what the peer had offered, under its old numbers.
+    /// seen each; and what the peer had offered, under its old numbers.
     resend: Vec<(Outbound, bool)>,
-    reoffers: BTreeMap<TransferId, Upload>,
     carried: Vec<(TransferId, Download)>,
-    restarted: bool,
     wish: Wish,
     input_ended: bool,
     paused: Paused,
@@ -129,26 +127,24 @@ pub struct Session {
 
 impl Session {
     /// A session that waits for its first peer.
-    pub fn new(rules: Rules, numbers: RunNumbers) -> Self {
+    pub fn new(rules: Rules) -> Self {
         Self {
             incomplete: rules.accept == AcceptRule::One,
             rules,
             now: Duration::ZERO,
-            phase: Phase::NoPeer(Some(VecDeque::new())),
+            phase: Phase::NoPeer(Some(Vec::new())),
             link: Link::None,
             peer: None,
-            numbers,
+            numbers: RunNumbers::default(),
             transfer_numbers: TransferNumbers::default(),
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             uploads: BTreeMap::new(),
             downloads: BTreeMap::new(),
             completed: BTreeMap::new(),
-            questions: Questions::default(),
+            questions: Vec::new(),
             resend: Vec::new(),
-            reoffers: BTreeMap::new(),
             carried: Vec::new(),
-            restarted: false,
             wish: Wish::None,
             input_ended: false,
             paused: Paused::default(),
@@ -160,7 +156,8 @@ impl Session {
 
     /// For the next peer of a listener that goes on. The input is the same; a line is refused until that peer is here.
     pub fn successor(&self) -> Self {
-        let mut next = Self::new(self.rules.clone(), self.numbers);
+        let mut next = Self::new(self.rules.clone());
+        next.numbers = self.numbers;
         next.now = self.now;
         next.phase = Phase::NoPeer(None);
         next.input_ended = self.input_ended;
@@ -208,18 +205,21 @@ impl Session {
         matches!(self.phase, Phase::Over)
     }
 
-    /// The first connection is there, and its opening done. `notice` tells the user.
+    /// The first connection is there, and its opening done. `notice` tells the user. When there was a session before with this peer, whose
+    /// program was restarted, the new one goes on with what it left.
     pub fn connected(&mut self, peer: PeerContext, notice: Notice) {
+        let offered_before = self.has_peer().then(|| self.take_over());
         let first = self.next_transfer().max(peer.next_transfer);
         self.transfer_numbers = TransferNumbers::new(first, peer.initiator);
         self.peer = Some(peer);
         self.link = Link::Up;
         self.notice(notice);
-        if self.restarted {
-            self.notice(Notice::Reconnected { restarted: true });
-            self.go_on_after_restart();
-        } else {
-            self.enter_pending();
+        match offered_before {
+            Some(uploads) => {
+                self.notice(Notice::Reconnected { restarted: true });
+                self.go_on_after_restart(uploads);
+            }
+            None => self.enter_pending(),
         }
         self.advance();
     }

@@ -4,6 +4,7 @@
 
 mod line;
 
+use super::signals::PendingSignal;
 use crate::channel::Code;
 use crate::exit::Exit;
 use crossterm::event::{self, Event, KeyEventKind};
@@ -11,8 +12,6 @@ use crossterm::terminal;
 use line::{Prompt, Step};
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Columns of a terminal that does not tell.
@@ -25,9 +24,8 @@ const SIGNAL_GAP: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When there is no terminal, or it cannot be used.
-pub(super) fn prompt_for_code() -> io::Result<Result<Code, Exit>> {
+pub(super) fn prompt_for_code(pending_signal: &PendingSignal) -> io::Result<Result<Code, Exit>> {
     let mut out = output()?;
-    let signals = Signals::watch()?;
     terminal::enable_raw_mode()?;
     let _restored = Restored;
     let mut prompt = Prompt::new();
@@ -37,7 +35,7 @@ pub(super) fn prompt_for_code() -> io::Result<Result<Code, Exit>> {
         let columns = if columns == 0 { COLUMNS } else { columns };
         out.write_all(prompt.frame(columns).as_bytes())?;
         out.flush()?;
-        match next_event(&signals)? {
+        match next_event(pending_signal)? {
             Err(exit) => break Err(exit),
             Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => match prompt.key(key) {
                 Step::Show => {}
@@ -54,9 +52,9 @@ pub(super) fn prompt_for_code() -> io::Result<Result<Code, Exit>> {
 }
 
 /// Waits for what the terminal says, or for a signal.
-fn next_event(signals: &Signals) -> io::Result<Result<Event, Exit>> {
+fn next_event(pending_signal: &PendingSignal) -> io::Result<Result<Event, Exit>> {
     loop {
-        if let Some(exit) = signals.came() {
+        if let Some(exit) = pending_signal.take() {
             return Ok(Err(exit));
         }
         if event::poll(SIGNAL_GAP)? {
@@ -80,31 +78,5 @@ struct Restored;
 impl Drop for Restored {
     fn drop(&mut self) {
         let _ = terminal::disable_raw_mode();
-    }
-}
-
-/// Signals that would end the program with the terminal in raw mode.
-struct Signals(Vec<(Arc<AtomicBool>, Exit)>);
-
-impl Signals {
-    #[cfg(unix)]
-    fn watch() -> io::Result<Self> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        let kinds = [(SIGINT, Exit::Interrupt), (SIGTERM, Exit::Terminate), (SIGHUP, Exit::Hangup)];
-        let watched = kinds.map(|(signal, exit)| {
-            let came = Arc::new(AtomicBool::new(false));
-            signal_hook::flag::register(signal, Arc::clone(&came)).map(|_| (came, exit))
-        });
-        watched.into_iter().collect::<io::Result<_>>().map(Self)
-    }
-
-    #[cfg(not(unix))]
-    #[allow(clippy::unnecessary_wraps, reason = "the same shape as where there are signals")]
-    fn watch() -> io::Result<Self> {
-        Ok(Self(Vec::new()))
-    }
-
-    fn came(&self) -> Option<Exit> {
-        self.0.iter().find(|(came, _)| came.load(Ordering::Relaxed)).map(|(_, exit)| *exit)
     }
 }

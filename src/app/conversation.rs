@@ -7,12 +7,13 @@
 
 use super::incoming::ConnectionEvent;
 use super::peer_policy::PeerInfo;
+use crate::net::connection::Connection;
 use crate::net::roaming::{Announcement, PeerAddrs};
 use crate::net::send_queue::SendQueue;
 use crate::notice::{Direction, Info, Notice, TransferState, Trust};
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Greeting, Intent, TransferId};
-use crate::session::{Action, PeerContext, Rules, RunNumbers, Session};
+use crate::protocol::frame::{Addrs, FEATURE_ADDRS, FEATURE_ZCHUNK, Frame, Greeting, Intent, TransferId};
+use crate::session::{Action, PeerContext, Rules, Session};
 use crate::transfer::download::Downloads;
 use crate::transfer::flow_control::FlowControl;
 use crate::transfer::upload::Uploads;
@@ -45,7 +46,7 @@ pub(super) struct Conversation {
     /// What the peer told of its own; none where it must tell nothing.
     peer_addrs: Option<PeerAddrs>,
     pub(super) flow: Arc<FlowControl>,
-    queue: Option<Arc<SendQueue>>,
+    pub(super) connection: Option<Connection>,
     pub(super) workers: Option<Workers>,
     /// Bytes of each transfer at the last report of progress, and when that was.
     reported: HashMap<TransferId, u64>,
@@ -54,11 +55,7 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Waits for its peer.
-    pub(super) fn new(rules: Rules) -> Self {
-        Self::with(1, Session::new(rules, RunNumbers::default()))
-    }
-
-    fn with(number: u64, session: Session) -> Self {
+    pub(super) fn new(number: u64, session: Session) -> Self {
         Self {
             number,
             session,
@@ -68,16 +65,11 @@ impl Conversation {
             announcement: None,
             peer_addrs: None,
             flow: Arc::default(),
-            queue: None,
+            connection: None,
             workers: None,
             reported: HashMap::new(),
             reported_at: Duration::ZERO,
         }
-    }
-
-    /// The conversation with the next peer.
-    pub(super) fn successor(&self) -> Self {
-        Self::with(self.number + 1, self.session.successor())
     }
 
     /// What this side says first, in a session of this id.
@@ -95,20 +87,10 @@ impl Conversation {
 
     /// A new session has its first connection. When there was one before with this peer, the new one takes over what it left.
     /// `initiator`: this side dialled; `notice` tells the user.
-    pub(super) fn begin(
-        &mut self,
-        peer: PeerInfo,
-        greeting: &Greeting,
-        initiator: bool,
-        notice: Notice,
-        queue: &Arc<SendQueue>,
-    ) {
-        if self.session.has_peer() {
-            self.session.take_over();
-        }
+    pub(super) fn begin(&mut self, peer: PeerInfo, greeting: &Greeting, initiator: bool, notice: Notice) {
         let context = PeerContext {
             label: peer.label(),
-            trust: peer.trust,
+            trust: peer.recorded.trust,
             reconnect_timeout: greeting.reconnect_timeout,
             next_transfer: greeting.next_transfer,
             initiator,
@@ -119,8 +101,9 @@ impl Conversation {
         self.announcement = (addrs && !initiator).then(Announcement::default);
         self.peer_addrs = (addrs && initiator).then(PeerAddrs::default);
         self.peer = Some(peer);
-        self.attach(queue);
-        self.flow.connected(Arc::clone(queue));
+        if let Some(queue) = self.attach() {
+            self.flow.connected(queue);
+        }
         self.session.connected(context, notice);
     }
 
@@ -128,39 +111,40 @@ impl Conversation {
     ///
     /// # Errors
     /// When `received` cannot be.
-    pub(super) fn resume(
-        &mut self,
-        received: u64,
-        addr: SocketAddr,
-        queue: &Arc<SendQueue>,
-    ) -> Result<(), ProtocolError> {
+    pub(super) fn resume(&mut self, received: u64, addr: SocketAddr) -> Result<(), ProtocolError> {
         if let Some(peer) = &mut self.peer {
             peer.moved(addr);
         }
-        self.attach(queue);
+        self.attach();
         self.session.resumed(received)
     }
 
-    fn attach(&mut self, queue: &Arc<SendQueue>) {
-        self.queue = Some(Arc::clone(queue));
+    fn queue(&self) -> Option<&Arc<SendQueue>> {
+        self.connection.as_ref().map(Connection::send_queue)
+    }
+
+    /// What each connection begins with.
+    fn attach(&mut self) -> Option<Arc<SendQueue>> {
         self.announcement = self.announcement.take().map(|_| Announcement::default());
         if let Some(peer_addrs) = &mut self.peer_addrs {
             peer_addrs.connected();
         }
+        let queue = self.queue()?;
         if self.features & FEATURE_ZCHUNK != 0 {
             queue.allow_zchunks();
         }
         if let Some(workers) = &self.workers {
             workers.uploads.connected(Arc::clone(queue));
         }
+        Some(Arc::clone(queue))
     }
 
     /// Sends the peer this side's addresses, if it takes them and they are news.
     pub(super) fn announce(&mut self, now: Duration, addrs: impl FnOnce() -> Addrs) {
-        if let (Some(announcement), Some(queue)) = (&mut self.announcement, &self.queue) {
+        if let (Some(announcement), Some(connection)) = (&mut self.announcement, &self.connection) {
             let addrs = addrs();
             if announcement.is_due(now, &addrs.list) {
-                queue.addrs(addrs);
+                connection.send_queue().addrs(addrs);
             }
         }
     }
@@ -173,16 +157,13 @@ impl Conversation {
     /// The file of known peers says that the user compared the numbers.
     pub(super) fn verified(&mut self) {
         if let Some(peer) = &mut self.peer {
-            peer.trust = Trust::Verified;
+            peer.recorded.trust = Trust::Verified;
             self.session.marked(Trust::Verified);
         }
     }
 
     /// The connection and its threads have ended; the session is told by [`Session::lost`].
     pub(super) fn disconnected(&mut self) {
-        if self.queue.take().is_none() {
-            return;
-        }
         if let Some(workers) = &self.workers {
             workers.uploads.disconnected();
         }
@@ -202,20 +183,23 @@ impl Conversation {
     /// When it breaks a rule.
     pub(super) fn connection_event(&mut self, event: ConnectionEvent) -> Result<(), ProtocolError> {
         match event {
-            ConnectionEvent::Control(seq, control) => self.session.control(seq, control)?,
-            ConnectionEvent::Ack(seq) => self.session.acknowledged(seq)?,
-            ConnectionEvent::Restart(transfer, position, digest) => {
+            ConnectionEvent::Frame(Frame::Control { seq, control }) => self.session.control(seq, control)?,
+            ConnectionEvent::Frame(Frame::Ack(seq)) => self.session.acknowledged(seq)?,
+            ConnectionEvent::Frame(Frame::Restart { transfer, position, digest }) => {
                 self.session.peer_restarts(transfer, position, digest)?;
             }
-            ConnectionEvent::Received(transfer, position) => self.session.peer_received(transfer, position)?,
-            ConnectionEvent::Addrs(addrs) => {
+            ConnectionEvent::Frame(Frame::Received { transfer, position }) => {
+                self.session.peer_received(transfer, position)?;
+            }
+            ConnectionEvent::Frame(Frame::Addrs(addrs)) => {
                 let now = self.session.now();
                 let peer_addrs = self.peer_addrs.as_mut().ok_or(ProtocolError::Unexpected("ADDRS"))?;
                 peer_addrs.take(now, addrs.list)?;
             }
             ConnectionEvent::TooMuch(transfer) => self.session.too_much(transfer),
             ConnectionEvent::Listed(transfer, list) => self.session.listed(transfer, list),
-            ConnectionEvent::Alive | ConnectionEvent::Ended(_) => {}
+            // No other frame comes here, and the rest is the event loop's.
+            ConnectionEvent::Frame(_) | ConnectionEvent::Alive | ConnectionEvent::Ended(_) => {}
         }
         Ok(())
     }
@@ -225,57 +209,51 @@ impl Conversation {
     /// # Errors
     /// When the peer broke a rule that only a worker can see.
     pub(super) fn carry_out(&mut self, action: Action) -> Result<(), ProtocolError> {
+        // Before the first peer there is nothing to do.
+        let Some(Workers { uploads, downloads }) = &self.workers else { return Ok(()) };
         match action {
             Action::Control(seq, control) => self.on_queue(|queue| queue.control(seq, control)),
             Action::Ack(seq) => self.on_queue(|queue| queue.ack(seq)),
             Action::Hangup => self.on_queue(SendQueue::finish),
             Action::ResumeFlow => {
-                if let Some(queue) = &self.queue {
+                if let Some(queue) = self.queue() {
                     self.flow.resumed(Arc::clone(queue));
                 }
             }
             Action::OpenFlow(transfer, opening) => self.flow.open(transfer, opening),
             Action::EndFlow { transfer, confirmed } => self.flow.end(transfer, confirmed),
-            Action::ShowPeer => {
-                let rows = self.peer.as_ref().map(|peer| peer.describe(self.session.is_lost()));
-                self.session.post(rows.map_or_else(no_peer, |rows| Notice::Info(Info::Peer(rows))));
-            }
-            Action::ShowTransfers => {
-                let transfers = self.session.transfers(|direction, transfer| self.moved(direction, transfer));
-                self.session.post(Notice::Info(Info::Transfers(transfers)));
-            }
-            order => return self.order(order),
-        }
-        Ok(())
-    }
-
-    fn on_queue(&self, call: impl FnOnce(&SendQueue)) {
-        if let Some(queue) = &self.queue {
-            call(queue);
-        }
-    }
-
-    /// What is for a worker.
-    fn order(&self, order: Action) -> Result<(), ProtocolError> {
-        let Some(Workers { uploads, downloads }) = &self.workers else { return Ok(()) };
-        match order {
             Action::PauseReports(pause) => uploads.pause_reports(pause),
             Action::Scan(transfer, source) => uploads.scan(transfer, source),
             Action::BeginUpload(transfer) => uploads.begin(transfer),
-            Action::UploadAccepted(transfer, position, digest) => return uploads.accepted(transfer, position, digest),
-            Action::UploadRestart(transfer, position, digest) => return uploads.restart(transfer, position, digest),
-            Action::UploadReceived(transfer, position) => return uploads.received(transfer, position),
-            Action::UploadComplete(transfer) => return uploads.complete(transfer),
+            Action::UploadAccepted(transfer, position, digest) => uploads.accepted(transfer, position, digest)?,
+            Action::UploadRestart(transfer, position, digest) => uploads.restart(transfer, position, digest)?,
+            Action::UploadReceived(transfer, position) => uploads.received(transfer, position)?,
+            Action::UploadComplete(transfer) => uploads.complete(transfer)?,
             Action::DropUpload(transfer) => uploads.cancel(transfer),
             Action::RenumberUpload { old, new } => uploads.renumber(old, new),
             Action::StartDownload(transfer, offer, list) => downloads.look(transfer, offer, list),
             Action::AcceptDownload(transfer, wanted) => downloads.accept(transfer, wanted),
             Action::CancelDownload { transfer, remove } => downloads.cancel(transfer, remove),
             Action::DownloadAcknowledged(transfer) => downloads.acknowledged(transfer),
+            Action::ShowPeer => {
+                if let Some(peer) = &self.peer {
+                    self.session.post(Notice::Info(Info::Peer(peer.describe(self.session.is_lost()))));
+                }
+            }
+            Action::ShowTransfers => {
+                let transfers = self.session.transfers(|direction, transfer| self.moved(direction, transfer));
+                self.session.post(Notice::Info(Info::Transfers(transfers)));
+            }
             // The others are the event loop's.
             _ => {}
         }
         Ok(())
+    }
+
+    fn on_queue(&self, call: impl FnOnce(&SendQueue)) {
+        if let Some(queue) = self.queue() {
+            call(queue);
+        }
     }
 
     fn moved(&self, direction: Direction, transfer: TransferId) -> (u64, u32) {
@@ -311,8 +289,4 @@ impl Conversation {
             }
         }
     }
-}
-
-fn no_peer() -> Notice {
-    Notice::Error { code: "no-peer", text: "nobody is connected".into() }
 }

@@ -23,12 +23,12 @@ use super::signals::PendingSignal;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::keys::PublicKey;
-use crate::net::connection::{Connection, DisconnectReason};
+use crate::net::connection::DisconnectReason;
 use crate::net::opening::Established;
 use crate::net::reach::OwnEnd;
 use crate::notice::{Info, Input, Notice, Posted};
 use crate::protocol::frame::Intent;
-use crate::session::Action;
+use crate::session::{Action, Session};
 use crate::text::SafeText;
 use crate::transfer::download::DownloadReport;
 use crate::ui::InputBackpressure;
@@ -71,12 +71,10 @@ pub(super) struct EventLoop {
     outbox: Vec<Posted>,
     begun: Instant,
     conversation: Conversation,
-    connection: Option<Connection>,
     /// Of the connection, where its address can be watched.
     own_end: Option<OwnEnd>,
     /// Counts the connections.
     epoch: u64,
-    connected_at: Instant,
     /// The peer with this key was let in, and is being recorded, which takes seconds at most. Input, signals and the same peer on
     /// another connection wait for that.
     recording: Option<PublicKey>,
@@ -89,8 +87,6 @@ pub(super) struct EventLoop {
     incomplete: bool,
     /// When it is time to say that nobody has called.
     uncalled: Option<Instant>,
-    /// This run has met a peer.
-    met: bool,
     /// The exit code of the conversation that ended last, while a person decides between leaving and `/again`; nobody is let in then.
     parted: Option<Exit>,
     /// The exit code of the session that is being ended, where the reason is not the session's.
@@ -105,24 +101,21 @@ impl EventLoop {
         let waits = setup.config.rules.interactive && matches!(role, Role::Listen { .. });
         Self {
             uncalled: waits.then(|| Instant::now() + UNCALLED),
-            conversation: Conversation::new(setup.config.rules.clone()),
+            conversation: Conversation::new(1, Session::new(setup.config.rules.clone())),
             setup,
             role,
             events,
             backlog: VecDeque::new(),
             outbox: Vec::new(),
             begun: Instant::now(),
-            connection: None,
             own_end: None,
             epoch: 0,
-            connected_at: Instant::now(),
             recording: None,
             held: VecDeque::new(),
             newcomer: None,
             rejections: RejectionLog::default(),
             signal: None,
             incomplete: false,
-            met: false,
             parted: None,
             failing: None,
             exit: None,
@@ -165,9 +158,9 @@ impl EventLoop {
     /// Whoever dials toward its peer does so only while a session may begin or go on.
     fn want_callers(&self) {
         if let Role::Listen { listening, .. } = &self.role {
-            listening
-                .listener
-                .want_callers(self.connection.is_none() && self.recording.is_none() && self.parted.is_none());
+            listening.listener.want_callers(
+                self.conversation.connection.is_none() && self.recording.is_none() && self.parted.is_none(),
+            );
         }
     }
 
@@ -201,7 +194,7 @@ impl EventLoop {
         let run = if let Role::Dial(dialling) = &self.role { Some(dialling.run) } else { None };
         match event {
             Event::Wake => {}
-            Event::Connection(epoch, event) if epoch == self.epoch && self.connection.is_some() => {
+            Event::Connection(epoch, event) if epoch == self.epoch && self.conversation.connection.is_some() => {
                 self.connection_event(event);
             }
             Event::Upload(of, transfer, report) if of == number => {
@@ -214,7 +207,7 @@ impl EventLoop {
                 self.conversation.session.download(transfer, report);
             }
             Event::Dialled(of, result) if Some(of) == run => self.dialled(result.map(|established| *established)),
-            Event::Redialling(of, words) if Some(of) == run && self.connection.is_none() => {
+            Event::Redialling(of, words) if Some(of) == run && self.conversation.connection.is_none() => {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
             Event::Met(of, met) if of == number => self.begin(*met),

@@ -7,19 +7,14 @@ use crate::net::buffer::Record;
 use crate::net::connection::DisconnectReason;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::{FrameError, ProtocolError};
-use crate::protocol::frame::{
-    Addrs, ChunkHeader, Control, Digest, Frame, KIND_CHUNK, KIND_ZCHUNK, Position, TransferId,
-};
+use crate::protocol::frame::{ChunkHeader, Control, Frame, KIND_CHUNK, KIND_ZCHUNK, TransferId};
 use crate::transfer::flow_control::FlowControl;
 
 /// What a connection tells the event loop.
 #[derive(Debug)]
 pub(super) enum ConnectionEvent {
-    Control(u64, Control),
-    Ack(u64),
-    Restart(TransferId, Position, Digest),
-    Received(TransferId, Position),
-    Addrs(Addrs),
+    /// One that is for the session.
+    Frame(Frame),
     /// There is no room for the list of this offer, which came just before.
     TooMuch(TransferId),
     /// The list of an offer is complete.
@@ -49,19 +44,17 @@ pub(super) fn receive(
     }
     let frame = Frame::decode(record.frame())?;
     flow.records().give_record(record);
-    match frame {
-        Frame::Control { seq, control } => {
-            // The flow control must know of an offer before its list comes, and the event loop may be slower than the peer.
-            let too_much = match &control {
-                Control::Offer { transfer, offer } => (!flow.offered(*transfer, offer)?).then_some(*transfer),
-                _ => None,
-            };
-            tell(ConnectionEvent::Control(seq, control));
-            if let Some(transfer) = too_much {
-                tell(ConnectionEvent::TooMuch(transfer));
-            }
+    // The flow control must know of an offer before its list comes, and the event loop may be slower than the peer.
+    let too_much = match &frame {
+        Frame::Control { control: Control::Offer { transfer, offer }, .. } => {
+            (!flow.offered(*transfer, offer)?).then_some(*transfer)
         }
-        Frame::Ack(received) => tell(ConnectionEvent::Ack(received)),
+        _ => None,
+    };
+    match frame {
+        Frame::Control { .. } | Frame::Ack(_) | Frame::Restart { .. } | Frame::Received { .. } | Frame::Addrs(_) => {
+            tell(ConnectionEvent::Frame(frame))
+        }
         Frame::Ping(token) => send_queue.pong(token),
         Frame::Pong(token) => {
             if send_queue.is_probe(token) {
@@ -69,9 +62,6 @@ pub(super) fn receive(
             }
         }
         Frame::Credit { limit } => send_queue.peer_credit(limit)?,
-        Frame::Restart { transfer, position, digest } => tell(ConnectionEvent::Restart(transfer, position, digest)),
-        Frame::Received { transfer, position } => tell(ConnectionEvent::Received(transfer, position)),
-        Frame::Addrs(addrs) => tell(ConnectionEvent::Addrs(addrs)),
         Frame::Begin { transfer, position } => flow.begin(transfer, position)?,
         Frame::FileEnd { transfer, position, status, digest } => flow.file_end(transfer, position, status, digest)?,
         // Taken above.
@@ -80,5 +70,6 @@ pub(super) fn receive(
         Frame::KemKey(_) | Frame::KemCt(_) => return Err(ProtocolError::Unexpected("key exchange")),
         Frame::Greeting(_) | Frame::Refusal(_) => return Err(ProtocolError::Unexpected("greeting")),
     }
+    too_much.into_iter().for_each(|transfer| tell(ConnectionEvent::TooMuch(transfer)));
     Ok(())
 }

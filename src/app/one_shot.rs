@@ -8,7 +8,7 @@ use super::event::Event;
 use super::listening::ListenMode;
 use super::peer_policy::PeerPolicy;
 use super::whom::{Whom, WhomKind, pasted_invite};
-use super::{dial_neighbour, dial_peer, dialler, is_unsaid, listen_mode, wait_for_peer};
+use super::{dial, dialler, is_unsaid, listen_mode, wait_for_peer};
 use crate::cli::{Common, DialFrom, Meeting, Receive, Send, Waiting};
 use crate::command::{SendSource, StreamReader};
 use crate::error_text::io_error_text;
@@ -133,13 +133,7 @@ fn meet(mut start: Startup, whom: Option<&str>, from: DialFrom, waiting: Waiting
             return Err(UsageError(words.into()).into());
         }
         let peer = config.expected.as_ref().map(|(name, _)| name.clone()).filter(|_| looks);
-        if peer.is_none() && is_unsaid(whom) {
-            return dial_neighbour(start, false, is_trusted);
-        }
-        let lan = waiting.reachable.lan;
-        let whom = Whom::find(whom, peer.as_deref(), &config.known, lan)?;
-        is_trusted(config, &whom)?;
-        return dial_peer(start, whom, false, lan);
+        return dial(start, whom, peer.as_deref(), false, waiting.reachable.lan, is_trusted);
     }
     if config.from.is_some() {
         return Err(UsageError("--from is for who dials, not for who waits; that takes --toward".into()).into());

@@ -4,8 +4,8 @@ use super::whom::{Whom, WhomKind};
 use crate::channel::{KeyCheck, SUITE};
 use crate::cli::PeersCommand;
 use crate::identity;
-use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
-use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile};
+use crate::keys::{KeyRejected, PublicKey};
+use crate::known_peers::{Encounter, KnownPeers, KnownPeersFile, RecordedPeer};
 use crate::net::invite::Invite;
 use crate::net::opening::Established;
 use crate::notice::{Notice, Trust};
@@ -30,15 +30,12 @@ pub(crate) struct PeerPolicy {
 #[derive(Debug, Clone)]
 pub(crate) struct PeerInfo {
     pub(crate) key: PublicKey,
-    pub(crate) trust: Trust,
-    label: String,
+    pub(crate) recorded: RecordedPeer,
     claimed: String,
     addr: String,
     verification: Option<String>,
     /// It came without the invite that is out.
     uninvited: bool,
-    first_seen: DateTime<Utc>,
-    last_seen: Option<DateTime<Utc>>,
 }
 
 impl PeerPolicy {
@@ -66,7 +63,7 @@ impl PeerPolicy {
     }
 
     /// Whether a handshake with this key may go on.
-    fn check(&self, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+    fn check(&self, key: &PublicKey) -> Result<Option<SafeText>, KeyRejected> {
         if self.invite.as_ref().is_some_and(|invite| !invite.names(key)) {
             return Err(KeyRejected(
                 "SOMEBODY ELSE ANSWERS who knows the secret of the invite, with another key than the invite names\n\
@@ -75,7 +72,7 @@ impl PeerPolicy {
             ));
         }
         match (&self.dialled, &self.expected) {
-            (None, None) => Ok(KeyVerdict::default()),
+            (None, None) => Ok(None),
             (None, Some((_, expected))) => only(expected, key),
             (Some(address), expected) => {
                 let known = self.file.read().map_err(|error| KeyRejected(error.to_string()))?;
@@ -104,27 +101,21 @@ impl PeerPolicy {
             verified: established.by_code(),
             now: Utc::now(),
         };
-        let mut warnings: Vec<_> = established.channel.verdict.warning.iter().cloned().collect();
+        let mut warnings: Vec<_> = established.channel.warning.iter().cloned().collect();
         let recorded = self.file.record(&encounter).or_else(|error| {
             warnings.push(SafeText::with_hint(&format!("this encounter is not remembered: {error}")));
             // What was known before still counts.
             self.file.read().map(|mut known| known.record(&encounter))
         });
-        let recorded = recorded.unwrap_or_else(|_| KnownPeers::default().record(&encounter));
+        let mut recorded = recorded.unwrap_or_else(|_| KnownPeers::default().record(&encounter));
         warnings.extend(recorded.warning());
-        let info = PeerInfo {
-            key,
-            // Two programs of one user share their key and the file: who comes second finds it recorded.
-            trust: if recorded.trust == Trust::New && key == *own_key { Trust::Known } else { recorded.trust },
-            label: recorded.label,
-            claimed: claimed.clone(),
-            addr,
-            verification: established.channel.verification.map(|number| number.to_string()),
-            uninvited,
-            first_seen: recorded.first_seen,
-            last_seen: recorded.last_seen,
-        };
-        (info, warnings)
+        // Two programs of one user share their key and the file: who comes second finds it recorded.
+        if recorded.trust == Trust::New && key == *own_key {
+            recorded.trust = Trust::Known;
+        }
+        let claimed = claimed.clone();
+        let verification = established.channel.verification.map(|number| number.to_string());
+        (PeerInfo { key, recorded, claimed, addr, verification, uninvited }, warnings)
     }
 }
 
@@ -132,18 +123,18 @@ impl PeerInfo {
     /// The notice that a session began.
     pub(super) fn connected(&self, own: &str) -> Notice {
         Notice::Connected {
-            peer: PeerText::new(&self.label),
+            peer: self.label(),
             fingerprint: self.key.fingerprint(),
             addr: self.addr.clone(),
             verify: self.verification.clone(),
-            trust: self.trust,
+            trust: self.recorded.trust,
             uninvited: self.uninvited,
             own: own.to_owned(),
         }
     }
 
     pub(super) fn label(&self) -> PeerText {
-        PeerText::new(&self.label)
+        PeerText::new(&self.recorded.label)
     }
 
     /// It is at another address now.
@@ -154,9 +145,9 @@ impl PeerInfo {
     /// The rows of `/peer`.
     pub(super) fn describe(&self, lost: bool) -> Vec<(&'static str, SafeText)> {
         let mut rows = vec![
-            ("name", SafeText::from(self.label.as_str())),
+            ("name", SafeText::from(self.recorded.label.as_str())),
             ("calls itself", SafeText::from(self.claimed.as_str())),
-            ("trust", SafeText::from(self.trust.word())),
+            ("trust", SafeText::from(self.recorded.trust.word())),
             ("fingerprint", SafeText::from(self.key.fingerprint())),
             ("address", SafeText::from(self.addr.as_str())),
             ("encryption", SafeText::from(SUITE)),
@@ -166,16 +157,16 @@ impl PeerInfo {
             rows.push(("number", number.as_str().into()));
         }
         let date = |date: DateTime<Utc>| SafeText::from(date.format("%Y-%m-%d %H:%M UTC").to_string());
-        rows.push(("first met", date(self.first_seen)));
-        rows.extend(self.last_seen.map(|seen| ("last met", date(seen))));
+        rows.push(("first met", date(self.recorded.first_seen)));
+        rows.extend(self.recorded.last_seen.map(|seen| ("last met", date(seen))));
         rows
     }
 }
 
 /// Lets one key through.
-pub(super) fn only(expected: &PublicKey, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+pub(super) fn only(expected: &PublicKey, key: &PublicKey) -> Result<Option<SafeText>, KeyRejected> {
     if key == expected {
-        return Ok(KeyVerdict::default());
+        return Ok(None);
     }
     Err(KeyRejected(format!("the peer has another key than expected: {}", key.fingerprint())))
 }

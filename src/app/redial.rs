@@ -14,6 +14,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// A connection that lived so long was a good one: after its loss this side dials at once. (A peer that takes the connection and
+/// drops it is not to be stormed.)
+const STABLE: Duration = Duration::from_secs(1);
 
 /// Whom this side dials.
 pub(super) struct Dialling {
@@ -26,6 +31,7 @@ pub(super) struct Dialling {
     code: Option<Arc<Code>>,
     /// Of the latest connection; none when the user said since then where the peer is.
     peer_end: Option<PeerEnd>,
+    connected_at: Instant,
     /// `--wait`: until somebody listens.
     wait: bool,
     /// `--lan`: after a loss the peer is looked for on the own network as well.
@@ -34,12 +40,13 @@ pub(super) struct Dialling {
 
 impl Dialling {
     pub(super) fn new(dialler: Dialler, wait: bool, lan: bool) -> Self {
-        Self { dialler, wake: Arc::default(), run: 0, code: None, peer_end: None, wait, lan }
+        let (wake, connected_at) = (Arc::default(), Instant::now());
+        Self { dialler, wake, run: 0, code: None, peer_end: None, connected_at, wait, lan }
     }
 
     /// There is a connection.
     pub(super) fn connected(&mut self, stream: &TcpStream) {
-        (self.peer_end, self.code) = (PeerEnd::of(stream), None);
+        (self.peer_end, self.connected_at, self.code) = (PeerEnd::of(stream), Instant::now(), None);
     }
 
     /// The user says where the peer is; what the peer told counts no more.
@@ -58,13 +65,12 @@ impl Dialling {
     }
 
     /// Dials on a thread, which reports by [`Event::Dialled`], instead of the run before. `peer` is the one whose session was lost, none
-    /// before the first; `told` are addresses that it named, and `at_once` leaves out the first pause.
+    /// before the first; `told` are addresses that it named.
     pub(super) fn start(
         &mut self,
         greeting: Greeting,
         peer: Option<PublicKey>,
         told: &[SocketAddr],
-        at_once: bool,
         events: SyncSender<Event>,
     ) -> io::Result<()> {
         self.stop();
@@ -84,7 +90,7 @@ impl Dialling {
         if let Some(peer) = peer {
             errand.until = Until::Forgotten;
             // A peer that has no session for this any more is not asked for it again and again.
-            errand.at_once = at_once && resumes;
+            errand.at_once = resumes && self.connected_at.elapsed() > STABLE;
             // The user said where the peer is.
             errand.explain = self.peer_end.is_none();
             // Whatever goes on after a loss does so only with the key it began with.

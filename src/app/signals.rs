@@ -1,5 +1,5 @@
-//! Signals become events; a second one ends the program. (In the interactive terminal Ctrl-C is no signal but a key:
-//! `ui/terminal/view/actions.rs`.)
+//! Signals become events; a second one ends the program, unless it is SIGHUP, of which a terminal that goes away sends several. (In the
+//! interactive terminal Ctrl-C is no signal but a key: `ui/terminal/view/actions.rs`.)
 //!
 //! Invariant: nothing here waits, so two signals always end the program, also when its output, its queue or a disk is stuck.
 
@@ -33,11 +33,15 @@ struct Handler {
 
 impl Handler {
     fn handle(&mut self, exit: Exit) {
-        self.pending.0.store(exit.number(), Ordering::Release);
+        let again = std::mem::replace(&mut self.came, true);
+        let insists = again && exit != Exit::Hangup;
+        if !again || insists {
+            self.pending.0.store(exit.number(), Ordering::Release);
+        }
         // When the queue is full the loop has events to handle, after which it looks at the signal; this event only wakes it.
         let ended = matches!(self.events.try_send(Event::Wake), Err(TrySendError::Disconnected(_)));
         // Without the loop only a stuck output is left.
-        if std::mem::replace(&mut self.came, true) || ended {
+        if insists || ended {
             give_terminal_back();
             std::process::exit(i32::from(exit.number()));
         }
@@ -108,4 +112,22 @@ extern "system" fn handle_console_event(event: u32) -> i32 {
         }
     }
     HANDLED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_second_hangup_is_no_insistence() {
+        let (sender, events) = mpsc::sync_channel(1);
+        let pending = PendingSignal::default();
+        let mut handler = Handler { events: sender, pending: pending.clone(), came: false };
+        for taken in [Some(Exit::Hangup), None, None] {
+            handler.handle(Exit::Hangup);
+            assert_eq!(pending.take(), taken);
+        }
+        drop(events);
+    }
 }

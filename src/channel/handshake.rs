@@ -6,10 +6,11 @@
 use super::hybrid::{HybridMaterial, KemPair, MESSAGE, SEED, encapsulate};
 use super::record::read_frame_of;
 use super::{
-    Channel, Code, HandshakeError, HandshakeStep, Hello, KeyVerdict, Mode, Opener, PublicKey, ReadError, Role, Sealer,
-    StreamError, Terms, Verification, write_frame,
+    Channel, Code, HandshakeError, HandshakeStep, Hello, Mode, Opener, PublicKey, ReadError, Role, Sealer, StreamError,
+    Terms, Verification, write_frame,
 };
 use crate::protocol::frame::{Frame, KEM_CT, KEM_KEY};
+use crate::text::SafeText;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use snow::HandshakeState;
 use spake2::{Ed25519Group, Identity as Side, Password, Spake2};
@@ -83,7 +84,7 @@ pub(super) fn establish_with<S: Read + Write>(
         _ => return Err(HandshakeError::Internal("the mode and the code do not belong together")),
     };
     let mut noise = begin(own, theirs, terms, agreed.as_ref(), fixed)?;
-    let (peer, verdict) = match terms.role {
+    let (peer, warning) = match terms.role {
         Role::Initiator => initiate(stream, &mut noise, terms)?,
         Role::Responder => respond(stream, &mut noise, terms)?,
     };
@@ -95,7 +96,7 @@ pub(super) fn establish_with<S: Read + Write>(
     };
     let Records { sealer, opener, .. } = records;
     let verification = nonces.map(|(nonce_i, nonce_r)| verification(hash, &nonce_i, &nonce_r));
-    Ok(Channel { sealer, opener, peer, verdict, verification })
+    Ok(Channel { sealer, opener, peer, warning, verification })
 }
 
 /// What the two SPAKE2 messages gave.
@@ -188,7 +189,7 @@ fn initiate<S: Read + Write>(
     stream: &mut S,
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
-) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
+) -> Result<(PublicKey, Option<SafeText>), HandshakeError> {
     send_noise(stream, HandshakeStep::Message1, noise)?;
     let message = receive(stream, HandshakeStep::Message2, MESSAGE_2).map_err(|error| match error {
         HandshakeError::Closed(_) if terms.code.is_some() => HandshakeError::CodeUnanswered,
@@ -204,7 +205,7 @@ fn respond<S: Read + Write>(
     stream: &mut S,
     noise: &mut HandshakeState,
     terms: &Terms<'_>,
-) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
+) -> Result<(PublicKey, Option<SafeText>), HandshakeError> {
     let length = if terms.code.is_some() { MESSAGE_1_CODE } else { MESSAGE_1_OPEN };
     let message = receive(stream, HandshakeStep::Message1, length)?;
     if terms.code.is_some() && !(terms.reserve_try)() {
@@ -231,14 +232,14 @@ fn read(
     })
 }
 
-fn check_key(noise: &HandshakeState, terms: &Terms<'_>) -> Result<(PublicKey, KeyVerdict), HandshakeError> {
+fn check_key(noise: &HandshakeState, terms: &Terms<'_>) -> Result<(PublicKey, Option<SafeText>), HandshakeError> {
     let key = noise.get_remote_static().and_then(|key| key.try_into().ok()).map(PublicKey);
     let key = key.ok_or(HandshakeError::Internal("the peer's key is missing"))?;
     if key.is_low_order() {
         return Err(HandshakeError::LowOrderKey);
     }
-    let verdict = (terms.accept_key)(&key)?;
-    Ok((key, verdict))
+    let warning = (terms.accept_key)(&key)?;
+    Ok((key, warning))
 }
 
 /// What follows Noise, in records: the hybrid keys, and in open mode between them and after them the verification number. For that,

@@ -61,7 +61,7 @@ impl Person {
             code: self.code.as_ref(),
             identity: &self.identity,
             accept_key: &|key| match self.accepts.is_none_or(|accepted| accepted == *key) {
-                true => Ok(KeyVerdict { warning: Some("looked at".into()) }),
+                true => Ok(Some("looked at".into())),
                 false => Err(KeyRejected(key.fingerprint())),
             },
             reserve_try: &|| {

@@ -2,7 +2,7 @@
 //!
 //! `/send a b` may mean one file or two; so both readings are kept until [`SendArgs::resolve`] looks at what exists.
 
-use super::CommandError;
+use super::{CommandError, Usage};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use glob::{MatchOptions, Pattern};
 use std::path::{Path, PathBuf};
@@ -38,19 +38,18 @@ impl Wanted {
 
 impl SendArgs {
     /// `rest` is trimmed and not empty.
-    pub(super) fn parse(rest: &str, usage: &'static str, home: Option<&Path>) -> Self {
+    pub(super) fn parse(rest: &str, usage: Usage, home: Option<&Path>) -> Self {
         let words =
             split(rest).and_then(|words| if words.is_empty() { Err("what is to be sent?".into()) } else { Ok(words) });
         let split = words.map(|words| words.iter().map(|word| word.wanted(home)).collect());
-        Self { whole: expand(rest, home), split: split.map_err(|what| CommandError::BadArgument { what, usage }) }
+        Self { whole: expand(rest, home), split: split.map_err(|what| usage.bad(what)) }
     }
 
     /// The paths that are meant: the whole as one path when that exists, else the split ones.
     ///
     /// # Errors
     ///
-    /// [`CommandError::NoSuchFile`] when one of them does not exist (the user then never sends a part of what was
-    /// meant), [`CommandError::BadArgument`] when quotes are wrong.
+    /// When one of them does not exist (the user then never sends a part of what was meant), or quotes are wrong.
     pub fn resolve(&self, exists: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, CommandError> {
         if exists(&self.whole) {
             return Ok(vec![self.whole.clone()]);
@@ -61,14 +60,14 @@ impl SendArgs {
         // When no part exists, a single name with spaces was meant rather than several names.
         let all_missing = paths.len() > 1 && found.iter().all(Vec::is_empty);
         let path = paths.get(missing).filter(|_| !all_missing).map_or(&self.whole, |wanted| &wanted.path);
-        Err(CommandError::NoSuchFile { path: path.clone() })
+        Err(CommandError::new("no-such-file", format!("no such file or folder: {}", path.display())))
     }
 }
 
 /// Whether a line is nothing but the path of something that exists, as terminals write it for what is dropped on them: absolute, plain,
 /// quoted, escaped or a URL.
 pub fn is_dropped(line: &str, home: Option<&Path>) -> bool {
-    let args = SendArgs::parse(line, "", home);
+    let args = SendArgs::parse(line, Usage(""), home);
     let split = args.split.unwrap_or_default();
     let single = if let [only] = split.as_slice() { Some(&only.path) } else { None };
     let exists = |path: &PathBuf| path.is_absolute() && path.file_name().is_some() && path.exists();
@@ -215,7 +214,7 @@ mod tests {
     }
 
     fn args(rest: &str) -> SendArgs {
-        SendArgs::parse(rest, "usage", None)
+        SendArgs::parse(rest, Usage("usage"), None)
     }
 
     #[test]
@@ -236,12 +235,12 @@ mod tests {
         let args = args("it's here");
         assert!(args.split.as_ref().unwrap_err().to_string().contains("the quote ' is not closed"));
         assert_eq!(args.resolve(|path| path == Path::new("it's here")).unwrap(), [PathBuf::from("it's here")]);
-        assert_eq!(args.resolve(|_| false).unwrap_err().code(), "bad-argument");
+        assert_eq!(args.resolve(|_| false).unwrap_err().code, "bad-argument");
     }
 
     #[test]
     fn quotes_with_nothing_between_name_nothing_to_send() {
-        assert_eq!(args(r#""" ''"#).resolve(|_| false).unwrap_err().code(), "bad-argument");
+        assert_eq!(args(r#""" ''"#).resolve(|_| false).unwrap_err().code, "bad-argument");
     }
 
     #[test]
@@ -253,11 +252,9 @@ mod tests {
 
     #[test]
     fn a_missing_path_is_named_as_it_was_meant() {
-        let missing = |rest: &str, there: &[&str]| match args(rest)
-            .resolve(|path| there.iter().any(|name| path == Path::new(name)))
-        {
-            Err(CommandError::NoSuchFile { path }) => path.display().to_string(),
-            other => panic!("{other:?}"),
+        let missing = |rest: &str, there: &[&str]| {
+            let error = args(rest).resolve(|path| there.iter().any(|name| path == Path::new(name))).unwrap_err();
+            error.to_string().strip_prefix("no such file or folder: ").unwrap().to_owned()
         };
         assert_eq!(missing("my report.pdf", &[]), "my report.pdf");
         assert_eq!(missing("'my report.pdf'", &[]), "my report.pdf");

@@ -18,7 +18,7 @@ fn said(line: &str) -> (String, bool) {
 }
 
 fn code(line: &str) -> &'static str {
-    parse(line, None).unwrap_err().code()
+    parse(line, None).unwrap_err().code
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! once is no promise, so another key there is a loud warning. Every text names an innocent and a hostile cause.
 
 use super::{KnownPeer, KnownPeers};
-use crate::keys::{KeyRejected, KeyVerdict, PublicKey};
+use crate::keys::{KeyRejected, PublicKey};
 use crate::notice::Trust;
 use crate::text::SafeText;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -21,7 +21,7 @@ impl KnownPeers {
         address: &str,
         expected: Option<(&str, &PublicKey)>,
         key: &PublicKey,
-    ) -> Result<KeyVerdict, KeyRejected> {
+    ) -> Result<Option<SafeText>, KeyRejected> {
         let address_text = SafeText::clean(address).to_string();
         let answered = self.lookup(key);
         if let Some((name, expected)) = expected {
@@ -29,18 +29,18 @@ impl KnownPeers {
                 return Err(not_expected(&address_text, name, answered));
             }
             // The user said whom to expect here, which outweighs who was here before.
-            return Ok(KeyVerdict { warning: None });
+            return Ok(None);
         }
         let here = self.at_address(address);
         let mut verified = here.iter().filter(|peer| peer.trust == Trust::Verified);
         if let Some(first) = verified.next() {
             if first.key == *key || verified.any(|other| other.key == *key) {
-                return Ok(KeyVerdict { warning: None });
+                return Ok(None);
             }
             return Err(other_key(&address_text, first, answered));
         }
         let other = here.first().filter(|_| here.iter().all(|peer| peer.key != *key));
-        Ok(KeyVerdict { warning: other.map(|other| changed_key(&address_text, other, answered)) })
+        Ok(other.map(|other| changed_key(&address_text, other, answered)))
     }
 }
 

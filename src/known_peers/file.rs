@@ -60,7 +60,7 @@ impl KnownPeersFile {
     /// When the file exists and cannot be read.
     pub fn read(&self) -> Result<KnownPeers, PeersError> {
         let path = self.path();
-        let file = match File::open(&path) {
+        let file = match private_file::open(&path, File::options().read(true)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(KnownPeers::default()),
             Err(source) => return Err(failed("read", &path)(source)),
@@ -128,12 +128,9 @@ impl KnownPeersFile {
     fn lock(&self) -> Result<File, PeersError> {
         private_file::make_dir(&self.dir).map_err(failed("create", &self.dir))?;
         let path = self.dir.join(LOCK);
-        let lock = private_file::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let mut options = private_file::options();
+        let lock = private_file::open(&path, options.write(true).create(true).truncate(false));
+        let lock = lock.map_err(failed("open", &path))?;
         let begun = Instant::now();
         loop {
             match lock.try_lock() {

@@ -1,7 +1,7 @@
 //! Claims about known peers, each with a data directory of its own.
 
 use super::*;
-use crate::keys::{KeyRejected, KeyVerdict};
+use crate::keys::KeyRejected;
 use chrono::TimeZone;
 use file::{FILE, FILE_BYTES, NEW};
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ fn lookup(peers: &KnownPeersFile, key: &PublicKey) -> KnownPeer {
     peers.read().unwrap().lookup(key).unwrap().clone()
 }
 
-fn check(peers: &KnownPeersFile, address: &str, key: &PublicKey) -> Result<KeyVerdict, KeyRejected> {
+fn check(peers: &KnownPeersFile, address: &str, key: &PublicKey) -> Result<Option<SafeText>, KeyRejected> {
     peers.read().unwrap().check_dialled(address, None, key)
 }
 

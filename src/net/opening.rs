@@ -205,7 +205,6 @@ pub(super) fn read_hello(stream: &mut DeadlineStream<'_>) -> Result<[u8; HELLO],
 #[cfg(test)]
 pub(super) mod fixtures {
     use super::*;
-    use crate::keys::KeyVerdict;
     use crate::protocol::frame::{Intent, RECONNECT_FOREVER};
 
     pub(in crate::net) fn greeting(intent: Intent) -> Greeting {
@@ -225,7 +224,7 @@ pub(super) mod fixtures {
         DialCredentials {
             identity: Arc::new(Identity::generate().unwrap()),
             code: None,
-            accept_key: Arc::new(|_: &_| Ok(KeyVerdict::default())),
+            accept_key: Arc::new(|_: &_| Ok(None)),
         }
     }
 }

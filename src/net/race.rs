@@ -284,12 +284,12 @@ impl Race {
         let (accept_key, won, overtaken) =
             (Arc::clone(&self.credentials.accept_key), Arc::clone(&self.won), Arc::clone(overtaken));
         let first = move |key: &PublicKey| {
-            let verdict = accept_key(key)?;
+            let warning = accept_key(key)?;
             if won.swap(true, Ordering::AcqRel) {
                 overtaken.store(true, Ordering::Release);
                 return Err(KeyRejected("another address was faster".into()));
             }
-            Ok(verdict)
+            Ok(warning)
         };
         DialCredentials { accept_key: Arc::new(first), ..self.credentials.clone() }
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing the peer sends comes this way, and a command that is not understood changes nothing and never goes out.
 
-use super::phase::{PendingInput, Phase};
+use super::phase::Phase;
 use super::{Action, Session};
 use crate::command::{self, Command, Entry};
 use crate::notice::{Info, Input, Notice, Question, Trust};
@@ -10,16 +10,6 @@ use crate::protocol::frame::{Control, Reason, TransferId};
 
 /// Entries that wait for the first peer, before input has to wait too.
 pub(super) const PENDING: usize = 256;
-
-/// Open questions. Offers bound their number.
-#[derive(Debug, Default)]
-pub(super) struct Questions(Vec<(u64, Question)>);
-
-impl Questions {
-    pub(super) fn find(&self, is: impl Fn(&Question) -> bool) -> Option<u64> {
-        self.0.iter().find(|(_, question)| is(question)).map(|(id, _)| *id)
-    }
-}
 
 impl Session {
     /// Input from the user or a script.
@@ -32,7 +22,7 @@ impl Session {
                 Ok(Entry::Nothing) => {}
                 Ok(entry) if self.peer.is_none() => self.without_peer(entry),
                 Ok(entry) => self.enter(entry),
-                Err(error) => self.error(error.code(), error.to_string()),
+                Err(error) => self.error(error.code, error.to_string()),
             },
             Input::Send(source) => {
                 let entry = Entry::Command(Command::Send(source));
@@ -43,10 +33,13 @@ impl Session {
                 self.incomplete = true;
                 self.notice(Notice::Error { code, text });
             }
-            Input::Ended => match &mut self.phase {
-                Phase::NoPeer(Some(pending)) if !self.rules.interactive => pending.push_back(PendingInput::Ended),
-                _ => self.input_ends(),
-            },
+            Input::Ended => {
+                self.input_ended = true;
+                // A script's input ends with what waits for the first peer.
+                if self.rules.interactive || !matches!(self.phase, Phase::NoPeer(Some(_))) {
+                    self.input_ends();
+                }
+            }
             Input::Interrupt => self.signal(),
         }
         self.advance();
@@ -55,7 +48,7 @@ impl Session {
     /// What needs a peer waits for the first one when a script typed it, and what follows it waits too; nothing waits for somebody
     /// whom a person cannot know.
     fn without_peer(&mut self, entry: Entry) {
-        let quits = |input: &PendingInput| matches!(input, PendingInput::Entry(Entry::Command(Command::Quit)));
+        let quits = |entry: &Entry| matches!(entry, Entry::Command(Command::Quit));
         match (entry, &mut self.phase) {
             (
                 entry @ Entry::Command(
@@ -66,11 +59,11 @@ impl Session {
             (Entry::Command(Command::Quit), Phase::NoPeer(Some(pending)))
                 if !self.rules.interactive && !pending.is_empty() && !pending.iter().any(quits) =>
             {
-                pending.push_back(PendingInput::Entry(Entry::Command(Command::Quit)));
+                pending.push(Entry::Command(Command::Quit));
             }
             (Entry::Command(Command::Quit), _) => self.quit(),
             (entry, Phase::NoPeer(Some(pending))) if !self.rules.interactive => {
-                pending.push_back(PendingInput::Entry(entry));
+                pending.push(entry);
             }
             (Entry::Say { .. }, _) => self.error("no-peer", "nobody is here; the line was not sent"),
             _ => self.error("no-peer", "nobody is here"),
@@ -81,11 +74,9 @@ impl Session {
     pub(super) fn enter_pending(&mut self) {
         let phase = std::mem::replace(&mut self.phase, Phase::Talking);
         let Phase::NoPeer(Some(pending)) = phase else { return };
-        for input in pending {
-            match input {
-                PendingInput::Entry(entry) => self.enter(entry),
-                PendingInput::Ended => self.input_ends(),
-            }
+        pending.into_iter().for_each(|entry| self.enter(entry));
+        if self.input_ended {
+            self.input_ends();
         }
     }
 
@@ -96,7 +87,7 @@ impl Session {
     /// Lines that never met a peer.
     pub(super) fn pending_lines(&self) -> usize {
         let Phase::NoPeer(Some(pending)) = &self.phase else { return 0 };
-        pending.iter().filter(|input| matches!(input, PendingInput::Entry(Entry::Say { .. }))).count()
+        pending.iter().filter(|entry| matches!(entry, Entry::Say { .. })).count()
     }
 
     fn enter(&mut self, entry: Entry) {
@@ -108,7 +99,6 @@ impl Session {
     }
 
     fn input_ends(&mut self) {
-        self.input_ended = true;
         self.decline_unanswerable();
         if !self.rules.stay {
             self.leave_after_input();
@@ -179,17 +169,22 @@ impl Session {
         None
     }
 
+    /// The open question of this kind.
+    pub(super) fn question(&self, is: impl Fn(&Question) -> bool) -> Option<u64> {
+        self.questions.iter().find(|(_, question)| is(question)).map(|(id, _)| *id)
+    }
+
     /// Asks the user. The question is open until it is answered or moot.
     pub(super) fn ask(&mut self, question: Question) {
         self.numbers.questions += 1;
         let id = self.numbers.questions;
-        self.questions.0.push((id, question.clone()));
+        self.questions.push((id, question.clone()));
         self.notice(Notice::Question { id, question });
     }
 
     /// An answer to a question that is not open any more changes nothing.
     fn answer(&mut self, id: u64, yes: bool) {
-        let Some((_, question)) = self.questions.0.iter().find(|(open, _)| *open == id).cloned() else { return };
+        let Some((_, question)) = self.questions.iter().find(|(open, _)| *open == id).cloned() else { return };
         self.close_question(id);
         match (question, yes) {
             (Question::Accept { transfer, .. }, true) => self.accept_download(transfer, None),
@@ -202,15 +197,14 @@ impl Session {
     }
 
     pub(super) fn close_question(&mut self, id: u64) {
-        if let Some(place) = self.questions.0.iter().position(|(open, _)| *open == id) {
-            self.questions.0.remove(place);
+        if let Some(place) = self.questions.iter().position(|(open, _)| *open == id) {
+            self.questions.remove(place);
             self.notice(Notice::QuestionGone { id });
         }
     }
 
     pub(super) fn close_questions(&mut self, which: impl Fn(&Question) -> bool) {
-        let gone: Vec<u64> =
-            self.questions.0.iter().filter(|(_, question)| which(question)).map(|(id, _)| *id).collect();
+        let gone: Vec<u64> = self.questions.iter().filter(|(_, question)| which(question)).map(|(id, _)| *id).collect();
         gone.into_iter().for_each(|id| self.close_question(id));
     }
 }

@@ -12,7 +12,7 @@ const FAR_TRANSFER: TransferId = 1 << 31;
 
 /// What is unique over the whole run: handed from session to session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RunNumbers {
+pub(super) struct RunNumbers {
     /// The highest number of a transfer that was used or met.
     pub(super) transfer: TransferId,
     pub(super) lines_out: u64,

@@ -15,23 +15,15 @@ use super::{AcceptRule, Action, Session, SessionEnd};
 use crate::command::Entry;
 use crate::notice::{Notice, Question, Side};
 use crate::protocol::frame::{ByeReason, Control};
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long closing may take after the own BYE (PROTOCOL.md section 9).
 const CLOSING_TIME: Duration = Duration::from_secs(5);
 
-/// What a script typed before the first peer came, in order.
-#[derive(Debug)]
-pub(super) enum PendingInput {
-    Entry(Entry),
-    Ended,
-}
-
 #[derive(Debug)]
 pub(super) enum Phase {
     /// What a script typed waits for the first peer; between two peers (none) it is refused.
-    NoPeer(Option<VecDeque<PendingInput>>),
+    NoPeer(Option<Vec<Entry>>),
     Talking,
     Leaving(ByeReason),
     Closing(Closing),
@@ -108,7 +100,7 @@ impl Session {
     /// `/quit`: leave when all is done; a second time, at once.
     pub(super) fn quit(&mut self) {
         let again = self.wish >= Wish::Quit;
-        let asked = self.questions.find(|question| matches!(question, Question::Leave { .. }));
+        let asked = self.question(|question| matches!(question, Question::Leave { .. }));
         if self.rules.interactive && matches!(self.phase, Phase::Talking) && asked.is_none() {
             let lost = (!self.is_up()).then(|| self.unsent_lines().len());
             let offers: Vec<_> =
@@ -144,7 +136,7 @@ impl Session {
 
     /// `/stay`: takes `/quit` back.
     pub(super) fn stay(&mut self) {
-        let asked = self.questions.find(|question| matches!(question, Question::Leave { .. }));
+        let asked = self.question(|question| matches!(question, Question::Leave { .. }));
         match (&self.phase, asked) {
             (Phase::Leaving(_), _) => {
                 self.phase = Phase::Talking;

@@ -1,29 +1,28 @@
 //! A restart of the peer's program is a loss like any other: a new session goes on with what the old one left.
 //!
 //! 1. [`Session::take_over`], once the peer proved the same key: lines that were not acknowledged, own unfinished offers, and what
-//!    this side's user consented to move into a new session. Streams fail.
-//! 2. Its first connection ([`Session::connected`]): offers go out again under new numbers with the very same list; lines are sent again,
-//!    by a script at once, else when the user says so, for one person may have two terminals.
+//!    this side's user consented to go on. Streams fail.
+//! 2. [`Session::go_on_after_restart`], on the new session's first connection: offers go out again under new numbers with the very same
+//!    list; lines are sent again, by a script at once, else when the user says so, for one person may have two terminals.
 //! 3. The peer's offers of the same lists are taken again without a question.
 
-use super::phase::{Link, Phase};
+use super::delivery::{Incoming, Outgoing};
+use super::phase::Phase;
 use super::uploads::{OutState, Upload};
 use super::{Action, Session};
 use crate::command::SendSource;
 use crate::notice::{Notice, Question};
-use crate::protocol::frame::STREAM_BYTES;
+use crate::protocol::frame::{STREAM_BYTES, TransferId};
 use std::collections::BTreeMap;
 
 impl Session {
-    /// The peer's program was restarted: becomes a new session under the same key, not yet connected, that goes on with what the old
-    /// one left. No [`Action::Over`] comes of the old one.
-    pub fn take_over(&mut self) {
+    /// The peer's program was restarted: becomes a new session under the same key, and gives what is to be offered again. No
+    /// [`Action::Over`] comes of the old one.
+    pub(super) fn take_over(&mut self) -> BTreeMap<TransferId, Upload> {
         self.close_questions(|_| true);
-        let mut lines = std::mem::take(&mut self.resend);
         let undelivered = self.outgoing.undelivered().filter(|(frame, _)| frame.line.is_some());
-        lines.extend(undelivered.map(|(frame, maybe_seen)| (frame.clone(), maybe_seen)));
-        let mut carried = std::mem::take(&mut self.carried);
-        carried.extend(std::mem::take(&mut self.completed));
+        self.resend.extend(undelivered.map(|(frame, maybe_seen)| (frame.clone(), maybe_seen)));
+        self.carried.extend(std::mem::take(&mut self.completed));
         for (transfer, download) in std::mem::take(&mut self.downloads) {
             self.drop_download(transfer, true, false);
             if !download.is_told() {
@@ -34,9 +33,9 @@ impl Session {
                 self.failed(transfer, "the peer's program was restarted");
                 continue;
             }
-            carried.push((transfer, download.without_list()));
+            self.carried.push((transfer, download.without_list()));
         }
-        let mut reoffers = BTreeMap::new();
+        let mut offered_before = BTreeMap::new();
         for (transfer, upload) in std::mem::take(&mut self.uploads) {
             let stream = match &upload.state {
                 OutState::Scanning(source) => matches!(source, SendSource::Stream { .. }),
@@ -50,29 +49,21 @@ impl Session {
                 self.incomplete = true;
                 self.failed(transfer, "the peer's program was restarted, and a stream cannot be sent again");
             } else {
-                reoffers.insert(transfer, upload);
+                offered_before.insert(transfer, upload);
             }
         }
-        let mut next = Self::new(self.rules.clone(), self.numbers);
-        next.now = self.now;
-        next.phase = if let Phase::Leaving(reason) = self.phase { Phase::Leaving(reason) } else { Phase::Talking };
-        next.wish = self.wish;
-        next.peer = self.peer.take();
-        next.link = Link::LostSince(self.now);
-        next.input_ended = self.input_ended;
-        next.incomplete = self.incomplete;
-        next.paused = self.paused;
-        next.actions = std::mem::take(&mut self.actions);
-        next.resend = lines;
-        next.carried = carried;
-        next.reoffers = reoffers;
-        next.restarted = true;
-        *self = next;
+        self.outgoing = Outgoing::default();
+        self.incoming = Incoming::default();
+        self.tampered = 0;
+        if !matches!(self.phase, Phase::Leaving(_)) {
+            self.phase = Phase::Talking;
+        }
+        offered_before
     }
 
     /// Offers again, and sends again what needs no question.
-    pub(super) fn go_on_after_restart(&mut self) {
-        for (old, upload) in std::mem::take(&mut self.reoffers) {
+    pub(super) fn go_on_after_restart(&mut self, offered_before: BTreeMap<TransferId, Upload>) {
+        for (old, upload) in offered_before {
             // A number that no notice named needs no other end.
             let was = if upload.is_open_for_peer() { Some(old) } else { upload.was };
             let Some(new) = self.next_own_number() else {
@@ -126,11 +117,6 @@ impl Session {
                 self.incomplete |= download.is_wanted();
                 self.cut(was, why, download.part.as_deref());
             }
-        }
-        for old in std::mem::take(&mut self.reoffers).into_keys() {
-            self.actions.push(Action::DropUpload(old));
-            self.incomplete = true;
-            self.cut(old, why, None);
         }
     }
 }

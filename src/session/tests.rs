@@ -15,6 +15,7 @@ use crate::transfer::download::{DownloadReport, Looked, Published, Totals};
 use crate::transfer::flow_control::Opening;
 use crate::transfer::manifest::{self, Manifest};
 use crate::transfer::upload::{LeftOut, UploadReport};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What travels between the two.
@@ -134,7 +135,7 @@ fn finished() -> DownloadReport {
 
 impl Side {
     fn new(rules: Rules) -> Self {
-        Self::of(Session::new(rules, RunNumbers::default()))
+        Self::of(Session::new(rules))
     }
 
     fn of(session: Session) -> Self {
@@ -380,9 +381,6 @@ impl Pair {
         }
         self.cut();
         self.sides[killed] = Side::new(rules);
-        let other = &mut self.sides[1 - killed];
-        other.session.take_over();
-        other.perform();
         self.up = true;
         let next = [self.sides[0].session.next_transfer(), self.sides[1].session.next_transfer()];
         for (side, (next_transfer, initiator)) in self.sides.iter_mut().zip([(next[1], true), (next[0], false)]) {

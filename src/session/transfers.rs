@@ -15,12 +15,7 @@ impl Session {
     /// Transfers that this side waits for before it leaves: own ones, and what it accepted.
     pub(super) fn wanted_transfers(&self) -> Vec<TransferId> {
         let downloads = self.downloads.iter().filter(|(_, download)| download.is_wanted());
-        self.uploads
-            .keys()
-            .chain(self.reoffers.keys())
-            .chain(downloads.map(|(transfer, _)| transfer))
-            .copied()
-            .collect()
+        self.uploads.keys().chain(downloads.map(|(transfer, _)| transfer)).copied().collect()
     }
 
     /// Whether data moves, so that its progress is worth showing.

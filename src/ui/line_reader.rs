@@ -57,8 +57,8 @@ fn next_line(input: &mut impl BufRead, number: u64) -> io::Result<Option<Input>>
         piece.clear();
     }
     if size > LINE {
-        let error = CommandError::LineTooLong { bytes: u64::try_from(size).unwrap_or(u64::MAX) };
-        return Ok(Some(rejected(error.code(), &error.to_string())));
+        let error = CommandError::line_too_long(size);
+        return Ok(Some(rejected(error.code, &error.to_string())));
     }
     line.pop_if(|byte| *byte == b'\r');
     Ok(Some(match String::from_utf8(line) {

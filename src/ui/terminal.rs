@@ -32,7 +32,7 @@ mod tests;
 mod tty;
 mod view;
 
-pub use tty::{is_lent, restore};
+pub use tty::is_lent;
 
 use super::frontend::Verbosity;
 use super::style::Style;
@@ -104,6 +104,13 @@ impl Terminal {
 
 fn unusable(error: io::Error) -> String {
     format!("cannot use the terminal: {}\n--plain needs none", io_error_text(&error))
+}
+
+/// Gives the terminal back, and removes what an editor would leave that has it. Any thread may call it at any time, also a panic hook; the
+/// second call does nothing.
+pub fn restore() {
+    tty::restore();
+    external_editor::remove_draft();
 }
 
 /// Restores the terminal on every way out of [`Terminal::run`].

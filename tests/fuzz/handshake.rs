@@ -7,7 +7,7 @@
 use super::choices::Choices;
 use p2pchat::channel::{Channel, Code, HandshakeError, Hello, Mode, Role, Terms, establish, read_frame, write_frame};
 use p2pchat::identity::Identity;
-use p2pchat::keys::{KeyVerdict, PublicKey};
+use p2pchat::keys::PublicKey;
 use p2pchat::protocol::frame::Frame;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ pub(crate) fn handshake(data: &[u8]) {
         tries.set(tries.get() + 1);
         true
     };
-    let accept_key = |_: &PublicKey| Ok(KeyVerdict::default());
+    let accept_key = |_: &PublicKey| Ok(None);
     let (ours, theirs, here) = thread::scope(|scope| {
         let [own, other] = &hellos;
         let code = codes[1].as_ref();

@@ -8,7 +8,7 @@ use p2pchat::net::connection::DisconnectReason;
 use p2pchat::notice::{Input, Notice, Trust};
 use p2pchat::protocol::error::ProtocolError;
 use p2pchat::protocol::frame::{ByeReason, Control, Digest, Frame, Offer, RECONNECT_FOREVER, Reason, TransferId};
-use p2pchat::session::{AcceptRule, Action, PeerContext, Rules, RunNumbers, Session};
+use p2pchat::session::{AcceptRule, Action, PeerContext, Rules, Session};
 use p2pchat::text::PeerText;
 use p2pchat::transfer::download::{DownloadReport, Looked, OnClash};
 use p2pchat::transfer::manifest;
@@ -68,7 +68,7 @@ pub(crate) fn session(data: &[u8]) {
     };
     let mut play = Play {
         choices,
-        session: Session::new(rules, RunNumbers::default()),
+        session: Session::new(rules),
         now: Duration::ZERO,
         connected: false,
         over: false,
@@ -185,7 +185,6 @@ impl Play<'_> {
             return;
         }
         if self.session.has_peer() {
-            self.session.take_over();
             (self.lines, self.shown) = (Vec::new(), 0);
         }
         (self.next_in, self.next_out) = (1, 1);

@@ -270,3 +270,29 @@ fn a_lock_held_by_another_program_holds_nobody_up_and_what_is_forgotten_is_said(
     drop(lock);
     leave((listening, dialling));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_the_program_is_named_and_holds_nobody_up() {
+    use crate::support::peer::Stream;
+    let cases: [(&str, &[&str]); 4] = [
+        ("identity", &["id"]),
+        ("known_peers", &["peers"]),
+        ("known_peers", &["listen", "127.0.0.1:0"]),
+        ("known_peers.lock", &["peers", "forget", "eve"]),
+    ];
+    for (name, arguments) in cases {
+        let home = Home::new();
+        fs::create_dir(home.data()).unwrap();
+        let path = home.data().join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut program = home.start("ana", arguments);
+        program.ends_with(1);
+        program.line(Stream::Err, |line| line.contains(path.to_str().unwrap()) && line.contains("no ordinary file"));
+    }
+    // Where it is only looked for what may be left, there is nothing.
+    let home = Home::new();
+    fs::create_dir(home.data()).unwrap();
+    nix::unistd::mkfifo(&home.data().join("partial-folders"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    home.start("ana", &["partials"]).ends_with(0);
+}

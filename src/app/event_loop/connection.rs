@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 impl EventLoop {
     pub(super) fn connection_event(&mut self, event: ConnectionEvent) {
@@ -37,7 +37,7 @@ impl EventLoop {
             Role::Dial(dialling) => dialling.dialler.from.is_some(),
             Role::Listen { listening, .. } => listening.listener.is_toward(),
         };
-        if let Some(connection) = self.connection.as_ref().filter(|_| fixed_port) {
+        if let Some(connection) = self.conversation.connection.as_ref().filter(|_| fixed_port) {
             connection.free_ports();
         }
         self.close_connection();
@@ -62,7 +62,7 @@ impl EventLoop {
     /// Ends the connection and waits for its threads, taking what they still have to report.
     pub(super) fn close_connection(&mut self) {
         self.own_end = None;
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = self.conversation.connection.take() else { return };
         connection.close();
         // What comes meanwhile is kept, so input waits: it could come faster than the threads end.
         let paused = self.setup.backpressure.is_paused();
@@ -96,10 +96,9 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn start_connection(&mut self, established: Established) -> io::Result<&Connection> {
+    pub(super) fn start_connection(&mut self, established: Established) -> io::Result<()> {
         self.close_connection();
         self.epoch += 1;
-        self.connected_at = Instant::now();
         let (epoch, events) = (self.epoch, self.setup.events.clone());
         let Established { stream, channel, .. } = established;
         let own_end = OwnEnd::of(&stream);
@@ -116,6 +115,7 @@ impl EventLoop {
         let receive = move |record, queue: &_| receive(record, queue, &flow, &tell);
         let connection = Connection::start(stream, channel.sealer, channel.opener, records, receive, ended)?;
         self.own_end = own_end;
-        Ok(self.connection.insert(connection))
+        self.conversation.connection = Some(connection);
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! program.
 
 use super::{EventLoop, Role};
+use crate::app::conversation::Conversation;
 use crate::error_text::io_error_text;
 use crate::exit::Exit;
 use crate::notice::Notice;
@@ -47,7 +48,9 @@ impl EventLoop {
         let exit = if self.incomplete { exit.or_incomplete() } else { exit };
         // Leaving after that: the code is that of the conversation, unless a signal ended it.
         let exit = self.parted.take().filter(|_| self.signal.is_none() && exit != Exit::Interrupt).unwrap_or(exit);
-        if !self.setup.config.rules.interactive || !self.met || self.conversation.session.is_done_with_input() {
+        let session = &self.conversation.session;
+        let was_met = session.has_peer() || self.conversation.number > 1;
+        if !self.setup.config.rules.interactive || !was_met || session.is_done_with_input() {
             self.exit = Some(exit);
             return;
         }
@@ -63,7 +66,7 @@ impl EventLoop {
             Role::Dial(dialling) => dialling.stop(),
             Role::Listen { listening, .. } => listening.withdraw(),
         }
-        self.conversation = self.conversation.successor();
+        self.conversation = Conversation::new(self.conversation.number + 1, self.conversation.session.successor());
         self.setup.backpressure.set_paused(false);
     }
 

@@ -33,12 +33,8 @@ use crate::transfer::upload::Uploads;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use zeroize::Zeroizing;
-
-/// A connection that lived so long was a good one: after its loss this side dials at once. (A peer that takes the connection and
-/// drops it is not to be stormed.)
-const STABLE: Duration = Duration::from_secs(1);
 
 /// Why a caller was turned away that may be the peer of a session which this side has lost with its program.
 const WITHOUT_CODE: &str =
@@ -64,7 +60,6 @@ impl EventLoop {
     /// A new session has its first connection.
     pub(super) fn begin(&mut self, (established, peer, warnings): (Established, PeerInfo, Vec<SafeText>)) {
         self.recorded();
-        self.met = true;
         let greeting = established.greeting.clone();
         let notice = peer.connected(&self.setup.config.own_name);
         if self.conversation.workers.is_none() {
@@ -73,12 +68,10 @@ impl EventLoop {
                 Err(error) => return self.cannot_begin(&error),
             }
         }
-        let queue = match self.start_connection(established) {
-            Ok(connection) => Arc::clone(connection.send_queue()),
-            Err(error) => return self.cannot_begin(&error),
-        };
-        let initiator = matches!(self.role, Role::Dial(_));
-        self.conversation.begin(peer, &greeting, initiator, notice, &queue);
+        if let Err(error) = self.start_connection(established) {
+            return self.cannot_begin(&error);
+        }
+        self.conversation.begin(peer, &greeting, matches!(self.role, Role::Dial(_)), notice);
         self.announce_addresses();
         for warning in warnings {
             self.post(Notice::Warning(warning));
@@ -126,14 +119,13 @@ impl EventLoop {
         if matches!(self.role, Role::Dial(_)) {
             self.post(Notice::Status(format!("the connection leads to {addr} now")));
         }
-        let queue = match self.start_connection(established) {
-            Ok(connection) => Arc::clone(connection.send_queue()),
-            Err(error) => return self.lose(DisconnectReason::Network(error)),
-        };
+        if let Err(error) = self.start_connection(established) {
+            return self.lose(DisconnectReason::Network(error));
+        }
         if let Role::Listen { listening, .. } = &mut self.role {
             listening.withdraw();
         }
-        match self.conversation.resume(received, addr, &queue) {
+        match self.conversation.resume(received, addr) {
             Ok(()) => self.announce_addresses(),
             Err(fault) => self.lose(DisconnectReason::ProtocolError(fault)),
         }
@@ -165,10 +157,9 @@ impl EventLoop {
             self.settle();
         }
         let greeting = self.conversation.greeting(intent, id, &self.setup.config.rules, &self.setup.config.own_name);
-        let at_once = self.connected_at.elapsed() > STABLE;
         let Role::Dial(dialling) = &mut self.role else { return };
         let (told, events) = (self.conversation.peer_addrs(), self.setup.events.clone());
-        if let Err(error) = dialling.start(greeting, peer, told, at_once, events) {
+        if let Err(error) = dialling.start(greeting, peer, told, events) {
             self.fail("system", &format!("cannot start a thread: {}", io_error_text(&error)), Exit::Failure);
         }
     }
@@ -248,7 +239,7 @@ impl EventLoop {
 
     /// `/toward`: dials the peer as well, where it dials from.
     fn dial_toward(&mut self, place: &str) -> Result<(), (&'static str, String)> {
-        if self.connection.is_some() || self.recording.is_some() {
+        if self.conversation.connection.is_some() || self.recording.is_some() {
             return Err(("not-now", "/toward is for while your peer is not here".into()));
         }
         let Role::Listen { listening, .. } = &mut self.role else {
@@ -291,7 +282,7 @@ impl EventLoop {
             }
             ListenEvent::Failed { error, ended: true } => {
                 let words = format!("callers cannot be taken any more: {}", io_error_text(&error));
-                if self.connection.is_none() {
+                if self.conversation.connection.is_none() {
                     return self.fail("listen", &words, Exit::Failure);
                 }
                 if let Role::Listen { keep, .. } = &mut self.role {
@@ -410,7 +401,7 @@ impl EventLoop {
         if let Some((earlier, _)) = self.newcomer.take() {
             self.refuse(earlier, Refusal::Busy);
         }
-        if let Some(connection) = &self.connection {
+        if let Some(connection) = &self.conversation.connection {
             connection.probe();
         }
         self.newcomer = Some((established, Instant::now() + PROBE_TIME));

@@ -1,7 +1,6 @@
 //! The listener from the seats of callers, honest and not, over real sockets.
 
 use super::*;
-use crate::keys::KeyVerdict;
 use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::sync::mpsc::{self, Receiver};
@@ -16,7 +15,7 @@ const HONEST: [u8; 4] = [127, 0, 0, 2];
 fn listener() -> (Listener, SocketAddr, Receiver<ListenEvent>) {
     let (tell, told) = mpsc::channel();
     let (sockets, identity) = (bind(&"127.0.0.1:0".parse().unwrap()).unwrap(), Identity::generate().unwrap());
-    let (accept_key, modes) = (|_: &_| Ok(KeyVerdict::default()), AcceptedModes { code: None, open: true });
+    let (accept_key, modes) = (|_: &_| Ok(None), AcceptedModes { code: None, open: true });
     let tell = move |event| drop(tell.send(event));
     let listener = Listener::start(sockets, Arc::new(identity), Arc::new(accept_key), modes, PATIENT, tell).unwrap();
     let addr = listener.addrs()[0];

@@ -1,7 +1,6 @@
 use super::*;
 use crate::channel::Code;
 use crate::identity::Identity;
-use crate::keys::KeyVerdict;
 use crate::net::address::ListenAddress;
 use crate::net::listen::{AcceptedModes, ListenEvent, Listener, bind};
 use crate::net::opening::fixtures::greeting;
@@ -15,8 +14,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn listener(identity: &Arc<Identity>, code: Option<&Arc<Code>>) -> (Listener, SocketAddr, Receiver<ListenEvent>) {
     let (tell, events) = mpsc::channel();
     let sockets = bind(&ListenAddress { host: Some("127.0.0.1".into()), port: 0 }).unwrap();
-    let (accept_key, modes) =
-        (|_: &_| Ok(KeyVerdict::default()), AcceptedModes { code: code.cloned(), open: code.is_none() });
+    let (accept_key, modes) = (|_: &_| Ok(None), AcceptedModes { code: code.cloned(), open: code.is_none() });
     let tell = move |event| drop(tell.send(event));
     let listener = Listener::start(sockets, Arc::clone(identity), Arc::new(accept_key), modes, LONG, tell).unwrap();
     let addr = listener.addrs()[0];
@@ -60,7 +58,7 @@ fn dead() -> SocketAddr {
 fn credentials(wanted: &Identity, code: Option<&Arc<Code>>) -> DialCredentials {
     let wanted = wanted.public();
     let accept_key = move |key: &PublicKey| {
-        if *key == wanted { Ok(KeyVerdict::default()) } else { Err(KeyRejected("another key".into())) }
+        if *key == wanted { Ok(None) } else { Err(KeyRejected("another key".into())) }
     };
     let identity = Arc::new(Identity::generate().unwrap());
     DialCredentials { identity, code: code.cloned(), accept_key: Arc::new(accept_key) }

@@ -87,7 +87,7 @@ fn streams_fail() {
     side.session.input(Input::Send(SendSource::Stream { name: "-".into(), reader }));
     side.session.lost(DisconnectReason::Closed);
     side.perform();
-    side.session.take_over();
+    side.session.connected(peer(false), connected_notice());
     side.perform();
     let mut ends = side.ends();
     ends.sort_unstable();

@@ -193,7 +193,7 @@ fn numbers_begin_at_the_larger_of_both_and_keep_their_parity() {
         (0, 8, true, [9, 11]),
     ] {
         let numbers = RunNumbers { transfer: ours, ..RunNumbers::default() };
-        let mut side = Side::of(Session::new(rules(0), numbers));
+        let mut side = Side::of(Session { numbers, ..Session::new(rules(0)) });
         side.session.connected(PeerContext { next_transfer: theirs, ..peer(initiator) }, connected_notice());
         side.enter("/send a");
         side.enter("/send b");
@@ -209,7 +209,7 @@ fn numbers_begin_at_the_larger_of_both_and_keep_their_parity() {
 
 #[test]
 fn a_peer_that_counts_to_the_end_uses_up_no_numbers_of_the_next_peer() {
-    let mut side = Side::of(Session::new(rules(0), RunNumbers::default()));
+    let mut side = Side::of(Session::new(rules(0)));
     side.session.connected(PeerContext { next_transfer: TransferId::MAX, ..peer(false) }, connected_notice());
     side.session.control(1, offer(TransferId::MAX)).unwrap();
     side.enter("/send a");

@@ -14,7 +14,8 @@ const BYTES: u64 = 1 << 20;
 /// All recorded folders, the latest last.
 pub(crate) fn all(data_dir: &Path) -> Vec<PathBuf> {
     let mut bytes = Vec::new();
-    let read = fs::File::open(data_dir.join(FILE)).and_then(|file| file.take(BYTES).read_to_end(&mut bytes));
+    let file = private_file::open(&data_dir.join(FILE), fs::File::options().read(true));
+    let read = file.and_then(|file| file.take(BYTES).read_to_end(&mut bytes));
     if read.is_err() {
         return Vec::new();
     }
@@ -58,7 +59,7 @@ pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
 pub(super) fn keep(data_dir: &Path, dests: &[PathBuf]) -> io::Result<()> {
     let lines: Vec<u8> = dests.iter().flat_map(|dest| line(dest)).collect();
     let new = data_dir.join(format!("{FILE}.new"));
-    fs::write(&new, lines)?;
+    private_file::open(&new, private_file::options().write(true).create(true).truncate(true))?.write_all(&lines)?;
     fs::rename(new, data_dir.join(FILE))
 }
 

@@ -79,7 +79,7 @@ pub(super) fn look(
     let (scan, reader) = match source {
         SendSource::Typed(args) => {
             let paths = args.resolve(|path| path.symlink_metadata().is_ok());
-            (scan::scan(&paths.map_err(|error| Unsendable::new(error.code(), error))?, data_dir, stop)?, None)
+            (scan::scan(&paths.map_err(|error| Unsendable::new(error.code, error))?, data_dir, stop)?, None)
         }
         SendSource::Paths(paths) => (scan::scan(paths, data_dir, stop)?, None),
         SendSource::Stream { name, reader } => {

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 pub(super) const NO_EDITOR: &str = "set VISUAL or EDITOR to the editor of your choice";
 
@@ -47,6 +48,16 @@ fn process(command: &str, file: &Path) -> Command {
     process
 }
 
+/// The file that an editor has: the program may end before it does.
+static DRAFT: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// For every way out of the program.
+pub(super) fn remove_draft() {
+    if let Some(path) = DRAFT.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// A private file, removed when dropped.
 struct Draft(PathBuf);
 
@@ -55,7 +66,10 @@ impl Draft {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let path = std::env::temp_dir().join(format!("p2pchat-{}.txt", HEXLOWER.encode(&random)));
+        let mut held = DRAFT.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = private_file::options().write(true).create_new(true).open(&path)?;
+        *held = Some(path.clone());
+        drop(held);
         let draft = Self(path);
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
@@ -65,6 +79,6 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        remove_draft();
     }
 }

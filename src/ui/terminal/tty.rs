@@ -65,7 +65,7 @@ pub(super) fn write(frame: &[u8], above: usize) -> io::Result<()> {
 
 /// Gives the terminal back: erases the block, leaves raw mode. Any thread may call it at any time, also a panic hook; the
 /// second call does nothing.
-pub fn restore() {
+pub(super) fn restore() {
     if let Some(mut held) = lock_soon() {
         let above = held.above;
         if let Some(mut out) = held.out.take() {

@@ -2,7 +2,6 @@
 
 use p2pchat::channel::{Channel, Code, HELLO, Hello, Mode, Opener, Role, Terms, establish, write_frame};
 use p2pchat::identity::Identity;
-use p2pchat::keys::KeyVerdict;
 use p2pchat::protocol::frame::{
     ByeReason, Control, END_WEIGHT, FEATURE_ZCHUNK, Frame, Greeting, Intent, RECONNECT_FOREVER, Refusal,
 };
@@ -56,13 +55,8 @@ impl Attacker {
         let mut bytes = [0; HELLO];
         stream.read_exact(&mut bytes).map_err(words)?;
         let theirs = Hello::decode(&bytes, &own).map_err(words)?;
-        let terms = Terms {
-            role,
-            code: code.as_ref(),
-            identity: key,
-            accept_key: &|_| Ok(KeyVerdict::default()),
-            reserve_try: &|| true,
-        };
+        let terms =
+            Terms { role, code: code.as_ref(), identity: key, accept_key: &|_| Ok(None), reserve_try: &|| true };
         let channel = establish(&mut stream, &own, &theirs, &terms).map_err(words)?;
         let initiator = matches!(role, Role::Initiator);
         let transfers = if initiator { 1 } else { 2 };

@@ -1,7 +1,8 @@
 //! What a terminal sends beside keys, and the editor of the user's choice.
 
 use super::meet;
-use crate::support::{Home, Pty};
+use crate::support::home::names;
+use crate::support::{Home, Pty, text};
 use std::fs;
 
 #[test]
@@ -53,6 +54,39 @@ fn an_editor_changes_the_message_while_the_network_goes_on() {
         }
         terminal.keys("\r");
         peer.message(sent);
+    }
+}
+
+/// A terminal that goes away may say so several times.
+#[test]
+fn a_signal_ends_the_program_while_an_editor_has_the_terminal_with_a_goodbye_and_without_its_file() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    for (signal, times, code) in [(Signal::SIGTERM, 1, 143), (Signal::SIGHUP, 50, 129)] {
+        let home = Home::new();
+        let drafts = home.work().join("drafts");
+        fs::create_dir(&drafts).unwrap();
+        let editor = home.file("editor.sh", "echo editing; while sleep 0.02; do :; done");
+        let start = format!(
+            "unset VISUAL; export TMPDIR={} EDITOR='exec sh {}'; exec {} listen 127.0.0.1:0",
+            drafts.display(),
+            editor.display(),
+            env!("CARGO_BIN_EXE_p2pchat")
+        );
+        let mut terminal = Pty::run(&home, "sh", &["-c", &start]);
+        let mut peer = Home::new().connect("bob", terminal.addr(), &[]);
+        terminal.shows("] bob, connected");
+        terminal.keys("half typed\x18\x05");
+        terminal.shows("editing");
+        assert_eq!(names(&drafts).len(), 1);
+        let pid = Pid::from_raw(terminal.pid().try_into().unwrap());
+        for _ in 0..times {
+            kill(pid, signal).unwrap();
+        }
+        assert_eq!(terminal.exit_code(), code);
+        peer.ends_with(0);
+        assert!(text(&peer.event("bye"), "reason").contains("interrupted"));
+        assert!(names(&drafts).is_empty());
     }
 }
 
