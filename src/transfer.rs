@@ -14,6 +14,7 @@ pub mod download;
 mod file_name;
 pub mod flow_control;
 pub mod manifest;
+mod rate;
 pub mod scan;
 pub(crate) mod staging;
 pub mod upload;

@@ -8,19 +8,17 @@
 //!   (At 100 Mbit/s the link takes 12.5 MB/s, and a compressor at 400 MB/s makes 80 to 170 of them.)
 //! - Where the writer waits for half of a span, the compressor may be what limits: the next span goes without. Of the two ways the one that
 //!   brought more bytes of files a second goes on, and the other is tried again after [`AGAIN`].
-//!   The best of the latest [`SPANS`] of a way counts: a slice of a busy processor that went to somebody else is not the link's.
 //! - At [`FAST`] and above nothing is compressed, and nothing tried: one thread compresses 250 to 500 MB/s, so there is little to gain.
 //!
 //! And for a file: a chunk that does not become smaller lets the next 1, 3, 7, then always 15 of the file go as they are ([`Attempts`]).
 //! (What does not compress passes through the compressor at 1 to 4 GB/s: a sixteenth of that is nothing beside what `FAST` allows.)
 
 use crate::net::send_queue::Demand;
+use crate::transfer::rate::{Rates, per_second};
 use std::time::{Duration, Instant};
 
 /// The shortest span: what it costs when the wrong way is tried, and long enough for a scheduler's slices.
 const SPAN: Duration = Duration::from_millis(10);
-/// Spans whose best rate counts.
-const SPANS: usize = 4;
 /// Until the slower way is tried again: a span of it costs a part in two hundred at most.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Bytes of files a second, without compressing: 2 Gbit/s.
@@ -32,9 +30,9 @@ const SKIPPED: u32 = 15;
 #[derive(Debug)]
 pub(crate) struct Policy {
     compressing: bool,
-    /// Bytes of files a second in the latest spans of each way.
-    compressed: [u64; SPANS],
-    plain: [u64; SPANS],
+    /// Of the bytes of files, each way.
+    compressed: Rates,
+    plain: Rates,
     /// Before that the slower way is not tried again.
     settled_until: Option<Instant>,
     span: Option<Span>,
@@ -59,7 +57,13 @@ impl Span {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { compressing: true, compressed: [0; SPANS], plain: [0; SPANS], settled_until: None, span: None }
+        Self {
+            compressing: true,
+            compressed: Rates::default(),
+            plain: Rates::default(),
+            settled_until: None,
+            span: None,
+        }
     }
 }
 
@@ -97,12 +101,8 @@ impl Policy {
 
     /// A span of the present way ended.
     fn decide(&mut self, rate: u64, is_dry: bool, now: Instant) {
-        let own = if self.compressing { &mut self.compressed } else { &mut self.plain };
-        own.rotate_right(1);
-        let [latest, ..] = own;
-        *latest = rate;
-        let best = |rates: &[u64]| rates.iter().copied().max().unwrap_or(0);
-        let (compressed, plain) = (best(&self.compressed), best(&self.plain));
+        if self.compressing { &mut self.compressed } else { &mut self.plain }.add(rate);
+        let (compressed, plain) = (self.compressed.best(), self.plain.best());
         let settled = self.settled_until.is_some_and(|until| now < until);
         let stays = match self.compressing {
             true => (!is_dry && rate < FAST) || (settled && compressed >= plain),
@@ -133,11 +133,6 @@ impl Attempts {
         self.pause = if smaller { 0 } else { (2 * self.pause + 1).min(SKIPPED) };
         self.left = self.pause;
     }
-}
-
-fn per_second(bytes: u64, time: Duration) -> u64 {
-    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
-    bytes.saturating_mul(1_000_000) / micros
 }
 
 #[cfg(test)]

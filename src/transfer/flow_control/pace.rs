@@ -9,6 +9,7 @@
 //! send each round trip; one that is held back by the link stays where it is. While it doubles, what has come since the last span
 //! counts at once, as the least that this span will bring: else it would double every other round trip.
 
+use crate::transfer::rate::{Rates, per_second};
 use std::time::{Duration, Instant};
 
 /// Outstanding until something is measured: six round trips from the whole window, and 0.4 s at 10 Mbit/s, once.
@@ -19,8 +20,6 @@ const FLOOR: u64 = 64 * 1024;
 const LATE: Duration = Duration::from_millis(20);
 /// The shortest time over which a rate is measured.
 const SPAN: Duration = Duration::from_millis(5);
-/// Spans whose best rate counts: a pause of the sender's disk is not the link's.
-const SPANS: usize = 4;
 /// In percent. A sender that is held back by the window brings twice as much; a link that is full, the same.
 const GROWTH: u64 = 125;
 /// After so many spans without growth the link is full: a single one may have been cut badly.
@@ -36,14 +35,13 @@ pub(super) struct Pace {
     span_bytes: u64,
     /// Spans since the last that brought more than all before it, by [`GROWTH`] at least.
     without_growth: u32,
-    /// Bytes a second, the latest spans first.
-    rates: [u64; SPANS],
+    rates: Rates,
 }
 
 impl Pace {
     /// The sender is told now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, without_growth: 0, rates: [0; SPANS] }
+        Self { told: now, round_trip: None, span_begun: now, span_bytes: 0, without_growth: 0, rates: Rates::default() }
     }
 
     /// So many more bytes are with the file system. The worker says so after each of its turns, also when nothing had come.
@@ -63,11 +61,9 @@ impl Pace {
             return;
         }
         let rate = per_second(self.span_bytes, span);
-        let grew = rate >= self.best_rate().saturating_mul(GROWTH) / 100;
+        let grew = rate >= self.rates.best().saturating_mul(GROWTH) / 100;
         self.without_growth = if grew && self.is_growing() { 0 } else { self.without_growth.saturating_add(1) };
-        self.rates.rotate_right(1);
-        let [latest, ..] = &mut self.rates;
-        *latest = rate;
+        self.rates.add(rate);
         self.span_begun = now;
         self.span_bytes = 0;
     }
@@ -77,7 +73,7 @@ impl Pace {
         let Some(round_trip) = self.round_trip else { return START };
         let present = if self.is_growing() { per_second(self.span_bytes, SPAN.max(round_trip)) } else { 0 };
         let flight = |rate| worth(rate, round_trip.saturating_mul(2) + LATE).saturating_add(FLOOR);
-        match self.best_rate() {
+        match self.rates.best() {
             0 => flight(present).max(START),
             best => flight(best.max(present)),
         }
@@ -86,15 +82,6 @@ impl Pace {
     fn is_growing(&self) -> bool {
         self.without_growth < FULL
     }
-
-    fn best_rate(&self) -> u64 {
-        self.rates.iter().copied().max().unwrap_or(0)
-    }
-}
-
-fn per_second(bytes: u64, time: Duration) -> u64 {
-    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
-    bytes.saturating_mul(1_000_000) / micros
 }
 
 fn worth(rate: u64, time: Duration) -> u64 {
