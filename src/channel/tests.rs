@@ -81,7 +81,7 @@ struct Meeting {
 }
 
 fn meet(initiator: &Person, responder: &Person) -> Meeting {
-    meet_over(initiator, responder, line((None, None), usize::MAX))
+    meet_over(initiator, responder, line((None, None)))
 }
 
 fn meet_over(initiator: &Person, responder: &Person, (left, right): (End, End)) -> Meeting {
@@ -160,7 +160,7 @@ fn a_right_code_without_tries_is_refused_before_it_is_checked() {
 fn a_code_without_its_mode_is_our_own_fault() {
     let person = Person::new(Some("1-a-b"));
     let open = Hello::new(Mode::Open).unwrap();
-    let (mut left, mut right) = line((None, None), usize::MAX);
+    let (mut left, mut right) = line((None, None));
     right.write_all(&Hello::new(Mode::Open).unwrap().encode()).unwrap();
     let outcome = person.connect(Role::Initiator, &open, &mut left);
     assert!(matches!(outcome, Err(Failure::Handshake(HandshakeError::Internal(_)))));
