@@ -209,21 +209,3 @@ fn names_of_the_program_s_own_files_are_names_like_others() {
     receiver.without(eve);
     receiver.serves_the_next();
 }
-
-#[test]
-fn thousands_of_names_that_become_one_take_no_longer_than_others() {
-    // Wine takes milliseconds for a look at a name, and reads the whole folder for one that is not there.
-    const FILES: usize = if cfg!(windows) { 100 } else { 6_000 };
-    let mut receiver = Receiver::new();
-    let mut eve = receiver.eve();
-    let control = |n: usize| char::from(1 + (n % 31) as u8);
-    let names = (0..FILES).map(|n| format!("{}{}{}", control(n), control(n / 31), control(n / 961)));
-    let list = names.fold(List::default().enter("t"), |list, name| list.file(&name, 0)).leave();
-    let mut upload = eve.begin(&list);
-    for _ in 0..FILES {
-        eve.wait_for_credit();
-        eve.upload_file(&mut upload, b"");
-    }
-    assert_eq!(eve.read_complete(), Some((FILES as u32, 0)));
-    assert_eq!(fs::read_dir(receiver.home().inbox().join("t")).unwrap().count(), FILES);
-}
