@@ -1,6 +1,5 @@
 use super::*;
 use crate::protocol::frame::Offer;
-use proptest::prelude::*;
 
 const META: Meta = Meta { mode: 0o644, seconds: 1_700_000_000, nanos: 5 };
 
@@ -217,54 +216,4 @@ fn a_list_never_grows_over_its_limit() {
     let encoded = builder.finish().unwrap().encode();
     const LIST: usize = 8 << 20;
     assert!((LIST - 300..=LIST).contains(&encoded.len()));
-}
-
-#[derive(Debug, Clone)]
-enum Tree {
-    File(String, Meta, u64),
-    Folder(String, Meta, Vec<Tree>),
-}
-
-fn metas() -> impl Strategy<Value = Meta> {
-    (0..=0o777u16, any::<i64>(), 0..1_000_000_000u32).prop_map(|(mode, seconds, nanos)| Meta { mode, seconds, nanos })
-}
-
-fn trees() -> impl Strategy<Value = Vec<Tree>> {
-    let leaf = ("[a-zé日]{1,8}", metas(), 0..1u64 << 40).prop_map(|(name, meta, size)| Tree::File(name, meta, size));
-    let tree = leaf.prop_recursive(5, 60, 6, |inner| {
-        ("[a-zé日]{1,8}", metas(), prop::collection::vec(inner, 0..6))
-            .prop_map(|(name, meta, inside)| Tree::Folder(name, meta, inside))
-    });
-    prop::collection::vec(tree, 1..6)
-}
-
-fn build(builder: &mut Builder, trees: &[Tree]) {
-    for tree in trees {
-        match tree {
-            Tree::File(text, meta, size) => drop(builder.file(name(text), *meta, *size).unwrap()),
-            Tree::Folder(text, meta, inside) => {
-                builder.enter(name(text), *meta).unwrap();
-                build(builder, inside);
-                builder.leave().unwrap();
-            }
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn decoding_what_was_encoded_gives_the_same_list(trees in trees()) {
-        let mut builder = Builder::default();
-        build(&mut builder, &trees);
-        // Two equal names in a folder are the only rule that such trees can break.
-        if let Ok(list) = builder.finish() {
-            let bytes = list.encode();
-            prop_assert_eq!(list.data_start(), u64::try_from(bytes.len()).unwrap());
-            prop_assert_eq!(Manifest::decode(&bytes, &list.offer(&bytes)), Ok(list.clone()));
-            for file in list.files() {
-                prop_assert_eq!(list.place(file.start), Place::File { index: file.index, offset: 0 });
-                prop_assert_eq!(list.place(file.end()), Place::File { index: file.index, offset: file.size });
-            }
-        }
-    }
 }
