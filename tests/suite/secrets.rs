@@ -155,6 +155,9 @@ mod prompt {
         ben.shows("zookeeper zoologist zoology zoom");
         ben.keys("l\t");
         ben.shows("code: 7-zoolog");
+        ben.shows("2 words begin like this");
+        ben.keys("\u{15}7-a\t");
+        ben.shows(" more");
         ben.keys("\u{3}");
         assert_eq!(ben.exit_code(), 130);
         assert!(ben.is_restored());
