@@ -84,6 +84,7 @@ fn a_descriptor_without_a_code_is_a_mistake_of_the_command() {
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd 3 --code=x 3</dev/null", "--code"),
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd x", "--code-fd"),
         ("echo | exec \"$P\" listen 127.0.0.1:0 --code-fd 0", "letter or digit"),
+        ("printf '\\377\\n' | exec \"$P\" listen 127.0.0.1:0 --code-fd 0", "cannot read a code from file descriptor 0"),
     ] {
         let Ran { code, err, .. } = run(shell(&Home::new(), script).stdin(Stdio::null()));
         assert!(code == Some(2) && err.contains(words), "{script}: {code:?} {err}");

@@ -128,26 +128,6 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_tree_appears_whole_with_modes_and_times() {
-    let fixture = Fixture::new(tree());
-    let mut staging = fixture.open();
-    fixture.put(&mut staging, 5);
-    assert_eq!(names(&fixture.dest()), [NAME]);
-    let (totals, said) = fixture.publish(&mut staging, OnClash::Rename);
-    assert_eq!(totals, Totals { path: fixture.at("t"), files: 5, failed: 0, bytes: 14 });
-    assert_eq!(said, ["t/a", "t/in/b", "t/in/c", "t/d", "top"]);
-    #[cfg(unix)]
-    for (path, mode) in [("t", 0o750), ("t/in", 0o500), ("t/empty", 0o700), ("t/a", 0o640), ("top", 0o640)] {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt};
-        let there = std_fs::metadata(fixture.at(path)).unwrap();
-        assert_eq!(there.permissions().mode() & 0o777 & !mode, 0, "{path}");
-        assert_eq!(there.mtime(), META.seconds, "{path}");
-    }
-    assert!(staging.is_done());
-    fixture.finish(staging);
-}
-
-#[test]
 fn a_run_that_ends_anywhere_is_taken_up_where_its_lines_end() {
     for written in 0..=5 {
         for flushed in 0..=written {

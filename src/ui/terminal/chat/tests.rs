@@ -40,30 +40,6 @@ fn check_block(screen: &mut TestTerminal, case: &str) {
     assert!(!screen.terminal.screen().alternate_screen() && !screen.terminal.screen().hide_cursor(), "{case}");
 }
 
-#[test]
-fn nothing_of_the_peer_moves_the_cursor_or_imitates_a_system_line() {
-    for hostile in HOSTILE {
-        let case = format!("{hostile:?}");
-        let mut screen = TestTerminal::connected(80, 24);
-        screen.typed("typed");
-        let before = screen.rows().len();
-        let marks = screen.rows().join("").matches(PROGRAM_MARK).count();
-        screen.hear(&format!("before{hostile}after"));
-        check_block(&mut screen, &case);
-        let rows = screen.rows();
-        assert_eq!(rows.len(), before + 1 + extra_rows(hostile), "{case}: {rows:#?}");
-        assert!(rows.iter().any(|row| row.starts_with("14:05 bob  ")), "{case}: {rows:#?}");
-        assert_eq!(rows.join("").matches(PROGRAM_MARK).count(), marks, "{case}: {rows:#?}");
-        assert!(!rows.join("").contains(OWN_MARK), "{case}: {rows:#?}");
-    }
-}
-
-/// Rows that a message takes beyond its first: a header and its lines, where it has line ends.
-fn extra_rows(hostile: &str) -> usize {
-    let ends = hostile.matches(['\r', '\n']).count();
-    if ends == 0 { 0 } else { ends + 1 }
-}
-
 /// Each notice that has text of the peer, but its lines and its name.
 fn every_notice(text: &dyn Fn() -> PeerText, safe: &dyn Fn() -> SafeText) -> Vec<Notice> {
     let mut offered = offer(1, Direction::In, "");
