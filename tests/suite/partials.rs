@@ -68,6 +68,7 @@ fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
     let (_, list) = partials(&home, &[]);
     let left = row(&list);
     assert!(left[0] == running[0] && list.contains(" ben ") && list.contains(" big.bin "), "{list}");
+    assert!(list.contains(" of 64.0 MiB "), "{list}");
     assert!(list.contains(home.inbox().to_str().unwrap()), "{list}");
     // Nothing of it is whole, so there is nothing to keep, and what came is not thrown away for that.
     let (code, said) = partials(&home, &["keep", &left[0]]);
