@@ -82,16 +82,19 @@ fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
 }
 
 #[test]
-fn who_receives_hears_where_the_part_is_when_the_other_leaves_in_the_middle() {
-    let (ana, _relay, ben) = half_way();
-    ben.send("/quit");
-    ben.send("/quit");
-    let part = ana.event("failed")["part"].as_str().unwrap().to_owned();
-    let home = ana.home();
-    assert_eq!(
-        Path::new(&part).canonicalize().unwrap(),
-        home.inbox().canonicalize().unwrap().join(&home.received()[0])
-    );
+fn who_receives_hears_where_the_part_is_when_either_side_leaves_in_the_middle() {
+    for receiver_leaves in [false, true] {
+        let (ana, _relay, ben) = half_way();
+        let leaving = if receiver_leaves { &ana } else { &ben };
+        leaving.send("/quit");
+        leaving.send("/quit");
+        let part = ana.event("failed")["part"].as_str().unwrap().to_owned();
+        let home = ana.home();
+        assert_eq!(
+            Path::new(&part).canonicalize().unwrap(),
+            home.inbox().canonicalize().unwrap().join(&home.received()[0])
+        );
+    }
 }
 
 #[test]

@@ -12,9 +12,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_p2pchat");
 
 /// A shell that runs this in the working directory of `home`, with the program as `$P`.
 fn shell(home: &Home, script: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script]).current_dir(home.work());
-    shell.env("P2PCHAT_DATA", home.data()).env("P", PROGRAM).env_remove("P2PCHAT_CODE");
+    let mut shell = home.command("sh");
+    shell.args(["-c", script]).env("P", PROGRAM);
     shell
 }
 

@@ -154,14 +154,6 @@ fn copy_and_save_give_the_message_as_it_was() {
 }
 
 #[test]
-fn the_peer_never_gets_at_the_clipboard() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.hear("\x1b]52;c;AAAA\x07/copy 1");
-    assert!(!screen.bytes.contains("]52;c;AAAA\x07"));
-    assert_eq!(screen.bytes.matches("\x1b]52").count(), 0);
-}
-
-#[test]
 fn the_status_row_says_how_long_the_connection_is_lost() {
     let mut screen = TestTerminal::connected(80, 24);
     assert_eq!(screen.view.wake_at(screen.now.at), None);
