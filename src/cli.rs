@@ -394,13 +394,6 @@ mod tests {
     }
 
     #[test]
-    fn a_code_may_be_given_or_left_to_be_asked_for() {
-        assert_eq!(meeting(&["--code"]).code.as_deref(), Some(""));
-        assert_eq!(meeting(&["--code=4-a-b"]).code.as_deref(), Some("4-a-b"));
-        assert_eq!(meeting(&[]).code, None);
-    }
-
-    #[test]
     fn the_reconnect_timeout_is_seconds_or_forever() {
         assert_eq!(meeting(&["--reconnect", "forever"]).reconnect_timeout(false), RECONNECT_FOREVER);
         assert_eq!(meeting(&["--reconnect", "0"]).reconnect_timeout(true), 0);

@@ -251,36 +251,3 @@ fn first_line(file: File, line: &mut Vec<u8>) -> io::Result<()> {
     }
     Ok(())
 }
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-    use crate::channel::CodeError;
-    use std::io::Write;
-    use std::os::fd::AsRawFd;
-
-    #[allow(clippy::unwrap_used, reason = "part of tests")]
-    fn descriptor(content: &[u8]) -> (File, u32) {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(content).unwrap();
-        let file = file.reopen().unwrap();
-        let number = u32::try_from(file.as_raw_fd()).unwrap();
-        (file, number)
-    }
-
-    #[test]
-    fn the_first_line_of_a_descriptor_is_the_code() {
-        let (_file, number) = descriptor(b" 42-otter-plum\r\nsecond\n");
-        assert_eq!(code_from_descriptor(number).unwrap().display(), "42-otter-plum");
-    }
-
-    #[test]
-    fn a_descriptor_that_is_not_open_or_holds_no_code_is_named() {
-        let why = |number| code_from_descriptor(number).unwrap_err().to_string();
-        assert!(why(9_999).starts_with("cannot read a code from file descriptor 9999"), "{}", why(9_999));
-        let (_file, number) = descriptor(b"\n42-otter-plum\n");
-        assert_eq!(why(number), format!("file descriptor {number}: {}", CodeError::Empty));
-        let (_file, number) = descriptor(b"\xff\n");
-        assert!(why(number).starts_with("cannot read a code from file descriptor"));
-    }
-}

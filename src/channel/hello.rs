@@ -128,41 +128,6 @@ impl Hello {
 mod tests {
     use super::*;
 
-    const OWN: Hello = Hello { mode: Mode::Code, nonce: [1; NONCE] };
-
-    #[test]
-    fn a_hello_is_28_bytes_in_the_order_of_the_specification() {
-        let hello = Hello { mode: Mode::Code, nonce: *b"0123456789abcdef" };
-        assert_eq!(&hello.encode(), b"P2PCHAT\x01\x01\x00\x00\x000123456789abcdef");
-        assert_eq!(Hello::decode(&hello.encode(), &OWN), Ok(hello));
-    }
-
-    #[test]
-    fn each_check_fails_with_its_own_error_and_the_first_one_wins() {
-        let theirs = Hello { mode: Mode::Code, nonce: [2; NONCE] }.encode();
-        // Place, value, what it is; from last check to first, each on top of those before.
-        let mut bytes = OWN.encode();
-        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::Itself));
-        bytes[8] = 0;
-        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::WeUseACode));
-        for place in 9..12 {
-            let mut unknown = bytes;
-            unknown[place] = 1;
-            assert_eq!(Hello::decode(&unknown, &OWN), Err(HelloError::Version(1)), "byte {place}");
-        }
-        bytes[8] = 2;
-        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::Version(1)));
-        bytes[7] = 9;
-        assert_eq!(Hello::decode(&bytes, &OWN), Err(HelloError::Version(9)));
-        for place in 0..7 {
-            let mut foreign = bytes;
-            foreign[place] ^= 0x20;
-            assert_eq!(Hello::decode(&foreign, &OWN), Err(HelloError::NotP2pchat), "byte {place}");
-        }
-        let open = Hello { mode: Mode::Open, nonce: [1; NONCE] };
-        assert_eq!(Hello::decode(&theirs, &open), Err(HelloError::TheyUseACode));
-    }
-
     #[test]
     fn two_hellos_never_share_a_nonce() {
         assert_ne!(Hello::new(Mode::Open).unwrap(), Hello::new(Mode::Open).unwrap());

@@ -1,7 +1,6 @@
 //! Claims about what a typed line means.
 
 use super::*;
-use proptest::prelude::*;
 
 fn command(line: &str) -> Command {
     match parse(line, None) {
@@ -165,21 +164,5 @@ fn error_texts_follow_the_house() {
     for line in ["/x", "/send", "/quit x", "/a\nb", &"x".repeat(LINE_TEXT + 1)] {
         let text = parse(line, None).unwrap_err().to_string();
         assert!(text.lines().count() == 2 && text.lines().all(|line| !line.ends_with('.')), "{text}");
-    }
-}
-
-proptest! {
-    #[test]
-    fn nothing_that_begins_with_one_slash_is_sent_but_me(line in "[ \\t]{0,2}/[^/][^\\PC]{0,20}[ -~]{0,20}") {
-        if let Ok(Entry::Say { action, .. }) = parse(&line, None) {
-            prop_assert!(action && line.trim_start().to_lowercase().starts_with("/me"));
-        }
-    }
-
-    #[test]
-    fn any_line_is_judged_without_a_panic(line in any::<String>()) {
-        let _ = parse(&line, None);
-        let _ = parse(&format!("/send {line}"), None);
-        let _ = parse(&format!("/accept {line}"), None);
     }
 }

@@ -247,7 +247,6 @@ fn date(text: &str) -> Result<DateTime<Utc>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     const DATE: &str = "2026-11-24T13:30:00Z";
 
@@ -320,24 +319,6 @@ mod tests {
         for bytes in [&b""[..], b"\n", b"\n\n", b"# only\n"] {
             let peers = KnownPeers::from_bytes(bytes);
             assert!(peers.problems().is_empty() && names(&peers).is_empty());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_peer_is_one_line_whatever_its_name_and_addresses_hold(name in any::<String>(), address in any::<String>(), dialled in prop::collection::vec(any::<String>(), 0..3)) {
-            let date = date(DATE).unwrap();
-            let peer = KnownPeer { name: local_name(&name), key: PublicKey([9; 32]), trust: Trust::Known, first_seen: date, last_seen: date, address, dialled, via: Vec::new(), invite: None, named: false };
-            let line = peer_line(&peer);
-            prop_assert!(!line.contains(['\n', '\r']));
-            let peers = KnownPeers::from_bytes(line.as_bytes());
-            prop_assert_eq!(peers.iter().collect::<Vec<_>>(), [&peer]);
-        }
-
-        #[test]
-        fn any_field_comes_back(texts in prop::collection::vec(any::<String>(), 1..5)) {
-            let line: Vec<String> = texts.iter().map(|text| field(text)).collect();
-            prop_assert_eq!(fields(&line.join(" ")), Ok((texts, String::new())));
         }
     }
 }

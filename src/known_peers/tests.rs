@@ -39,18 +39,6 @@ fn check(peers: &KnownPeersFile, address: &str, key: &PublicKey) -> Result<Optio
 }
 
 #[test]
-fn a_claimed_name_that_is_taken_gets_a_number_and_a_warning() {
-    let (_dir, peers) = peers();
-    peers.record(&encounter(&ALICE, "root")).unwrap();
-    let second = peers.record(&encounter(&BOB, "Root")).unwrap();
-    assert_eq!((second.label.as_str(), second.namesake.as_deref()), ("Root (2)", Some("root")));
-    assert!(second.warning().unwrap().as_str().contains("Root (2)"));
-    assert_eq!(peers.record(&encounter(&MALLORY, "root")).unwrap().label, "root (3)");
-    let again = peers.record(&encounter(&BOB, "root")).unwrap();
-    assert_eq!((again.label.as_str(), again.warning()), ("Root (2)", None));
-}
-
-#[test]
 fn a_hostile_name_stays_one_line_and_one_peer() {
     let hostile =
         ["a\nmallory", "\u{1b}[2J", "# comment", "\"", "-", "a\u{202e}b", "  root  ", "", " ", "root\u{200b}", "a\\"];

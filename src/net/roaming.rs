@@ -220,17 +220,4 @@ mod tests {
         assert_eq!(linked, ["[fe80::1%7]:22"]);
         assert_eq!(permitted("169.254.9.9:1", true, &LINK), ["169.254.1.1:22", "169.254.1.1:22"]);
     }
-
-    #[test]
-    fn with_a_proxy_only_what_goes_through_it_is_dialled() {
-        let all: Vec<&str> = NEVER.into_iter().chain(INNER).chain(LINK).chain(PUBLIC).collect();
-        let policy = |except: &str| {
-            let variable = |name: &str| (name == "NO_PROXY").then(|| except.to_owned());
-            ProxyPolicy::from_settings(Some("socks5h://127.0.0.1:1"), variable).unwrap()
-        };
-        let peer_end = PeerEnd { remote: "127.0.0.1:1".parse().unwrap(), near: true, own: true };
-        assert_eq!(super::permitted(&addrs(&all), peer_end, &policy("")), addrs(&PUBLIC));
-        assert_eq!(super::permitted(&addrs(&all), peer_end, &policy("192.0.2.0/24")), addrs(&PUBLIC[1..]));
-        assert!(super::permitted(&addrs(&all), peer_end, &policy("*")).is_empty());
-    }
 }

@@ -9,7 +9,7 @@ mod transfers;
 
 use super::*;
 use crate::net::connection::DisconnectReason;
-use crate::notice::{Input, Question, Side as By};
+use crate::notice::{Input, Question};
 use crate::protocol::frame::{ByeReason, NO_DIGEST, Offer, Position, Reason};
 use crate::transfer::download::{DownloadReport, Looked, Published, Totals};
 use crate::transfer::flow_control::Opening;

@@ -79,7 +79,6 @@ fn rejected(code: &'static str, text: &str) -> Input {
 mod tests {
     use super::super::InputBackpressure;
     use super::*;
-    use proptest::prelude::*;
     use std::io::{BufReader, Cursor, Read};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
@@ -107,19 +106,6 @@ mod tests {
 
     fn lines(expected: &[&str]) -> Vec<Input> {
         expected.iter().map(|line| Input::Line((*line).to_owned())).chain([Input::Ended]).collect()
-    }
-
-    #[test]
-    fn lines_go_as_they_are() {
-        let (taken, reports) = read(Cursor::new("a\r\n\n b\t\0\u{1b}[1m \nc\rd\nlast"));
-        assert_eq!(taken, lines(&["a", "", " b\t\0\u{1b}[1m ", "c\rd", "last"]));
-        assert!(reports.is_empty());
-    }
-
-    #[test]
-    fn no_input_is_only_an_end() {
-        assert_eq!(read(Cursor::new("")).0, lines(&[]));
-        assert_eq!(read(Cursor::new("a\n")).0, lines(&["a"]));
     }
 
     #[test]
@@ -165,13 +151,5 @@ mod tests {
         let mut input = Cursor::new("a\nb\nc\n");
         read_lines(&mut input, &input_sender);
         assert_eq!((calls.load(Ordering::Relaxed), input.position()), (1, 2));
-    }
-
-    proptest! {
-        #[test]
-        fn buffers_of_any_size_give_the_same_lines(text in "[a-c\r\n]{0,40}", size in 1usize..8) {
-            let whole = read(Cursor::new(text.clone())).0;
-            prop_assert_eq!(read(BufReader::with_capacity(size, Cursor::new(text))).0, whole);
-        }
     }
 }

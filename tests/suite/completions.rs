@@ -30,13 +30,9 @@ fn bash_completes_known_peers_and_runs_nothing_of_their_names() {
         _p2pchat_with_peers "$0" "${COMP_WORDS[$#]}" "${COMP_WORDS[$# - 1]}"
         for word in "${COMPREPLY[@]}"; do printf '%s\n' "$word"; eval ": $word"; done"#;
     let completed = |line: &str| {
-        let mut bash = Command::new("bash");
+        let mut bash = home.command("bash");
         bash.args(["-c", complete, env!("CARGO_BIN_EXE_p2pchat")]).args(line.split(' '));
-        run(bash.current_dir(home.data()).env("P2PCHAT_DATA", home.data()))
-            .out
-            .lines()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        run(bash.current_dir(home.data())).out.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(completed("peers forget an"), ["ana", r"ana\ maria"]);
     assert_eq!(completed(r"peers rename ana\"), [r"ana\ maria"]);
@@ -99,11 +95,10 @@ fn fish_completes_known_peers_and_runs_nothing_of_their_names() {
         ("p2pchat connect b", &["ben"]),
         ("p2pchat send x --to b", &["ben"]),
     ] {
-        let mut fish = Command::new("fish");
-        fish.args(["-N", "-c", "p2pchat completions fish | source; complete -C $argv[1]", line])
-            .current_dir(home.work());
+        let mut fish = home.command("fish");
+        fish.args(["-N", "-c", "p2pchat completions fish | source; complete -C $argv[1]", line]);
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let said = run(fish.env("PATH", path).env("P2PCHAT_DATA", home.data())).out;
+        let said = run(fish.env("PATH", path)).out;
         let mut names: Vec<_> = said.lines().filter_map(|row| row.split('\t').next()).collect();
         let mut wanted = wanted.to_vec();
         names.sort_unstable();

@@ -4,7 +4,7 @@
 use crate::support::files::content;
 use crate::support::home::names;
 use crate::support::peer::Stream;
-use crate::support::{Home, Peer, Relay, is, meet, meet_through, text};
+use crate::support::{Home, Peer, Plan, Relay, Way, is, meet, meet_through, text};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,10 +13,11 @@ use std::process::Command;
 
 const MIB: usize = 1 << 20;
 
-/// `ana` takes everything; 16 MiB pass in a second.
-fn meet_slowly() -> (Peer, Relay, Peer) {
-    let slow = |target| Relay::slow(target, 16 * MIB as u64);
-    meet_through(slow, (&Home::new(), &Home::new()), &["--accept", "always"], &[])
+/// `ana` takes everything; after a MiB of `ben`'s the line stands still until it is released.
+fn meet_with_a_stop() -> (Peer, Relay, Peer) {
+    let stops = Plan::up(Way { stall_after: Some(MIB as u64), ..Way::default() });
+    let relay = move |target| Relay::planned(target, move |_| stops);
+    meet_through(relay, (&Home::new(), &Home::new()), &["--accept", "always"], &[])
 }
 
 /// A line each way, as if nothing had happened.
@@ -178,21 +179,21 @@ mod full {
 mod sources {
     use super::*;
 
-    /// Bytes of a file: a third of a second on the slow line, with room for the program to read ahead.
+    /// Bytes of a file: more than the program reads ahead of a line that stands still.
     const SIZE: usize = 6 * MIB;
 
-    /// `first` is on its way over a slow line, `second` is yet to come; then something happens to them.
+    /// `first` is on its way, `second` is yet to come; then something happens to them.
     fn meanwhile(happens: impl FnOnce(&Path)) -> (Peer, Peer) {
-        let (ana, relay, ben) = meet_slowly();
+        let (ana, relay, ben) = meet_with_a_stop();
         let folder = ben.home().work().join("folder");
         fs::create_dir(&folder).unwrap();
         for name in ["first", "second"] {
             fs::write(folder.join(name), content(name, SIZE)).unwrap();
         }
         ben.send("/send folder");
-        // The first one may come before the sender has opened anything.
-        ana.wait_for(|event| is(event, "progress") && event["bytes"].as_u64() > Some(0));
+        relay.wait_for_struck(1);
         happens(&folder);
+        relay.release();
         ana.wait_for(|event| is(event, "done") || (is(event, "failed") && event.get("path").is_none()));
         ben.wait_for(|event| is(event, "done") || (is(event, "failed") && event.get("path").is_none()));
         they_talk(&ana, &ben, "still here");
@@ -291,10 +292,12 @@ mod sources {
 
 #[test]
 fn a_folder_that_is_removed_meanwhile_is_told_and_they_talk_on() {
-    let (ana, _relay, mut ben) = meet_slowly();
+    let (ana, relay, mut ben) = meet_with_a_stop();
     ben.offers("data", content("data", 8 * MIB));
-    ana.event("progress");
+    ana.wait_for(|event| is(event, "progress") && event["bytes"].as_u64() > Some(0));
+    relay.wait_for_struck(1);
     fs::remove_dir_all(ana.home().inbox()).unwrap();
+    relay.release();
     for peer in [&ana, &ben] {
         peer.wait_for(failed);
     }

@@ -46,10 +46,8 @@ fn a_machine_without_a_network_is_told_so() {
         return eprintln!("SKIPPED a_machine_without_a_network_is_told_so: needs root");
     }
     let home = Home::new();
-    let doctor = home.program(&["doctor", "5000"]);
-    let mut alone = Command::new("unshare");
-    alone.arg("--net").arg(doctor.get_program()).args(doctor.get_args());
-    let Ran { code, out: said, .. } = run(&mut alone);
+    let mut alone = home.command("unshare");
+    let Ran { code, out: said, .. } = run(alone.args(["--net", env!("CARGO_BIN_EXE_p2pchat"), "doctor", "5000"]));
     for line in ["!! this machine has no address", "!! there is no default route", "-- IPv6: no", "-- the name server"]
     {
         assert!(said.contains(line), "{said}");

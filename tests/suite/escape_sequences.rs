@@ -4,7 +4,7 @@ use crate::support::attacker::identity;
 use crate::support::files::List;
 use crate::support::pty::Shown;
 use crate::support::{Attacker, Home, Pty};
-use p2pchat::protocol::frame::{Control, Frame, LINE_TEXT, NAME, REASON_TEXT, Reason, at_most};
+use p2pchat::protocol::frame::{Control, FileStatus, Frame, LINE_TEXT, NAME, REASON_TEXT, Reason, at_most};
 use std::net::SocketAddr;
 
 /// Stands in every hostile text, so that it can be found again.
@@ -104,6 +104,16 @@ fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &s
     offer(&mut eve, &format!("{}-- {TOKEN}", "y".repeat(60)));
     let transfer = offer(&mut eve, &format!("{}12:34 \u{a6} {TOKEN}", "y".repeat(60)));
     eve.control(Control::Cancel { transfer, reason: Reason::User, text: margin("-- ") }).unwrap();
+    // A running transfer, whose names and what is left out of it are shown, and then that its file failed.
+    let left_out = |list: List, trouble: &String| {
+        let path = at_most(trouble, 255).as_bytes();
+        list.raw(&[&[5, 1, 0, 0, 0, 1][..], &(path.len() as u16).to_be_bytes(), path].concat())
+    };
+    let list = troubles().iter().fold(List::default().file(&format!("\u{1b}[2J\u{9b}H\r-- {TOKEN}"), 1), left_out);
+    let mut upload = eve.begin(&list);
+    for command in ["/peer".to_owned(), "/verify".to_owned(), format!("/transfers {}", upload.transfer)] {
+        types(&command);
+    }
     for (number, trouble) in troubles().iter().enumerate() {
         types(&format!("/send {own_file}"));
         let is_offer = |frame: &Frame| matches!(frame, Frame::Control { control: Control::Offer { .. }, .. });
@@ -118,6 +128,9 @@ fn visit(addr: SocketAddr, name: &str, types: &mut dyn FnMut(&str), own_file: &s
         };
         eve.control(control).unwrap();
     }
+    // By now what was typed before has been answered.
+    eve.file_end(&mut upload, FileStatus::Unreadable, [0; 32]);
+    eve.read_complete().unwrap();
     eve.leave();
 }
 
@@ -182,6 +195,8 @@ fn the_interactive_terminal_shows_it_and_obeys_nothing() {
             assert!(!row.contains("\u{a6} zqx") && !row.contains('\u{25b8}'), "{row:?}");
             assert!(row.matches('\u{a6}').count() <= 1, "{row:?}");
         }
+        let begin_with = |mark: &str| shown.rows().iter().filter(|row| row.starts_with(mark)).count();
+        assert_eq!((begin_with("-- "), begin_with("> ")), (1, 1), "rows of the program's own");
         Some(())
     });
     ana.keys("\u{15}/quit\r");

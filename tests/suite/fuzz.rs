@@ -52,9 +52,8 @@ fn run(name: &str) {
     let wanted = env::var("P2PCHAT_FUZZ").ok().map(|count| count.parse::<u64>().unwrap());
     let mut rng = if wanted.is_some() { Rng::fresh() } else { Rng::new(20_261_125) };
     let seeds = (target.seeds)();
-    seeds.iter().for_each(|seed| (target.run)(seed));
-    for _ in 0..wanted.unwrap_or(INPUTS) / if target.slow { SLOW } else { 1 } {
-        let input = changed(&seeds, &mut rng);
+    let count = wanted.unwrap_or(INPUTS) / if target.slow { SLOW } else { 1 };
+    for input in seeds.iter().cloned().chain((0..count).map(|_| changed(&seeds, &mut rng))) {
         let shown = Shown(&input);
         (target.run)(&input);
         std::mem::forget(shown);

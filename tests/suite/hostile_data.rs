@@ -85,7 +85,7 @@ fn compressed_data_that_is_not_exactly_its_chunk_is_a_fault() {
     // 1 GiB in blocks of 4 bytes that fill the largest frame.
     let bomb: Vec<u8> = [zeros(87_440, false); 12_280].concat();
     let gibibyte = (1_u32 << 30).to_le_bytes();
-    let cases: [(&str, Vec<u8>); 18] = [
+    let cases: [(&str, Vec<u8>); 24] = [
         ("no zstd frame", b"this is not a frame".to_vec()),
         ("the magic number alone", good[..4].to_vec()),
         ("cut in its block", good[..good.len() - 1].to_vec()),
@@ -96,6 +96,12 @@ fn compressed_data_that_is_not_exactly_its_chunk_is_a_fault() {
         ("a skippable frame after it", [&good[..], b"\x50\x2a\x4d\x18\0\0\0\0"].concat()),
         ("a skippable frame before it", [b"\x50\x2a\x4d\x18\x01\0\0\0x", &good[..]].concat()),
         ("a dictionary", with(0x61, &[&[7], &FULL, &last])),
+        ("a dictionary of two bytes", with(0x62, &[&[7, 7], &FULL, &last])),
+        ("a dictionary of four bytes", with(0x63, &[&[7; 4], &FULL, &last])),
+        ("a reserved bit", with(0x68, &[&FULL, &last])),
+        ("an unused bit", with(0x70, &[&FULL, &last])),
+        ("a size in eight bytes", with(0xe0, &[&(CHUNK_DATA as u64).to_le_bytes(), &last])),
+        ("a size of nothing", with(0x20, &[&[0], &zeros(0, true)])),
         ("a checksum", with(0x64, &[&FULL, &last, &[0; 4]])),
         ("a window of 1 GiB", with(0x40, &[&[0xa0], &FULL, &last])),
         ("1 GiB by its size", with(0xa0, &[&gibibyte, &bomb])),

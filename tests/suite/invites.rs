@@ -92,19 +92,6 @@ fn who_comes_without_the_invite_is_shown_so() {
 }
 
 #[test]
-fn who_was_killed_comes_back_by_the_same_invite() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let (mut listening, invite) = inviting(&ana, &[]);
-    let mut killed = dial(&ben, &invite);
-    killed.event("connected");
-    killed.kill();
-    let mut dialling = dial(&ben, &invite);
-    assert_eq!(dialling.event("connected")["trust"], "verified");
-    assert_eq!(listening.event("reconnected")["restarted"], true);
-    quit(&mut listening, &mut dialling);
-}
-
-#[test]
 fn a_listener_that_knows_the_secret_and_has_another_key_is_named() {
     let (mut listening, invite) = inviting(&Home::new(), &[]);
     let addr = listening.addr();

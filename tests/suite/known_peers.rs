@@ -127,9 +127,9 @@ fn a_dialler_with_peer_talks_to_that_key_alone() {
 #[test]
 fn a_name_that_another_peer_has_becomes_a_label_of_its_own() {
     let ana = Home::new();
-    for label in ["root", "root (2)"] {
+    for (claimed, label) in [("root", "root"), ("Root", "Root (2)"), ("root", "root (3)")] {
         let listening = ana.listen("ana", &[]);
-        let dialling = Home::new().connect("root", listening.addr(), &[]);
+        let dialling = Home::new().connect(claimed, listening.addr(), &[]);
         dialling.event("connected");
         assert_eq!(listening.event("connected")["peer"], label);
         if label != "root" {

@@ -7,6 +7,8 @@
 mod support;
 
 // What is not for Windows has its reason beside it: Wine has no terminal emulation, and some things are of Unix alone.
+#[cfg(target_os = "linux")] // network namespaces
+mod between_machines;
 mod chat;
 mod codes;
 #[cfg(unix)] // descriptors by number, ptys
@@ -22,36 +24,24 @@ mod disk;
 mod doctor;
 #[cfg(unix)] // ptys
 mod escape_sequences;
-#[cfg(target_os = "linux")] // network namespaces
-mod examples;
 mod exit_codes;
-#[cfg(target_os = "linux")] // network namespaces
-mod firewalls;
 mod fuzz;
 mod handshake_rejects;
 mod hostile_data;
 mod hostile_offers;
 mod invites;
 mod known_peers;
-#[cfg(target_os = "linux")] // network namespaces
-mod lan;
 #[cfg(unix)] // modes, ptys
 mod log;
 mod man_in_the_middle;
 #[cfg(target_os = "linux")] // /proc
 mod memory_limits;
-#[cfg(target_os = "linux")] // network namespaces
-mod networks;
 #[cfg(target_os = "linux")] // ptys, /proc; .ci/smoke.py has sessions of them on Windows
 mod one_shot;
 mod partials;
-#[cfg(target_os = "linux")] // network namespaces
-mod port_map;
 mod proxy;
 mod races;
 mod reconnect;
-#[cfg(target_os = "linux")] // network namespaces
-mod roaming;
 #[cfg(unix)] // descriptors by number, ptys, modes
 mod secrets;
 mod take_over;

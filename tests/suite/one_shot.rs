@@ -276,7 +276,8 @@ fn who_dials_and_is_killed_at_any_time_goes_on_by_the_same_invite() {
         Said("progress", 12 << 20),
     ];
     let cut = |of: usize| {
-        let after = |side: u64| Way { cut_after: Some((side, Cut::Reset)), pace: Pace::Rate(8 << 20), fault: None };
+        let after =
+            |side: u64| Way { cut_after: Some((side, Cut::Reset)), pace: Pace::Rate(8 << 20), ..Way::default() };
         match MOMENTS.get(of) {
             Some(Opening(bytes)) => Plan { up: after(*bytes), down: after(u64::MAX) },
             _ => Plan { up: after(u64::MAX), down: after(u64::MAX) },

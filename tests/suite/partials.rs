@@ -68,6 +68,7 @@ fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
     let (_, list) = partials(&home, &[]);
     let left = row(&list);
     assert!(left[0] == running[0] && list.contains(" ben ") && list.contains(" big.bin "), "{list}");
+    assert!(list.contains(" of 64.0 MiB "), "{list}");
     assert!(list.contains(home.inbox().to_str().unwrap()), "{list}");
     // Nothing of it is whole, so there is nothing to keep, and what came is not thrown away for that.
     let (code, said) = partials(&home, &["keep", &left[0]]);
@@ -81,16 +82,19 @@ fn a_download_is_shown_while_it_runs_and_after_and_removed_only_after() {
 }
 
 #[test]
-fn who_receives_hears_where_the_part_is_when_the_other_leaves_in_the_middle() {
-    let (ana, _relay, ben) = half_way();
-    ben.send("/quit");
-    ben.send("/quit");
-    let part = ana.event("failed")["part"].as_str().unwrap().to_owned();
-    let home = ana.home();
-    assert_eq!(
-        Path::new(&part).canonicalize().unwrap(),
-        home.inbox().canonicalize().unwrap().join(&home.received()[0])
-    );
+fn who_receives_hears_where_the_part_is_when_either_side_leaves_in_the_middle() {
+    for receiver_leaves in [false, true] {
+        let (ana, _relay, ben) = half_way();
+        let leaving = if receiver_leaves { &ana } else { &ben };
+        leaving.send("/quit");
+        leaving.send("/quit");
+        let part = ana.event("failed")["part"].as_str().unwrap().to_owned();
+        let home = ana.home();
+        assert_eq!(
+            Path::new(&part).canonicalize().unwrap(),
+            home.inbox().canonicalize().unwrap().join(&home.received()[0])
+        );
+    }
 }
 
 #[test]

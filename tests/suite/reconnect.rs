@@ -257,7 +257,7 @@ fn misfortunes(rng: &mut Rng, connections: usize, bytes: u64) -> Vec<Plan> {
         let pace = rng.pick(&[Pace::Free, Pace::Free, Pace::ByteByByte, Pace::Delay(Duration::from_millis(2))]);
         let pace = if pace == Pace::ByteByByte && after > 5_000 { Pace::Free } else { pace };
         let (struck, spared) =
-            (Way { cut_after: Some((after, cut)), pace, fault: None }, Way { pace, ..Way::default() });
+            (Way { cut_after: Some((after, cut)), pace, ..Way::default() }, Way { pace, ..Way::default() });
         if rng.within(0..2) == 0 { Plan { up: struck, down: spared } } else { Plan { up: spared, down: struck } }
     };
     (0..connections).map(|n| plan(n == 0)).collect()

@@ -12,9 +12,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_p2pchat");
 
 /// A shell that runs this in the working directory of `home`, with the program as `$P`.
 fn shell(home: &Home, script: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script]).current_dir(home.work());
-    shell.env("P2PCHAT_DATA", home.data()).env("P", PROGRAM).env_remove("P2PCHAT_CODE");
+    let mut shell = home.command("sh");
+    shell.args(["-c", script]).env("P", PROGRAM);
     shell
 }
 
@@ -84,6 +83,7 @@ fn a_descriptor_without_a_code_is_a_mistake_of_the_command() {
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd 3 --code=x 3</dev/null", "--code"),
         ("exec \"$P\" connect 127.0.0.1:1 --code-fd x", "--code-fd"),
         ("echo | exec \"$P\" listen 127.0.0.1:0 --code-fd 0", "letter or digit"),
+        ("printf '\\377\\n' | exec \"$P\" listen 127.0.0.1:0 --code-fd 0", "cannot read a code from file descriptor 0"),
     ] {
         let Ran { code, err, .. } = run(shell(&Home::new(), script).stdin(Stdio::null()));
         assert!(code == Some(2) && err.contains(words), "{script}: {code:?} {err}");
@@ -155,6 +155,9 @@ mod prompt {
         ben.shows("zookeeper zoologist zoology zoom");
         ben.keys("l\t");
         ben.shows("code: 7-zoolog");
+        ben.shows("2 words begin like this");
+        ben.keys("\u{15}7-a\t");
+        ben.shows(" more");
         ben.keys("\u{3}");
         assert_eq!(ben.exit_code(), 130);
         assert!(ben.is_restored());

@@ -120,7 +120,9 @@ mod consent {
             ana.send(answer);
         }
         ana.event("declined");
-        ben.event("declined");
+        let declined = ben.event("declined");
+        let reason = answer.map_or("files are not taken here: --accept never", |_| "by the user");
+        assert_eq!(text(&declined, "reason"), reason);
         ben.send("/quit");
         ben.ends_with(6);
         ana.ends_with(0);
@@ -213,7 +215,7 @@ mod names {
 
 #[cfg(unix)]
 #[test]
-fn modes_and_times_are_kept_and_links_are_left_out() {
+fn modes_and_times_are_kept_and_what_is_no_file_or_folder_is_left_out() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let (mut ana, mut ben) = meet(&["--accept", "always"], &[]);
     let folder = ben.home().work().join("folder");
@@ -224,11 +226,17 @@ fn modes_and_times_are_kept_and_links_are_left_out() {
     let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     fs::File::options().write(true).open(&script).unwrap().set_modified(long_ago).unwrap();
     symlink("/etc/hostname", folder.join("link")).unwrap();
+    nix::unistd::mkfifo(&folder.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
     ben.send("/send folder");
     for peer in [&ana, &ben] {
-        let left_out = peer.event("left-out");
-        assert!(text(&left_out, "path").ends_with("folder/link"), "{left_out}");
-        assert_eq!(text(&left_out, "reason"), "a symbolic link");
+        for (number, (name, reason)) in
+            (1..).zip([("link", "a symbolic link"), ("pipe", "a pipe"), ("socket", "a socket")])
+        {
+            let left_out = peer.event_nth(number, "left-out");
+            assert!(text(&left_out, "path").ends_with(&format!("folder/{name}")), "{left_out}");
+            assert_eq!(text(&left_out, "reason"), reason);
+        }
         assert_eq!(peer.event("done")["files"], 1);
     }
     let found = fs::metadata(ana.home().inbox().join("folder/run.sh")).unwrap();

@@ -112,7 +112,8 @@ fn every_hello_gets_the_verdict_of_its_vector() {
     for case in vectors("texts.json")["hellos"].as_array().unwrap() {
         let own: [u8; HELLO] = bytes(case, "own").try_into().unwrap();
         let theirs: [u8; HELLO] = bytes(case, "theirs").try_into().unwrap();
-        let mode = if own[8] == 0 { Mode::Open } else { Mode::Code };
+        let is_open = own[8] == 0;
+        let mode = if is_open { Mode::Open } else { Mode::Code };
         let own = Hello::decode(&own, &Hello::new(mode).unwrap()).unwrap();
         let verdict = match Hello::decode(&theirs, &own) {
             Ok(hello) => {
@@ -120,9 +121,11 @@ fn every_hello_gets_the_verdict_of_its_vector() {
                 "good"
             }
             Err(HelloError::NotP2pchat) => "not p2pchat",
-            Err(HelloError::Version(_)) => "version",
-            Err(HelloError::TheyUseACode | HelloError::WeUseACode) => "mode",
+            Err(HelloError::Version(version)) if version == theirs[7] => "version",
+            Err(HelloError::TheyUseACode) if is_open => "mode",
+            Err(HelloError::WeUseACode) if !is_open => "mode",
             Err(HelloError::Itself) => "itself",
+            Err(error) => panic!("{case}: {error}"),
         };
         assert_eq!(verdict, text(case, "verdict"), "{case}");
     }

@@ -109,7 +109,7 @@ fn with_rogue(
 ) -> (Result<Channel, Failure>, usize) {
     let person = Person::new(None);
     let (own, theirs) = (person.hello(), person.hello());
-    let (mut end, mut far) = line((None, None), usize::MAX);
+    let (mut end, mut far) = line((None, None));
     thread::scope(|scope| {
         scope.spawn(|| {
             far.write_all(&theirs.encode()).unwrap();

@@ -12,10 +12,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 pub(super) enum Fault {
     /// These bits of one byte are turned over.
     Flip(usize, u8),
-    /// A byte unlike it comes before this one.
-    Insert(usize),
-    /// This byte is left out.
-    Delete(usize),
     /// The stream ends before this byte.
     Cut(usize),
     /// Nothing comes from this byte on, but the stream stays open.
@@ -42,18 +38,17 @@ struct Line {
 pub(super) struct End {
     line: Arc<Line>,
     out: usize,
-    bite: usize,
 }
 
-/// Two ends: what `faults.0` befalls is what the first sends. Each read gives at most `bite` bytes.
-pub(super) fn line(faults: (Option<Fault>, Option<Fault>), bite: usize) -> (End, End) {
+/// Two ends: what `faults.0` befalls is what the first sends.
+pub(super) fn line(faults: (Option<Fault>, Option<Fault>)) -> (End, End) {
     let line = Arc::new(Line::default());
     {
         let mut state = line.directions.lock().unwrap();
         state.0[0].fault = faults.0;
         state.0[1].fault = faults.1;
     }
-    (End { line: Arc::clone(&line), out: 0, bite }, End { line, out: 1, bite })
+    (End { line: Arc::clone(&line), out: 0 }, End { line, out: 1 })
 }
 
 impl End {
@@ -82,8 +77,6 @@ impl Write for End {
             direction.sent.push(*byte);
             match direction.fault {
                 Some(Fault::Flip(at, mask)) if at == place => direction.queue.push_back(byte ^ mask),
-                Some(Fault::Insert(at)) if at == place => direction.queue.extend([!byte, *byte]),
-                Some(Fault::Delete(at)) if at == place => {}
                 Some(Fault::Cut(at)) if at <= place => direction.closed = true,
                 Some(Fault::Swallow(at)) if at <= place => {}
                 _ => direction.queue.push_back(*byte),
@@ -106,7 +99,7 @@ impl Read for End {
             let ([first, second], stalled) = &mut *state;
             let (ours, theirs) = if incoming == 0 { (first, second) } else { (second, first) };
             if !ours.queue.is_empty() {
-                let count = ours.queue.len().min(room.len()).min(self.bite);
+                let count = ours.queue.len().min(room.len());
                 for (place, byte) in room.iter_mut().zip(ours.queue.drain(..count)) {
                     *place = byte;
                 }

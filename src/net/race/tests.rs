@@ -64,6 +64,18 @@ fn credentials(wanted: &Identity, code: Option<&Arc<Code>>) -> DialCredentials {
     DialCredentials { identity, code: code.cloned(), accept_key: Arc::new(accept_key) }
 }
 
+/// Dials these, and those that were told, for a listener of this key.
+fn dial(
+    candidates: &[SocketAddr],
+    told: &[SocketAddr],
+    wanted: &Identity,
+    code: Option<&Arc<Code>>,
+) -> Result<Established, Vec<Failure>> {
+    let candidates: Vec<_> = candidates.iter().copied().map(Candidate::from).collect();
+    let (deadline, credentials) = (Instant::now() + LONG, credentials(wanted, code));
+    race(&candidates, told, None, deadline, &credentials, &greeting(Intent::New), None)
+}
+
 #[test]
 fn the_right_listener_wins_past_decoys_and_sees_one_greeting() {
     let (right, wrong) = (Arc::new(Identity::generate().unwrap()), Arc::new(Identity::generate().unwrap()));
@@ -73,16 +85,7 @@ fn the_right_listener_wins_past_decoys_and_sees_one_greeting() {
     answer(events, tell);
     // The right one is there twice, as a host with two addresses is.
     let addrs = [decoy(b"HTTP/1.1 400 Bad Request\r\n\r\n"), decoy(b""), other, dead(), addr, addr];
-    let established = race(
-        &addrs.map(Candidate::from),
-        &[],
-        None,
-        Instant::now() + LONG,
-        &credentials(&right, None),
-        &greeting(Intent::New),
-        None,
-    )
-    .unwrap();
+    let established = dial(&addrs, &[], &right, None).unwrap();
     assert_eq!((established.addr, established.channel.peer), (addr, right.public()));
     greetings.recv().unwrap();
     drop((_listener, established));
@@ -95,15 +98,7 @@ fn who_knows_the_code_and_has_another_key_ends_the_race() {
     let (right, wrong) = (Arc::new(Identity::generate().unwrap()), Arc::new(Identity::generate().unwrap()));
     let (_other, other, _events) = listener(&wrong, Some(&code));
     let (_listener, addr, events) = listener(&right, Some(&code));
-    let failures = race(
-        &[other, addr].map(Candidate::from),
-        &[],
-        None,
-        Instant::now() + LONG,
-        &credentials(&right, Some(&code)),
-        &greeting(Intent::New),
-        None,
-    );
+    let failures = dial(&[other, addr], &[], &right, Some(&code));
     let rejected = |failure: &Failure| matches!(failure, Failure::Open(at, ConnectError::Handshake(HandshakeError::KeyRejected(_))) if *at == other);
     assert!(failures.unwrap_err().iter().any(rejected));
     drop(events);
@@ -116,21 +111,10 @@ fn what_the_peer_told_is_dialled_after_what_the_user_named_and_its_failures_are_
     let (tell, greetings) = mpsc::channel();
     answer(events, tell);
     let (dead, other) = (dead(), decoy(b"SSH-2.0-OpenSSH\r\n"));
-    let run = |told: &[SocketAddr], wanted: &Identity| {
-        race(
-            &[dead.into()],
-            told,
-            None,
-            Instant::now() + LONG,
-            &credentials(wanted, None),
-            &greeting(Intent::New),
-            None,
-        )
-    };
     // The user's fails at once, and nothing else runs by then.
-    assert_eq!(run(&[other, addr], &right).unwrap().addr, addr);
+    assert_eq!(dial(&[dead], &[other, addr], &right, None).unwrap().addr, addr);
     greetings.recv().unwrap();
-    let failures = run(&[other, dead, addr], &Identity::generate().unwrap()).unwrap_err();
+    let failures = dial(&[dead], &[other, dead, addr], &Identity::generate().unwrap(), None).unwrap_err();
     let [Failure::Connect(first, ..), told @ ..] = &failures[..] else { panic!("{failures:?}") };
     let is_other =
         |failure: &Failure| matches!(failure, Failure::Told { addr: at, refuses: false } if [other, addr].contains(at));
@@ -149,32 +133,13 @@ fn a_told_address_whose_peer_refuses_says_so() {
             }
         }
     });
-    let failures = race(
-        &[dead().into()],
-        &[addr],
-        None,
-        Instant::now() + LONG,
-        &credentials(&right, None),
-        &greeting(Intent::New),
-        None,
-    )
-    .unwrap_err();
+    let failures = dial(&[dead()], &[addr], &right, None).unwrap_err();
     assert!(matches!(&failures[..], [_, Failure::Told { addr: at, refuses: true }] if *at == addr), "{failures:?}");
 }
 
 #[test]
 fn each_address_that_fails_is_named() {
     let (first, second) = (dead(), decoy(b"SSH-2.0-OpenSSH\r\n"));
-    let wanted = Identity::generate().unwrap();
-    let failures = race(
-        &[first, second].map(Candidate::from),
-        &[],
-        None,
-        Instant::now() + LONG,
-        &credentials(&wanted, None),
-        &greeting(Intent::New),
-        None,
-    );
-    let failures = failures.unwrap_err();
+    let failures = dial(&[first, second], &[], &Identity::generate().unwrap(), None).unwrap_err();
     assert!(matches!(&failures[..], [Failure::Connect(a, ..), Failure::Open(b, _)] if (*a, *b) == (first, second)));
 }

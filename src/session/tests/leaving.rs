@@ -174,33 +174,6 @@ fn a_bye_right_after_the_completion_is_no_failure() {
 }
 
 #[test]
-fn who_receives_hears_where_the_part_is_when_either_side_leaves() {
-    for peer_leaves in [false, true] {
-        let mut side = Side::responder(Rules { accept: AcceptRule::Always, ..rules(300) });
-        side.session.control(1, Control::Offer { transfer: 1, offer: an_offer() }).unwrap();
-        side.session.control(2, Control::Offer { transfer: 3, offer: an_offer() }).unwrap();
-        for transfer in [1, 3] {
-            side.session.listed(transfer, Vec::new());
-            side.session.download(transfer, looked());
-            side.flow.insert(transfer, false);
-        }
-        side.session.download(1, ready(1));
-        if peer_leaves {
-            side.session.control(3, Control::Bye { reason: ByeReason::Quit }).unwrap();
-        } else {
-            side.session.signal();
-        }
-        side.perform();
-        let parts = side.notices.iter().filter_map(|notice| match notice {
-            Notice::Failed { transfer, part, cut: true, .. } => Some((*transfer, part.as_ref().map(PeerText::raw))),
-            _ => None,
-        });
-        // Of the second nothing is there yet.
-        assert_eq!(parts.collect::<Vec<_>>(), [(1, Some("in/.p2pchat-X")), (3, None)]);
-    }
-}
-
-#[test]
 fn nothing_follows_the_own_bye() {
     let mut side = Side::responder(rules(300));
     side.enter("/quit");
@@ -223,20 +196,4 @@ fn what_is_still_looked_at_is_declined_before_the_bye() {
     side.session.acknowledged(1).unwrap();
     side.perform();
     assert!(has_said_bye(&side));
-}
-
-#[test]
-fn who_said_bye_first_is_told() {
-    let mut pair = Pair::connected(rules(300));
-    pair.sides[1].session.input(Input::Ended);
-    pair.sides[1].perform();
-    pair.quiesce();
-    assert!(pair.sides.iter().all(|side| side.hung_up));
-    pair.cut();
-    let bye = |side: &Side| match side.notices.last() {
-        Some(Notice::Bye { from, reason }) => (*from, *reason),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(bye(&pair.sides[0]), (By::Peer, ByeReason::InputEnded));
-    assert_eq!(bye(&pair.sides[1]), (By::Own, ByeReason::InputEnded));
 }

@@ -100,22 +100,8 @@ fn a_send_that_comes_to_nothing_uses_up_no_number() {
 }
 
 #[test]
-fn what_becomes_of_an_offer_is_the_rule_s_or_the_user_s_word() {
+fn what_becomes_of_an_offer_is_the_user_s_word() {
     let taken = |side: &Side| matches!(side.work[..], [Work::Prepare(1)]);
-    assert!(taken(&offered(accepting(AcceptRule::Always), looked())));
-    for (side, detail) in [
-        (offered(accepting(AcceptRule::Never), looked()), "files are not taken here: --accept never"),
-        (
-            offered(accepting(AcceptRule::Verified), looked()),
-            "files are only taken from verified peers here: --accept verified",
-        ),
-        (offered(accepting(AcceptRule::Always), looked_with(2_000, None)), "2000 bytes are needed, 1000 are free"),
-    ] {
-        assert!(!taken(&side));
-        let [Control::Decline { text, .. }] = side.controls()[..] else { panic!("{:?}", side.controls()) };
-        assert_eq!(text, detail);
-        assert_eq!(side.ends(), [(1, "declined")]);
-    }
     for (answer, takes) in [("/accept", true), ("/accept 1 /tmp", true), ("/decline 1", false), ("/cancel", false)] {
         let mut side = offered(rules(300), looked());
         assert!(matches!(side.questions[..], [(_, Question::Accept { transfer: 1, .. })]));

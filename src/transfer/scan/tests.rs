@@ -67,26 +67,6 @@ fn what_is_not_there_or_named_twice_is_an_error_with_its_path() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_or_folder_is_left_out_and_both_sides_are_told() {
-    use std::os::unix::fs::symlink;
-    use std::os::unix::net::UnixListener;
-    let temp = tempdir().unwrap();
-    let root = temp.path().join("t");
-    fs::create_dir(&root).unwrap();
-    fs::write(root.join("good"), "good").unwrap();
-    symlink("good", root.join("link")).unwrap();
-    let _socket = UnixListener::bind(root.join("socket")).unwrap();
-    nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let scan = scan(&[root]).unwrap();
-    assert_eq!((paths(&scan), scan.list.bytes()), (vec!["t/good".to_owned()], 4));
-    let expected = [("link", "a symbolic link"), ("pipe", "a pipe"), ("socket", "a socket")];
-    assert_eq!(left_out(&scan), expected.map(|(name, reason)| (name.to_owned(), reason)));
-    let told: Vec<_> = scan.list.omitted().iter().map(|omitted| (omitted.path.as_str(), omitted.reason())).collect();
-    assert_eq!(told, [("t/link", "a symbolic link"), ("t/pipe", "a pipe"), ("t/socket", "a socket")]);
-}
-
-#[cfg(unix)]
-#[test]
 fn names_that_linux_takes_are_listed_and_found_again_under_their_own() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;

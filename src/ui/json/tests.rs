@@ -3,7 +3,6 @@
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
 use crate::ui::{Direction, SafeText, Stop, TransferState, Trust};
-use proptest::prelude::*;
 use std::cell::Cell;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -232,15 +231,4 @@ fn every_event_of_a_session_names_its_peer() {
 {"event":"undelivered","ids":["s2"],"lines":3,"peer":"bob"}
 "#;
     assert_eq!(String::from_utf8(out).unwrap(), expected);
-}
-
-proptest! {
-    #[test]
-    fn text_of_the_peer_is_one_line_and_lossless(from in any::<String>(), text in any::<String>()) {
-        let (line, _) = written([Notice::Message { id: 1, from: PeerText::new(from.clone()), text: PeerText::new(text.clone()), action: false }]);
-        prop_assert_eq!(line.bytes().filter(|&byte| byte < b' ').collect::<Vec<_>>(), b"\n");
-        let value: Value = serde_json::from_str(&line).unwrap();
-        prop_assert_eq!(value["from"].as_str(), Some(from.as_str()));
-        prop_assert_eq!(value["text"].as_str(), Some(text.as_str()));
-    }
 }

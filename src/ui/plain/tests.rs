@@ -5,7 +5,6 @@ mod transfers;
 use super::*;
 use crate::protocol::frame::{ByeReason, Reason};
 use crate::ui::{Direction, Info, SafeText, Side, Stop, TransferInfo, TransferState, Trust};
-use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -291,33 +290,6 @@ fn chat_survives_a_closed_standard_error() {
     let broken = Broken(io::ErrorKind::BrokenPipe);
     run(&posted(notices), &mut out, broken, Verbosity::Normal, time, |settles| shown_up_to.set(settles)).unwrap();
     assert_eq!((String::from_utf8(out).unwrap().as_str(), shown_up_to.get()), ("13:30 bob: a\n13:30 bob: b\n", 4));
-}
-
-proptest! {
-    #[test]
-    fn no_peer_can_imitate_a_line_of_the_programs(from in any::<String>(), text in "(\\PC|[\r\n\u{85}\u{2028}\u{1b}-]){0,60}", action in any::<bool>()) {
-        let notice = Notice::Message { id: 1, from: PeerText::new(from), text: PeerText::new(text), action };
-        let (out, err) = written([notice]);
-        prop_assert_eq!(err, "");
-        for (index, line) in out.lines().enumerate() {
-            prop_assert!(line.starts_with(if index == 0 { "13:30 " } else { "      " }), "{:?}", out);
-        }
-        prop_assert!(!out.contains(|c: char| c.is_control() && c != '\n'));
-    }
-
-    #[test]
-    fn peer_text_in_a_notice_stays_in_its_line(name in any::<String>()) {
-        let name = || PeerText::new(name.clone());
-        let notices = [
-            Notice::Trust { peer: name(), trust: Trust::Known },
-            Notice::Done { transfer: 1, path: name(), more: 0, files: 1, bytes: 1, wire_bytes: None, took: Duration::from_secs(1) },
-            Notice::Failed { transfer: 1, path: Some(name()), reason: "r".into(), part: None, cut: false },
-        ];
-        let text = said(notices);
-        prop_assert_eq!(text.lines().count(), 3);
-        prop_assert!(text.lines().all(|line| line.starts_with(MARK)));
-        prop_assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
-    }
 }
 
 #[test]

@@ -61,14 +61,21 @@ impl Home {
         names(&self.inbox())
     }
 
-    /// The program, not started: own directories, none of the caller's settings.
-    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pchat"));
+    /// Any command, not started: own directories, none of the caller's settings.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("P2PCHAT_")) {
             command.env_remove(name);
         }
-        command.env("P2PCHAT_DATA", self.data()).current_dir(self.work()).args(arguments);
+        command.env("P2PCHAT_DATA", self.data()).current_dir(self.work());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// The program, not started.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_p2pchat"));
+        command.args(arguments);
         command
     }
 
@@ -91,17 +98,8 @@ impl Home {
 
     /// The program started by a line of shell that ends in `"$@"`, with limits say.
     pub(crate) fn start_by(&self, name: &str, shell: &str, arguments: &[&str]) -> Peer {
-        let program = self.program(arguments);
-        let mut command = Command::new("sh");
-        command.args(["-c", shell, "sh"]).arg(program.get_program()).args(program.get_args());
-        command.current_dir(self.work());
-        for (name, value) in program.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = self.command("sh");
+        command.args(["-c", shell, "sh", env!("CARGO_BIN_EXE_p2pchat")]).args(arguments);
         Peer::start(name, self, command, None)
     }
 

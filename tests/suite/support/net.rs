@@ -139,6 +139,13 @@ impl Net {
         );
     }
 
+    /// From now on what goes to an address is answered by the end of its connection, where it leaves a machine or passes it (`hook`).
+    pub(crate) fn resets(&self, name: &str, hook: &str, address: &str) {
+        let chain = format!("add chain ip resets {hook} {{ type filter hook {hook} priority -1; }}");
+        let rule = format!("add rule ip resets {hook} ip daddr {address} reject with tcp reset");
+        self.nft(name, &["add table ip resets", &chain, &rule]);
+    }
+
     /// Starts the program on a machine.
     pub(crate) fn start(&self, name: &str, home: &Home, arguments: &[&str]) -> Peer {
         home.start_by(name, &format!("exec ip netns exec {} \"$@\"", self.name(name)), arguments)

@@ -88,6 +88,8 @@ pub(crate) struct Way {
     pub(crate) fault: Option<Fault>,
     /// After so many bytes the whole connection is cut.
     pub(crate) cut_after: Option<(u64, Cut)>,
+    /// After so many bytes it takes no more, until the test releases it.
+    pub(crate) stall_after: Option<u64>,
     pub(crate) pace: Pace,
 }
 
@@ -231,6 +233,11 @@ impl Relay {
         self.set(sides, Flow::Stall);
     }
 
+    /// What was stalled goes on.
+    pub(crate) fn release(&self) {
+        self.set(&[Side::Up, Side::Down], Flow::Pass);
+    }
+
     fn set(&self, sides: &[Side], flow: Flow) {
         for wire in self.hub.lock().wires.iter().filter_map(Weak::upgrade) {
             let mut state = wire.state.lock().unwrap();
@@ -246,7 +253,7 @@ impl Relay {
         self.wait(|state| state.refused >= n, "too few connections were tried");
     }
 
-    /// Waits until planned faults have struck `n` times.
+    /// Waits until planned faults, cuts and stalls have struck `n` times.
     pub(crate) fn wait_for_struck(&self, n: usize) {
         self.wait(|state| state.struck >= n, "the fault did not strike");
     }

@@ -14,16 +14,6 @@ fn shows(screen: &TestTerminal, text: &str) -> bool {
 }
 
 #[test]
-fn a_line_goes_out_on_enter_and_is_shown_when_it_is_sent() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.enter("hello");
-    assert_eq!(screen.given(), [line("hello")]);
-    assert!(!screen.rows().iter().any(|row| row.contains("hello")));
-    screen.notice(sent(1, "hello"));
-    assert!(screen.rows().contains(&"14:05 alice▸ hello".to_owned()));
-}
-
-#[test]
 fn undelivered_lines_are_shown_and_counted_until_the_peer_has_them() {
     let mut screen = TestTerminal::connected(80, 24);
     let block = |screen: &TestTerminal| screen.rows().into_iter().skip_while(|row| row != ">").collect::<Vec<_>>();
@@ -161,14 +151,6 @@ fn copy_and_save_give_the_message_as_it_was() {
     screen.enter(&format!("/save 1 {}", file.display()));
     assert!(screen.rows().iter().any(|row| row.contains("cannot save")));
     assert_eq!(screen.given(), []);
-}
-
-#[test]
-fn the_peer_never_gets_at_the_clipboard() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.hear("\x1b]52;c;AAAA\x07/copy 1");
-    assert!(!screen.bytes.contains("]52;c;AAAA\x07"));
-    assert_eq!(screen.bytes.matches("\x1b]52").count(), 0);
 }
 
 #[test]

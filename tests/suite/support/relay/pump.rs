@@ -135,6 +135,10 @@ impl Pump {
             self.hub.strike();
             return None;
         }
+        if self.way.stall_after.take_if(|after| self.passed >= *after).is_some() {
+            self.wire.state.lock().unwrap().flow[self.side as usize] = Flow::Stall;
+            self.hub.strike();
+        }
         Some(())
     }
 

@@ -250,7 +250,8 @@ fn come_back_in_a_file(homes: &mut Homes) -> (Peer, Peer) {
     homes.wire = wire(&homes.net);
     bob.event("reconnected");
     eprintln!("back after {:?}, in the middle of a file", begun.elapsed());
-    bob.event("done");
+    bob.send("back");
+    alice.message("back");
     (alice, bob)
 }
 
@@ -259,8 +260,12 @@ fn come_back_in_a_file(homes: &mut Homes) -> (Peer, Peer) {
 #[test]
 fn a_session_lost_in_the_middle_of_a_file_comes_back_past_firewalls_that_reject() {
     let Some(mut homes) = Homes::new("a_session_lost_in_a_file", REJECTS[1], [KEEPS_PORTS; 2]) else { return };
-    let (mut alice, mut bob) = come_back_in_a_file(&mut homes);
-    quit(&mut alice, &mut bob);
+    let (alice, bob) = come_back_in_a_file(&mut homes);
+    bob.send("/cancel");
+    bob.send("/quit");
+    for mut peer in [bob, alice] {
+        peer.ends_with(6);
+    }
 }
 
 /// One side is cut off from its own firewall, which is told nothing then; and much is under way.
@@ -269,6 +274,7 @@ fn a_session_lost_in_the_middle_of_a_file_comes_back_past_firewalls_that_reject(
 fn a_lost_session_comes_back_in_the_middle_of_a_file_and_after_one_side_was_cut_off() {
     let Some(mut homes) = Homes::new("a_lost_session_comes_back", REJECTS[0], [KEEPS_PORTS; 2]) else { return };
     let (mut alice, mut bob) = come_back_in_a_file(&mut homes);
+    bob.event("done");
     let chain = "add chain inet cut out { type filter hook output priority 0; }";
     homes.net.sh("bob", &format!("nft 'add table inet cut; {chain}; add rule inet cut out oifname eth0 drop'"));
     alice.event_nth(2, "lost");

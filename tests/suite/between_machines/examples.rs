@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 /// Lines of the README before its reference at most.
 const BEFORE_REFERENCE: usize = 150;
 /// For `P2PCHAT_CODE`, where the text says that it holds one.

@@ -1,4 +1,4 @@
-//! What only shows between machines: each is a network namespace.
+//! What a dialler finds: the right one among many addresses, and why it fails where none answers.
 
 use crate::support::net::Net;
 use crate::support::{Home, quit, text};

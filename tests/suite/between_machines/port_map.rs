@@ -96,7 +96,7 @@ fn miniupnpd(net: &Net, place: &Path, pcp: bool) -> Peer {
 
 /// The test's own router.
 fn router(net: &Net, mode: &str) -> Peer {
-    net.python("router", include_str!("support/router.py"), &[mode, LAN, WAN])
+    net.python("router", include_str!("../support/router.py"), &[mode, LAN, WAN])
 }
 
 fn listen(net: &Net, home: &Home, options: &[&str]) -> Peer {
