@@ -9,6 +9,7 @@ use super::{Info, Notice, PeerText, Posted, SafeText, Side, TransferInfo};
 use crate::command;
 use crate::protocol::frame::Reason;
 use crate::text::is_harmful;
+use serde_core::Serialize;
 use serde_json::{Map, Value, json};
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::Receiver;
@@ -31,11 +32,10 @@ struct JsonFrontend<W: Write>(BufWriter<W>);
 impl<W: Write> Frontend for JsonFrontend<W> {
     fn show(&mut self, posted: &Posted) -> io::Result<()> {
         let Some(mut event) = event(&posted.notice) else { return Ok(()) };
-        if let (Some(members), Some(peer)) = (event.as_object_mut(), &posted.peer) {
-            members.entry("peer").or_insert_with(|| peer.raw().into());
+        if let Some(peer) = posted.peer.as_ref().filter(|_| !event.has_peer) {
+            event = event.with("peer", peer.raw());
         }
-        escape(&event.to_string(), &mut self.0)?;
-        self.0.write_all(b"\n")
+        event.write(&mut self.0)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -58,6 +58,48 @@ fn escape(text: &str, out: &mut impl Write) -> io::Result<()> {
     out.write_all(rest.as_bytes())
 }
 
+/// One event, as it is written.
+struct Event {
+    json: Vec<u8>,
+    has_peer: bool,
+}
+
+impl Event {
+    fn new(name: &str) -> Self {
+        // A digest and two paths fit.
+        let mut json = Vec::with_capacity(512);
+        json.extend_from_slice(b"{\"event\":\"");
+        json.extend_from_slice(name.as_bytes());
+        json.push(b'"');
+        Self { json, has_peer: false }
+    }
+
+    /// Adds a member, unless it has no value.
+    #[expect(clippy::expect_used, reason = "there is nothing that could fail")]
+    fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        let before = self.json.len();
+        for bytes in [b",\"", name.as_bytes(), b"\":"] {
+            self.json.extend_from_slice(bytes);
+        }
+        let value_begins = self.json.len();
+        serde_json::to_writer(&mut self.json, &value).expect("a buffer takes everything, and every key is text");
+        if self.json.get(value_begins..) == Some(b"null") {
+            self.json.truncate(before);
+        }
+        self.has_peer |= name == "peer";
+        self
+    }
+
+    fn write(mut self, out: &mut impl Write) -> io::Result<()> {
+        self.json.push(b'}');
+        match str::from_utf8(&self.json) {
+            Ok(text) if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => escape(text, out)?,
+            _ => out.write_all(&self.json)?,
+        }
+        out.write_all(b"\n")
+    }
+}
+
 /// Numbers of both directions begin at 1, so they are told apart by a letter.
 fn received_id(id: u64) -> String {
     format!("r{id}")
@@ -75,8 +117,8 @@ fn side_word(side: Side) -> &'static str {
 }
 
 /// The members in their order; those without a value are left out.
-fn event(notice: &Notice) -> Option<Value> {
-    let mut event = match notice {
+fn event(notice: &Notice) -> Option<Event> {
+    Some(match notice {
         // What only a person at a terminal is asked or told.
         Notice::Status(_)
         | Notice::Published(_)
@@ -86,107 +128,88 @@ fn event(notice: &Notice) -> Option<Value> {
         | Notice::Staying
         | Notice::PeerGone { .. } => return None,
         Notice::Listening { addrs, code, invite, qr: _ } => {
-            json!({ "event": "listening", "addrs": addrs, "code": code.as_deref(), "invite": invite.as_deref() })
+            Event::new("listening").with("addrs", addrs).with("code", code.as_deref()).with("invite", invite.as_deref())
         }
-        Notice::Announced { instance } => json!({ "event": "announced", "instance": instance }),
+        Notice::Announced { instance } => Event::new("announced").with("instance", instance),
         Notice::Mapped { addr, by, seconds } => {
-            json!({ "event": "mapped", "addr": addr, "by": by, "seconds": seconds })
+            Event::new("mapped").with("addr", addr).with("by", by).with("seconds", seconds)
         }
-        Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited: _, own: _ } => json!({
-            "event": "connected",
-            "peer": peer.raw(),
-            "fingerprint": fingerprint,
-            "addr": addr,
-            "verify": verify,
-            "trust": trust.word(),
-        }),
-        Notice::Message { id, from, text, action } => json!({
-            "event": "message",
-            "from": from.raw(),
-            "text": text.raw(),
-            "id": received_id(*id),
-            "me": action.then_some(true),
-        }),
-        Notice::Sent { id, text, action, waiting } => json!({
-            "event": "sent",
-            "id": sent_id(*id),
-            "text": text,
-            "me": action.then_some(true),
-            "waiting": waiting.then_some(true),
-        }),
-        Notice::Delivered { id } => json!({ "event": "delivered", "id": sent_id(*id) }),
+        Notice::Connected { peer, fingerprint, addr, verify, trust, uninvited: _, own: _ } => Event::new("connected")
+            .with("peer", peer.raw())
+            .with("fingerprint", fingerprint)
+            .with("addr", addr)
+            .with("verify", verify)
+            .with("trust", trust.word()),
+        Notice::Message { id, from, text, action } => Event::new("message")
+            .with("from", from.raw())
+            .with("text", text.raw())
+            .with("id", received_id(*id))
+            .with("me", action.then_some(true)),
+        Notice::Sent { id, text, action, waiting } => Event::new("sent")
+            .with("id", sent_id(*id))
+            .with("text", text)
+            .with("me", action.then_some(true))
+            .with("waiting", waiting.then_some(true)),
+        Notice::Delivered { id } => Event::new("delivered").with("id", sent_id(*id)),
         Notice::Undelivered { ids, lines } => {
             let ids: Vec<_> = ids.iter().map(|id| sent_id(*id)).collect();
-            json!({ "event": "undelivered", "ids": ids, "lines": lines })
+            Event::new("undelivered").with("ids", ids).with("lines", lines)
         }
-        Notice::Resent { lines, maybe_seen } => json!({ "event": "resent", "lines": lines, "maybe_seen": maybe_seen }),
-        Notice::Offer { transfer, direction, name, more: _, files, folders: _, bytes, clashes, free, was } => json!({
-            "event": "offer",
-            "transfer": transfer,
-            "direction": direction.word(),
-            "name": name.raw(),
-            "files": files,
-            "bytes": bytes,
-            "clashes": clashes,
-            "free": free,
-            "was": was,
-        }),
-        Notice::Accepted { transfer } => json!({ "event": "accepted", "transfer": transfer }),
-        Notice::Stopped { transfer, how, by, reason, detail } => json!({
-            "event": how.word(),
-            "transfer": transfer,
-            "by": side_word(*by),
-            "reason": reason_member(*reason, detail),
-        }),
-        Notice::LeftOut { transfer, path, count, reason } => json!({
-            "event": "left-out",
-            "transfer": transfer,
-            "path": path.as_ref().map(PeerText::raw),
-            "count": path.is_none().then_some(count),
-            "reason": Some(reason.as_str()).filter(|reason| !reason.is_empty()),
-        }),
+        Notice::Resent { lines, maybe_seen } => {
+            Event::new("resent").with("lines", lines).with("maybe_seen", maybe_seen)
+        }
+        Notice::Offer { transfer, direction, name, more: _, files, folders: _, bytes, clashes, free, was } => {
+            Event::new("offer")
+                .with("transfer", transfer)
+                .with("direction", direction.word())
+                .with("name", name.raw())
+                .with("files", files)
+                .with("bytes", bytes)
+                .with("clashes", clashes)
+                .with("free", free)
+                .with("was", was)
+        }
+        Notice::Accepted { transfer } => Event::new("accepted").with("transfer", transfer),
+        Notice::Stopped { transfer, how, by, reason, detail } => Event::new(how.word())
+            .with("transfer", transfer)
+            .with("by", side_word(*by))
+            .with("reason", reason_member(*reason, detail)),
+        Notice::LeftOut { transfer, path, count, reason } => Event::new("left-out")
+            .with("transfer", transfer)
+            .with("path", path.as_ref().map(PeerText::raw))
+            .with("count", path.is_none().then_some(count))
+            .with("reason", Some(reason.as_str()).filter(|reason| !reason.is_empty())),
         Notice::Progress { transfer, bytes, total, files: _ } => {
-            json!({ "event": "progress", "transfer": transfer, "bytes": bytes, "total": total })
+            Event::new("progress").with("transfer", transfer).with("bytes", bytes).with("total", total)
         }
-        Notice::File { transfer, path, bytes, blake3, offered } => json!({
-            "event": "file",
-            "transfer": transfer,
-            "path": path.raw(),
-            "bytes": bytes,
-            "blake3": blake3,
-            "offered": offered.as_ref().map(PeerText::raw),
-        }),
-        Notice::Done { transfer, path, more: _, files, bytes, wire_bytes, took } => json!({
-            "event": "done",
-            "transfer": transfer,
-            "path": path.raw(),
-            "files": files,
-            "bytes": bytes,
-            "wire_bytes": wire_bytes,
-            "seconds": took.as_secs_f64(),
-        }),
-        Notice::Failed { transfer, path, reason, part, cut: _ } => json!({
-            "event": "failed",
-            "transfer": transfer,
-            "reason": reason.as_str(),
-            // This file alone failed and the transfer goes on.
-            "path": path.as_ref().map(PeerText::raw),
-            "part": part.as_ref().map(PeerText::raw),
-        }),
-        Notice::Trust { peer, trust } => json!({ "event": "trust", "peer": peer.raw(), "trust": trust.word() }),
+        Notice::File { transfer, path, bytes, blake3, offered } => Event::new("file")
+            .with("transfer", transfer)
+            .with("path", path.raw())
+            .with("bytes", bytes)
+            .with("blake3", blake3)
+            .with("offered", offered.as_ref().map(PeerText::raw)),
+        Notice::Done { transfer, path, more: _, files, bytes, wire_bytes, took } => Event::new("done")
+            .with("transfer", transfer)
+            .with("path", path.raw())
+            .with("files", files)
+            .with("bytes", bytes)
+            .with("wire_bytes", wire_bytes)
+            .with("seconds", took.as_secs_f64()),
+        Notice::Failed { transfer, path, reason, part, cut: _ } => Event::new("failed")
+            .with("transfer", transfer)
+            .with("reason", reason.as_str())
+            .with("path", path.as_ref().map(PeerText::raw))
+            .with("part", part.as_ref().map(PeerText::raw)),
+        Notice::Trust { peer, trust } => Event::new("trust").with("peer", peer.raw()).with("trust", trust.word()),
         Notice::Info(info) => info_event(info),
-        Notice::Lost { reason, .. } => json!({ "event": "lost", "reason": reason.as_str() }),
-        Notice::Reconnected { restarted } => {
-            json!({ "event": "reconnected", "restarted": restarted.then_some(true) })
-        }
-        Notice::Warning(text) => json!({ "event": "warning", "text": text.as_str() }),
-        Notice::Error { code, text } => json!({ "event": "error", "code": code, "text": text.as_str() }),
+        Notice::Lost { reason, .. } => Event::new("lost").with("reason", reason.as_str()),
+        Notice::Reconnected { restarted } => Event::new("reconnected").with("restarted", restarted.then_some(true)),
+        Notice::Warning(text) => Event::new("warning").with("text", text.as_str()),
+        Notice::Error { code, text } => Event::new("error").with("code", code).with("text", text.as_str()),
         Notice::Bye { from, reason } => {
-            json!({ "event": "bye", "from": side_word(*from), "reason": bye_text(*reason) })
+            Event::new("bye").with("from", side_word(*from)).with("reason", bye_text(*reason))
         }
-    };
-    event.as_object_mut()?.retain(|_, value| !value.is_null());
-    Some(event)
+    })
 }
 
 /// Why a transfer was declined or cancelled; always there, also when nothing but a person's wish is known.
@@ -196,22 +219,22 @@ fn reason_member(reason: Reason, detail: &SafeText) -> String {
 }
 
 /// The member after `event` tells which answer it is.
-fn info_event(info: &Info) -> Value {
+fn info_event(info: &Info) -> Event {
     match info {
-        Info::Help => json!({ "event": "info", "text": command::HELP }),
-        Info::Text(text) => json!({ "event": "info", "text": text.as_str() }),
+        Info::Help => Event::new("info").with("text", command::HELP),
+        Info::Text(text) => Event::new("info").with("text", text.as_str()),
         Info::Peer(pairs) => {
             let pairs = pairs.iter().map(|(label, value)| (label.replace(' ', "_"), value.as_str().into()));
-            json!({ "event": "info", "peer": pairs.collect::<Map<String, Value>>() })
+            Event::new("info").with("peer", pairs.collect::<Map<String, Value>>())
         }
-        Info::Transfers(rows) => json!({ "event": "info", "transfers": rows.iter().map(row).collect::<Vec<_>>() }),
+        Info::Transfers(rows) => Event::new("info").with("transfers", rows.iter().map(row).collect::<Vec<_>>()),
         Info::Names { transfer, from, total, names } => {
             let name = |(path, bytes): &(PeerText, Option<u64>)| match bytes {
                 Some(bytes) => json!({ "path": path.raw(), "bytes": bytes }),
                 None => json!({ "path": path.raw() }),
             };
             let names: Vec<_> = names.iter().map(name).collect();
-            json!({ "event": "info", "names": names, "transfer": transfer, "first": from, "total": total })
+            Event::new("info").with("names", names).with("transfer", transfer).with("first", from).with("total", total)
         }
     }
 }
