@@ -4,7 +4,7 @@
 //! and memory, and an external address that is not global is never reported.
 //!
 //! 1. [`PortMap::start`] starts a thread "map", which has one for IPv4 and one for each own global IPv6 address, also for those that come
-//!    later, as with a new prefix; it ends those of addresses that are gone.
+//!    later, as in another network; it ends those of addresses that are gone.
 //! 2. That for IPv4 asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by UPnP, whose search began at the same time. The
 //!    others ask for a pinhole in the firewall.
 //! 3. They report each mapping, why there is none, and that all have asked ([`MapReport`]).
@@ -31,6 +31,7 @@ use lease::{BRIEFEST, Lease, Mapping};
 use pcp::{Server, pcp_error};
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -172,12 +173,24 @@ impl PortMap {
     }
 }
 
-/// What can be asked for, IPv4 first; that it cannot be is said of the first.
-fn ways(bound: &[SocketAddr]) -> Vec<Way> {
+/// What can be asked for, IPv4 first; when there is nothing, why not by IPv4.
+fn ways(bound: &[SocketAddr]) -> Result<Vec<Way>, MapError> {
     let pinholes: Vec<_> = pinholes(bound).into_iter().map(|(own, server)| Way::V6(own, server)).collect();
-    let listens = bound.iter().any(|bound| bound.is_ipv4() || bound.ip().is_unspecified());
-    let v4 = pinholes.is_empty() || listens && gateways().is_ok();
-    v4.then_some(Way::V4).into_iter().chain(pinholes).collect()
+    match gateways_of(bound) {
+        Ok(gateways) => Ok(iter::once(Way::V4(gateways)).chain(pinholes).collect()),
+        Err(error) if pinholes.is_empty() => Err(error),
+        Err(_) => Ok(pinholes),
+    }
+}
+
+/// The ways out by IPv4 from addresses that are listened at.
+fn gateways_of(bound: &[SocketAddr]) -> Result<Vec<Gateway>, MapError> {
+    if bound.iter().all(|bound| bound.ip().is_loopback()) {
+        return Err(MapError::NotBound);
+    }
+    let mut gateways = gateways()?;
+    gateways.retain(|gateway| reach::is_bound(bound, gateway.own));
+    if gateways.is_empty() { Err(MapError::NotBound) } else { Ok(gateways) }
 }
 
 /// Whether callers can come by what a router gave.
@@ -210,58 +223,78 @@ struct Mapper {
     on_report: Box<dyn Fn(MapReport) + Send + Sync>,
 }
 
-/// For what a mapping is asked.
-#[derive(Debug, Clone, Copy)]
+/// For what a mapping is asked, as long as this machine has one of the own addresses in it.
+#[derive(Debug, Clone)]
 enum Way {
-    V4,
+    /// By one of these routers.
+    V4(Vec<Gateway>),
     /// From this own address, by the router at that one.
     V6(Ipv6Addr, SocketAddrV6),
 }
 
 impl Way {
-    fn own(self) -> Option<Ipv6Addr> {
-        if let Self::V6(own, _) = self { Some(own) } else { None }
+    fn is_gone(&self, networks: &OwnNetworks) -> bool {
+        match self {
+            Self::V4(gateways) => gateways.iter().all(|gateway| networks.lack(gateway.own)),
+            Self::V6(own, _) => networks.lack((*own).into()),
+        }
+    }
+
+    /// Whether one mapping serves both.
+    fn is_for_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::V4(_), Self::V4(_)) => true,
+            (Self::V6(own, _), Self::V6(other, _)) => own == other,
+            _ => false,
+        }
     }
 }
 
 impl Mapper {
     /// Starts a thread for each way, and ends it when this machine has its address no more. Each has a clone of `end` until it ends.
     fn watch(self: &Arc<Self>, stopped: &Receiver<()>, end: &Sender<()>) {
-        let mut running: Vec<(Option<Ipv6Addr>, Sender<()>)> = Vec::new();
+        let mut running: Vec<(Way, Sender<()>)> = Vec::new();
         let mut is_first = true;
         loop {
             let networks = OwnNetworks::now();
-            running.retain(|(own, _)| own.is_none_or(|own| !networks.lack(own.into())));
-            let mut new = ways(&self.bound);
-            new.retain(|way| running.iter().all(|(own, _)| *own != way.own()));
+            running.retain(|(way, _)| !way.is_gone(&networks));
+            let mut new = ways(&self.bound).unwrap_or_else(|error| {
+                if is_first {
+                    self.report(MapReport::Failed(error));
+                    self.report(MapReport::Settled);
+                }
+                Vec::new()
+            });
+            new.retain(|way| !running.iter().any(|(other, _)| way.is_for_the_same(other)));
             if is_first {
                 self.unsettled.store(new.len(), Ordering::Release);
             }
-            for way in new {
+            for (number, way) in new.into_iter().enumerate() {
+                let explains = is_first && number == 0;
                 let (mapper, end, (stop, stopped)) = (Arc::clone(self), end.clone(), mpsc::channel());
+                running.push((way.clone(), stop));
                 let run = move || {
-                    mapper.run(way, is_first, &stopped);
+                    mapper.run(&way, explains, &stopped);
                     drop(end);
                 };
                 if thread::Builder::new().name("map".into()).spawn(run).is_err() {
                     self.settle();
                 }
-                running.push((way.own(), stop));
-                is_first = false;
             }
+            is_first = false;
             if stopped.recv_timeout(CHECK) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }
     }
 
-    /// One thread: a mapping as long as it can be had.
-    fn run(&self, way: Way, is_first: bool, stopped: &Receiver<()>) {
+    /// One thread: a mapping as long as it can be had. `explains`: it says why there is none.
+    fn run(&self, way: &Way, explains: bool, stopped: &Receiver<()>) {
         let mut mapping = match self.establish(way) {
             Ok((lease, assigned)) => Mapping::new(lease, assigned),
             Err(error) => {
                 // Without a pinhole callers by IPv6 come in where no firewall is in the way.
-                if is_first {
+                if explains {
                     self.report(MapReport::Failed(error));
                 }
                 return self.settle();
@@ -290,10 +323,10 @@ impl Mapper {
         (self.on_report)(report);
     }
 
-    fn establish(&self, way: Way) -> Result<(Lease, Assigned), MapError> {
+    fn establish(&self, way: &Way) -> Result<(Lease, Assigned), MapError> {
         let (lease, assigned) = match way {
-            Way::V4 => self.establish_v4()?,
-            Way::V6(own, server) => self.establish_v6(own, server)?,
+            Way::V4(gateways) => self.establish_v4(gateways)?,
+            Way::V6(own, server) => self.establish_v6(*own, *server)?,
         };
         if let Err(error) = check(&assigned) {
             lease.delete(self.port, &self.nonce, assigned);
@@ -302,18 +335,10 @@ impl Mapper {
         Ok((lease, assigned))
     }
 
-    fn establish_v4(&self) -> Result<(Lease, Assigned), MapError> {
-        if self.bound.iter().all(|bound| bound.ip().is_loopback()) {
-            return Err(MapError::NotBound);
-        }
-        let gateways: Vec<_> =
-            gateways()?.into_iter().filter(|gateway| reach::is_bound(&self.bound, gateway.own)).collect();
-        if gateways.is_empty() {
-            return Err(MapError::NotBound);
-        }
+    fn establish_v4(&self, gateways: &[Gateway]) -> Result<(Lease, Assigned), MapError> {
         let search = RouterSearch::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
         let mut failure = MapError::Silent;
-        for (own, server) in servers(&gateways, &search) {
+        for (own, server) in servers(gateways, &search) {
             match self.by_datagrams(own, server) {
                 Ok(mapping) => return Ok(mapping),
                 Err(error) => failure = failure.or(error),
@@ -355,7 +380,7 @@ impl Mapper {
     }
 
     /// Renews a mapping, or makes it anew where that fails.
-    fn renew(&self, way: Way, mapping: &mut Mapping) {
+    fn renew(&self, way: &Way, mapping: &mut Mapping) {
         let before = mapping.assigned.external;
         let renewed = mapping.lease.renew(self.port, &self.nonce, mapping.assigned);
         let renewed = match renewed.filter(|assigned| assigned.external == before && check(assigned).is_ok()) {
