@@ -26,13 +26,12 @@ pub use upnp::{read_location, read_services};
 
 use super::reach::{self, OwnNetworks};
 use crate::identity::Identity;
-use gateway::{Gateway, gateways, pinholes, servers};
+use gateway::{Gateway, Way, gateways, ways};
 use lease::{BRIEFEST, Lease, Mapping};
 use pcp::{Server, pcp_error};
 use std::fmt;
 use std::io;
-use std::iter;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -173,26 +172,6 @@ impl PortMap {
     }
 }
 
-/// What can be asked for, IPv4 first; when there is nothing, why not by IPv4.
-fn ways(bound: &[SocketAddr]) -> Result<Vec<Way>, MapError> {
-    let pinholes: Vec<_> = pinholes(bound).into_iter().map(|(own, server)| Way::V6(own, server)).collect();
-    match gateways_of(bound) {
-        Ok(gateways) => Ok(iter::once(Way::V4(gateways)).chain(pinholes).collect()),
-        Err(error) if pinholes.is_empty() => Err(error),
-        Err(_) => Ok(pinholes),
-    }
-}
-
-/// The ways out by IPv4 from addresses that are listened at.
-fn gateways_of(bound: &[SocketAddr]) -> Result<Vec<Gateway>, MapError> {
-    if bound.iter().all(|bound| bound.ip().is_loopback()) {
-        return Err(MapError::NotBound);
-    }
-    let mut gateways = gateways()?;
-    gateways.retain(|gateway| reach::is_bound(bound, gateway.own));
-    if gateways.is_empty() { Err(MapError::NotBound) } else { Ok(gateways) }
-}
-
 /// Whether callers can come by what a router gave.
 fn check(assigned: &Assigned) -> Result<(), MapError> {
     match assigned {
@@ -221,33 +200,6 @@ struct Mapper {
     /// Threads that have asked for nothing yet.
     unsettled: AtomicUsize,
     on_report: Box<dyn Fn(MapReport) + Send + Sync>,
-}
-
-/// For what a mapping is asked, as long as this machine has one of the own addresses in it.
-#[derive(Debug, Clone)]
-enum Way {
-    /// By one of these routers.
-    V4(Vec<Gateway>),
-    /// From this own address, by the router at that one.
-    V6(Ipv6Addr, SocketAddrV6),
-}
-
-impl Way {
-    fn is_gone(&self, networks: &OwnNetworks) -> bool {
-        match self {
-            Self::V4(gateways) => gateways.iter().all(|gateway| networks.lack(gateway.own)),
-            Self::V6(own, _) => networks.lack((*own).into()),
-        }
-    }
-
-    /// Whether one mapping serves both.
-    fn is_for_the_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::V4(_), Self::V4(_)) => true,
-            (Self::V6(own, _), Self::V6(other, _)) => own == other,
-            _ => false,
-        }
-    }
 }
 
 impl Mapper {
@@ -324,10 +276,7 @@ impl Mapper {
     }
 
     fn establish(&self, way: &Way) -> Result<(Lease, Assigned), MapError> {
-        let (lease, assigned) = match way {
-            Way::V4(gateways) => self.establish_v4(gateways)?,
-            Way::V6(own, server) => self.establish_v6(*own, *server)?,
-        };
+        let (lease, assigned) = self.ask(way)?;
         if let Err(error) = check(&assigned) {
             lease.delete(self.port, &self.nonce, assigned);
             return Err(error);
@@ -335,8 +284,8 @@ impl Mapper {
         Ok((lease, assigned))
     }
 
-    fn establish_v4(&self, gateways: &[Gateway]) -> Result<(Lease, Assigned), MapError> {
-        let search = RouterSearch::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+    fn ask(&self, Way(gateways): &Way) -> Result<(Lease, Assigned), MapError> {
+        let search = RouterSearch::start(gateways);
         let mut failure = MapError::Silent;
         for (own, server) in servers(gateways, &search) {
             match self.by_datagrams(own, server) {
@@ -344,25 +293,8 @@ impl Mapper {
                 Err(error) => failure = failure.or(error),
             }
         }
-        let by_upnp = || {
-            let (service, ip) = search.found().ok_or(MapError::Silent)?.connection()?;
-            let assigned = service.map(ip, self.port)?;
-            Ok((Lease::Upnp(service), assigned))
-        };
-        by_upnp().map_err(|error| failure.or(error))
-    }
-
-    fn establish_v6(&self, own: Ipv6Addr, server: SocketAddrV6) -> Result<(Lease, Assigned), MapError> {
-        // A router answers from another address than that of the route, so whoever answers counts. The address stays the own one.
-        let search = RouterSearch::start([(own.into(), None, server.scope_id())]);
-        let failure = match self.by_datagrams(own.into(), server.into()) {
-            Ok(mapping) => return Ok(mapping),
-            Err(error) => error,
-        };
-        let Some(service) = search.found().and_then(Found::firewall) else { return Err(failure) };
-        let pinhole = service.open(self.port).map_err(|error| failure.or(error))?;
-        let external = SocketAddr::new(own.into(), self.port);
-        Ok((Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
+        let found = search.found().ok_or(MapError::Silent);
+        found.and_then(|router| self.by_upnp(router)).map_err(|error| failure.or(error))
     }
 
     /// By PCP, or by NAT-PMP where the router speaks no other.
@@ -377,6 +309,19 @@ impl Mapper {
         };
         // By these protocols no seconds are no mapping.
         mapped.and_then(|(lease, given)| if given.seconds == 0 { Err(MapError::Silent) } else { Ok((lease, given)) })
+    }
+
+    fn by_upnp(&self, router: &Found) -> Result<(Lease, Assigned), MapError> {
+        if router.own.is_ipv4() {
+            let (service, ip) = router.connection()?;
+            let assigned = service.map(ip, self.port)?;
+            return Ok((Lease::Upnp(service), assigned));
+        }
+        let service = router.firewall().ok_or(MapError::Silent)?;
+        let pinhole = service.open(self.port)?;
+        // The address stays the own one.
+        let external = SocketAddr::new(router.own, self.port);
+        Ok((Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
     }
 
     /// Renews a mapping, or makes it anew where that fails.
@@ -412,13 +357,23 @@ impl Mapper {
     }
 }
 
+/// From where PCP is asked, and where. A router that the system does not tell is whoever answers the search.
+fn servers(gateways: &[Gateway], search: &RouterSearch) -> Vec<(IpAddr, SocketAddr)> {
+    let mut servers: Vec<_> = gateways.iter().filter_map(|gateway| Some((gateway.own, gateway.server()?))).collect();
+    if servers.is_empty() {
+        let found = search.found();
+        servers.extend(found.map(|found| (found.own, SocketAddr::new(found.description.server.ip(), pcp::PORT))));
+    }
+    servers
+}
+
 /// What the routers offer; nothing is mapped.
 ///
 /// # Errors
 /// [`MapError::NoRouter`], or that there is nothing to be had.
 pub fn offer() -> Result<RouterOffer, MapError> {
     let gateways = gateways()?;
-    let search = RouterSearch::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+    let search = RouterSearch::start(&gateways);
     let mut offer = RouterOffer { by: Vec::new(), external: None };
     let mut failure = MapError::Silent;
     for (own, server) in servers(&gateways, &search) {
