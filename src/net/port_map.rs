@@ -243,7 +243,7 @@ impl Mapper {
     /// One thread: a mapping as long as it can be had. `explains`: it says why there is none.
     fn run(&self, way: &Way, explains: bool, stopped: &Receiver<()>) {
         let mut mapping = match self.establish(way) {
-            Ok((lease, assigned)) => Mapping::new(lease, assigned),
+            Ok(mapping) => mapping,
             Err(error) => {
                 // Without a pinhole callers by IPv6 come in where no firewall is in the way.
                 if explains {
@@ -259,7 +259,7 @@ impl Mapper {
                 self.renew(way, &mut mapping);
             }
         }
-        mapping.lease.delete(self.port, &self.nonce, mapping.assigned);
+        mapping.delete(self.port, &self.nonce);
         self.report(MapReport::Gone(mapping.assigned.external));
     }
 
@@ -275,16 +275,16 @@ impl Mapper {
         (self.on_report)(report);
     }
 
-    fn establish(&self, way: &Way) -> Result<(Lease, Assigned), MapError> {
-        let (lease, assigned) = self.ask(way)?;
-        if let Err(error) = check(&assigned) {
-            lease.delete(self.port, &self.nonce, assigned);
+    fn establish(&self, way: &Way) -> Result<Mapping, MapError> {
+        let mapping = self.ask(way)?;
+        if let Err(error) = check(&mapping.assigned) {
+            mapping.delete(self.port, &self.nonce);
             return Err(error);
         }
-        Ok((lease, assigned))
+        Ok(mapping)
     }
 
-    fn ask(&self, Way(gateways): &Way) -> Result<(Lease, Assigned), MapError> {
+    fn ask(&self, Way(gateways): &Way) -> Result<Mapping, MapError> {
         let search = RouterSearch::start(gateways);
         let mut failure = MapError::Silent;
         for (own, server) in servers(gateways, &search) {
@@ -298,61 +298,57 @@ impl Mapper {
     }
 
     /// By PCP, or by NAT-PMP where the router speaks no other.
-    fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<(Lease, Assigned), MapError> {
+    fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<Mapping, MapError> {
         let server = Server::new(own, server).map_err(|_| MapError::Silent)?;
         let mapped = match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
             Err(pcp::OLDER) => {
                 let mapped = server.map_by_nat_pmp(self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)?;
-                mapped.map(|assigned| (Lease::NatPmp(server), assigned))
+                mapped.map(|assigned| Mapping::new(Lease::NatPmp(server), assigned))
             }
-            mapped => mapped.map(|assigned| (Lease::Pcp(server), assigned)).map_err(pcp_error),
+            mapped => mapped.map(|assigned| Mapping::new(Lease::Pcp(server), assigned)).map_err(pcp_error),
         };
         // By these protocols no seconds are no mapping.
-        mapped.and_then(|(lease, given)| if given.seconds == 0 { Err(MapError::Silent) } else { Ok((lease, given)) })
+        mapped.and_then(|mapping| if mapping.assigned.seconds == 0 { Err(MapError::Silent) } else { Ok(mapping) })
     }
 
-    fn by_upnp(&self, router: &Found) -> Result<(Lease, Assigned), MapError> {
+    fn by_upnp(&self, router: &Found) -> Result<Mapping, MapError> {
         if router.own.is_ipv4() {
             let (service, ip) = router.connection()?;
             let assigned = service.map(ip, self.port)?;
-            return Ok((Lease::Upnp(service), assigned));
+            return Ok(Mapping::new(Lease::Upnp(service), assigned));
         }
         let service = router.firewall().ok_or(MapError::Silent)?;
         let pinhole = service.open(self.port)?;
         // The address stays the own one.
         let external = SocketAddr::new(router.own, self.port);
-        Ok((Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
+        Ok(Mapping::new(Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
     }
 
     /// Renews a mapping, or makes it anew where that fails.
     fn renew(&self, way: &Way, mapping: &mut Mapping) {
-        let before = mapping.assigned.external;
-        let renewed = mapping.lease.renew(self.port, &self.nonce, mapping.assigned);
-        let renewed = match renewed.filter(|assigned| assigned.external == before && check(assigned).is_ok()) {
-            Some(assigned) => Ok((None, assigned)),
-            None => self.establish(way).map(|(lease, assigned)| (Some(lease), assigned)),
-        };
-        match renewed {
-            Ok((lease, assigned)) => {
-                let was_lost = mapping.lost;
-                mapping.extend(assigned);
-                if let Some(lease) = lease {
-                    mapping.lease = lease;
-                }
-                if before != assigned.external && !was_lost {
-                    self.report(MapReport::Lost(before));
-                }
-                if before != assigned.external || was_lost {
-                    self.report(mapping.report());
+        let (before, was_lost) = (mapping.assigned.external, mapping.lost);
+        let renewed = mapping.renew(self.port, &self.nonce);
+        if let Some(assigned) = renewed.filter(|assigned| assigned.external == before && check(assigned).is_ok()) {
+            mapping.extend(assigned);
+        } else {
+            match self.establish(way) {
+                Ok(anew) => *mapping = anew,
+                Err(error) => {
+                    // It was granted where nobody comes from, or hardly, and is deleted.
+                    let is_deleted = matches!(error, MapError::NoPublicAddress | MapError::Brief(_));
+                    if mapping.fail(is_deleted) {
+                        self.report(MapReport::Lost(before));
+                    }
+                    return;
                 }
             }
-            Err(error) => {
-                // It was granted where nobody comes from, or hardly, and is deleted.
-                let is_deleted = matches!(error, MapError::NoPublicAddress | MapError::Brief(_));
-                if mapping.fail(is_deleted) {
-                    self.report(MapReport::Lost(before));
-                }
-            }
+        }
+        let moved = mapping.assigned.external != before;
+        if moved && !was_lost {
+            self.report(MapReport::Lost(before));
+        }
+        if moved || was_lost {
+            self.report(mapping.report());
         }
     }
 }
