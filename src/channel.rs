@@ -172,15 +172,14 @@ pub enum HandshakeError {
 impl HandshakeError {
     /// Whether an initiator that had a code spent a guess on this connection without learning that the peer knows it:
     /// then it must not dial again by itself (PROTOCOL.md section 3), because a false responder could guess once each time.
-    pub fn spent_our_code(&self, mode: Mode) -> bool {
-        mode == Mode::Code
-            && match self {
-                Self::CodeUnanswered | Self::WrongCode => true,
-                Self::Closed(stage) | Self::Silent(stage) | Self::BadLength(stage, _) | Self::Io(stage, _) => {
-                    *stage == HandshakeStep::Message2
-                }
-                _ => false,
+    pub fn spent_our_code(&self) -> bool {
+        match self {
+            Self::CodeUnanswered | Self::WrongCode => true,
+            Self::Closed(step) | Self::Silent(step) | Self::BadLength(step, _) | Self::Io(step, _) => {
+                *step == HandshakeStep::Message2
             }
+            _ => false,
+        }
     }
 }
 

@@ -106,7 +106,7 @@ fn a_wrong_code_is_known_to_the_responder_and_looks_like_a_close_to_the_initiato
     assert!(matches!(meeting.responder, Err(Failure::Handshake(HandshakeError::WrongCode))));
     let Err(Failure::Handshake(error)) = meeting.initiator else { panic!("the initiator went on") };
     assert!(matches!(error, HandshakeError::CodeUnanswered));
-    assert!(error.spent_our_code(Mode::Code));
+    assert!(error.spent_our_code());
     assert_eq!(r.tries_left.load(Ordering::SeqCst), 2);
     assert_eq!(meeting.sent.1.len(), HELLO + 35, "nothing that depends on the code was sent");
 }

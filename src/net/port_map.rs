@@ -4,7 +4,7 @@
 //! and memory, and an external address that is not global is never reported.
 //!
 //! 1. [`PortMap::start`] starts a thread "map", which has one for IPv4 and one for each own global IPv6 address, also for those that come
-//!    later, as with a new prefix; it ends those of addresses that are gone.
+//!    later, as in another network; it ends those of addresses that are gone.
 //! 2. That for IPv4 asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by UPnP, whose search began at the same time. The
 //!    others ask for a pinhole in the firewall.
 //! 3. They report each mapping, why there is none, and that all have asked ([`MapReport`]).
@@ -26,12 +26,12 @@ pub use upnp::{read_location, read_services};
 
 use super::reach::{self, OwnNetworks};
 use crate::identity::Identity;
-use gateway::{Gateway, gateways, pinholes, servers};
+use gateway::{Gateway, Way, gateways, ways};
 use lease::{BRIEFEST, Lease, Mapping};
 use pcp::{Server, pcp_error};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -172,14 +172,6 @@ impl PortMap {
     }
 }
 
-/// What can be asked for, IPv4 first; that it cannot be is said of the first.
-fn ways(bound: &[SocketAddr]) -> Vec<Way> {
-    let pinholes: Vec<_> = pinholes(bound).into_iter().map(|(own, server)| Way::V6(own, server)).collect();
-    let listens = bound.iter().any(|bound| bound.is_ipv4() || bound.ip().is_unspecified());
-    let v4 = pinholes.is_empty() || listens && gateways().is_ok();
-    v4.then_some(Way::V4).into_iter().chain(pinholes).collect()
-}
-
 /// Whether callers can come by what a router gave.
 fn check(assigned: &Assigned) -> Result<(), MapError> {
     match assigned {
@@ -210,58 +202,51 @@ struct Mapper {
     on_report: Box<dyn Fn(MapReport) + Send + Sync>,
 }
 
-/// For what a mapping is asked.
-#[derive(Debug, Clone, Copy)]
-enum Way {
-    V4,
-    /// From this own address, by the router at that one.
-    V6(Ipv6Addr, SocketAddrV6),
-}
-
-impl Way {
-    fn own(self) -> Option<Ipv6Addr> {
-        if let Self::V6(own, _) = self { Some(own) } else { None }
-    }
-}
-
 impl Mapper {
     /// Starts a thread for each way, and ends it when this machine has its address no more. Each has a clone of `end` until it ends.
     fn watch(self: &Arc<Self>, stopped: &Receiver<()>, end: &Sender<()>) {
-        let mut running: Vec<(Option<Ipv6Addr>, Sender<()>)> = Vec::new();
+        let mut running: Vec<(Way, Sender<()>)> = Vec::new();
         let mut is_first = true;
         loop {
             let networks = OwnNetworks::now();
-            running.retain(|(own, _)| own.is_none_or(|own| !networks.lack(own.into())));
-            let mut new = ways(&self.bound);
-            new.retain(|way| running.iter().all(|(own, _)| *own != way.own()));
+            running.retain(|(way, _)| !way.is_gone(&networks));
+            let mut new = ways(&self.bound).unwrap_or_else(|error| {
+                if is_first {
+                    self.report(MapReport::Failed(error));
+                    self.report(MapReport::Settled);
+                }
+                Vec::new()
+            });
+            new.retain(|way| !running.iter().any(|(other, _)| way.is_for_the_same(other)));
             if is_first {
                 self.unsettled.store(new.len(), Ordering::Release);
             }
-            for way in new {
+            for (number, way) in new.into_iter().enumerate() {
+                let explains = is_first && number == 0;
                 let (mapper, end, (stop, stopped)) = (Arc::clone(self), end.clone(), mpsc::channel());
+                running.push((way.clone(), stop));
                 let run = move || {
-                    mapper.run(way, is_first, &stopped);
+                    mapper.run(&way, explains, &stopped);
                     drop(end);
                 };
                 if thread::Builder::new().name("map".into()).spawn(run).is_err() {
                     self.settle();
                 }
-                running.push((way.own(), stop));
-                is_first = false;
             }
+            is_first = false;
             if stopped.recv_timeout(CHECK) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }
     }
 
-    /// One thread: a mapping as long as it can be had.
-    fn run(&self, way: Way, is_first: bool, stopped: &Receiver<()>) {
+    /// One thread: a mapping as long as it can be had. `explains`: it says why there is none.
+    fn run(&self, way: &Way, explains: bool, stopped: &Receiver<()>) {
         let mut mapping = match self.establish(way) {
-            Ok((lease, assigned)) => Mapping::new(lease, assigned),
+            Ok(mapping) => mapping,
             Err(error) => {
                 // Without a pinhole callers by IPv6 come in where no firewall is in the way.
-                if is_first {
+                if explains {
                     self.report(MapReport::Failed(error));
                 }
                 return self.settle();
@@ -274,7 +259,7 @@ impl Mapper {
                 self.renew(way, &mut mapping);
             }
         }
-        mapping.lease.delete(self.port, &self.nonce, mapping.assigned);
+        mapping.delete(self.port, &self.nonce);
         self.report(MapReport::Gone(mapping.assigned.external));
     }
 
@@ -290,101 +275,92 @@ impl Mapper {
         (self.on_report)(report);
     }
 
-    fn establish(&self, way: Way) -> Result<(Lease, Assigned), MapError> {
-        let (lease, assigned) = match way {
-            Way::V4 => self.establish_v4()?,
-            Way::V6(own, server) => self.establish_v6(own, server)?,
-        };
-        if let Err(error) = check(&assigned) {
-            lease.delete(self.port, &self.nonce, assigned);
+    fn establish(&self, way: &Way) -> Result<Mapping, MapError> {
+        let mapping = self.ask(way)?;
+        if let Err(error) = check(&mapping.assigned) {
+            mapping.delete(self.port, &self.nonce);
             return Err(error);
         }
-        Ok((lease, assigned))
+        Ok(mapping)
     }
 
-    fn establish_v4(&self) -> Result<(Lease, Assigned), MapError> {
-        if self.bound.iter().all(|bound| bound.ip().is_loopback()) {
-            return Err(MapError::NotBound);
-        }
-        let gateways: Vec<_> =
-            gateways()?.into_iter().filter(|gateway| reach::is_bound(&self.bound, gateway.own)).collect();
-        if gateways.is_empty() {
-            return Err(MapError::NotBound);
-        }
-        let search = RouterSearch::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+    fn ask(&self, Way(gateways): &Way) -> Result<Mapping, MapError> {
+        let search = RouterSearch::start(gateways);
         let mut failure = MapError::Silent;
-        for (own, server) in servers(&gateways, &search) {
+        for (own, server) in servers(gateways, &search) {
             match self.by_datagrams(own, server) {
                 Ok(mapping) => return Ok(mapping),
                 Err(error) => failure = failure.or(error),
             }
         }
-        let by_upnp = || {
-            let (service, ip) = search.found().ok_or(MapError::Silent)?.connection()?;
-            let assigned = service.map(ip, self.port)?;
-            Ok((Lease::Upnp(service), assigned))
-        };
-        by_upnp().map_err(|error| failure.or(error))
-    }
-
-    fn establish_v6(&self, own: Ipv6Addr, server: SocketAddrV6) -> Result<(Lease, Assigned), MapError> {
-        // A router answers from another address than that of the route, so whoever answers counts. The address stays the own one.
-        let search = RouterSearch::start([(own.into(), None, server.scope_id())]);
-        let failure = match self.by_datagrams(own.into(), server.into()) {
-            Ok(mapping) => return Ok(mapping),
-            Err(error) => error,
-        };
-        let Some(service) = search.found().and_then(Found::firewall) else { return Err(failure) };
-        let pinhole = service.open(self.port).map_err(|error| failure.or(error))?;
-        let external = SocketAddr::new(own.into(), self.port);
-        Ok((Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
+        let found = search.found().ok_or(MapError::Silent);
+        found.and_then(|router| self.by_upnp(router)).map_err(|error| failure.or(error))
     }
 
     /// By PCP, or by NAT-PMP where the router speaks no other.
-    fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<(Lease, Assigned), MapError> {
+    fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<Mapping, MapError> {
         let server = Server::new(own, server).map_err(|_| MapError::Silent)?;
         let mapped = match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
             Err(pcp::OLDER) => {
                 let mapped = server.map_by_nat_pmp(self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)?;
-                mapped.map(|assigned| (Lease::NatPmp(server), assigned))
+                mapped.map(|assigned| Mapping::new(Lease::NatPmp(server), assigned))
             }
-            mapped => mapped.map(|assigned| (Lease::Pcp(server), assigned)).map_err(pcp_error),
+            mapped => mapped.map(|assigned| Mapping::new(Lease::Pcp(server), assigned)).map_err(pcp_error),
         };
         // By these protocols no seconds are no mapping.
-        mapped.and_then(|(lease, given)| if given.seconds == 0 { Err(MapError::Silent) } else { Ok((lease, given)) })
+        mapped.and_then(|mapping| if mapping.assigned.seconds == 0 { Err(MapError::Silent) } else { Ok(mapping) })
+    }
+
+    fn by_upnp(&self, router: &Found) -> Result<Mapping, MapError> {
+        if router.own.is_ipv4() {
+            let (service, ip) = router.connection()?;
+            let assigned = service.map(ip, self.port)?;
+            return Ok(Mapping::new(Lease::Upnp(service), assigned));
+        }
+        let service = router.firewall().ok_or(MapError::Silent)?;
+        let pinhole = service.open(self.port)?;
+        // The address stays the own one.
+        let external = SocketAddr::new(router.own, self.port);
+        Ok(Mapping::new(Lease::Pinhole(service, pinhole), Assigned { external, seconds: LIFETIME }))
     }
 
     /// Renews a mapping, or makes it anew where that fails.
-    fn renew(&self, way: Way, mapping: &mut Mapping) {
-        let before = mapping.assigned.external;
-        let renewed = mapping.lease.renew(self.port, &self.nonce, mapping.assigned);
-        let renewed = match renewed.filter(|assigned| assigned.external == before && check(assigned).is_ok()) {
-            Some(assigned) => Ok((None, assigned)),
-            None => self.establish(way).map(|(lease, assigned)| (Some(lease), assigned)),
-        };
-        match renewed {
-            Ok((lease, assigned)) => {
-                let was_lost = mapping.lost;
-                mapping.extend(assigned);
-                if let Some(lease) = lease {
-                    mapping.lease = lease;
-                }
-                if before != assigned.external && !was_lost {
-                    self.report(MapReport::Lost(before));
-                }
-                if before != assigned.external || was_lost {
-                    self.report(mapping.report());
-                }
-            }
-            Err(error) => {
-                // It was granted where nobody comes from, or hardly, and is deleted.
-                let is_deleted = matches!(error, MapError::NoPublicAddress | MapError::Brief(_));
-                if mapping.fail(is_deleted) {
-                    self.report(MapReport::Lost(before));
+    fn renew(&self, way: &Way, mapping: &mut Mapping) {
+        let (before, was_lost) = (mapping.assigned.external, mapping.lost);
+        let renewed = mapping.renew(self.port, &self.nonce);
+        if let Some(assigned) = renewed.filter(|assigned| assigned.external == before && check(assigned).is_ok()) {
+            mapping.extend(assigned);
+        } else {
+            match self.establish(way) {
+                Ok(anew) => *mapping = anew,
+                Err(error) => {
+                    // It was granted where nobody comes from, or hardly, and is deleted.
+                    let is_deleted = matches!(error, MapError::NoPublicAddress | MapError::Brief(_));
+                    if mapping.fail(is_deleted) {
+                        self.report(MapReport::Lost(before));
+                    }
+                    return;
                 }
             }
         }
+        let moved = mapping.assigned.external != before;
+        if moved && !was_lost {
+            self.report(MapReport::Lost(before));
+        }
+        if moved || was_lost {
+            self.report(mapping.report());
+        }
     }
+}
+
+/// From where PCP is asked, and where. A router that the system does not tell is whoever answers the search.
+fn servers(gateways: &[Gateway], search: &RouterSearch) -> Vec<(IpAddr, SocketAddr)> {
+    let mut servers: Vec<_> = gateways.iter().filter_map(|gateway| Some((gateway.own, gateway.server()?))).collect();
+    if servers.is_empty() {
+        let found = search.found();
+        servers.extend(found.map(|found| (found.own, SocketAddr::new(found.description.server.ip(), pcp::PORT))));
+    }
+    servers
 }
 
 /// What the routers offer; nothing is mapped.
@@ -393,7 +369,7 @@ impl Mapper {
 /// [`MapError::NoRouter`], or that there is nothing to be had.
 pub fn offer() -> Result<RouterOffer, MapError> {
     let gateways = gateways()?;
-    let search = RouterSearch::start(gateways.iter().map(|Gateway { own, router }| (*own, *router, 0)));
+    let search = RouterSearch::start(&gateways);
     let mut offer = RouterOffer { by: Vec::new(), external: None };
     let mut failure = MapError::Silent;
     for (own, server) in servers(&gateways, &search) {

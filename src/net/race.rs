@@ -21,7 +21,7 @@ use super::lan::Search;
 use super::opening::{ConnectError, DialCredentials, Established, initiate};
 use super::reach::{self, OwnNetworks};
 use super::simultaneous_open::{self, ANSWERED_PAUSE, ATTEMPT};
-use crate::channel::{Code, HandshakeError, Mode};
+use crate::channel::{Code, HandshakeError};
 use crate::error_text::io_error_text;
 use crate::keys::{KeyRejected, PublicKey};
 use crate::protocol::frame::Greeting;
@@ -205,8 +205,7 @@ impl Race {
     fn is_last(&self, failure: &Failure) -> bool {
         match (failure, &self.credentials.code) {
             (Failure::Open(_, ConnectError::Handshake(error)), Some(code)) => {
-                matches!(error, HandshakeError::KeyRejected(_))
-                    || code.is_guessable() && error.spent_our_code(Mode::Code)
+                matches!(error, HandshakeError::KeyRejected(_)) || code.is_guessable() && error.spent_our_code()
             }
             _ => false,
         }
@@ -272,7 +271,7 @@ impl Race {
             Err(_) if overtaken.load(Ordering::Acquire) => Err(Failure::Overtaken),
             Err(error) => {
                 if let (Some(spent), ConnectError::Handshake(error)) = (&mut guess, &error) {
-                    **spent = error.spent_our_code(Mode::Code);
+                    **spent = error.spent_our_code();
                 }
                 Err(Failure::Open(addr, error))
             }

@@ -28,7 +28,7 @@ pub(super) enum Lease {
 }
 
 pub(super) struct Mapping {
-    pub(super) lease: Lease,
+    lease: Lease,
     pub(super) assigned: Assigned,
     granted: Stopwatch,
     /// After the grant.
@@ -75,6 +75,31 @@ impl Mapping {
         self.renew_at.saturating_sub(self.granted.elapsed()).min(SLEEP_CHECK)
     }
 
+    /// Asks for it again. None when the router does not extend it.
+    pub(super) fn renew(&self, port: u16, nonce: &[u8; NONCE]) -> Option<Assigned> {
+        let before = self.assigned.external;
+        match &self.lease {
+            Lease::Pcp(server) => server.map(nonce, port, Some(before), LIFETIME, &pcp::WAITS)?.ok(),
+            Lease::NatPmp(server) => server.map_by_nat_pmp(port, Some(before), LIFETIME, &pcp::WAITS)?.ok(),
+            Lease::Upnp(service) => {
+                let ip = service.external_address().ok()?.into();
+                let (external_port, seconds) = service.add(before.port(), port).ok()?;
+                Some(Assigned { external: SocketAddr::new(ip, external_port), seconds })
+            }
+            Lease::Pinhole(service, pinhole) => service.keep_open(*pinhole).ok().map(|()| self.assigned),
+        }
+    }
+
+    /// Some routers refuse to delete a pinhole that was renewed; it ends by itself.
+    pub(super) fn delete(&self, port: u16, nonce: &[u8; NONCE]) {
+        match &self.lease {
+            Lease::Pcp(server) => drop(server.map(nonce, port, None, 0, &DELETE_WAITS)),
+            Lease::NatPmp(server) => server.unmap_by_nat_pmp(port, &DELETE_WAITS),
+            Lease::Upnp(service) => service.within(DELETE).delete(self.assigned.external.port()),
+            Lease::Pinhole(service, pinhole) => service.within(DELETE).shut(*pinhole),
+        }
+    }
+
     pub(super) fn report(&self) -> MapReport {
         let by = match self.lease {
             Lease::Pcp(_) => Method::Pcp,
@@ -82,33 +107,6 @@ impl Mapping {
             Lease::Upnp(_) | Lease::Pinhole(..) => Method::Upnp,
         };
         MapReport::Mapped { addr: self.assigned.external, by, seconds: self.assigned.seconds }
-    }
-}
-
-impl Lease {
-    /// None when the router does not extend it.
-    pub(super) fn renew(&self, port: u16, nonce: &[u8; NONCE], before: Assigned) -> Option<Assigned> {
-        let at = Some(before.external);
-        match self {
-            Self::Pcp(server) => server.map(nonce, port, at, LIFETIME, &pcp::WAITS)?.ok(),
-            Self::NatPmp(server) => server.map_by_nat_pmp(port, at, LIFETIME, &pcp::WAITS)?.ok(),
-            Self::Upnp(service) => {
-                let ip = service.external_address().ok()?.into();
-                let (external_port, seconds) = service.add(before.external.port(), port).ok()?;
-                Some(Assigned { external: SocketAddr::new(ip, external_port), seconds })
-            }
-            Self::Pinhole(service, pinhole) => service.keep_open(*pinhole).ok().map(|()| before),
-        }
-    }
-
-    /// Some routers refuse to delete a pinhole that was renewed; it ends by itself.
-    pub(super) fn delete(&self, port: u16, nonce: &[u8; NONCE], assigned: Assigned) {
-        match self {
-            Self::Pcp(server) => drop(server.map(nonce, port, None, 0, &DELETE_WAITS)),
-            Self::NatPmp(server) => server.unmap_by_nat_pmp(port, &DELETE_WAITS),
-            Self::Upnp(service) => service.within(DELETE).delete(assigned.external.port()),
-            Self::Pinhole(service, pinhole) => service.within(DELETE).shut(*pinhole),
-        }
     }
 }
 

@@ -29,9 +29,9 @@ fn what_was_lost_and_comes_back_is_said() {
     let lease = Lease::NatPmp(Server::new(Ipv4Addr::LOCALHOST.into(), addr).unwrap());
     let mut mapping = Mapping::new(lease, assigned);
     mapping.lost = true;
-    mapper.renew(Way::V4, &mut mapping);
+    mapper.renew(&Way(Vec::new()), &mut mapping);
     // The second time it is no news.
-    mapper.renew(Way::V4, &mut mapping);
+    mapper.renew(&Way(Vec::new()), &mut mapping);
     let back = MapReport::Mapped { addr: assigned.external, by: Method::NatPmp, seconds: 3_600 };
     assert_eq!(*reports.lock().unwrap(), [back]);
 }

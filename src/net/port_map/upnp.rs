@@ -3,6 +3,7 @@
 //! A search is answered by anybody on the network: only the router that packets go through counts where it is known, else a neighbour on
 //! an own link, never this machine itself; and the description and controls have to be at the very address that answered.
 
+use super::gateway::Gateway;
 use super::http::{Url, element};
 use super::pcp::Assigned;
 use super::{LIFETIME, MapError, Method};
@@ -67,8 +68,10 @@ pub(super) struct Found {
 
 impl RouterSearch {
     /// Asks around from each own address.
-    pub(super) fn start(from: impl IntoIterator<Item = (IpAddr, Option<IpAddr>, u32)>) -> Self {
-        let socket = |(own, router, scope)| {
+    pub(super) fn start(gateways: &[Gateway]) -> Self {
+        let socket = |&Gateway { own, router, scope }| {
+            // By IPv6 a router answers from another address than that of the route, so whoever answers counts.
+            let router = router.filter(IpAddr::is_ipv4);
             let socket = UdpSocket::bind((own, 0)).ok()?;
             let group = match own {
                 IpAddr::V4(own) => {
@@ -82,7 +85,7 @@ impl RouterSearch {
             };
             Some(Searching { socket, own, router, group })
         };
-        let sockets = from.into_iter().filter_map(socket).collect();
+        let sockets = gateways.iter().filter_map(socket).collect();
         let search = Self { sockets, begun: Instant::now(), found: OnceCell::new() };
         search.send();
         search

@@ -236,6 +236,24 @@ fn a_new_ipv6_prefix_gets_a_pinhole_of_its_own() {
 }
 
 #[test]
+fn a_machine_that_moves_is_mapped_from_its_new_address() {
+    const TEST: &str = "a_machine_that_moves_is_mapped";
+    let (Some(net), Some(place)) = (home_network(TEST, WAN), miniupnpd_place(TEST)) else { return };
+    let _router = miniupnpd(&net, &place, true);
+    let mut ana = listen(&net, &Home::new(), &[]);
+    let outside = |event: &Value| event["event"] == "mapped" && text(event, "addr").starts_with(WAN);
+    let before = ana.wait_for(outside);
+    net.ip("home", "addr del 10.1.0.2/24 dev eth0");
+    net.ip("home", "addr add 10.1.0.9/24 dev eth0");
+    net.ip("home", "route add default via 10.1.0.1");
+    let after = ana.wait_for(|event| outside(event) && event != &before);
+    let mut ben = net.start("outside", &Home::new(), &["connect", text(&after, "addr"), "--json"]);
+    ben.event("connected");
+    ana.event("connected");
+    quit(&mut ana, &mut ben);
+}
+
+#[test]
 fn the_older_protocol_maps_renews_and_deletes_and_its_silence_is_noticed() {
     let Some(net) = home_network("the_older_protocol_maps", WAN) else { return };
     let router = router(&net, "nat-pmp");
