@@ -176,9 +176,7 @@ impl ScreenLoop {
     fn paint(&mut self, shown_up_to: &impl Fn(u64)) -> io::Result<()> {
         let above = self.view.take_above();
         let block = self.view.block(self.screen.size(), read_clocks());
-        if self.screen.would_change(&above, &block) {
-            let mut frame = String::new();
-            self.screen.frame(&above, block, &mut frame);
+        if let Some(frame) = self.screen.frame(&above, block) {
             tty::write(frame.as_bytes(), self.screen.extent().above)?;
         }
         self.painted = Instant::now();

@@ -59,7 +59,7 @@ impl View {
         let twice = self.interrupted.take().is_some_and(|at| now.at < at + TWICE);
         self.clear_hints();
         if !self.editor.is_empty() {
-            self.editor.take();
+            self.editor.set("");
         } else if self.parted {
             self.quit();
         } else if twice {
@@ -81,7 +81,7 @@ impl View {
     fn enter(&mut self, now: Now) {
         let line = self.editor.text().to_owned();
         if line.trim().is_empty() {
-            self.editor.take();
+            self.editor.set("");
             if self.parted {
                 self.quit();
             }
@@ -91,7 +91,7 @@ impl View {
             Err(why) => return self.hint(why),
             Ok(input) => input.map(|input| self.input_sender.send_now(input)),
         };
-        self.editor.take();
+        self.editor.set("");
         if let Err(error) = self.history.add(&line) {
             self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", io_error_text(&error)));
         }
