@@ -104,7 +104,7 @@ impl View {
         }
         let block = line.trim_end().contains('\n');
         let word = line.split_whitespace().next().unwrap_or_default();
-        let is_command = command::words().any(|command| command == word.to_lowercase());
+        let is_command = command::words().any(|command| command.eq_ignore_ascii_case(word));
         let refused = self.refused_path.take().as_deref() == Some(line.trim());
         if !block && !is_command && !refused && command::is_dropped(line.trim(), self.home.as_deref()) {
             self.editor.set(&format!("/send {}", line.trim()));
