@@ -57,10 +57,10 @@ impl ScreenLoop {
         self.paint(&shown_up_to)?;
         loop {
             let (notices_at, wake_at) = self.wake_times();
-            self.queue.wait(notices_at, wake_at);
+            let events = self.queue.wait(notices_at, wake_at);
             let now = read_clocks();
             self.end_pause(now.at)?;
-            for event in self.queue.take_events() {
+            for event in events {
                 self.event(event, now)?;
             }
             self.view.tick(now);
