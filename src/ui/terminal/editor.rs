@@ -43,13 +43,6 @@ impl Editor {
         self.column = None;
     }
 
-    /// Takes the text away.
-    pub(super) fn take(&mut self) -> String {
-        let text = std::mem::take(&mut self.text);
-        self.set("");
-        text
-    }
-
     /// Inserts what was typed, as far as there is room.
     pub(super) fn typed(&mut self, text: &str) {
         self.killing = false;

@@ -107,15 +107,15 @@ impl Screen {
         self.moved = false;
     }
 
-    /// Whether a frame would change anything.
-    pub(super) fn would_change(&self, above: &Above, block: &Block) -> bool {
-        self.moved || !above.is_empty() || *block != self.shown
-    }
-
-    /// Appends one frame to `out`: the chat of `above`, then `block`.
-    pub(super) fn frame(&mut self, above: &Above, block: Block, out: &mut String) {
-        let old = self.extent();
+    /// One frame: the chat of `above`, then `block`; None when it would change nothing.
+    pub(super) fn frame(&mut self, above: &Above, block: Block) -> Option<String> {
         let block = self.fit(block);
+        if !self.moved && above.is_empty() && block == self.shown {
+            return None;
+        }
+        let old = self.extent();
+        let mut frame = String::new();
+        let out = &mut frame;
         out.push_str(SYNC_ON);
         out.push_str(HIDE);
         out.push_str(&above.unseen);
@@ -137,6 +137,7 @@ impl Screen {
         out.push_str(SYNC_OFF);
         self.shown = block;
         self.moved = false;
+        Some(frame)
     }
 
     /// How many rows the block takes now: above the cursor never too many, so that a doubt leaves a row standing rather than

@@ -57,10 +57,10 @@ impl ScreenLoop {
         self.paint(&shown_up_to)?;
         loop {
             let (notices_at, wake_at) = self.wake_times();
-            self.queue.wait(notices_at, wake_at);
+            let events = self.queue.wait(notices_at, wake_at);
             let now = read_clocks();
             self.end_pause(now.at)?;
-            for event in self.queue.take_events() {
+            for event in events {
                 self.event(event, now)?;
             }
             self.view.tick(now);
@@ -176,9 +176,7 @@ impl ScreenLoop {
     fn paint(&mut self, shown_up_to: &impl Fn(u64)) -> io::Result<()> {
         let above = self.view.take_above();
         let block = self.view.block(self.screen.size(), read_clocks());
-        if self.screen.would_change(&above, &block) {
-            let mut frame = String::new();
-            self.screen.frame(&above, block, &mut frame);
+        if let Some(frame) = self.screen.frame(&above, block) {
             tty::write(frame.as_bytes(), self.screen.extent().above)?;
         }
         self.painted = Instant::now();

@@ -35,21 +35,22 @@ impl ScreenQueue {
         (sender, Self { receiver, events: VecDeque::new(), notices: VecDeque::new(), closed: false })
     }
 
-    /// Waits for an event, or until `wake_at`, or `notices_at` when there are notices; without a timer when nothing sets one.
-    pub(super) fn wait(&mut self, notices_at: Option<Instant>, wake_at: Option<Instant>) {
+    /// Waits for an event, or until `wake_at`, or `notices_at` when there are notices; without a timer when nothing sets one. Gives all
+    /// events that are there.
+    pub(super) fn wait(&mut self, notices_at: Option<Instant>, wake_at: Option<Instant>) -> VecDeque<TerminalEvent> {
         loop {
             while let Ok(input) = self.receiver.try_recv() {
                 self.keep(input);
             }
             if !self.events.is_empty() {
-                return;
+                return std::mem::take(&mut self.events);
             }
             let notices_at = notices_at.filter(|_| self.closed || !self.notices.is_empty());
             let input = match notices_at.into_iter().chain(wake_at).min() {
                 None => self.receiver.recv().ok(),
                 Some(at) => self.receiver.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
             };
-            let Some(input) = input else { return };
+            let Some(input) = input else { return VecDeque::new() };
             self.keep(input);
         }
     }
@@ -64,11 +65,6 @@ impl ScreenQueue {
             ScreenInput::Notice(posted) => self.notices.push_back(posted),
             ScreenInput::Closed => self.closed = true,
         }
-    }
-
-    /// All events that wait.
-    pub(super) fn take_events(&mut self) -> VecDeque<TerminalEvent> {
-        std::mem::take(&mut self.events)
     }
 
     /// The next notice.
@@ -100,9 +96,8 @@ mod tests {
         sender.send(status("x")).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| sender.send(ScreenInput::Event(TerminalEvent::Key(Key::Enter))).unwrap());
-            queue.wait(None, None);
+            assert!(matches!(queue.wait(None, None).pop_front(), Some(TerminalEvent::Key(Key::Enter))));
         });
-        assert!(matches!(queue.take_events().pop_front(), Some(TerminalEvent::Key(Key::Enter))));
         assert!(queue.take_notice().is_some());
     }
 
@@ -113,8 +108,7 @@ mod tests {
         (0..500).for_each(|_| send(TerminalEvent::Text("x".into())));
         send(TerminalEvent::Key(Key::Left));
         (0..500).for_each(|_| send(TerminalEvent::Text("y".into())));
-        queue.wait(None, None);
-        let taken: Vec<_> = queue.take_events().into();
+        let taken: Vec<_> = queue.wait(None, None).into();
         let [TerminalEvent::Text(first), TerminalEvent::Key(Key::Left), TerminalEvent::Text(last)] = taken.as_slice()
         else {
             panic!("{taken:?}");

@@ -113,9 +113,7 @@ impl TestTerminal {
     pub(super) fn frame(&mut self) {
         let above = self.view.take_above();
         let block = self.view.block(self.screen.size(), self.now);
-        if self.screen.would_change(&above, &block) {
-            let mut frame = String::new();
-            self.screen.frame(&above, block, &mut frame);
+        if let Some(frame) = self.screen.frame(&above, block) {
             let (_, columns) = self.terminal.screen().size();
             self.terminal.process(without_overflow(&frame, usize::from(columns)).as_bytes());
             self.bytes.push_str(&frame);

@@ -235,7 +235,7 @@ impl View {
                 self.hint("too long for a message: send it as a file, /send PATH")
             }
             Ok(text) => {
-                self.editor.take();
+                self.editor.set("");
                 self.editor.paste(&text);
             }
             Err(words) => self.hint(words),

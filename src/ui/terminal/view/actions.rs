@@ -59,7 +59,7 @@ impl View {
         let twice = self.interrupted.take().is_some_and(|at| now.at < at + TWICE);
         self.clear_hints();
         if !self.editor.is_empty() {
-            self.editor.take();
+            self.editor.set("");
         } else if self.parted {
             self.quit();
         } else if twice {
@@ -81,7 +81,7 @@ impl View {
     fn enter(&mut self, now: Now) {
         let line = self.editor.text().to_owned();
         if line.trim().is_empty() {
-            self.editor.take();
+            self.editor.set("");
             if self.parted {
                 self.quit();
             }
@@ -91,7 +91,7 @@ impl View {
             Err(why) => return self.hint(why),
             Ok(input) => input.map(|input| self.input_sender.send_now(input)),
         };
-        self.editor.take();
+        self.editor.set("");
         if let Err(error) = self.history.add(&line) {
             self.chat.say(now.wall, Paint::Alarm, &format!("cannot keep the history: {}", io_error_text(&error)));
         }
@@ -104,7 +104,7 @@ impl View {
         }
         let block = line.trim_end().contains('\n');
         let word = line.split_whitespace().next().unwrap_or_default();
-        let is_command = command::words().any(|command| command == word.to_lowercase());
+        let is_command = command::words().any(|command| command.eq_ignore_ascii_case(word));
         let refused = self.refused_path.take().as_deref() == Some(line.trim());
         if !block && !is_command && !refused && command::is_dropped(line.trim(), self.home.as_deref()) {
             self.editor.set(&format!("/send {}", line.trim()));
