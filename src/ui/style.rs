@@ -67,7 +67,7 @@ impl Style {
     }
 }
 
-/// Columns that a piece of text may take: terminals differ over joined emoji and over characters of ambiguous width, so there are two counts.
+/// Columns that a piece of text may take: terminals differ over joined emoji and characters of ambiguous width, so there are two counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Width {
     /// On a terminal that joins whatever can be joined.

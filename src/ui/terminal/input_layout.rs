@@ -25,7 +25,8 @@ pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, mos
             _ => (Paint::Plain, MORE),
         };
         let mut row = Row::of(style, limit, paint, mark);
-        let end = starts.get(number + 1).copied().unwrap_or(text.len());
+        let next = starts.get(number + 1).copied();
+        let end = next.unwrap_or(text.len());
         let (before, after) =
             if number == cursor_row { (start..cursor, cursor..end) } else { (start..start, start..end) };
         row.push(Paint::Plain, &shown(text.get(before).unwrap_or_default()));
@@ -34,7 +35,7 @@ pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, mos
             block.cursor_column = row.width().least;
         }
         row.push(Paint::Plain, &shown(text.get(after).unwrap_or_default()));
-        if end == text.len() {
+        if next.is_none() {
             // For the cursor to stand on.
             row.push(Paint::Plain, " ");
         }
@@ -119,6 +120,13 @@ mod tests {
         assert_eq!((input.cursor_row, input.cursor_byte), (2, 2));
         let input = lay_out(text, 0, PLAIN, 20, 3);
         assert_eq!(texts(&input), ["> 1 ", "  2 ", "  3 "]);
+    }
+
+    #[test]
+    fn a_newline_at_the_end_opens_a_row_for_the_cursor() {
+        let input = lay_out("abc\n", 4, PLAIN, 20, 3);
+        assert_eq!(texts(&input), ["> abc ", "   "]);
+        assert_eq!((input.cursor_row, input.cursor_byte), (1, 2));
     }
 
     #[test]
