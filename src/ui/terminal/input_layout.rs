@@ -3,6 +3,7 @@
 use super::screen::Block;
 use crate::ui::SafeText;
 use crate::ui::style::{Paint, Row, Style, Width};
+use std::iter;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Before the first row of the input.
@@ -12,13 +13,19 @@ const MORE: &str = "  ";
 /// Before the first visible row when rows above it are hidden.
 const HIDDEN: &str = "^ ";
 
-/// Lays `text` out in rows of at most `limit` columns, at most `most_rows` of them, those around the cursor.
+/// Lays `text` out in rows of at most `limit` columns, at most `most_rows` of them, those around the cursor. Lines that are too far from
+/// it to be shown are not looked at.
 pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, most_rows: usize) -> Block {
-    let starts = row_starts(text, limit);
-    let cursor_row = starts.iter().take_while(|start| **start <= cursor).count().saturating_sub(1);
-    let first = (cursor_row + 1).saturating_sub(most_rows.max(1));
+    let most_rows = most_rows.max(1);
+    let newlines = text.get(..cursor).unwrap_or_default().rmatch_indices('\n');
+    let near = newlines.map(|(at, _)| at + 1).nth(most_rows).unwrap_or(0);
+    let mut near_starts = row_starts(text, near, limit).peekable();
+    let mut starts: Vec<usize> = iter::from_fn(|| near_starts.next_if(|start| *start <= cursor)).collect();
+    let cursor_row = starts.len().saturating_sub(1);
+    starts.extend(near_starts.take(most_rows));
+    let first = (cursor_row + 1).saturating_sub(most_rows);
     let mut block = Block { cursor_row: cursor_row - first, ..Block::default() };
-    for (number, &start) in starts.iter().enumerate().skip(first).take(most_rows.max(1)) {
+    for (number, &start) in starts.iter().enumerate().skip(first).take(most_rows) {
         let (paint, mark) = match number {
             0 => (Paint::Bold, PROMPT),
             _ if number == first => (Paint::Dim, HIDDEN),
@@ -44,26 +51,24 @@ pub(super) fn lay_out(text: &str, cursor: usize, style: Style, limit: usize, mos
     block
 }
 
-/// The byte at which each row begins.
-fn row_starts(text: &str, limit: usize) -> Vec<usize> {
-    let mut starts = vec![0];
+/// The byte at which each row begins, from the beginning of a line on.
+fn row_starts(text: &str, line: usize, limit: usize) -> impl Iterator<Item = usize> {
     // One column stays free for the cursor, which must not stand past a row's end: terminals differ over where that is.
     let room = limit.saturating_sub(PROMPT.len() + 1);
     let mut taken = 0;
-    for (at, cluster) in text.grapheme_indices(true) {
+    let further = text.get(line..).unwrap_or_default().grapheme_indices(true).filter_map(move |(at, cluster)| {
         if cluster == "\n" {
-            starts.push(at + 1);
             taken = 0;
-            continue;
+            return Some(line + at + 1);
         }
         let width = Width::of(&shown(cluster)).most;
-        if taken + width > room {
-            starts.push(at);
-            taken = 0;
-        }
         taken += width;
-    }
-    starts
+        (taken > room).then(|| {
+            taken = width;
+            line + at
+        })
+    });
+    iter::once(line).chain(further)
 }
 
 /// As the screen shows it: one's own paste may hold what moves a cursor, too. A newline is a blank, for the cursor to stand on.
@@ -120,6 +125,10 @@ mod tests {
         assert_eq!((input.cursor_row, input.cursor_byte), (2, 2));
         let input = lay_out(text, 0, PLAIN, 20, 3);
         assert_eq!(texts(&input), ["> 1 ", "  2 ", "  3 "]);
+        let among_many = "x\n".repeat(1000) + text + &"\nx".repeat(1000);
+        let far = lay_out(&among_many, 2006, PLAIN, 20, 3);
+        assert_eq!(texts(&far), ["^ 2 ", "  3 ", "  4 "]);
+        assert_eq!((far.cursor_row, far.cursor_byte), (2, 2));
     }
 
     #[test]
