@@ -21,14 +21,20 @@ pub(super) fn command() -> Option<String> {
 /// # Errors
 /// Words for the user; the text is as it was then.
 pub(super) fn edit(text: &str) -> Result<String, String> {
+    let edited = edit_draft(text);
+    remove_draft();
+    edited
+}
+
+fn edit_draft(text: &str) -> Result<String, String> {
     let command = command().ok_or(NO_EDITOR)?;
     let failed = |error: io::Error| format!("cannot edit the message: {}", io_error_text(&error));
-    let file = Draft::write(text).map_err(failed)?;
-    let status = process(&command, &file.0).status().map_err(failed)?;
+    let file = write_draft(text).map_err(failed)?;
+    let status = process(&command, &file).status().map_err(failed)?;
     if !status.success() {
         return Err(format!("the editor failed ({status}): the message is as it was"));
     }
-    let text = fs::read_to_string(&file.0).map_err(failed)?;
+    let text = fs::read_to_string(&file).map_err(failed)?;
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
@@ -58,27 +64,16 @@ pub(super) fn remove_draft() {
     }
 }
 
-/// A private file, removed when dropped.
-struct Draft(PathBuf);
-
-impl Draft {
-    fn write(text: &str) -> io::Result<Self> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let path = std::env::temp_dir().join(format!("p2pchat-{}.txt", HEXLOWER.encode(&random)));
-        let mut held = DRAFT.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = private_file::options().write(true).create_new(true).open(&path)?;
-        *held = Some(path.clone());
-        drop(held);
-        let draft = Self(path);
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        Ok(draft)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        remove_draft();
-    }
+/// Writes a private file for the editor.
+fn write_draft(text: &str) -> io::Result<PathBuf> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let path = std::env::temp_dir().join(format!("p2pchat-{}.txt", HEXLOWER.encode(&random)));
+    let mut draft = DRAFT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = private_file::options().write(true).create_new(true).open(&path)?;
+    *draft = Some(path.clone());
+    drop(draft);
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    Ok(path)
 }
