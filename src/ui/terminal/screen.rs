@@ -55,15 +55,6 @@ impl Above {
     }
 }
 
-/// How many rows the block takes on the screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Extent {
-    /// Rows of it above the row of the cursor.
-    pub(super) above: usize,
-    /// Rows of it in all.
-    pub(super) total: usize,
-}
-
 /// What stands on the terminal, and how to change it.
 #[derive(Debug)]
 pub(super) struct Screen {
@@ -113,17 +104,18 @@ impl Screen {
         if !self.moved && above.is_empty() && block == self.shown {
             return None;
         }
-        let old = self.extent();
+        let above_cursor = self.rows_above();
+        // What stands below the cursor is the block's, so too many do no harm where they cannot be counted.
+        let mut standing = if self.moved { above_cursor + usize::from(self.size.rows) } else { self.shown.rows.len() };
         let mut frame = String::new();
         let out = &mut frame;
         out.push_str(SYNC_ON);
         out.push_str(HIDE);
         out.push_str(&above.unseen);
         out.push('\r');
-        up(out, old.above);
-        let mut standing = old.total;
+        up(out, above_cursor);
         if !above.chat.is_empty() || above.clear || self.moved {
-            erase(out, old.total);
+            erase(out, standing);
             standing = 0;
         }
         out.push_str(&above.chat);
@@ -140,19 +132,16 @@ impl Screen {
         Some(frame)
     }
 
-    /// How many rows the block takes now: above the cursor never too many, so that a doubt leaves a row standing rather than
-    /// erases chat; below it never too few.
-    pub(super) fn extent(&self) -> Extent {
+    /// How many rows of the block stand above the cursor: never too many, so that a doubt leaves a row standing rather than erases chat.
+    pub(super) fn rows_above(&self) -> usize {
         let columns = usize::from(self.size.columns).max(1);
         let before = self.shown.rows.iter().take(self.shown.cursor_row);
-        let above = if self.moved && self.reflows {
+        if self.moved && self.reflows {
             let rows: usize = before.map(|row| row.width().least.max(1).div_ceil(columns)).sum();
             rows + self.shown.cursor_column / columns
         } else {
             before.count()
-        };
-        let total = if self.moved { above + usize::from(self.size.rows) } else { self.shown.rows.len() };
-        Extent { above, total }
+        }
     }
 
     /// The block with no more rows than the screen can hold beside one of chat.

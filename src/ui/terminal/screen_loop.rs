@@ -177,7 +177,7 @@ impl ScreenLoop {
         let above = self.view.take_above();
         let block = self.view.block(self.screen.size(), read_clocks());
         if let Some(frame) = self.screen.frame(&above, block) {
-            tty::write(frame.as_bytes(), self.screen.extent().above)?;
+            tty::write(frame.as_bytes(), self.screen.rows_above())?;
         }
         self.painted = Instant::now();
         if let Some(shown) = self.unreported.take() {
