@@ -28,7 +28,7 @@ use super::reach::{self, OwnNetworks};
 use crate::identity::Identity;
 use gateway::{Gateway, Way, gateways, ways};
 use lease::{BRIEFEST, Lease, Mapping};
-use pcp::{Server, pcp_error};
+use pcp::Server;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -300,15 +300,17 @@ impl Mapper {
     /// By PCP, or by NAT-PMP where the router speaks no other.
     fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<Mapping, MapError> {
         let server = Server::new(own, server).map_err(|_| MapError::Silent)?;
-        let mapped = match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
-            Err(pcp::OLDER) => {
-                let mapped = server.map_by_nat_pmp(self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)?;
-                mapped.map(|assigned| Mapping::new(Lease::NatPmp(server), assigned))
-            }
-            mapped => mapped.map(|assigned| Mapping::new(Lease::Pcp(server), assigned)).map_err(pcp_error),
+        let ask = |by| server.map(by, &self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent);
+        let (by, mapped) = match ask(Method::Pcp)? {
+            Err(pcp::OLDER) => (Method::NatPmp, ask(Method::NatPmp)?),
+            mapped => (Method::Pcp, mapped),
         };
+        let assigned = mapped.map_err(|code| pcp::refusal(by, code))?;
         // By these protocols no seconds are no mapping.
-        mapped.and_then(|mapping| if mapping.assigned.seconds == 0 { Err(MapError::Silent) } else { Ok(mapping) })
+        if assigned.seconds == 0 {
+            return Err(MapError::Silent);
+        }
+        Ok(Mapping::new(Lease::Datagrams(server, by), assigned))
     }
 
     fn by_upnp(&self, router: &Found) -> Result<Mapping, MapError> {
@@ -388,7 +390,7 @@ pub fn offer() -> Result<RouterOffer, MapError> {
                 offer.by.push(Method::NatPmp);
                 offer.external.get_or_insert(ip.into());
             }
-            Some(Err(code)) => failure = failure.or(pcp::nat_pmp_error(code)),
+            Some(Err(code)) => failure = failure.or(pcp::refusal(Method::NatPmp, code)),
             None => {}
         }
         if !offer.by.is_empty() {
