@@ -4,7 +4,7 @@
 //! and memory, and an external address that is not global is never reported.
 //!
 //! 1. [`PortMap::start`] starts a thread "map", which has one for IPv4 and one for each own global IPv6 address, also for those that come
-//!    later, as in another network; it ends those of addresses that are gone.
+//!    later, as in another network; it ends those of addresses and routers that are gone.
 //! 2. That for IPv4 asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by UPnP, whose search began at the same time. The
 //!    others ask for a pinhole in the firewall.
 //! 3. They report each mapping, why there is none, and that all have asked ([`MapReport`]).
@@ -121,7 +121,7 @@ pub enum MapReport {
     Failed(MapError),
     /// Callers do not come in there any more.
     Lost(SocketAddr),
-    /// The same, for this machine has the address no more.
+    /// The same, for this machine has the address no more, or another router.
     Gone(SocketAddr),
     /// All has been asked for once.
     Settled,
@@ -203,13 +203,11 @@ struct Mapper {
 }
 
 impl Mapper {
-    /// Starts a thread for each way, and ends it when this machine has its address no more. Each has a clone of `end` until it ends.
+    /// Starts a thread for each way, and ends it when that is over. Each has a clone of `end` until it ends.
     fn watch(self: &Arc<Self>, stopped: &Receiver<()>, end: &Sender<()>) {
         let mut running: Vec<(Way, Sender<()>)> = Vec::new();
         let mut is_first = true;
         loop {
-            let networks = OwnNetworks::now();
-            running.retain(|(way, _)| !way.is_gone(&networks));
             let mut new = ways(&self.bound).unwrap_or_else(|error| {
                 if is_first {
                     self.report(MapReport::Failed(error));
@@ -217,6 +215,8 @@ impl Mapper {
                 }
                 Vec::new()
             });
+            let networks = OwnNetworks::now();
+            running.retain(|(way, _)| !way.is_over(&networks, &new));
             new.retain(|way| !running.iter().any(|(other, _)| way.is_for_the_same(other)));
             if is_first {
                 self.unsettled.store(new.len(), Ordering::Release);
