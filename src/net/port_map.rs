@@ -35,7 +35,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use thiserror::Error;
 use upnp::{Found, RouterSearch};
@@ -205,7 +205,7 @@ struct Mapper {
 impl Mapper {
     /// Starts a thread for each way, and ends it when that is over. Each has a clone of `end` until it ends.
     fn watch(self: &Arc<Self>, stopped: &Receiver<()>, end: &Sender<()>) {
-        let mut running: Vec<(Way, Sender<()>)> = Vec::new();
+        let mut running: Vec<(Way, Sender<()>, JoinHandle<()>)> = Vec::new();
         let mut is_first = true;
         loop {
             let mut new = ways(&self.bound).unwrap_or_else(|error| {
@@ -216,21 +216,26 @@ impl Mapper {
                 Vec::new()
             });
             let networks = OwnNetworks::now();
-            running.retain(|(way, _)| !way.is_over(&networks, &new));
-            new.retain(|way| !running.iter().any(|(other, _)| way.is_for_the_same(other)));
+            for (_, stop, thread) in running.extract_if(.., |(way, ..)| way.is_over(&networks, &new)) {
+                drop(stop);
+                // Its last word comes before that of who follows, which may be of the same external address.
+                let _ = thread.join();
+            }
+            new.retain(|way| !running.iter().any(|(other, ..)| way.is_for_the_same(other)));
             if is_first {
                 self.unsettled.store(new.len(), Ordering::Release);
             }
             for (number, way) in new.into_iter().enumerate() {
                 let explains = is_first && number == 0;
                 let (mapper, end, (stop, stopped)) = (Arc::clone(self), end.clone(), mpsc::channel());
-                running.push((way.clone(), stop));
+                let own = way.clone();
                 let run = move || {
-                    mapper.run(&way, explains, &stopped);
+                    mapper.run(&own, explains, &stopped);
                     drop(end);
                 };
-                if thread::Builder::new().name("map".into()).spawn(run).is_err() {
-                    self.settle();
+                match thread::Builder::new().name("map".into()).spawn(run) {
+                    Ok(thread) => running.push((way, stop, thread)),
+                    Err(_) => self.settle(),
                 }
             }
             is_first = false;
