@@ -4,7 +4,7 @@
 //! and memory, and an external address that is not global is never reported.
 //!
 //! 1. [`PortMap::start`] starts a thread "map", which has one for IPv4 and one for each own global IPv6 address, also for those that come
-//!    later, as in another network; it ends those of addresses that are gone.
+//!    later, as in another network; it ends those of addresses and routers that are gone.
 //! 2. That for IPv4 asks the gateway by PCP, or by NAT-PMP where it speaks no other; else by UPnP, whose search began at the same time. The
 //!    others ask for a pinhole in the firewall.
 //! 3. They report each mapping, why there is none, and that all have asked ([`MapReport`]).
@@ -28,14 +28,14 @@ use super::reach::{self, OwnNetworks};
 use crate::identity::Identity;
 use gateway::{Gateway, Way, gateways, ways};
 use lease::{BRIEFEST, Lease, Mapping};
-use pcp::{Server, pcp_error};
+use pcp::Server;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use thiserror::Error;
 use upnp::{Found, RouterSearch};
@@ -121,7 +121,7 @@ pub enum MapReport {
     Failed(MapError),
     /// Callers do not come in there any more.
     Lost(SocketAddr),
-    /// The same, for this machine has the address no more.
+    /// The same, for this machine has the address no more, or another router.
     Gone(SocketAddr),
     /// All has been asked for once.
     Settled,
@@ -203,13 +203,11 @@ struct Mapper {
 }
 
 impl Mapper {
-    /// Starts a thread for each way, and ends it when this machine has its address no more. Each has a clone of `end` until it ends.
+    /// Starts a thread for each way, and ends it when that is over. Each has a clone of `end` until it ends.
     fn watch(self: &Arc<Self>, stopped: &Receiver<()>, end: &Sender<()>) {
-        let mut running: Vec<(Way, Sender<()>)> = Vec::new();
+        let mut running: Vec<(Way, Sender<()>, JoinHandle<()>)> = Vec::new();
         let mut is_first = true;
         loop {
-            let networks = OwnNetworks::now();
-            running.retain(|(way, _)| !way.is_gone(&networks));
             let mut new = ways(&self.bound).unwrap_or_else(|error| {
                 if is_first {
                     self.report(MapReport::Failed(error));
@@ -217,20 +215,27 @@ impl Mapper {
                 }
                 Vec::new()
             });
-            new.retain(|way| !running.iter().any(|(other, _)| way.is_for_the_same(other)));
+            let networks = OwnNetworks::now();
+            for (_, stop, thread) in running.extract_if(.., |(way, ..)| way.is_over(&networks, &new)) {
+                drop(stop);
+                // Its last word comes before that of who follows, which may be of the same external address.
+                let _ = thread.join();
+            }
+            new.retain(|way| !running.iter().any(|(other, ..)| way.is_for_the_same(other)));
             if is_first {
                 self.unsettled.store(new.len(), Ordering::Release);
             }
             for (number, way) in new.into_iter().enumerate() {
                 let explains = is_first && number == 0;
                 let (mapper, end, (stop, stopped)) = (Arc::clone(self), end.clone(), mpsc::channel());
-                running.push((way.clone(), stop));
+                let own = way.clone();
                 let run = move || {
-                    mapper.run(&way, explains, &stopped);
+                    mapper.run(&own, explains, &stopped);
                     drop(end);
                 };
-                if thread::Builder::new().name("map".into()).spawn(run).is_err() {
-                    self.settle();
+                match thread::Builder::new().name("map".into()).spawn(run) {
+                    Ok(thread) => running.push((way, stop, thread)),
+                    Err(_) => self.settle(),
                 }
             }
             is_first = false;
@@ -300,15 +305,17 @@ impl Mapper {
     /// By PCP, or by NAT-PMP where the router speaks no other.
     fn by_datagrams(&self, own: IpAddr, server: SocketAddr) -> Result<Mapping, MapError> {
         let server = Server::new(own, server).map_err(|_| MapError::Silent)?;
-        let mapped = match server.map(&self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)? {
-            Err(pcp::OLDER) => {
-                let mapped = server.map_by_nat_pmp(self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent)?;
-                mapped.map(|assigned| Mapping::new(Lease::NatPmp(server), assigned))
-            }
-            mapped => mapped.map(|assigned| Mapping::new(Lease::Pcp(server), assigned)).map_err(pcp_error),
+        let ask = |by| server.map(by, &self.nonce, self.port, None, LIFETIME, &pcp::WAITS).ok_or(MapError::Silent);
+        let (by, mapped) = match ask(Method::Pcp)? {
+            Err(pcp::OLDER) => (Method::NatPmp, ask(Method::NatPmp)?),
+            mapped => (Method::Pcp, mapped),
         };
+        let assigned = mapped.map_err(|code| pcp::refusal(by, code))?;
         // By these protocols no seconds are no mapping.
-        mapped.and_then(|mapping| if mapping.assigned.seconds == 0 { Err(MapError::Silent) } else { Ok(mapping) })
+        if assigned.seconds == 0 {
+            return Err(MapError::Silent);
+        }
+        Ok(Mapping::new(Lease::Datagrams(server, by), assigned))
     }
 
     fn by_upnp(&self, router: &Found) -> Result<Mapping, MapError> {
@@ -388,7 +395,7 @@ pub fn offer() -> Result<RouterOffer, MapError> {
                 offer.by.push(Method::NatPmp);
                 offer.external.get_or_insert(ip.into());
             }
-            Some(Err(code)) => failure = failure.or(pcp::nat_pmp_error(code)),
+            Some(Err(code)) => failure = failure.or(pcp::refusal(Method::NatPmp, code)),
             None => {}
         }
         if !offer.by.is_empty() {

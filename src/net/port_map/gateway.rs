@@ -36,9 +36,12 @@ impl Gateway {
 pub(super) struct Way(pub(super) Vec<Gateway>);
 
 impl Way {
-    /// Whether this machine has none of its own addresses any more.
-    pub(super) fn is_gone(&self, networks: &OwnNetworks) -> bool {
-        self.0.iter().all(|gateway| networks.lack(gateway.own))
+    /// Whether nobody comes in by it any more: this machine has none of the own addresses, or those that go out there now go by other
+    /// routers.
+    pub(super) fn is_over(&self, networks: &OwnNetworks, present: &[Self]) -> bool {
+        let is_another =
+            |way: &Self| way.is_for_the_same(self) && !way.0.iter().any(|gateway| self.0.contains(gateway));
+        self.0.iter().all(|gateway| networks.lack(gateway.own)) || present.iter().any(is_another)
     }
 
     /// Whether one mapping serves both.
@@ -103,4 +106,31 @@ fn pinholes(bound: &[SocketAddr]) -> Vec<Gateway> {
         }
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_is_over_with_its_own_address_or_its_router_and_not_while_there_is_no_route() {
+        // This machine is 10.77.0.2.
+        let is_over = |way_text: &str, present: &[&str]| {
+            let way = |text: &str| {
+                let gateways = text.split(' ').map(|gateway| gateway.split_once('>').unwrap());
+                let ip = |text: &str| text.parse().unwrap();
+                Way(gateways
+                    .map(|(own, router)| Gateway { own: ip(own), router: Some(ip(router)), scope: 0 })
+                    .collect())
+            };
+            let present: Vec<_> = present.iter().copied().map(way).collect();
+            way(way_text).is_over(&OwnNetworks::of_tests(), &present)
+        };
+        let here = "10.77.0.2>10.77.0.1";
+        assert!(!is_over(here, &[here]) && !is_over(here, &[]));
+        assert!(!is_over(here, &["10.9.0.2>10.9.0.1 10.77.0.2>10.77.0.1"]), "there is another as well");
+        assert!(is_over(here, &["10.77.0.2>10.77.0.254"]) && is_over(here, &["10.9.0.2>10.9.0.1"]));
+        assert!(!is_over(here, &["2001:db8::2>fe80::1"]), "that is another mapping");
+        assert!(is_over("10.9.0.2>10.9.0.1", &["10.9.0.2>10.9.0.1"]) && is_over("10.9.0.2>10.9.0.1", &[]));
+    }
 }

@@ -21,8 +21,8 @@ const DELETE: Duration = Duration::from_millis(400);
 
 /// How a mapping is renewed and deleted.
 pub(super) enum Lease {
-    Pcp(Server),
-    NatPmp(Server),
+    /// By PCP or NAT-PMP.
+    Datagrams(Server, Method),
     Upnp(Service),
     Pinhole(Service, u16),
 }
@@ -79,8 +79,7 @@ impl Mapping {
     pub(super) fn renew(&self, port: u16, nonce: &[u8; NONCE]) -> Option<Assigned> {
         let before = self.assigned.external;
         match &self.lease {
-            Lease::Pcp(server) => server.map(nonce, port, Some(before), LIFETIME, &pcp::WAITS)?.ok(),
-            Lease::NatPmp(server) => server.map_by_nat_pmp(port, Some(before), LIFETIME, &pcp::WAITS)?.ok(),
+            Lease::Datagrams(server, by) => server.map(*by, nonce, port, Some(before), LIFETIME, &pcp::WAITS)?.ok(),
             Lease::Upnp(service) => {
                 let ip = service.external_address().ok()?.into();
                 let (external_port, seconds) = service.add(before.port(), port).ok()?;
@@ -93,8 +92,7 @@ impl Mapping {
     /// Some routers refuse to delete a pinhole that was renewed; it ends by itself.
     pub(super) fn delete(&self, port: u16, nonce: &[u8; NONCE]) {
         match &self.lease {
-            Lease::Pcp(server) => drop(server.map(nonce, port, None, 0, &DELETE_WAITS)),
-            Lease::NatPmp(server) => server.unmap_by_nat_pmp(port, &DELETE_WAITS),
+            Lease::Datagrams(server, by) => drop(server.map(*by, nonce, port, None, 0, &DELETE_WAITS)),
             Lease::Upnp(service) => service.within(DELETE).delete(self.assigned.external.port()),
             Lease::Pinhole(service, pinhole) => service.within(DELETE).shut(*pinhole),
         }
@@ -102,8 +100,7 @@ impl Mapping {
 
     pub(super) fn report(&self) -> MapReport {
         let by = match self.lease {
-            Lease::Pcp(_) => Method::Pcp,
-            Lease::NatPmp(_) => Method::NatPmp,
+            Lease::Datagrams(_, by) => by,
             Lease::Upnp(_) | Lease::Pinhole(..) => Method::Upnp,
         };
         MapReport::Mapped { addr: self.assigned.external, by, seconds: self.assigned.seconds }
@@ -118,7 +115,7 @@ mod tests {
     fn what_was_due_while_the_machine_slept_is_due_when_it_wakes() {
         let server = Server::new("127.0.0.1".parse().unwrap(), "127.0.0.1:9".parse().unwrap()).unwrap();
         let assigned = Assigned { external: "203.0.113.7:5000".parse().unwrap(), seconds: 7_200 };
-        let mut mapping = Mapping::new(Lease::NatPmp(server), assigned);
+        let mut mapping = Mapping::new(Lease::Datagrams(server, Method::NatPmp), assigned);
         assert!(!mapping.is_due() && mapping.wait() <= SLEEP_CHECK);
         mapping.granted = Stopwatch::with_sleep(Duration::from_secs(3_700));
         assert!(mapping.is_due());

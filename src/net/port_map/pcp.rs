@@ -27,7 +27,7 @@ const ADDRESS: u8 = 0;
 const MAP_TCP: u8 = 2;
 const TCP: u8 = 6;
 /// PCP's result of a router that speaks the older protocol alone (unsupported version).
-pub(super) const OLDER: u8 = 1;
+pub(super) const OLDER: u16 = 1;
 
 /// What a router gave: where callers come in, and for how many seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,41 +79,31 @@ impl Server {
         None
     }
 
-    /// Asks for the TCP port; with 0 seconds the mapping is deleted. `at` is where callers came in before.
+    /// Asks for the TCP port, by PCP or else by NAT-PMP, which has no number to tell whose a mapping is; with 0 seconds the mapping is
+    /// deleted. `at` is where callers came in before.
     pub(super) fn map(
         &self,
+        by: Method,
         nonce: &[u8; NONCE],
         port: u16,
         at: Option<SocketAddr>,
         seconds: u32,
         waits: &[Duration],
-    ) -> Option<Result<Assigned, u8>> {
-        let request = map_request(self.client, nonce, port, at, seconds);
-        self.ask(&request, waits, |answer| read_map(answer, nonce, port))
-    }
-
-    /// The same by NAT-PMP, which has no number to tell whose a mapping is.
-    pub(super) fn map_by_nat_pmp(
-        &self,
-        port: u16,
-        at: Option<SocketAddr>,
-        seconds: u32,
-        waits: &[Duration],
-    ) -> Option<Result<Assigned, MapError>> {
-        let external = match self.nat_pmp_address(waits)? {
-            Ok(ip) => ip,
-            Err(code) => return Some(Err(nat_pmp_error(code))),
+    ) -> Option<Result<Assigned, u16>> {
+        if by == Method::Pcp {
+            let request = map_request(self.client, nonce, port, at, seconds);
+            return self.ask(&request, waits, |answer| read_map(answer, nonce, port));
+        }
+        let (ip, wanted) = match seconds {
+            0 => (Ipv4Addr::UNSPECIFIED, 0),
+            _ => match self.nat_pmp_address(waits)? {
+                Ok(ip) => (ip, at.map_or(port, |at| at.port())),
+                Err(code) => return Some(Err(code)),
+            },
         };
-        let request = nat_pmp_request(port, at.map_or(port, |at| at.port()), seconds);
+        let request = nat_pmp_request(port, wanted, seconds);
         let mapped = self.ask(&request, waits, |answer| read_nat_pmp_map(answer, port))?;
-        let assigned =
-            |(external_port, seconds)| Assigned { external: SocketAddr::new(external.into(), external_port), seconds };
-        Some(mapped.map(assigned).map_err(nat_pmp_error))
-    }
-
-    /// Deletes what NAT-PMP mapped.
-    pub(super) fn unmap_by_nat_pmp(&self, port: u16, waits: &[Duration]) {
-        self.ask(&nat_pmp_request(port, 0, 0), waits, |answer| read_nat_pmp_map(answer, port));
+        Some(mapped.map(|(port, seconds)| Assigned { external: SocketAddr::new(ip.into(), port), seconds }))
     }
 
     /// The router's external address, by NAT-PMP.
@@ -122,7 +112,7 @@ impl Server {
     }
 
     /// Whether PCP is served, without a mapping.
-    pub(super) fn serves_pcp(&self) -> Option<Result<(), u8>> {
+    pub(super) fn serves_pcp(&self) -> Option<Result<(), u16>> {
         let mut request = vec![PCP, ANNOUNCE, 0, 0, 0, 0, 0, 0];
         request.extend_from_slice(&octets(self.client));
         self.ask(&request, &WAITS, read_announce)
@@ -169,19 +159,19 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The operation's answer: a result, from byte 24 on what belongs to it, and a lifetime.
-fn read_pcp(answer: &[u8], operation: u8) -> Option<Result<(u32, &[u8]), u8>> {
+fn read_pcp(answer: &[u8], operation: u8) -> Option<Result<(u32, &[u8]), u16>> {
     match *answer {
         [NAT_PMP, of, ..] if of & ANSWER != 0 => Some(Err(OLDER)),
         [PCP, of, _, result, ..] if of == operation | ANSWER => match (result, u32_at(answer, 4)?) {
             (0, seconds) => Some(Ok((seconds, answer.get(24..)?))),
-            (code, _) => Some(Err(code)),
+            (code, _) => Some(Err(code.into())),
         },
         _ => None,
     }
 }
 
 /// The answer to a request to map `port`; none when it is something else.
-pub fn read_map(answer: &[u8], nonce: &[u8; NONCE], port: u16) -> Option<Result<Assigned, u8>> {
+pub fn read_map(answer: &[u8], nonce: &[u8; NONCE], port: u16) -> Option<Result<Assigned, u16>> {
     let (seconds, body) = match read_pcp(answer, MAP)? {
         Ok(granted) => granted,
         Err(code) => return Some(Err(code)),
@@ -193,7 +183,7 @@ pub fn read_map(answer: &[u8], nonce: &[u8; NONCE], port: u16) -> Option<Result<
 }
 
 /// The answer to an announcement; none when it is something else.
-pub fn read_announce(answer: &[u8]) -> Option<Result<(), u8>> {
+pub fn read_announce(answer: &[u8]) -> Option<Result<(), u16>> {
     Some(read_pcp(answer, ANNOUNCE)?.map(drop))
 }
 
@@ -225,21 +215,13 @@ pub fn read_nat_pmp_map(answer: &[u8], port: u16) -> Option<Result<(u16, u32), u
     })
 }
 
-/// What PCP's results mean for who listens.
-pub(super) fn pcp_error(code: u8) -> MapError {
-    match code {
-        2 => MapError::Forbidden,
-        // No resources, which miniupnpd says behind another NAT; the request came through one (address mismatch).
-        8 | 12 => MapError::NoPublicAddress,
-        code => MapError::Refused(Method::Pcp, code.into()),
-    }
-}
-
-pub(super) fn nat_pmp_error(code: u16) -> MapError {
-    match code {
-        2 => MapError::Forbidden,
-        3 => MapError::NoPublicAddress,
-        code => MapError::Refused(Method::NatPmp, code),
+/// What the results of both protocols mean for who listens.
+pub(super) fn refusal(by: Method, code: u16) -> MapError {
+    match (by, code) {
+        (_, 2) => MapError::Forbidden,
+        // No resources, which miniupnpd says behind another NAT; the request came through one (address mismatch). Or no network.
+        (Method::Pcp, 8 | 12) | (Method::NatPmp, 3) => MapError::NoPublicAddress,
+        _ => MapError::Refused(by, code),
     }
 }
 
@@ -289,27 +271,27 @@ mod tests {
             if number == 0 { garbage } else { [garbage, vec![good]].concat() }
         });
         let external = "203.0.113.7:41000".parse().unwrap();
-        let mapped = server.map(&[7; NONCE], 5_000, None, 3_600, &WAITS);
+        let mapped = server.map(Method::Pcp, &[7; NONCE], 5_000, None, 3_600, &WAITS);
         assert_eq!(mapped, Some(Ok(Assigned { external, seconds: 3_600 })));
     }
 
     #[test]
     fn what_speaks_the_older_protocol_and_what_says_no_is_told_apart() {
         let older = router(|_, _| vec![vec![NAT_PMP, MAP | ANSWER, 0, 1, 0, 0, 0, 9]]);
-        assert_eq!(older.map(&[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Err(OLDER)));
+        assert_eq!(older.map(Method::Pcp, &[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Err(OLDER)));
         let unwilling = router(|_, request| {
             let mut no = granted(request, "0.0.0.0", 0);
             no[3] = 2;
             vec![no]
         });
-        assert_eq!(unwilling.map(&[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Err(2)));
+        assert_eq!(unwilling.map(Method::Pcp, &[7; NONCE], 5_000, None, 3_600, &WAITS), Some(Err(2)));
         let nat_pmp = router(|_, request| match request {
             [0, 0] => vec![vec![0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 7]],
             [0, 2, ..] => vec![vec![0, 130, 0, 0, 0, 0, 0, 1, 0x13, 0x88, 0xa0, 0x28, 0, 0, 14, 16]],
             _ => vec![],
         });
         let external = "203.0.113.7:41000".parse().unwrap();
-        let mapped = nat_pmp.map_by_nat_pmp(5_000, None, 3_600, &WAITS);
+        let mapped = nat_pmp.map(Method::NatPmp, &[7; NONCE], 5_000, None, 3_600, &WAITS);
         assert_eq!(mapped, Some(Ok(Assigned { external, seconds: 3_600 })));
     }
 

@@ -26,7 +26,7 @@ fn what_was_lost_and_comes_back_is_said() {
         on_report: Box::new(move |report| said.lock().unwrap().push(report)),
     };
     let assigned = Assigned { external: "203.0.113.7:5000".parse().unwrap(), seconds: 10 };
-    let lease = Lease::NatPmp(Server::new(Ipv4Addr::LOCALHOST.into(), addr).unwrap());
+    let lease = Lease::Datagrams(Server::new(Ipv4Addr::LOCALHOST.into(), addr).unwrap(), Method::NatPmp);
     let mut mapping = Mapping::new(lease, assigned);
     mapping.lost = true;
     mapper.renew(&Way(Vec::new()), &mut mapping);
