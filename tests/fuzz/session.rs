@@ -4,6 +4,7 @@
 //! not come; a line of the peer is shown once, in order; nothing follows the end; what breaks a rule is a `ProtocolError`.
 
 use super::choices::Choices;
+use p2pchat::command::CommandError;
 use p2pchat::net::connection::DisconnectReason;
 use p2pchat::notice::{Input, Notice, Trust};
 use p2pchat::protocol::error::ProtocolError;
@@ -12,7 +13,7 @@ use p2pchat::session::{AcceptRule, Action, PeerContext, Rules, Session};
 use p2pchat::text::PeerText;
 use p2pchat::transfer::download::{DownloadReport, Looked, OnClash};
 use p2pchat::transfer::manifest;
-use p2pchat::transfer::upload::{LeftOut, Unsendable, UploadReport};
+use p2pchat::transfer::upload::{LeftOut, UploadReport};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -272,10 +273,7 @@ impl Play<'_> {
                 transfer,
                 match self.choices.flag() {
                     true => UploadReport::Scanned { offer, list, left_out },
-                    false => {
-                        let text = "no such file".to_owned();
-                        UploadReport::Unsendable(Unsendable { code: "no-such-file", text })
-                    }
+                    false => UploadReport::Unsendable(CommandError::new("no-such-file", "no such file")),
                 },
             );
         } else if let Some((transfer, offer, list)) = self.looks.pop() {
