@@ -26,7 +26,6 @@ use crate::notice::{Notice, Posted, Question, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, RECONNECT_FOREVER, TransferId};
 use crate::text::{PeerText, SafeText};
-use crate::transfer::download::OnClash;
 use clap::ValueEnum;
 use delivery::{Incoming, Outbound, Outgoing};
 use downloads::Download;
@@ -62,7 +61,6 @@ pub enum AcceptRule {
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub accept: AcceptRule,
-    pub on_clash: OnClash,
     /// Remain when the input ends.
     pub stay: bool,
     /// A person sits at a terminal: is asked before something is repeated or left; a failed transfer is no failure of the program.

@@ -11,7 +11,7 @@ use p2pchat::protocol::error::ProtocolError;
 use p2pchat::protocol::frame::{ByeReason, Control, Digest, Frame, Offer, RECONNECT_FOREVER, Reason, TransferId};
 use p2pchat::session::{AcceptRule, Action, PeerContext, Rules, Session};
 use p2pchat::text::PeerText;
-use p2pchat::transfer::download::{DownloadReport, Looked, OnClash};
+use p2pchat::transfer::download::{DownloadReport, Looked};
 use p2pchat::transfer::manifest;
 use p2pchat::transfer::upload::{LeftOut, UploadReport};
 use std::sync::Arc;
@@ -61,7 +61,6 @@ pub(crate) fn session(data: &[u8]) {
         [usize::from(flags % 5)];
     let rules = Rules {
         accept,
-        on_clash: OnClash::Rename,
         stay: flags & 4 != 0,
         interactive: flags & 8 != 0,
         reconnect_timeout: if flags & 16 != 0 { RECONNECT_FOREVER } else { 60 },
