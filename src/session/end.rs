@@ -180,7 +180,6 @@ impl Session {
         };
         self.link = Link::None;
         self.phase = Phase::Over;
-        self.actions.push(Action::Drop);
         self.actions.push(Action::Over(end));
     }
 }

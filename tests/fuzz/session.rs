@@ -323,7 +323,7 @@ impl Play<'_> {
             }
             Action::Scan(transfer, _) => self.scans.push(transfer),
             Action::StartDownload(transfer, offer, list) => self.looks.push((transfer, offer, list)),
-            Action::Hangup | Action::Drop if self.connected => {
+            Action::Hangup if self.connected => {
                 self.connected = false;
                 self.session.lost(DisconnectReason::Closed);
             }
