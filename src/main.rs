@@ -53,8 +53,8 @@ fn carry_out(arguments: Cli) -> Result<Exit> {
             let identity = Identity::load_or_create(&identity::data_dir()?)?;
             (format!("{}\n", identity.public().fingerprint()), Exit::Polite)
         }
-        Command::Peers(peers) => (app::peers(peers.command.unwrap_or(PeersCommand::List))?, Exit::Polite),
-        Command::Partials(partials) => app::partials(partials.command.unwrap_or(PartialsCommand::List))?,
+        Command::Peers { command } => (app::peers(command.unwrap_or(PeersCommand::List))?, Exit::Polite),
+        Command::Partials { command } => app::partials(command.unwrap_or(PartialsCommand::List))?,
         Command::Completions { shell } => (completions::script(shell), Exit::Polite),
         Command::Man { command } => (manual::page(&command)?, Exit::Polite),
     };
