@@ -128,9 +128,9 @@ impl Session {
     pub fn new(rules: Rules) -> Self {
         Self {
             incomplete: rules.accept == AcceptRule::One,
+            phase: Phase::NoPeer((!rules.interactive).then(Vec::new)),
             rules,
             now: Duration::ZERO,
-            phase: Phase::NoPeer(Some(Vec::new())),
             link: Link::None,
             peer: None,
             numbers: RunNumbers::default(),
@@ -346,7 +346,7 @@ impl Session {
     fn pause(&mut self) {
         let unshown = self.numbers.posted.saturating_sub(self.numbers.shown);
         let full = |paused: bool| unshown >= if paused { UNSHOWN / 2 } else { UNSHOWN };
-        let input = self.outgoing.is_crowded() || self.pending() >= PENDING || full(self.paused.input);
+        let input = self.outgoing.is_crowded() || self.pending().len() >= PENDING || full(self.paused.input);
         let reports = full(self.paused.reports);
         let before = std::mem::replace(&mut self.paused, Paused { input, reports });
         if before.input != input {

@@ -22,7 +22,7 @@ const CLOSING_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// What a script typed waits for the first peer; between two peers (none) it is refused.
+    /// What a script typed waits for the first peer. Between two peers, and of a person, (none) nothing waits for somebody unknown.
     NoPeer(Option<Vec<Entry>>),
     Talking,
     Leaving(ByeReason),
