@@ -184,7 +184,7 @@ impl Session {
             (Question::Accept { transfer, .. }, false) => self.decline_download(transfer, Reason::User, ""),
             (Question::Resend { .. }, true) => self.resend_lines(),
             (Question::Resend { .. }, false) => self.drop_resend(),
-            (Question::Leave { .. }, true) => self.leave_confirmed(),
+            (Question::Leave { .. }, true) => self.confirm_quit(false),
             (Question::Leave { .. }, false) => {}
         }
     }
