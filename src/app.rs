@@ -242,25 +242,27 @@ fn dial_peer(start: Startup, whom: Whom, wait: bool, lan: bool) -> anyhow::Resul
             }
         },
     };
-    let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
-    let expected = config.expected.as_ref().map(|(_, key)| key.pin());
-    let look_for = expected.or(whom.kind.pin()).filter(|_| lan);
-    let dialler = Dialler { look_for, from: config.from, ..dialler(config, proxies, whom, code, &policy) };
+    let (dialler, policy) = dialler(config, proxies, whom, code, lan);
     Running::start(start, policy, inbox)?.converse(Role::Dial(Dialling::new(dialler, wait, lan)))
 }
 
-/// Dials, and lets through whom `policy` does.
+/// Dials `whom`, and lets through whom the policy does; with `lan` it looks around on the own network as well.
 fn dialler(
     config: &Config,
     proxies: Arc<ProxyPolicy>,
     whom: Whom,
     code: Option<Arc<Code>>,
-    policy: &PeerPolicy,
-) -> Dialler {
-    let (identity, timeout) = (Arc::clone(&config.identity), config.timeout);
-    let credentials = DialCredentials { identity, code, accept_key: policy.key_check() };
+    lan: bool,
+) -> (Dialler, PeerPolicy) {
+    let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, config.expected.clone());
+    let expected = config.expected.as_ref().map(|(_, key)| key.pin());
+    let look_for = expected.or(whom.kind.pin()).filter(|_| lan);
+    let credentials = DialCredentials { identity: Arc::clone(&config.identity), code, accept_key: policy.key_check() };
+    let (timeout, from) = (config.timeout, config.from);
     let Whom { candidates, called, by_invite, .. } = whom;
-    Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for: None, from: None }
+    let dialler =
+        Dialler { candidates, whom: called, invited: by_invite, timeout, credentials, proxies, look_for, from };
+    (dialler, policy)
 }
 
 /// What the event loop will hear. From here on a signal is an event, or asked for where there is no event loop yet.

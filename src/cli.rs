@@ -6,7 +6,7 @@ mod hints;
 mod local;
 
 pub use hints::parse;
-pub use local::{Doctor, Partials, PartialsCommand, Peers, PeersCommand};
+pub use local::{Doctor, PartialsCommand, PeersCommand};
 
 use crate::net::address::{Candidate, ListenAddress};
 use crate::protocol::frame::{NAME, RECONNECT_FOREVER};
@@ -43,12 +43,10 @@ Examples (all options: p2pchat help COMMAND; the version: p2pchat --version):
   p2pchat connect           asks for the invite or an address; /help tells more"
 )]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Wait for a peer
@@ -64,9 +62,15 @@ pub enum Command {
     /// Print the own fingerprint
     Id,
     /// List, forget or rename known peers
-    Peers(Peers),
+    Peers {
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+    },
     /// List or remove what unfinished downloads left
-    Partials(Partials),
+    Partials {
+        #[command(subcommand)]
+        command: Option<PartialsCommand>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -79,7 +83,6 @@ pub enum Command {
     },
 }
 
-/// `p2pchat listen`.
 #[derive(Debug, Args)]
 pub struct Listen {
     /// Where to wait
@@ -89,7 +92,6 @@ pub struct Listen {
         help = "PORT, HOST:PORT or [IPV6]:PORT; port 0 takes a free one"
     )]
     pub addr: ListenAddress,
-    /// How callers find the way
     #[command(flatten)]
     pub reachable: Reachable,
     /// Only for who has the invite that it prints
@@ -101,12 +103,10 @@ pub struct Listen {
     /// End with the first session (the default)
     #[arg(long)]
     pub once: bool,
-    /// What both have
     #[command(flatten)]
     pub common: Common,
 }
 
-/// `p2pchat connect`.
 #[derive(Debug, Args)]
 pub struct Connect {
     /// Whom to dial
@@ -123,15 +123,12 @@ pub struct Connect {
     /// Look for the peer on the own network (multicast DNS); without WHOM, choose who of those that announce themselves
     #[arg(long)]
     pub lan: bool,
-    /// Which port to dial from
     #[command(flatten)]
     pub from: DialFrom,
-    /// What both have
     #[command(flatten)]
     pub common: Common,
 }
 
-/// `p2pchat send`.
 #[derive(Debug, Args)]
 pub struct Send {
     /// Files or folders; - is standard input
@@ -143,18 +140,14 @@ pub struct Send {
     /// What standard input is called at the peer [default: stdin]
     #[arg(long = "as", value_name = "NAME", value_parser = offered_name)]
     pub stream_name: Option<String>,
-    /// Which port to dial from
     #[command(flatten)]
     pub from: DialFrom,
-    /// Where to wait, without --to
     #[command(flatten)]
     pub waiting: Waiting,
-    /// What all sessions share
     #[command(flatten)]
     pub meeting: Meeting,
 }
 
-/// `p2pchat receive`.
 #[derive(Debug, Args)]
 pub struct Receive {
     /// Dial instead of waiting: an invite, the name of a verified peer, or HOST:PORT with --code; - reads it from the input
@@ -166,16 +159,13 @@ pub struct Receive {
     /// Write it to standard output: one file, or what `send -` reads
     #[arg(long, conflicts_with = "json")]
     pub stdout: bool,
-    /// Which port to dial from
     #[command(flatten)]
     pub from: DialFrom,
     /// Wait for the disk itself before a file counts as received
     #[arg(long)]
     pub fsync: bool,
-    /// Where to wait, without WHOM
     #[command(flatten)]
     pub waiting: Waiting,
-    /// What all sessions share
     #[command(flatten)]
     pub meeting: Meeting,
 }
@@ -186,7 +176,6 @@ pub struct Waiting {
     /// Where to wait [default: port 5050, or a free one]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<ListenAddress>,
-    /// How callers find the way
     #[command(flatten)]
     pub reachable: Reachable,
 }
@@ -271,7 +260,6 @@ pub struct Meeting {
 /// What `listen` and `connect` share.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// What all sessions share
     #[command(flatten)]
     pub meeting: Meeting,
     /// Where received files go; made when only its last folder is missing [default: the current folder]

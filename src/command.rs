@@ -79,19 +79,19 @@ pub enum Command {
     Clear,
 }
 
-/// Why a line was neither sent nor done. All are the user's to mend.
+/// Why a line was neither sent nor done, or nothing comes of a `/send`. All are the user's to mend.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{text}")]
 pub struct CommandError {
     /// The stable word for scripts (`error.code`).
     pub code: &'static str,
-    /// With a hint on the second line.
-    text: String,
+    /// With the path where it is about one, and a hint on the second line.
+    pub text: String,
 }
 
 impl CommandError {
-    fn new(code: &'static str, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+    pub fn new(code: &'static str, text: impl Display) -> Self {
+        Self { code, text: text.to_string() }
     }
 
     fn unknown(word: &str) -> Self {

@@ -43,34 +43,23 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(arguments: Cli) -> Result<Exit> {
-    match arguments.command {
+    let (text, exit) = match arguments.command {
         Command::Listen(listen) => return app::listen(listen),
         Command::Connect(connect) => return app::connect(connect),
         Command::Send(send) => return app::send(send),
         Command::Receive(receive) => return app::receive(receive),
-        Command::Doctor(arguments) => {
-            let (text, exit) = app::doctor(&arguments);
-            print(text.as_bytes())?;
-            return Ok(exit);
-        }
+        Command::Doctor(arguments) => app::doctor(&arguments),
         Command::Id => {
             let identity = Identity::load_or_create(&identity::data_dir()?)?;
-            print(format!("{}\n", identity.public().fingerprint()).as_bytes())?;
+            (format!("{}\n", identity.public().fingerprint()), Exit::Polite)
         }
-        Command::Peers(peers) => {
-            print(app::peers(peers.command.unwrap_or(PeersCommand::List))?.as_bytes())?;
-        }
-        Command::Partials(partials) => {
-            let (text, exit) = app::partials(partials.command.unwrap_or(PartialsCommand::List))?;
-            print(text.as_bytes())?;
-            return Ok(exit);
-        }
-        Command::Completions { shell } => {
-            print(completions::script(shell).as_bytes())?;
-        }
-        Command::Man { command } => print(&manual::page(&command)?)?,
-    }
-    Ok(Exit::Polite)
+        Command::Peers { command } => (app::peers(command.unwrap_or(PeersCommand::List))?, Exit::Polite),
+        Command::Partials { command } => app::partials(command.unwrap_or(PartialsCommand::List))?,
+        Command::Completions { shell } => (completions::script(shell), Exit::Polite),
+        Command::Man { command } => (manual::page(&command)?, Exit::Polite),
+    };
+    print(text.as_bytes())?;
+    Ok(exit)
 }
 
 /// Asks the system for what this program needs; where it says no, the program runs all the same.

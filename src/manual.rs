@@ -10,7 +10,7 @@ use p2pchat::exit::UsageError;
 const SECTIONS: &str = include_str!("manual.roff");
 
 /// The page of the program, or of the command at `path`, as in `peers forget`.
-pub(crate) fn page(path: &[String]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn page(path: &[String]) -> anyhow::Result<String> {
     // `p2pchat help` is no page of its own: the pages say the same.
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
@@ -24,7 +24,7 @@ pub(crate) fn page(path: &[String]) -> anyhow::Result<Vec<u8>> {
         }
         let source = concat!("p2pchat ", env!("CARGO_PKG_VERSION"));
         Man::new(command.clone()).source(source).render(&mut page)?;
-        return Ok(page);
+        return Ok(String::from_utf8(page)?);
     }
     let man = Man::new(program.clone());
     man.render_title(&mut page)?;
@@ -40,5 +40,5 @@ pub(crate) fn page(path: &[String]) -> anyhow::Result<Vec<u8>> {
     }
     let help = HELP.replace('\\', r"\e").replace('-', r"\-");
     page.extend_from_slice(format!(".SH COMMANDS\n.nf\n{help}\n.fi\n{SECTIONS}").as_bytes());
-    Ok(page)
+    Ok(String::from_utf8(page)?)
 }

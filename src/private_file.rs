@@ -22,12 +22,13 @@ pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let other = || io::Error::other("it is no ordinary file");
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK);
-    let file = match options.open(path) {
-        // To write into a pipe that nobody reads.
-        #[cfg(unix)]
-        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Err(other()),
-        opened => opened?,
-    };
+    let opened = options.open(path);
+    // To write into a pipe that nobody reads.
+    #[cfg(unix)]
+    if opened.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENXIO)) {
+        return Err(other());
+    }
+    let file = opened?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(other()) }
 }
 

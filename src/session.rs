@@ -26,7 +26,6 @@ use crate::notice::{Notice, Posted, Question, Trust};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, RECONNECT_FOREVER, TransferId};
 use crate::text::{PeerText, SafeText};
-use crate::transfer::download::OnClash;
 use clap::ValueEnum;
 use delivery::{Incoming, Outbound, Outgoing};
 use downloads::Download;
@@ -62,7 +61,6 @@ pub enum AcceptRule {
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub accept: AcceptRule,
-    pub on_clash: OnClash,
     /// Remain when the input ends.
     pub stay: bool,
     /// A person sits at a terminal: is asked before something is repeated or left; a failed transfer is no failure of the program.
@@ -130,9 +128,9 @@ impl Session {
     pub fn new(rules: Rules) -> Self {
         Self {
             incomplete: rules.accept == AcceptRule::One,
+            phase: Phase::NoPeer((!rules.interactive).then(Vec::new)),
             rules,
             now: Duration::ZERO,
-            phase: Phase::NoPeer(Some(Vec::new())),
             link: Link::None,
             peer: None,
             numbers: RunNumbers::default(),
@@ -348,7 +346,7 @@ impl Session {
     fn pause(&mut self) {
         let unshown = self.numbers.posted.saturating_sub(self.numbers.shown);
         let full = |paused: bool| unshown >= if paused { UNSHOWN / 2 } else { UNSHOWN };
-        let input = self.outgoing.is_crowded() || self.pending() >= PENDING || full(self.paused.input);
+        let input = self.outgoing.is_crowded() || self.pending().len() >= PENDING || full(self.paused.input);
         let reports = full(self.paused.reports);
         let before = std::mem::replace(&mut self.paused, Paused { input, reports });
         if before.input != input {

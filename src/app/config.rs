@@ -17,7 +17,7 @@ use crate::net::address::Candidate;
 use crate::net::proxy::ProxyPolicy;
 use crate::notice::{Info, Input, Notice};
 use crate::session::{AcceptRule, Rules};
-use crate::transfer::download::Target;
+use crate::transfer::download::{OnClash, Target};
 use crate::transfer::staging::destinations;
 use crate::ui::log::Log;
 use std::env;
@@ -51,6 +51,7 @@ pub(super) struct Config {
     /// Where received files go; absolute, so that it stays what it is.
     pub(super) dir: PathBuf,
     pub(super) target: Target,
+    pub(super) on_clash: OnClash,
     pub(super) data_dir: PathBuf,
     pub(super) fsync: bool,
     pub(super) timeout: Duration,
@@ -104,7 +105,6 @@ impl Startup {
         let interactive = frontend.is_interactive();
         let rules = Rules {
             accept: common.accept,
-            on_clash: common.on_clash,
             stay: common.stay,
             interactive,
             reconnect_timeout: common.meeting.reconnect_timeout(interactive),
@@ -130,6 +130,7 @@ impl Startup {
             rules,
             dir,
             target,
+            on_clash: common.on_clash,
             data_dir,
             fsync: common.fsync,
             timeout: common.meeting.timeout(),

@@ -308,7 +308,6 @@ impl EventLoop {
                     Action::Again => self.again(),
                     Action::Redial(place) => self.redial(&place),
                     Action::Toward(place) => self.toward(&place),
-                    Action::Drop => self.close_connection(),
                     // The last one.
                     Action::Over(end) => {
                         fault = None;

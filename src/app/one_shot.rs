@@ -6,7 +6,6 @@
 use super::config::{CodeSource, Config, Startup};
 use super::event::Event;
 use super::listening::ListenMode;
-use super::peer_policy::PeerPolicy;
 use super::whom::{Whom, WhomKind, pasted_invite};
 use super::{dial, dialler, is_unsaid, listen_mode, wait_for_peer};
 use crate::cli::{Common, DialFrom, Meeting, Receive, Send, Waiting};
@@ -74,10 +73,8 @@ pub(super) fn read_invite(config: Arc<Config>, proxies: Arc<ProxyPolicy>, events
     let read = move || {
         let Some(invite) = pasted_invite() else { return };
         let whom = Whom::invite(invite, &config.peers_file.read().unwrap_or_default());
-        let policy = PeerPolicy::dialling(config.peers_file.clone(), &whom, None);
         let code = if let WhomKind::Invite(invite) = &whom.kind { Some(Arc::new(invite.code())) } else { None };
-        let dialler = dialler(&config, proxies, whom, code, &policy);
-        let _ = events.send(Event::Dial(Box::new((dialler, policy))));
+        let _ = events.send(Event::Dial(Box::new(dialler(&config, proxies, whom, code, false))));
     };
     thread::Builder::new().name("invite".into()).spawn(read).map(drop)
 }

@@ -34,14 +34,15 @@ struct Handler {
 impl Handler {
     fn handle(&mut self, exit: Exit) {
         let again = std::mem::replace(&mut self.came, true);
-        let insists = again && exit != Exit::Hangup;
-        if !again || insists {
-            self.pending.0.store(exit.number(), Ordering::Release);
+        // A terminal that goes away says so several times, which is nobody's insistence.
+        if again && exit == Exit::Hangup {
+            return;
         }
+        self.pending.0.store(exit.number(), Ordering::Release);
         // When the queue is full the loop has events to handle, after which it looks at the signal; this event only wakes it.
         let ended = matches!(self.events.try_send(Event::Wake), Err(TrySendError::Disconnected(_)));
         // Without the loop only a stuck output is left.
-        if insists || ended {
+        if again || ended {
             give_terminal_back();
             std::process::exit(i32::from(exit.number()));
         }

@@ -5,7 +5,6 @@ use crate::net::address::DEFAULT_PORT;
 use clap::{Args, Subcommand, ValueHint};
 use std::num::NonZeroU16;
 
-/// `p2pchat doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// The TCP port to be called at
@@ -14,14 +13,6 @@ pub struct Doctor {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
-}
-
-/// `p2pchat peers`.
-#[derive(Debug, Args)]
-pub struct Peers {
-    /// What to do with them
-    #[command(subcommand)]
-    pub command: Option<PeersCommand>,
 }
 
 /// What to do with known peers.
@@ -43,14 +34,6 @@ pub enum PeersCommand {
         /// Its new name
         new: String,
     },
-}
-
-/// `p2pchat partials`.
-#[derive(Debug, Args)]
-pub struct Partials {
-    /// What to do with them
-    #[command(subcommand)]
-    pub command: Option<PartialsCommand>,
 }
 
 /// What to do with unfinished downloads.

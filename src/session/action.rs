@@ -66,8 +66,6 @@ pub enum Action {
     Toward(String),
     /// All is said: write it, close the sending direction, read to the end.
     Hangup,
-    /// End this connection now; the peer is at fault or the session is over.
-    Drop,
-    /// The session is over; the last action.
+    /// The session is over, and with it the connection; the last action.
     Over(SessionEnd),
 }

@@ -303,8 +303,8 @@ impl Session {
             download.state = InState::Preparing;
             download.begun = self.now;
             download.dest = dest.or(download.dest.take());
-            let (digest, dest, on_clash) = (download.offer.digest, download.dest.clone(), self.rules.on_clash);
-            self.actions.push(Action::AcceptDownload(transfer, AcceptedOffer { manifest, digest, dest, on_clash }));
+            let (digest, dest) = (download.offer.digest, download.dest.clone());
+            self.actions.push(Action::AcceptDownload(transfer, AcceptedOffer { manifest, digest, dest }));
         }
     }
 

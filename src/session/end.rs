@@ -4,6 +4,7 @@
 
 use super::phase::{Link, Phase, Wish};
 use super::{AcceptRule, Action, Session};
+use crate::command::Entry;
 use crate::net::connection::DisconnectReason;
 use crate::notice::{Notice, Question, Side};
 use crate::protocol::frame::Control;
@@ -126,7 +127,9 @@ impl Session {
 
     fn report_undelivered(&mut self) {
         let ids = self.unsent_lines();
-        self.undelivered = ids.len() + self.pending_lines();
+        // And those that never met a peer.
+        let unmet = self.pending().iter().filter(|entry| matches!(entry, Entry::Say { .. })).count();
+        self.undelivered = ids.len() + unmet;
         if self.undelivered > 0 {
             self.notice(Notice::Undelivered { ids, lines: self.undelivered });
         }
@@ -180,7 +183,6 @@ impl Session {
         };
         self.link = Link::None;
         self.phase = Phase::Over;
-        self.actions.push(Action::Drop);
         self.actions.push(Action::Over(end));
     }
 }

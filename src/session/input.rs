@@ -36,7 +36,7 @@ impl Session {
             Input::Ended => {
                 self.input_ended = true;
                 // A script's input ends with what waits for the first peer.
-                if self.rules.interactive || !matches!(self.phase, Phase::NoPeer(Some(_))) {
+                if !matches!(self.phase, Phase::NoPeer(Some(_))) {
                     self.input_ends();
                 }
             }
@@ -57,14 +57,12 @@ impl Session {
                 _,
             ) => self.enter(entry),
             (Entry::Command(Command::Quit), Phase::NoPeer(Some(pending)))
-                if !self.rules.interactive && !pending.is_empty() && !pending.iter().any(quits) =>
+                if !pending.is_empty() && !pending.iter().any(quits) =>
             {
                 pending.push(Entry::Command(Command::Quit));
             }
             (Entry::Command(Command::Quit), _) => self.quit(),
-            (entry, Phase::NoPeer(Some(pending))) if !self.rules.interactive => {
-                pending.push(entry);
-            }
+            (entry, Phase::NoPeer(Some(pending))) => pending.push(entry),
             (Entry::Say { .. }, _) => self.error("no-peer", "nobody is here; the line was not sent"),
             _ => self.error("no-peer", "nobody is here"),
         }
@@ -80,14 +78,9 @@ impl Session {
         }
     }
 
-    pub(super) fn pending(&self) -> usize {
-        if let Phase::NoPeer(Some(pending)) = &self.phase { pending.len() } else { 0 }
-    }
-
-    /// Lines that never met a peer.
-    pub(super) fn pending_lines(&self) -> usize {
-        let Phase::NoPeer(Some(pending)) = &self.phase else { return 0 };
-        pending.iter().filter(|entry| matches!(entry, Entry::Say { .. })).count()
+    /// What waits for the first peer.
+    pub(super) fn pending(&self) -> &[Entry] {
+        if let Phase::NoPeer(Some(pending)) = &self.phase { pending } else { &[] }
     }
 
     fn enter(&mut self, entry: Entry) {
@@ -191,7 +184,7 @@ impl Session {
             (Question::Accept { transfer, .. }, false) => self.decline_download(transfer, Reason::User, ""),
             (Question::Resend { .. }, true) => self.resend_lines(),
             (Question::Resend { .. }, false) => self.drop_resend(),
-            (Question::Leave { .. }, true) => self.leave_confirmed(),
+            (Question::Leave { .. }, true) => self.confirm_quit(false),
             (Question::Leave { .. }, false) => {}
         }
     }

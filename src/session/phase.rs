@@ -22,7 +22,7 @@ const CLOSING_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// What a script typed waits for the first peer; between two peers (none) it is refused.
+    /// What a script typed waits for the first peer. Between two peers, and of a person, (none) nothing waits for somebody unknown.
     NoPeer(Option<Vec<Entry>>),
     Talking,
     Leaving(ByeReason),
@@ -99,9 +99,8 @@ impl Session {
 
     /// `/quit`: leave when all is done; a second time, at once.
     pub(super) fn quit(&mut self) {
-        let again = self.wish >= Wish::Quit;
-        let asked = self.question(|question| matches!(question, Question::Leave { .. }));
-        if self.rules.interactive && matches!(self.phase, Phase::Talking) && asked.is_none() {
+        let asked = self.question(|question| matches!(question, Question::Leave { .. })).is_some();
+        if self.rules.interactive && matches!(self.phase, Phase::Talking) && !asked {
             let lost = (!self.is_up()).then(|| self.unsent_lines().len());
             let offers: Vec<_> =
                 self.asking().map(|(transfer, download)| (transfer, first_name(&download.list))).collect();
@@ -110,6 +109,12 @@ impl Session {
                 return self.ask(Question::Leave { transfers, offers, lost });
             }
         }
+        self.confirm_quit(asked);
+    }
+
+    /// Nothing has to be asked, or the answer to [`Question::Leave`] is yes, or another `/quit` (`insists`).
+    pub(super) fn confirm_quit(&mut self, insists: bool) {
+        let again = self.wish >= Wish::Quit;
         self.wishes(Wish::Quit);
         match self.phase {
             Phase::NoPeer(_) => self.end(SessionEnd::Polite { by_peer: false, incomplete: false }),
@@ -117,20 +122,10 @@ impl Session {
             Phase::Talking | Phase::Leaving(_) if !self.is_up() && (again || self.rules.interactive) => {
                 self.end(SessionEnd::Lost);
             }
-            Phase::Talking if asked.is_none() => self.leave_when_done(ByeReason::Quit),
+            Phase::Talking if !insists => self.leave_when_done(ByeReason::Quit),
             Phase::Talking | Phase::Leaving(_) => self.leave(ByeReason::Quit),
             Phase::Closing(_) if again => self.end_closing(),
             Phase::Closing(_) | Phase::Over => {}
-        }
-    }
-
-    /// The answer to [`Question::Leave`] is yes.
-    pub(super) fn leave_confirmed(&mut self) {
-        self.wishes(Wish::Quit);
-        match self.phase {
-            Phase::Talking if self.is_up() => self.leave_when_done(ByeReason::Quit),
-            Phase::Talking => self.end(SessionEnd::Lost),
-            _ => {}
         }
     }
 

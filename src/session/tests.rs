@@ -83,8 +83,7 @@ struct Side {
 }
 
 fn rules(reconnect_timeout: u32) -> Rules {
-    let (accept, on_clash) = (AcceptRule::Ask, OnClash::Rename);
-    Rules { accept, on_clash, stay: false, interactive: false, reconnect_timeout, home: None }
+    Rules { accept: AcceptRule::Ask, stay: false, interactive: false, reconnect_timeout, home: None }
 }
 
 fn peer(initiator: bool) -> PeerContext {

@@ -2,13 +2,13 @@
 
 use super::transfer_notices::{Outcome, first_name, known_bytes, local, more};
 use super::{Action, Session};
-use crate::command::SendSource;
+use crate::command::{CommandError, SendSource};
 use crate::keys::hex;
 use crate::notice::{Direction, Notice, Side, Stop};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, Digest, OPEN_TRANSFERS, Offer, Position, Reason, TransferId};
 use crate::transfer::manifest::Manifest;
-use crate::transfer::upload::{LeftOut, Unsendable, UploadReport};
+use crate::transfer::upload::{LeftOut, UploadReport};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ impl Session {
                     self.left_out(transfer, left_out);
                 }
             }
-            UploadReport::Unsendable(Unsendable { code, text }) => {
+            UploadReport::Unsendable(CommandError { code, text }) => {
                 let was = self.uploads.remove(&transfer).and_then(|upload| upload.was);
                 self.actions.push(Action::DropUpload(transfer));
                 self.error(code, text);

@@ -53,6 +53,7 @@ pub struct Settings {
     /// Where files go when the user names no other folder.
     pub dir: PathBuf,
     pub target: Target,
+    pub on_clash: OnClash,
     /// The program's data directory; the file `partial-folders` in it has the folders that hold staging folders.
     pub data_dir: PathBuf,
     /// Wait for the disk itself before a file counts as received.
@@ -148,7 +149,6 @@ pub struct AcceptedOffer {
     pub digest: Digest,
     /// An existing folder that the user named, or an earlier run used; else [`Settings::dir`].
     pub dest: Option<PathBuf>,
-    pub on_clash: OnClash,
 }
 
 /// How long a disk may take at the end of the program; a staging folder that stays after that is no loss.

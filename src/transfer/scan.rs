@@ -10,6 +10,7 @@ mod tests;
 use super::STAGING_PREFIX;
 use super::file_name::{Name, offered_names};
 use super::manifest::{Builder, ListEntry, Manifest, ManifestError, Meta, OMITTED_NAMED, Omitted};
+use crate::command::CommandError;
 use crate::error_text::io_error_text;
 use crate::identity::is_private_key;
 use std::collections::BTreeMap;
@@ -32,30 +33,6 @@ const OTHER: u8 = 5;
 const DEEP: u8 = 6;
 const PRIVATE_KEY: &str = "it is a private key of p2pchat, which is never sent";
 const OWN_DATA: &str = "it is p2pchat's own data, which is never sent";
-
-/// Why a `/send` sends nothing; the command is at fault.
-#[derive(Debug)]
-pub struct Unsendable {
-    /// A short stable word: `no-such-file`, `not-readable`, `nothing-to-send`, `same-name`, `too-many-files`, `bad-argument`, or that of
-    /// `SendArgs::resolve`.
-    pub code: &'static str,
-    /// For our user, with the path.
-    pub text: String,
-}
-
-impl Unsendable {
-    pub(super) fn new(code: &'static str, text: impl ToString) -> Self {
-        Self { code, text: text.to_string() }
-    }
-
-    fn at(code: &'static str, path: &Path, text: &str) -> Self {
-        Self { code, text: format!("{}: {text}", path.display()) }
-    }
-
-    fn too_many<T>(_: T) -> Self {
-        Self::new("too-many-files", "too many files for one transfer\nsend parts of them, or an archive")
-    }
-}
 
 /// What is not sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,8 +95,16 @@ pub(super) struct Scan {
     pub(super) left_out: LeftOut,
 }
 
+fn at(code: &'static str, path: &Path, text: &str) -> CommandError {
+    CommandError::new(code, format!("{}: {text}", path.display()))
+}
+
+fn too_many<T>(_: T) -> CommandError {
+    CommandError::new("too-many-files", "too many files for one transfer\nsend parts of them, or an archive")
+}
+
 /// Looks for all that the paths name. `data_dir` is this program's own. Ends early once `stop` is set.
-pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Result<Scan, Unsendable> {
+pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Result<Scan, CommandError> {
     let mut scanner = Scanner {
         builder: Builder::default(),
         roots: Roots::default(),
@@ -138,13 +123,13 @@ pub(super) fn scan(paths: &[PathBuf], data_dir: &Path, stop: &AtomicBool) -> Res
     let Scanner { mut builder, roots, left_out, omitted, omitted_more, .. } = scanner;
     if builder.is_empty() {
         let (path, reason) = left_out.named.into_iter().next().unwrap_or_default();
-        return Err(Unsendable::at("nothing-to-send", &path, &format!("nothing to send there: {reason}")));
+        return Err(at("nothing-to-send", &path, &format!("nothing to send there: {reason}")));
     }
     let rest = Omitted { path: String::new(), count: omitted_more, reason: OTHER };
     for omitted in omitted.into_iter().chain((omitted_more > 0).then_some(rest)) {
-        builder.omit(omitted).map_err(Unsendable::too_many)?;
+        builder.omit(omitted).map_err(too_many)?;
     }
-    let list = builder.finish().map_err(Unsendable::too_many)?;
+    let list = builder.finish().map_err(too_many)?;
     Ok(Scan { list, roots, left_out })
 }
 
@@ -165,11 +150,11 @@ struct Scanner<'a> {
 
 impl Scanner<'_> {
     /// Takes one path that the user gave.
-    fn top(&mut self, path: &Path) -> Result<(), Unsendable> {
-        let not_readable = |error| Unsendable::at("not-readable", path, &io_error_text(&error));
+    fn top(&mut self, path: &Path) -> Result<(), CommandError> {
+        let not_readable = |error| at("not-readable", path, &io_error_text(&error));
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                Unsendable::at("no-such-file", path, "no such file or folder")
+                at("no-such-file", path, "no such file or folder")
             }
             _ => not_readable(error),
         })?;
@@ -197,7 +182,7 @@ impl Scanner<'_> {
         let Some(offered) = offered_names(&names).pop() else { return Ok(()) };
         if self.roots.tops.insert(offered.to_string(), path.to_owned()).is_some() {
             let text = "two of the paths have this name\nsend them one after the other";
-            return Err(Unsendable::at("same-name", path, text));
+            return Err(at("same-name", path, text));
         }
         self.entry(path, &names[0], &offered, Ok(metadata))
     }
@@ -208,10 +193,10 @@ impl Scanner<'_> {
         name: &OsString,
         offered: &str,
         metadata: io::Result<Metadata>,
-    ) -> Result<(), Unsendable> {
+    ) -> Result<(), CommandError> {
         if self.stop.load(Ordering::Relaxed) {
             // Nobody hears of it.
-            return Err(Unsendable::new("cancelled", "cancelled"));
+            return Err(CommandError::new("cancelled", "cancelled"));
         }
         let (reason, error) = match metadata {
             Ok(metadata) if metadata.is_dir() => return self.folder(path, name, offered, &metadata),
@@ -230,16 +215,16 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn file(&mut self, name: &OsString, offered: &str, meta: Meta, size: u64) -> Result<(), Unsendable> {
-        let checked = Name::new(offered).map_err(Unsendable::too_many)?;
-        let index = self.builder.file(checked, meta, size).map_err(Unsendable::too_many)?;
+    fn file(&mut self, name: &OsString, offered: &str, meta: Meta, size: u64) -> Result<(), CommandError> {
+        let checked = Name::new(offered).map_err(too_many)?;
+        let index = self.builder.file(checked, meta, size).map_err(too_many)?;
         if name != offered {
             self.roots.names.insert(ListEntry::File(index), name.clone());
         }
         Ok(())
     }
 
-    fn folder(&mut self, path: &Path, name: &OsString, offered: &str, metadata: &Metadata) -> Result<(), Unsendable> {
+    fn folder(&mut self, path: &Path, name: &OsString, offered: &str, metadata: &Metadata) -> Result<(), CommandError> {
         if self.data_dir_here.as_deref() == Some(path) {
             self.left_out.add(path, OWN_DATA);
             return Ok(());
@@ -260,14 +245,14 @@ impl Scanner<'_> {
                 return Ok(());
             }
         };
-        let checked = Name::new(offered).map_err(Unsendable::too_many)?;
+        let checked = Name::new(offered).map_err(too_many)?;
         let index = match self.builder.enter(checked, meta_of(metadata)) {
             Ok(index) => index,
             Err(ManifestError::Deep) => {
                 self.omit(path, offered, DEEP, None);
                 return Ok(());
             }
-            Err(error) => return Err(Unsendable::too_many(error)),
+            Err(error) => return Err(too_many(error)),
         };
         if name != offered {
             self.roots.names.insert(ListEntry::Folder(index), name.clone());
@@ -281,7 +266,7 @@ impl Scanner<'_> {
         }
         self.above.truncate(above);
         // The folder was entered above.
-        self.builder.leave().map_err(Unsendable::too_many)
+        self.builder.leave().map_err(too_many)
     }
 
     /// Leaves something out, and says so to both sides.

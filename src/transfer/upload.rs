@@ -18,7 +18,7 @@ mod worker;
 
 use super::Report;
 use super::manifest::{Manifest, Place};
-use crate::command::SendSource;
+use crate::command::{CommandError, SendSource};
 use crate::error_text::io_error_text;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::error::ProtocolError;
@@ -33,7 +33,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use worker::{Work, Worker};
 
-pub use super::scan::{LeftOut, Unsendable};
+pub use super::scan::LeftOut;
 
 /// What an upload tells the event loop.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub enum UploadReport {
     /// The files are found: queue OFFER, then call [`Uploads::begin`].
     Scanned { offer: Offer, list: Arc<Manifest>, left_out: LeftOut },
     /// There is nothing that can be sent; the transfer is gone.
-    Unsendable(Unsendable),
+    Unsendable(CommandError),
     /// The receiver has these files. Many in one report when they are small.
     FilesSent(Vec<SentFile>),
     /// A file could not be sent; the rest goes on.

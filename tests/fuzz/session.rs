@@ -4,15 +4,16 @@
 //! not come; a line of the peer is shown once, in order; nothing follows the end; what breaks a rule is a `ProtocolError`.
 
 use super::choices::Choices;
+use p2pchat::command::CommandError;
 use p2pchat::net::connection::DisconnectReason;
 use p2pchat::notice::{Input, Notice, Trust};
 use p2pchat::protocol::error::ProtocolError;
 use p2pchat::protocol::frame::{ByeReason, Control, Digest, Frame, Offer, RECONNECT_FOREVER, Reason, TransferId};
 use p2pchat::session::{AcceptRule, Action, PeerContext, Rules, Session};
 use p2pchat::text::PeerText;
-use p2pchat::transfer::download::{DownloadReport, Looked, OnClash};
+use p2pchat::transfer::download::{DownloadReport, Looked};
 use p2pchat::transfer::manifest;
-use p2pchat::transfer::upload::{LeftOut, Unsendable, UploadReport};
+use p2pchat::transfer::upload::{LeftOut, UploadReport};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,6 @@ pub(crate) fn session(data: &[u8]) {
         [usize::from(flags % 5)];
     let rules = Rules {
         accept,
-        on_clash: OnClash::Rename,
         stay: flags & 4 != 0,
         interactive: flags & 8 != 0,
         reconnect_timeout: if flags & 16 != 0 { RECONNECT_FOREVER } else { 60 },
@@ -272,10 +272,7 @@ impl Play<'_> {
                 transfer,
                 match self.choices.flag() {
                     true => UploadReport::Scanned { offer, list, left_out },
-                    false => {
-                        let text = "no such file".to_owned();
-                        UploadReport::Unsendable(Unsendable { code: "no-such-file", text })
-                    }
+                    false => UploadReport::Unsendable(CommandError::new("no-such-file", "no such file")),
                 },
             );
         } else if let Some((transfer, offer, list)) = self.looks.pop() {
@@ -326,7 +323,7 @@ impl Play<'_> {
             }
             Action::Scan(transfer, _) => self.scans.push(transfer),
             Action::StartDownload(transfer, offer, list) => self.looks.push((transfer, offer, list)),
-            Action::Hangup | Action::Drop if self.connected => {
+            Action::Hangup if self.connected => {
                 self.connected = false;
                 self.session.lost(DisconnectReason::Closed);
             }

@@ -82,6 +82,7 @@ impl EventLoop {
         let settings = Settings {
             dir: self.setup.config.dir.clone(),
             target: self.setup.config.target,
+            on_clash: self.setup.config.on_clash,
             data_dir: self.setup.config.data_dir.clone(),
             fsync: self.setup.config.fsync,
             own_private: Zeroizing::new(*self.setup.config.identity.private()),

@@ -1,9 +1,9 @@
 //! Offers from the first word to the last.
 
 use super::*;
+use crate::command::CommandError;
 use crate::notice::{Info, TransferState};
 use crate::transfer::download::Broken;
-use crate::transfer::upload::Unsendable;
 
 /// A responder to whom transfer 1 is offered, its list looked at.
 fn offered(rules: Rules, looked: DownloadReport) -> Side {
@@ -91,7 +91,7 @@ fn a_send_that_comes_to_nothing_uses_up_no_number() {
         side.enter("/send a");
         side.enter("/send b");
         for transfer in gone {
-            let unsendable = UploadReport::Unsendable(Unsendable { code: "no-such-file", text: "no such file".into() });
+            let unsendable = UploadReport::Unsendable(CommandError::new("no-such-file", "no such file"));
             side.session.upload(transfer, unsendable);
         }
     }

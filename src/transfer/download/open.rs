@@ -62,7 +62,7 @@ pub(super) fn open(
     let manifest = &accepted.manifest;
     let name = staging_name(&settings.own_private, settings.peer, &accepted.digest);
     let begins = staging::look(&dest, &name, manifest).is_none();
-    if accepted.on_clash == OnClash::Refuse && begins && taken(&dest, manifest).all(|taken| taken) {
+    if settings.on_clash == OnClash::Refuse && begins && taken(&dest, manifest).all(|taken| taken) {
         let name = manifest.first_name();
         let text = format!("{}: exists already", dest.join(local_name(name, true)).display());
         let told = format!("{name}: exists already");

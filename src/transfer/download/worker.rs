@@ -8,7 +8,7 @@
 use super::open::{self, Opened};
 use super::output::Output;
 use super::writer::Writer;
-use super::{AcceptedOffer, Broken, DownloadReport, OnClash, Settings, Target};
+use super::{AcceptedOffer, Broken, DownloadReport, Settings, Target};
 use crate::channel::TAG;
 use crate::error_text::io_error_text;
 use crate::protocol::error::ProtocolError;
@@ -53,10 +53,7 @@ enum Slot {
         /// When it was cancelled: what came goes, too.
         remove: bool,
     },
-    Running {
-        writer: Box<Writer>,
-        on_clash: OnClash,
-    },
+    Running(Box<Writer>),
     Output(Box<Output>),
     /// Published; the peer does not know yet.
     Published(Box<Staging>),
@@ -106,7 +103,7 @@ impl Worker {
     fn stop(self) {
         for slot in self.slots.into_values() {
             match slot {
-                Slot::Running { writer, .. } => drop(writer.leave()),
+                Slot::Running(writer) => drop(writer.leave()),
                 Slot::Opening { cancelled, .. } => cancelled.store(true, Ordering::Release),
                 _ => {}
             }
@@ -174,14 +171,14 @@ impl Worker {
             Ok(opened) if remove => self.remove(transfer, opened.staging),
             Ok(opened) if cancelled => drop(opened.staging.leave()),
             Ok(opened) => {
-                let (manifest, on_clash) = (Arc::clone(&opened.accepted.manifest), opened.accepted.on_clash);
+                let manifest = Arc::clone(&opened.accepted.manifest);
                 let part = Some(opened.staging.path());
                 let writer = Writer::new(opened);
                 let (position, digest) = writer.stands_at();
                 let resumed = manifest.progress(position).0;
                 let opening = Opening { manifest, position };
                 self.report(transfer, DownloadReport::Ready { digest, opening, resumed, part });
-                self.slots.insert(transfer, Slot::Running { writer: Box::new(writer), on_clash });
+                self.slots.insert(transfer, Slot::Running(Box::new(writer)));
                 self.publish_if_received(transfer);
             }
         }
@@ -193,8 +190,8 @@ impl Worker {
                 cancelled.store(true, Ordering::Release);
                 self.slots.insert(transfer, Slot::Opening { cancelled, remove: removing });
             }
-            Some(Slot::Running { writer, .. }) if removing => self.remove(transfer, writer.into_staging()),
-            Some(Slot::Running { writer, .. }) => drop(writer.leave()),
+            Some(Slot::Running(writer)) if removing => self.remove(transfer, writer.into_staging()),
+            Some(Slot::Running(writer)) => drop(writer.leave()),
             // What is published stays known, for the peer may offer the same again.
             Some(Slot::Output(_) | Slot::Published(_)) | None => {}
         }
@@ -245,7 +242,7 @@ impl Worker {
                 [Piece::Resumed(connection)] => {
                     // What was reached before belongs to the old connection.
                     let stands = self.slots.iter().filter_map(|(transfer, slot)| match slot {
-                        Slot::Running { writer, .. } => {
+                        Slot::Running(writer) => {
                             let (position, digest) = writer.stands_at();
                             Some((*transfer, position, digest))
                         }
@@ -263,7 +260,7 @@ impl Worker {
                     let Some(transfer) = pieces.first().and_then(transfer_of) else { continue };
                     let report = &self.report;
                     let writer = match self.slots.get_mut(&transfer) {
-                        Some(Slot::Running { writer, .. }) => writer,
+                        Some(Slot::Running(writer)) => writer,
                         Some(Slot::Output(output)) => {
                             let written = output.write(pieces, self.flow.wire_bytes(transfer));
                             reached.push((transfer, output.position()));
@@ -295,7 +292,7 @@ impl Worker {
 
     fn broken(&mut self, transfer: TransferId, mut broken: Broken) {
         // The folder is let go before anybody is told, for the same may be offered again at once.
-        if let Some(Slot::Running { writer, .. }) = self.slots.remove(&transfer) {
+        if let Some(Slot::Running(writer)) = self.slots.remove(&transfer) {
             broken.part = writer.leave();
         }
         self.report(transfer, DownloadReport::Broken(broken));
@@ -303,16 +300,16 @@ impl Worker {
 
     /// Publishes a transfer that is there as a whole.
     fn publish_if_received(&mut self, transfer: TransferId) {
-        let Some(Slot::Running { writer, .. }) = self.slots.get(&transfer) else { return };
+        let Some(Slot::Running(writer)) = self.slots.get(&transfer) else { return };
         if !writer.is_received() {
             return;
         }
-        let Some(Slot::Running { writer, on_clash }) = self.slots.remove(&transfer) else { return };
+        let Some(Slot::Running(writer)) = self.slots.remove(&transfer) else { return };
         let mut staging = writer.into_staging();
         // A run that did all of this has reported the files.
         let silent = staging.is_done();
         let (report, mut unreported) = (&self.report, Vec::new());
-        let totals = staging.publish(on_clash, &mut |published| {
+        let totals = staging.publish(self.settings.on_clash, &mut |published| {
             if !silent || matches!(published, Published::Top(_)) {
                 unreported.push(published);
             }

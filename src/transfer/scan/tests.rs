@@ -5,7 +5,7 @@ fn paths(scan: &Scan) -> Vec<String> {
     (0..scan.list.file_count()).map(|index| scan.list.path(index)).collect()
 }
 
-fn scan(paths: &[PathBuf]) -> Result<Scan, Unsendable> {
+fn scan(paths: &[PathBuf]) -> Result<Scan, CommandError> {
     super::scan(paths, Path::new("/nowhere"), &AtomicBool::new(false))
 }
 
@@ -15,7 +15,7 @@ fn left_out(scan: &Scan) -> Vec<(String, &str)> {
     scan.left_out.named.iter().map(|(path, reason)| (name(path), reason.as_str())).collect()
 }
 
-fn code(result: Result<Scan, Unsendable>) -> (&'static str, String) {
+fn code(result: Result<Scan, CommandError>) -> (&'static str, String) {
     let error = result.unwrap_err();
     (error.code, error.text)
 }

@@ -1,11 +1,11 @@
 //! What one transfer offers: its list, and where the data of its files comes from.
 
 use super::stream::Stream;
-use crate::command::SendSource;
+use crate::command::{CommandError, SendSource};
 use crate::protocol::frame::{Digest, END_WEIGHT, NO_DIGEST, Position};
 use crate::transfer::file_name::Name;
 use crate::transfer::manifest::{Builder, Manifest, ManifestError, Place};
-use crate::transfer::scan::{self, LeftOut, Roots, Scan, Unsendable};
+use crate::transfer::scan::{self, LeftOut, Roots, Scan};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -75,16 +75,16 @@ pub(super) fn look(
     source: &SendSource,
     data_dir: &Path,
     stop: &AtomicBool,
-) -> Result<(Files, LeftOut, Option<StreamSource>), Unsendable> {
+) -> Result<(Files, LeftOut, Option<StreamSource>), CommandError> {
     let (scan, reader) = match source {
         SendSource::Typed(args) => {
             let paths = args.resolve(|path| path.symlink_metadata().is_ok());
-            (scan::scan(&paths.map_err(|error| Unsendable::new(error.code, error))?, data_dir, stop)?, None)
+            (scan::scan(&paths?, data_dir, stop)?, None)
         }
         SendSource::Paths(paths) => (scan::scan(paths, data_dir, stop)?, None),
         SendSource::Stream { name, reader } => {
-            let list = stream_list(name).map_err(|error| Unsendable::new("bad-argument", error))?;
-            let taken = || Unsendable::new("nothing-to-send", format!("{name}: it was sent before"));
+            let list = stream_list(name).map_err(|error| CommandError::new("bad-argument", error))?;
+            let taken = || CommandError::new("nothing-to-send", format!("{name}: it was sent before"));
             let reader = reader.take().ok_or_else(taken)?;
             (Scan { list, roots: Roots::stream(name), left_out: LeftOut::default() }, Some(reader))
         }

@@ -3,7 +3,8 @@
 use super::files::Files;
 use super::source::{Failed, Marks, Source, chunk_len};
 use super::stream::{Next, Stream};
-use super::{SentFile, Shared, State, Task, Transfer, Unsendable, UploadReport};
+use super::{SentFile, Shared, State, Task, Transfer, UploadReport};
+use crate::command::CommandError;
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
@@ -78,7 +79,7 @@ impl Worker {
         while let Some(job) = self.next_job() {
             match job {
                 Job::Unsendable(transfer, text) => {
-                    (self.report)(transfer, UploadReport::Unsendable(Unsendable { code: "not-readable", text }));
+                    (self.report)(transfer, UploadReport::Unsendable(CommandError::new("not-readable", text)));
                 }
                 Job::Check { transfer, position, digest } => self.check(transfer, position, digest),
                 Job::Send { transfer, queue, room } => self.send(transfer, &queue, room),

@@ -66,7 +66,7 @@ fn a_signal_ends_the_program_while_an_editor_has_the_terminal_with_a_goodbye_and
         let home = Home::new();
         let drafts = home.work().join("drafts");
         fs::create_dir(&drafts).unwrap();
-        let editor = home.file("editor.sh", "echo editing; while sleep 0.02; do :; done");
+        let editor = home.file("editor.sh", "echo editing; for i in $(seq 5000); do sleep 0.02; done");
         let start = format!(
             "unset VISUAL; export TMPDIR={} EDITOR='exec sh {}'; exec {} listen 127.0.0.1:0",
             drafts.display(),

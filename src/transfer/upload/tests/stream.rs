@@ -150,5 +150,5 @@ fn a_stream_that_cannot_be_read_on_fails_on_both_sides() {
     assert_eq!((path, text.as_str()), ("-".into(), "the pipe burst"));
     let again = SendSource::Stream { name: "a/b".into(), reader: StreamReader::new(io::empty()) };
     fixture.uploads.scan(3, again);
-    assert!(matches!(fixture.report(3), UploadReport::Unsendable(Unsendable { code: "bad-argument", .. })));
+    assert!(matches!(fixture.report(3), UploadReport::Unsendable(CommandError { code: "bad-argument", .. })));
 }
