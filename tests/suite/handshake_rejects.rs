@@ -3,7 +3,7 @@
 use crate::support::attacker::{greeting, hello, identity};
 use crate::support::{Attacker, DEADLINE, Home, Peer, lives_on, meet, nobody, serve, talk, text, turned_away};
 use p2pchat::channel::Mode;
-use p2pchat::protocol::frame::{Frame, Intent};
+use p2pchat::protocol::frame::{ByeReason, Control, Frame, Intent};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -204,6 +204,10 @@ mod rule_breakers {
         breaks("UTF-8", |eve| eve.send_bytes(&line(1, &[0xff, 0xfe])));
         breaks("frame 2 where 1", |eve| eve.send_bytes(&line(2, b"x")));
         breaks("acknowledged", |eve| eve.send(&Frame::Ack(1)).unwrap());
+        breaks("control", |eve| {
+            eve.control(Control::Bye { reason: ByeReason::Quit }).unwrap();
+            eve.control(Control::Line { action: false, text: "after the goodbye".into() }).unwrap();
+        });
         breaks("greeting", |eve| eve.send(&greeting(Intent::New, [1; 16], "eve")).unwrap());
     }
 }

@@ -113,24 +113,6 @@ fn restart_and_received_come_only_where_they_may() {
 }
 
 #[test]
-fn gaps_and_false_acknowledgements_are_errors() {
-    let mut side = Side::responder(rules(RECONNECT_FOREVER));
-    assert_eq!(side.session.control(2, line()), Err(ProtocolError::Gap { expected: 1, came: 2 }));
-    assert_eq!(side.session.acknowledged(1), Err(ProtocolError::FalseAck { acknowledged: 1, sent: 0 }));
-    side.enter("x");
-    side.session.acknowledged(1).unwrap();
-    assert_eq!(side.session.acknowledged(0), Ok(()));
-    for received in [0, 2] {
-        side.session.lost(DisconnectReason::Closed);
-        let error = side.session.resumed(received).unwrap_err();
-        assert_eq!(error, ProtocolError::FalseResume { received, acknowledged: 1, sent: 1 });
-    }
-    side.session.lost(DisconnectReason::ProtocolError(ProtocolError::TooManyOpen));
-    side.perform();
-    assert_eq!(side.ended, Some(SessionEnd::ProtocolError));
-}
-
-#[test]
 fn a_peer_that_ignores_the_window_breaks_the_protocol() {
     let mut side = Side::responder(rules(0));
     for seq in 1..=1_024 {
@@ -170,17 +152,6 @@ fn the_65th_open_offer_is_declined() {
     let declined = |control: &&Control| matches!(control, Control::Decline { transfer, reason: Reason::TooMuch, .. } if *transfer > 128);
     let controls = side.controls();
     assert!(controls.len() == 36 && controls.iter().all(declined), "{}", controls.len());
-}
-
-#[test]
-fn nothing_may_follow_a_bye() {
-    let mut side = Side::responder(rules(0));
-    side.session.control(1, Control::Bye { reason: ByeReason::Quit }).unwrap();
-    let error = side.session.control(2, line()).unwrap_err();
-    assert_eq!(error, ProtocolError::Unexpected("control"));
-    side.session.lost(error.into());
-    side.perform();
-    assert_eq!(side.ended, Some(SessionEnd::ProtocolError));
 }
 
 #[test]

@@ -192,6 +192,18 @@ fn more_than_the_credit_is_the_peers_fault_and_what_is_written_or_dropped_is_cre
 }
 
 #[test]
+fn ends_of_files_are_bounded_by_credit() {
+    let peer = Peer::new(&[0; 1_000]);
+    let at = peer.run(1, 0);
+    peer.flow.begin(1, at).unwrap();
+    // BEGIN weighs as much.
+    for number in 0..START / END_WEIGHT - 1 {
+        peer.end(1, at + number * END_WEIGHT).unwrap();
+    }
+    assert_eq!(peer.end(1, at + START - END_WEIGHT), Err(ProtocolError::OverCredit));
+}
+
+#[test]
 fn lists_are_bounded_in_count_and_bytes() {
     let peer = Peer::new(&[5]);
     let large = Offer { list: 8 << 20, ..peer.offer() };

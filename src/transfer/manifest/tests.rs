@@ -145,15 +145,6 @@ fn what_is_left_out_is_told_and_is_no_file() {
 }
 
 #[test]
-fn a_list_that_was_not_offered_is_refused() {
-    let bytes = file(b"a", 0, 0, 1);
-    let right = offer_for(&bytes, 1, 0, 1);
-    let other = file(b"b", 0, 0, 1);
-    assert_eq!(Manifest::decode(&other, &right), Err(ManifestError::NotAsOffered));
-    assert_eq!(Manifest::decode(&bytes, &Offer { list: 1, ..right }), Err(ManifestError::NotAsOffered));
-}
-
-#[test]
 fn the_same_name_in_two_folders_is_fine_and_64_deep_too() {
     let bytes = [enter(b"d"), file(b"a", 0, 0, 1), vec![3], file(b"a", 0, 0, 1)].concat();
     assert!(Manifest::decode(&bytes, &offer_for(&bytes, 2, 1, 2)).is_ok());

@@ -143,22 +143,18 @@ impl Attacker {
         }
     }
 
-    /// Reads on until all that was sent is acknowledged; false when the peer hangs up before.
+    /// Reads on until all that was sent is acknowledged, and acknowledges what came meanwhile; false when the peer hangs up before.
     pub(crate) fn is_acknowledged(&mut self) -> bool {
-        self.is_acknowledged_noting(|_| {})
-    }
-
-    /// The same, with each number that the peer's control frames have meanwhile.
-    pub(crate) fn is_acknowledged_noting(&mut self, mut note: impl FnMut(u64)) -> bool {
-        let sent = self.seq;
+        let mut came = None;
         loop {
             match self.read() {
                 None => return false,
-                Some(Frame::Ack(seq)) if seq == sent => return true,
-                Some(Frame::Control { seq, .. }) => note(seq),
+                Some(Frame::Ack(seq)) if seq == self.seq => break,
+                Some(Frame::Control { seq, .. }) => came = Some(seq),
                 Some(_) => {}
             }
         }
+        came.is_none_or(|seq| self.send(&Frame::Ack(seq)).is_ok())
     }
 
     /// Says goodbye, and goes when the peer has said it too.

@@ -234,14 +234,3 @@ fn clearing_keeps_everything_in_the_scrollback() {
     }
     assert_eq!(everything.iter().filter(|row| row.starts_with("-- ")).count(), 1);
 }
-
-#[test]
-fn help_fits_one_screen() {
-    let mut screen = TestTerminal::connected(80, 24);
-    screen.enter("/clear");
-    screen.notice(Notice::Info(crate::ui::Info::Help));
-    let rows = screen.rows();
-    assert!(rows.len() <= 24);
-    assert!(rows[0].contains("what you type"), "{rows:#?}");
-    assert!((0..24).all(|row| !screen.terminal.screen().row_wrapped(row)));
-}
