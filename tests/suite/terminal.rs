@@ -16,6 +16,7 @@ fn meet(options: &[&str]) -> (Home, Pty, Peer) {
     let terminal = Pty::sized(&home, 24, 80, &[&["listen", "127.0.0.1:0", "-n", "alice"], options].concat());
     let peer = Home::new().connect("bob", terminal.addr(), &[]);
     terminal.shows("] bob, connected");
+    peer.event("connected");
     (home, terminal, peer)
 }
 
