@@ -159,9 +159,8 @@ fn wait_for_peer(
     }
     // Who only waits dials nobody, whatever the environment says of proxies.
     let proxies = if config.pasted { config.proxies(&[])? } else { Arc::default() };
-    let toward_proxies = config.proxies(&[]).map_err(|error| error.to_string());
     if let Some(target) = &reachable.toward {
-        may_dial_toward(target, toward_proxies.as_ref()).map_err(|words| UsageError(format!("--toward: {words}")))?;
+        may_dial_toward(target, config).map_err(|words| UsageError(format!("--toward: {words}")))?;
     }
     let running = Running::start(start, policy, Inbox::open()?)?;
     let Setup { config, peer_policy, events, .. } = &running.setup;
@@ -174,8 +173,7 @@ fn wait_for_peer(
         }
     }
     let started = bound.and_then(|sockets| {
-        Listening::start(sockets, &reachable, mode, config, peer_policy, toward_proxies, events)
-            .map_err(BindError::System)
+        Listening::start(sockets, &reachable, mode, config, peer_policy, events).map_err(BindError::System)
     });
     let mut listening = match started {
         Ok(listening) => listening,
@@ -190,7 +188,7 @@ fn wait_for_peer(
         running.post(notice);
     }
     if let Some(target) = reachable.toward.clone() {
-        match listening.toward(target) {
+        match listening.toward(target, config) {
             Ok(notice) => running.post(notice),
             Err(words) => return Ok(running.fail("listen", &format!("--toward: {words}"), Exit::Usage)),
         }

@@ -16,7 +16,7 @@ use crate::net::lan::{Admits, Announcer, LanError};
 use crate::net::listen::{AcceptedModes, Listener};
 use crate::net::opening::Established;
 use crate::net::port_map::{MapReport, PortMap};
-use crate::net::proxy::{ProxyPolicy, is_onion};
+use crate::net::proxy::is_onion;
 use crate::net::reach::{self, OwnNetworks};
 use crate::notice::{Info, Notice};
 use crate::protocol::frame::{ADDRS, Addrs};
@@ -87,8 +87,6 @@ pub(super) struct Listening {
     mapped: Vec<SocketAddr>,
     /// Nothing is shown before this, unless the router has answered.
     pub(super) show_at: Option<Instant>,
-    /// What is dialled through which proxy; else why that cannot be said.
-    proxies: Result<Arc<ProxyPolicy>, String>,
 }
 
 impl Listening {
@@ -102,7 +100,6 @@ impl Listening {
         mode: ListenMode,
         config: &Config,
         policy: &PeerPolicy,
-        proxies: Result<Arc<ProxyPolicy>, String>,
         events: &SyncSender<Event>,
     ) -> io::Result<Self> {
         let identity = Arc::clone(&config.identity);
@@ -119,7 +116,7 @@ impl Listening {
             Announcer::new(listener.addrs(), identity.public().pin(), tell)
         });
         let (map, mapped, show_at) = (None, Vec::new(), None);
-        Ok(Self { listener, identity, mode, named, modes, announcer, invite, map, mapped, show_at, proxies })
+        Ok(Self { listener, identity, mode, named, modes, announcer, invite, map, mapped, show_at })
     }
 
     /// Asks the router to let callers in, and has what is shown first wait for it.
@@ -261,8 +258,8 @@ impl Listening {
     ///
     /// # Errors
     /// Words for the user: it is no address to dial, or cannot be dialled directly.
-    pub(super) fn toward(&mut self, target: Candidate) -> Result<Notice, String> {
-        may_dial_toward(&target, self.proxies.as_ref())?;
+    pub(super) fn toward(&mut self, target: Candidate, config: &Config) -> Result<Notice, String> {
+        may_dial_toward(&target, config)?;
         let port = self.port();
         if target.port == port && target.ip().is_some_and(|ip| OwnNetworks::now().include(ip)) {
             return Err(format!(
@@ -294,17 +291,17 @@ pub(super) fn not_announced(error: &LanError) -> Notice {
 }
 
 /// Whether the address may be dialled by a listener.
-pub(super) fn may_dial_toward(target: &Candidate, proxies: Result<&Arc<ProxyPolicy>, &String>) -> Result<(), String> {
+pub(super) fn may_dial_toward(target: &Candidate, config: &Config) -> Result<(), String> {
     let ip = target.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
     if !reach::is_dialable(SocketAddr::new(ip, target.port)) {
         return Err(format!("{target} is not where a peer can dial from"));
     }
-    match proxies.map(|proxies| proxies.proxy_for(target)) {
-        Ok(Ok(None)) => Ok(()),
-        Ok(Ok(Some(_))) => {
+    let proxies = config.proxies(&[]).map_err(|error| error.to_string())?;
+    match proxies.proxy_for(target) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => {
             Err(format!("{target} would be dialled through a proxy, which cannot do this\n--proxy none dials directly"))
         }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(words) => Err(words.clone()),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -354,12 +354,8 @@ impl Session {
         }
     }
 
-    /// This side leaves: what waits for an answer is declined.
-    pub(super) fn decline_open_offers(&mut self) {
-        self.decline_all(Reason::Leaving, "");
-    }
-
-    fn decline_all(&mut self, reason: Reason, text: &str) {
+    /// Declines what waits for an answer.
+    pub(super) fn decline_all(&mut self, reason: Reason, text: &str) {
         let open = self.downloads.iter().filter(|(_, download)| download.is_unanswered());
         let open: Vec<TransferId> = open.map(|(transfer, _)| *transfer).collect();
         for transfer in open {

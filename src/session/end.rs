@@ -156,11 +156,11 @@ impl Session {
             return;
         }
         let polite = matches!(end, SessionEnd::Polite { .. });
-        let why = match (&end, &self.phase) {
-            (SessionEnd::Polite { by_peer: true, .. }, _) => format!("{} left", self.label().safe()),
-            (SessionEnd::Polite { .. } | SessionEnd::Signal, _) => "this side left".to_owned(),
-            (SessionEnd::ProtocolError, _) => "the peer broke the protocol".to_owned(),
-            (SessionEnd::Lost | SessionEnd::Tampered, _) => "the connection was lost".to_owned(),
+        let why = match &end {
+            SessionEnd::Polite { by_peer: true, .. } => format!("{} left", self.label().safe()),
+            SessionEnd::Polite { .. } | SessionEnd::Signal => "this side left".to_owned(),
+            SessionEnd::ProtocolError => "the peer broke the protocol".to_owned(),
+            SessionEnd::Lost | SessionEnd::Tampered => "the connection was lost".to_owned(),
         };
         self.say_none_offered(&end, &why);
         self.stop_transfers(&why);

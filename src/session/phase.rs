@@ -14,7 +14,7 @@ use super::transfer_notices::first_name;
 use super::{AcceptRule, Action, Session, SessionEnd};
 use crate::command::Entry;
 use crate::notice::{Notice, Question, Side};
-use crate::protocol::frame::{ByeReason, Control};
+use crate::protocol::frame::{ByeReason, Control, Reason};
 use std::time::Duration;
 
 /// How long closing may take after the own BYE (PROTOCOL.md section 9).
@@ -162,7 +162,7 @@ impl Session {
     }
 
     fn leave_when_done(&mut self, reason: ByeReason) {
-        self.decline_open_offers();
+        self.decline_all(Reason::Leaving, "");
         self.close_questions(|question| matches!(question, Question::Leave { .. }));
         self.phase = Phase::Leaving(reason);
         let (transfers, lost) = (self.wanted_transfers().len(), !self.is_up());

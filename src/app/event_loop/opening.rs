@@ -250,7 +250,7 @@ impl EventLoop {
             ));
         };
         let target = place.parse().map_err(|error: AddressError| ("bad-argument", format!("{place:?}: {error}")))?;
-        let notice = listening.toward(target).map_err(|words| ("bad-argument", words))?;
+        let notice = listening.toward(target, &self.setup.config).map_err(|words| ("bad-argument", words))?;
         self.post(notice);
         Ok(())
     }
