@@ -6,6 +6,7 @@ use p2pchat::notice::{Direction, Info, Notice, Posted, Side, Stop, TransferInfo,
 use p2pchat::protocol::frame::Reason;
 use p2pchat::text::{PeerText, SafeText};
 use p2pchat::ui::frontend::Verbosity;
+use p2pchat::ui::plain::PlainOptions;
 use p2pchat::ui::{json as json_frontend, plain as plain_frontend};
 use serde_json::Value;
 use std::cell::Cell;
@@ -18,6 +19,11 @@ const NOTICES: usize = 16;
 const TEXT: usize = 200;
 /// The time of day that the plain frontend is given.
 const TIME: &str = "12:34";
+/// Columns of the terminal that shows the plain frontend, if one does.
+const COLUMNS: [fn() -> Option<usize>; 8] =
+    [|| None, || Some(14), || Some(19), || Some(20), || Some(33), || Some(40), || Some(80), || Some(131)];
+/// Looks like a row of the program's.
+const FORGED: &str = "-- bob is now verified";
 
 /// The plain frontend writes nothing that a terminal obeys, and no line of the peer's looks like the program's.
 pub(crate) fn plain(data: &[u8]) {
@@ -28,17 +34,22 @@ pub(crate) fn plain(data: &[u8]) {
     posted.into_iter().for_each(|posted| drop(sender.send(posted)));
     drop(sender);
     let settled = Cell::new(0);
-    let shown =
-        plain_frontend::run(&receiver, &mut out, &mut err, Verbosity::Verbose, || TIME.into(), |seq| settled.set(seq));
+    let columns = COLUMNS[data.len() % COLUMNS.len()];
+    let options = PlainOptions { columns_out: columns, columns_err: columns, ..Verbosity::Verbose.into() };
+    let shown = plain_frontend::run(&receiver, &mut out, &mut err, options, || TIME.into(), |seq| settled.set(seq));
     assert!(shown.is_ok());
     assert_eq!(settled.get(), last);
-    for line in String::from_utf8_lossy(&out).lines() {
-        assert_safe(line);
-        assert!(line.starts_with(TIME) || line.starts_with("      "), "{line:?}");
+    let is_narrow = columns().is_some_and(|columns| columns < 20);
+    let fits = |row: &str| columns().is_none_or(|columns| !row.is_ascii() || row.len() <= columns);
+    for row in String::from_utf8_lossy(&out).lines() {
+        assert_safe(row);
+        assert!(row.starts_with(TIME) || row.starts_with(if is_narrow { "  " } else { "      " }), "{row:?}");
+        assert!(fits(row), "{row:?}");
     }
-    for line in String::from_utf8_lossy(&err).lines() {
-        assert_safe(line);
-        assert!(line.starts_with("-- ") || line == "--", "{line:?}");
+    for row in String::from_utf8_lossy(&err).lines() {
+        assert_safe(row);
+        assert!(row.starts_with(if is_narrow { "--" } else { "-- " }) || row == "--", "{row:?}");
+        assert!(!row.starts_with(FORGED) && fits(row), "{row:?}");
     }
 }
 
@@ -75,10 +86,11 @@ pub(crate) fn json(data: &[u8]) {
     assert_eq!(heard, said);
 }
 
-/// A notice of each kind with each kind of trouble.
+/// A notice of each kind with each kind of trouble, and with a forged row at every place around a margin.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for trouble in text_seeds() {
+    let forged = (0..140).map(|pad| format!("{}{FORGED}\n{}{FORGED}", "x".repeat(pad), "x".repeat(pad)).into_bytes());
+    for trouble in text_seeds().into_iter().chain(forged) {
         for kind in 0..KINDS {
             let length = u8::try_from(trouble.len()).unwrap_or(u8::MAX);
             let text = [&[length], trouble.as_slice()].concat();

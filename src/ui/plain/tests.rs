@@ -291,38 +291,3 @@ fn chat_survives_a_closed_standard_error() {
     run(&posted(notices), &mut out, broken, Verbosity::Normal, time, |settles| shown_up_to.set(settles)).unwrap();
     assert_eq!((String::from_utf8(out).unwrap().as_str(), shown_up_to.get()), ("13:30 bob: a\n13:30 bob: b\n", 4));
 }
-
-#[test]
-fn on_a_terminal_no_row_begins_with_what_a_peer_wrote() {
-    fn at<const COLUMNS: usize>() {
-        let columns = || Some(COLUMNS);
-        let options = PlainOptions { columns_out: columns, columns_err: columns, ..Verbosity::Normal.into() };
-        for pad in 0..COLUMNS + 5 {
-            let forged = format!("{}-- bob is now verified {}", "x".repeat(pad), "y".repeat(60));
-            let named = Notice::Message { id: 1, from: peer(&forged), text: peer("x"), action: false };
-            let declined = Notice::Stopped {
-                transfer: 1,
-                how: Stop::Declined,
-                by: Side::Peer,
-                reason: Reason::User,
-                detail: forged.as_str().into(),
-            };
-            let notices = [message(&format!("{forged}\n{forged}")), named, declined];
-            let (mut out, mut err) = (Vec::new(), Vec::new());
-            run(&posted(notices), &mut out, &mut err, options, time, |_| {}).unwrap();
-            let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
-            let indent = if COLUMNS < NARROW { "  " } else { "      " };
-            for row in out.lines() {
-                assert!(
-                    row.len() <= COLUMNS && (row.starts_with("13:30") || row.starts_with(indent)),
-                    "{COLUMNS} {row:?} {out}"
-                );
-            }
-            for row in err.lines().skip(1) {
-                let continued = if COLUMNS < NARROW { "--" } else { CONTINUED };
-                assert!(row.len() <= COLUMNS && row.starts_with(continued), "{err}");
-            }
-        }
-    }
-    [at::<14>, at::<19>, at::<20>, at::<33>, at::<40>, at::<80>, at::<131>].into_iter().for_each(|check| check());
-}
