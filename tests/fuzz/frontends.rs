@@ -34,7 +34,7 @@ pub(crate) fn plain(data: &[u8]) {
     posted.into_iter().for_each(|posted| drop(sender.send(posted)));
     drop(sender);
     let settled = Cell::new(0);
-    let columns = COLUMNS[data.len() % COLUMNS.len()];
+    let columns = COLUMNS[data.iter().map(|byte| usize::from(*byte)).sum::<usize>() % COLUMNS.len()];
     let options = PlainOptions { columns_out: columns, columns_err: columns, ..Verbosity::Verbose.into() };
     let shown = plain_frontend::run(&receiver, &mut out, &mut err, options, || TIME.into(), |seq| settled.set(seq));
     assert!(shown.is_ok());
@@ -86,18 +86,19 @@ pub(crate) fn json(data: &[u8]) {
     assert_eq!(heard, said);
 }
 
-/// A notice of each kind with each kind of trouble, and with a forged row at every place around a margin.
+/// A notice of each kind with each kind of trouble, and some with a forged row at every place around a margin.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let mut seeds = Vec::new();
-    let forged = (0..140).map(|pad| format!("{}{FORGED}\n{}{FORGED}", "x".repeat(pad), "x".repeat(pad)).into_bytes());
-    for trouble in text_seeds().into_iter().chain(forged) {
-        for kind in 0..KINDS {
-            let length = u8::try_from(trouble.len()).unwrap_or(u8::MAX);
-            let text = [&[length], trouble.as_slice()].concat();
-            seeds.push([&[kind], text.as_slice(), text.as_slice(), text.as_slice()].concat());
-        }
-    }
-    seeds
+    let seed = |kind: u8, text: &[u8]| {
+        let text = [&[u8::try_from(text.len()).unwrap_or(u8::MAX)], text].concat();
+        [&[kind], text.as_slice(), text.as_slice(), text.as_slice()].concat()
+    };
+    let troubles = text_seeds().into_iter().flat_map(|trouble| (0..KINDS).map(move |kind| seed(kind, &trouble)));
+    let forged = (0..140).flat_map(|pad| {
+        let text = format!("{}{FORGED}\n{}{FORGED}", "x".repeat(pad), "x".repeat(pad));
+        // A message, a decline, a failure, a warning.
+        [0, 4, 8, 14].map(|kind| seed(kind, text.as_bytes()))
+    });
+    troubles.chain(forged).collect()
 }
 
 const KINDS: u8 = 16;
