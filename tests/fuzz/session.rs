@@ -79,7 +79,7 @@ pub(crate) fn session(data: &[u8]) {
         shown: 0,
         scans: Vec::new(),
         looks: Vec::new(),
-        list: super::parsers::list_seeds().remove(0),
+        list: super::wire::list_seeds().remove(0),
     };
     while !play.choices.is_empty() && !play.over {
         play.event();

@@ -9,6 +9,7 @@ mod frontends;
 mod handshake;
 mod parsers;
 mod session;
+mod wire;
 
 /// One target, as a driver sees it.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +29,10 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>)
 }
 
 pub(crate) const TARGETS: [Target; 18] = [
-    target("frame", parsers::frame, parsers::frame_seeds),
-    target("hello", parsers::hello, parsers::hello_seeds),
-    target("zchunk", parsers::zchunk, parsers::zchunk_seeds),
-    target("list", parsers::list, parsers::list_seeds),
+    target("frame", wire::frame, wire::frame_seeds),
+    target("hello", wire::hello, wire::hello_seeds),
+    target("zchunk", wire::zchunk, wire::zchunk_seeds),
+    target("list", wire::list, wire::list_seeds),
     target("known-peers", parsers::known_peers, parsers::known_peers_seeds),
     target("command", parsers::command, parsers::command_seeds),
     target("text", parsers::text, parsers::text_seeds),
