@@ -7,8 +7,8 @@ use crate::keys::PublicKey;
 use crate::notice::Trust;
 use crate::private_file;
 use crate::text::SafeText;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,8 +18,6 @@ use thiserror::Error;
 pub(super) const FILE: &str = "known_peers";
 /// Held while the file is changed. A file of its own, since the other is replaced.
 const LOCK: &str = "known_peers.lock";
-/// Written in full, then renamed. One name is enough: only who holds the lock writes it.
-pub(super) const NEW: &str = "known_peers.new";
 /// The largest file that is read, in bytes: some hundred thousand peers.
 pub(super) const FILE_BYTES: u64 = 16 << 20;
 /// How long the lock is tried for: another process holds it for milliseconds, unless it or its disk is stuck.
@@ -120,7 +118,8 @@ impl KnownPeersFile {
         let _lock = self.lock()?;
         let mut peers = self.read()?;
         let result = change(&mut peers)?;
-        self.replace(&peers.to_bytes())?;
+        let path = self.path();
+        private_file::replace(&path, &peers.to_bytes()).map_err(failed("replace", &path))?;
         Ok(result)
     }
 
@@ -143,30 +142,6 @@ impl KnownPeersFile {
                 Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
             }
         }
-    }
-
-    /// Puts a new file in the place of the old: after a crash either the one or the other is there, whole.
-    fn replace(&self, bytes: &[u8]) -> Result<(), PeersError> {
-        let (path, new) = (self.path(), self.dir.join(NEW));
-        // One that a crash left behind.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &new)(error)),
-            _ => {}
-        }
-        let mut file =
-            private_file::options().write(true).create_new(true).open(&new).map_err(failed("create", &new))?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &new))?;
-        drop(file);
-        let begun = Instant::now();
-        while let Err(error) = fs::rename(&new, &path) {
-            // Windows does not always replace a file that another program reads, a virus scanner say.
-            let is_read = cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied;
-            if !is_read || begun.elapsed() >= LOCK_TIME {
-                return Err(failed("replace", &path)(error));
-            }
-            thread::sleep(LOCK_PAUSE);
-        }
-        private_file::sync_dir(&self.dir).map_err(failed("sync", &self.dir))
     }
 }
 

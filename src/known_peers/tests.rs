@@ -3,7 +3,7 @@
 use super::*;
 use crate::keys::KeyRejected;
 use chrono::TimeZone;
-use file::{FILE, FILE_BYTES, NEW};
+use file::{FILE, FILE_BYTES};
 use std::fs::{self, File};
 use std::thread;
 
@@ -24,10 +24,6 @@ fn peers() -> (tempfile::TempDir, KnownPeersFile) {
     let dir = tempfile::tempdir().unwrap();
     let peers = KnownPeersFile::new(dir.path());
     (dir, peers)
-}
-
-fn names(peers: &KnownPeersFile) -> Vec<String> {
-    peers.read().unwrap().iter().map(|peer| peer.name.clone()).collect()
 }
 
 fn lookup(peers: &KnownPeersFile, key: &PublicKey) -> KnownPeer {
@@ -90,15 +86,6 @@ fn a_new_file_explains_itself() {
         "\nalice {} known 2026-11-24T13:00:00Z 2026-11-24T13:00:00Z host:5000 host:5000\n",
         "01".repeat(32)
     )));
-}
-
-#[test]
-fn what_a_crash_left_behind_is_no_hindrance() {
-    let (dir, peers) = peers();
-    fs::write(dir.path().join(NEW), "half a li").unwrap();
-    peers.record(&encounter(&ALICE, "alice")).unwrap();
-    assert_eq!(names(&KnownPeersFile::new(dir.path())), ["alice"]);
-    assert!(!dir.path().join(NEW).exists());
 }
 
 #[test]

@@ -58,9 +58,7 @@ pub(crate) fn record(data_dir: &Path, dest: &Path) -> io::Result<()> {
 /// Writes the file anew with these folders.
 pub(super) fn keep(data_dir: &Path, dests: &[PathBuf]) -> io::Result<()> {
     let lines: Vec<u8> = dests.iter().flat_map(|dest| line(dest)).collect();
-    let new = data_dir.join(format!("{FILE}.new"));
-    private_file::open(&new, private_file::options().write(true).create(true).truncate(true))?.write_all(&lines)?;
-    fs::rename(new, data_dir.join(FILE))
+    private_file::replace(&data_dir.join(FILE), &lines)
 }
 
 fn line(dest: &Path) -> Vec<u8> {

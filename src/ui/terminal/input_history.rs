@@ -4,7 +4,7 @@
 
 use crate::private_file;
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -107,16 +107,10 @@ impl InputHistory {
         self.lines.push_back(line.into());
     }
 
-    /// Writes the kept lines alone, through a file beside it, so that a crash leaves one or the other.
+    /// Writes the kept lines alone.
     fn shorten(&self, file: &Path) -> io::Result<()> {
-        let beside = file.with_extension(format!("{}.new", std::process::id()));
-        let mut text = String::new();
-        for line in &self.lines {
-            text.push_str(&escaped(line));
-            text.push('\n');
-        }
-        open(&beside)?.write_all(text.as_bytes())?;
-        fs::rename(&beside, file)
+        let lines: String = self.lines.iter().map(|line| format!("{}\n", escaped(line))).collect();
+        private_file::replace(file, lines.as_bytes())
     }
 }
 
@@ -137,6 +131,7 @@ fn unescaped(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn with(lines: &[&str]) -> InputHistory {
         let mut history = InputHistory::default();
