@@ -150,7 +150,8 @@ impl View {
     fn own_command(&mut self, line: &str, now: Now) -> bool {
         let mut words = line.splitn(3, ' ').map(str::trim);
         let (word, first, rest) = (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
-        match word {
+        let word = word.to_lowercase();
+        match word.as_str() {
             // For the test that a panic, too, gives the terminal back.
             #[cfg(debug_assertions)]
             "/panic!" => panic!("asked for"),
@@ -168,7 +169,7 @@ impl View {
             "/save" => self.save(first, rest, now),
             "/help" => self.chat.notice(&Notice::Info(Info::Help), now),
             "/quit" | "/exit" => self.quit(),
-            "/again" | "/stay" => drop(self.input_sender.send_now(Input::Line(word.into()))),
+            "/again" | "/stay" => drop(self.input_sender.send_now(Input::Line(word))),
             "/toward" => drop(self.input_sender.send_now(Input::Line(line.into()))),
             _ => return false,
         }

@@ -210,6 +210,17 @@ fn tab_completes_and_then_shows_what_fits() {
 }
 
 #[test]
+fn a_command_is_the_same_in_capitals_also_before_there_is_a_peer() {
+    let mut screen = TestTerminal::new(80, 24);
+    for (typed, given) in [("/QUIT", "/quit"), ("/Stay", "/stay"), ("/AGAIN", "/again")] {
+        screen.enter(typed);
+        assert_eq!(screen.given(), [line(given)]);
+    }
+    screen.enter("/Copy");
+    assert!(shows(&screen, "no such message") && !shows(&screen, "nobody is here"));
+}
+
+#[test]
 fn a_new_day_has_its_date() {
     let mut screen = TestTerminal::connected(80, 24);
     screen.hear("today");
