@@ -102,7 +102,7 @@ impl Connection {
         Ok(Self { stream, send_queue, threads: vec![reader, writer] })
     }
 
-    /// Where to put what the peer shall get.
+    /// Takes what is to be sent to the peer.
     pub fn send_queue(&self) -> &Arc<SendQueue> {
         &self.send_queue
     }

@@ -89,7 +89,7 @@ struct Shared {
 }
 
 impl Listener {
-    /// Accepts on all of `sockets` ([`bind`]) whom `accept_key` lets through, each within `timeout`. `on_event` is called on the
+    /// Accepts on all of `sockets` ([`bind()`]) whom `accept_key` lets through, each within `timeout`. `on_event` is called on the
     /// listener's threads.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Encoding and decoding from one table, [`frames!`] below: a new frame is a row of it.
+//! Encoding and decoding from one table, `frames!` below: a new frame is a row of it.
 //!
 //! [`Frame::encode`] and [`Frame::decode`] are exact inverses: decoding is total, leaves no byte unread, and whatever it
 //! accepts encodes to the same bytes. Nothing here keeps state or touches a socket.

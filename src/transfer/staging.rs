@@ -85,7 +85,7 @@ pub(crate) struct Staging {
     stage: Stage,
     /// Files that could not be received, and folders that could not be made.
     failed: BTreeSet<ListEntry>,
-    /// Local names that are not [`local_name`] of the offered ones.
+    /// Local names that are not [`local_name()`] of the offered ones.
     names: BTreeMap<ListEntry, String>,
     /// Top-level entries that were about to get another name in DEST.
     announced: BTreeMap<ListEntry, String>,

@@ -321,7 +321,7 @@ impl EventLoop {
         }
     }
 
-    fn occupancy(&mut self) -> Occupancy {
+    fn occupancy(&self) -> Occupancy {
         let taken = self.recording.is_some() || self.parted.is_some();
         let session = &self.conversation.session;
         match (taken, session.has_peer(), session.is_lost()) {
@@ -332,7 +332,7 @@ impl EventLoop {
         }
     }
 
-    fn admission(&mut self, established: &Established) -> Admission {
+    fn admission(&self, established: &Established) -> Admission {
         let greeting = &established.greeting;
         let can_resume = self.conversation.session.can_resume(greeting.received);
         let caller = Caller {

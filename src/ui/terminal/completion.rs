@@ -8,7 +8,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// Entries of one folder that are looked at, so that a huge one does not hold up the keys.
 const ENTRIES: usize = 20_000;
-/// The commands that the view does by itself.
+/// The commands of this frontend alone.
 const OWN: [&str; 3] = ["/bell", "/copy", "/save"];
 
 /// How a blank is written in a word without quotes.

@@ -80,7 +80,7 @@ impl ScreenLoop {
     /// When to wake for notices, and when in any case.
     fn wake_times(&self) -> (Option<Instant>, Option<Instant>) {
         match self.pause {
-            Some(Pause::Resizing { until, limit, .. }) => (None, Some(until.min(limit))),
+            Some(Pause::Resizing { until, limit }) => (None, Some(until.min(limit))),
             Some(Pause::Stopped { until }) => (None, Some(until)),
             Some(Pause::Lent) => (None, None),
             None => (Some(self.painted + CHAT_GAP), self.view.wake_at(self.painted)),
@@ -89,7 +89,7 @@ impl ScreenLoop {
 
     fn event(&mut self, event: TerminalEvent, now: Now) -> io::Result<()> {
         match event {
-            TerminalEvent::Resized => self.rest(now.at),
+            TerminalEvent::Resized => self.pause_for_resize(now.at),
             TerminalEvent::Edit(text) => self.lend(&text),
             TerminalEvent::Edited(edited) => {
                 tty::enter_again()?;
@@ -131,12 +131,12 @@ impl ScreenLoop {
     /// Notices a size that no event has told of yet.
     fn notice_size(&mut self, now: Instant) {
         if tty::size().is_some_and(|size| size != self.screen.size()) && self.pause.is_none() {
-            self.rest(now);
+            self.pause_for_resize(now);
         }
     }
 
     /// Begins or lengthens the pause that a change of size asks for.
-    fn rest(&mut self, now: Instant) {
+    fn pause_for_resize(&mut self, now: Instant) {
         self.pause = match self.pause {
             Some(pause @ (Pause::Stopped { .. } | Pause::Lent)) => Some(pause),
             Some(Pause::Resizing { limit, .. }) => Some(Pause::Resizing { until: now + RESIZE_QUIET, limit }),
