@@ -75,8 +75,8 @@ pub(super) struct EventLoop {
     own_end: Option<OwnEnd>,
     /// Counts the connections.
     epoch: u64,
-    /// The peer with this key was let in, and is being recorded, which takes seconds at most. Input, signals and the same peer on
-    /// another connection wait for that.
+    /// The peer with this key was let in, and is being recorded, which takes seconds at most. Input, signals, the same peer on another
+    /// connection and the end of a lost session wait for that.
     recording: Option<PublicKey>,
     held: VecDeque<Event>,
     /// A peer that comes with a new session while its old connection seems alive, and until when that may answer.
@@ -177,7 +177,8 @@ impl EventLoop {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let session = self.conversation.deadline().and_then(|deadline| self.begun.checked_add(deadline));
+        let deadline = self.conversation.deadline().filter(|_| self.recording.is_none());
+        let session = deadline.and_then(|deadline| self.begun.checked_add(deadline));
         let probe = self.newcomer.as_ref().map(|(_, until)| *until);
         let addresses = self.own_end.as_ref().map(|end| end.check_at);
         [session, probe, addresses, self.uncalled, self.show_at()].into_iter().flatten().min()
@@ -211,6 +212,8 @@ impl EventLoop {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
             Event::Met(of, met) if of == number => self.begin(*met),
+            // What it was let in for ended meanwhile.
+            Event::Met(..) => self.recorded(),
             Event::Verified(of, result) if of == number => match result {
                 Ok(()) => self.conversation.verified(),
                 Err(error) => self.conversation.session.error("peers-file", error.to_string()),
@@ -221,7 +224,6 @@ impl EventLoop {
             | Event::Download(..)
             | Event::Dialled(..)
             | Event::Redialling(..)
-            | Event::Met(..)
             | Event::Verified(..) => {}
             // Whoever was greeted gets what is typed, and a goodbye.
             event @ (Event::Input(_) | Event::FrontendFailed(_))
@@ -272,8 +274,10 @@ impl EventLoop {
         }
         // First, for a transfer that was accepted just now has made no progress before its flow is open.
         self.settle();
-        self.conversation.tick(now);
-        self.settle();
+        if self.recording.is_none() {
+            self.conversation.tick(now);
+            self.settle();
+        }
     }
 
     /// Whether this side's end of the connection is still there, and where else it is.

@@ -195,3 +195,22 @@ fn who_is_back_before_it_was_recorded_is_not_told_that_its_place_is_taken() {
     drop(lock);
     listening.event_nth(2, "connected");
 }
+
+#[test]
+fn who_is_back_in_time_is_let_in_though_it_is_recorded_after_the_end_of_the_time() {
+    let (ana_home, ben_home) = (Home::new(), Home::new());
+    let (mut ana, mut old) = meet_with(&ana_home, &ben_home, &["--keep", "--reconnect", "2"], &[]);
+    // The listener gives up the lock after two seconds.
+    let lock = fs::File::create(ana_home.data().join("known_peers.lock")).unwrap();
+    lock.lock().unwrap();
+    old.kill();
+    ana.event("lost");
+    let mut ben = ben_home.connect("ben", ana.addr(), &["--wait"]);
+    ana.event_nth(2, "connected");
+    drop(lock);
+    ben.send("here I am");
+    ana.message("here I am");
+    ana.send("/quit");
+    ben.ends_with(0);
+    ana.ends_with(0);
+}
