@@ -35,7 +35,7 @@ pub(super) enum Event {
     /// Why dialling goes on without success, when that is news.
     Redialling(u64, String),
     /// A peer proved its key and was greeted; what is known of it is recorded.
-    Met(u64, Box<(Established, PeerInfo, Vec<SafeText>)>),
+    Recorded(u64, Box<(Established, PeerInfo, Vec<SafeText>)>),
     /// `/verify` was written to the file of known peers, or could not be.
     Verified(u64, Result<(), PeersError>),
     /// There is a pending signal ([`super::signals::PendingSignal`]), or it is time to do something.

@@ -2,7 +2,7 @@
 //!
 //! 1. An [`Event`] comes in: from the connection, the input, a worker, the listener, a dialling thread.
 //! 2. [`EventLoop::handle`] makes it one call of the conversation or its session.
-//! 3. [`EventLoop::settle`] carries out the actions of the session, until there are none left.
+//! 3. [`EventLoop::carry_out_actions`] carries out the actions of the session, until there are none left.
 //! 4. A lost connection is dialled again, or the listener waits for it; the end of a session is the end of the loop, unless
 //!    `--keep` has it wait for the next peer.
 //!
@@ -211,9 +211,9 @@ impl EventLoop {
             Event::Redialling(of, words) if Some(of) == run && self.conversation.connection.is_none() => {
                 self.post(Notice::Warning(SafeText::with_hint(&words)));
             }
-            Event::Met(of, met) if of == number => self.begin(*met),
+            Event::Recorded(of, peer) if of == number => self.begin(*peer),
             // What it was let in for ended meanwhile.
-            Event::Met(..) => self.recorded(),
+            Event::Recorded(..) => self.end_recording(),
             Event::Verified(of, result) if of == number => match result {
                 Ok(()) => self.conversation.verified(),
                 Err(error) => self.conversation.session.error("peers-file", error.to_string()),
@@ -273,10 +273,10 @@ impl EventLoop {
             self.show_listening();
         }
         // First, for a transfer that was accepted just now has made no progress before its flow is open.
-        self.settle();
+        self.carry_out_actions();
         if self.recording.is_none() {
             self.conversation.tick(now);
-            self.settle();
+            self.carry_out_actions();
         }
     }
 
@@ -297,7 +297,7 @@ impl EventLoop {
     }
 
     /// Carries out what the session wants done.
-    fn settle(&mut self) {
+    fn carry_out_actions(&mut self) {
         loop {
             let actions = self.conversation.session.actions();
             if actions.is_empty() {
@@ -328,7 +328,7 @@ impl EventLoop {
     }
 
     /// The peer is recorded, or cannot be let in: what waited for that comes next.
-    fn recorded(&mut self) {
+    fn end_recording(&mut self) {
         self.recording = None;
         self.held.extend(self.backlog.drain(..));
         std::mem::swap(&mut self.held, &mut self.backlog);

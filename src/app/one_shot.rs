@@ -42,7 +42,7 @@ pub fn send(arguments: Send) -> anyhow::Result<Exit> {
     start.config.pasted &= !is_stream;
     start.config.rules.accept = AcceptRule::Never;
     start.inputs = vec![Input::Send(source), Input::Ended];
-    meet(start, to.as_deref(), from, waiting, false)
+    wait_or_dial(start, to.as_deref(), from, waiting, false)
 }
 
 /// `p2pchat receive`.
@@ -62,7 +62,7 @@ pub fn receive(arguments: Receive) -> anyhow::Result<Exit> {
     start.config.target = target;
     // Who sends with --lan announces itself, so who receives looks around, unless it is to listen.
     let looks = waiting.reachable.lan && waiting.listen.is_none();
-    meet(start, whom.as_deref(), from, waiting, looks)
+    wait_or_dial(start, whom.as_deref(), from, waiting, looks)
 }
 
 /// Said while a person at a terminal waits.
@@ -121,7 +121,13 @@ fn startup(meeting: Meeting, dir: Option<PathBuf>, fsync: bool, purpose: Purpose
 }
 
 /// `looks`: without `whom` it looks around on the own network instead of waiting.
-fn meet(mut start: Startup, whom: Option<&str>, from: DialFrom, waiting: Waiting, looks: bool) -> anyhow::Result<Exit> {
+fn wait_or_dial(
+    mut start: Startup,
+    whom: Option<&str>,
+    from: DialFrom,
+    waiting: Waiting,
+    looks: bool,
+) -> anyhow::Result<Exit> {
     start.config.from = from.from;
     let config = &start.config;
     if looks || !is_unsaid(whom) {

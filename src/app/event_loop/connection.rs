@@ -45,7 +45,7 @@ impl EventLoop {
             self.drain_connection_events();
         }
         self.conversation.session.lost(reason);
-        self.settle();
+        self.carry_out_actions();
         if self.exit.is_some() {
             return;
         }

@@ -17,10 +17,10 @@ impl EventLoop {
         if self.conversation.session.is_lost() {
             self.failing = Some(exit);
             self.conversation.session.give_up();
-            return self.settle();
+            return self.carry_out_actions();
         }
-        self.settle();
-        self.part(exit);
+        self.carry_out_actions();
+        self.conversation_ended(exit);
     }
 
     /// A session is over: the next one, or the end of the program.
@@ -32,19 +32,19 @@ impl EventLoop {
         match &self.role {
             Role::Listen { keep: true, .. } if !own_wish && failing.is_none() => {
                 self.incomplete |= incomplete;
-                self.renew();
+                self.next_conversation();
                 match self.announce() {
                     Some(notice @ Notice::Listening { invite: Some(_), .. }) => self.post(notice),
                     _ => self.post(Notice::Status("waiting for the next peer".into())),
                 }
             }
-            _ => self.part(exit),
+            _ => self.conversation_ended(exit),
         }
     }
 
     /// A conversation is over, and no other begins by itself: the program ends, unless a person at a terminal has to see that the
     /// peer is gone. That person leaves by `/quit`, or goes on by `/again`.
-    fn part(&mut self, exit: Exit) {
+    fn conversation_ended(&mut self, exit: Exit) {
         let exit = if self.incomplete { exit.or_incomplete() } else { exit };
         // Leaving after that: the code is that of the conversation, unless a signal ended it.
         let exit = self.parted.take().filter(|_| self.signal.is_none() && exit != Exit::Interrupt).unwrap_or(exit);
@@ -55,12 +55,12 @@ impl EventLoop {
             return;
         }
         self.parted = Some(exit);
-        self.renew();
+        self.next_conversation();
         self.post(Notice::PeerGone { listens: matches!(self.role, Role::Listen { .. }) });
     }
 
     /// Begins the conversation with the next peer.
-    fn renew(&mut self) {
+    fn next_conversation(&mut self) {
         self.close_connection();
         match &mut self.role {
             Role::Dial(dialling) => dialling.stop(),

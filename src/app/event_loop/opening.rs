@@ -42,7 +42,7 @@ const WITHOUT_CODE: &str =
 
 impl EventLoop {
     /// Somebody new is here, and greeted: records that on a thread, since the file may be locked.
-    pub(super) fn meet(&mut self, established: Established) {
+    pub(super) fn record_peer(&mut self, established: Established) {
         self.recording = Some(established.channel.peer);
         let (number, events, policy) =
             (self.conversation.number, self.setup.events.clone(), self.setup.peer_policy.clone());
@@ -50,7 +50,7 @@ impl EventLoop {
         let (own_name, own_key) = (self.setup.config.own_name.clone(), self.setup.config.identity.public());
         let recorded = thread::Builder::new().name("record".into()).spawn(move || {
             let (peer, warnings) = policy.record(&established, uninvited, (&own_name, &own_key));
-            let _ = events.send(Event::Met(number, Box::new((established, peer, warnings))));
+            let _ = events.send(Event::Recorded(number, Box::new((established, peer, warnings))));
         });
         if let Err(error) = recorded {
             self.cannot_begin(&error);
@@ -59,7 +59,7 @@ impl EventLoop {
 
     /// A new session has its first connection.
     pub(super) fn begin(&mut self, (established, peer, warnings): (Established, PeerInfo, Vec<SafeText>)) {
-        self.recorded();
+        self.end_recording();
         let greeting = established.greeting.clone();
         let notice = peer.connected(&self.setup.config.own_name);
         if self.conversation.workers.is_none() {
@@ -101,7 +101,7 @@ impl EventLoop {
 
     /// This machine does not give what a conversation needs.
     fn cannot_begin(&mut self, error: &io::Error) {
-        self.recorded();
+        self.end_recording();
         let words = format!("cannot use the connection: {}", io_error_text(error));
         match &self.role {
             Role::Dial(_) => self.fail("system", &words, Exit::Failure),
@@ -155,7 +155,7 @@ impl EventLoop {
         }
         if peer.is_none() {
             self.post(Notice::Status(format!("connecting to {whom}")));
-            self.settle();
+            self.carry_out_actions();
         }
         let greeting = self.conversation.greeting(intent, id, &self.setup.config.rules, &self.setup.config.own_name);
         let Role::Dial(dialling) = &mut self.role else { return };
@@ -206,7 +206,7 @@ impl EventLoop {
         let lost = self.conversation.session.is_lost();
         match result {
             Ok(established) if lost && established.greeting.intent == Intent::Resume => self.resume(established),
-            Ok(established) => self.meet(established),
+            Ok(established) => self.record_peer(established),
             Err(DialError::Stopped) => {}
             // The peer's program was restarted: a new session goes on with what this one left.
             Err(DialError::Open(_, ConnectError::Refused(Refusal::NoSuchSession))) if lost => self.dial(Intent::New),
@@ -370,7 +370,7 @@ impl EventLoop {
                     if let Role::Listen { listening, .. } = &mut self.role {
                         listening.open_to_peer();
                     }
-                    self.meet(established);
+                    self.record_peer(established);
                 }
             }
             Admission::Resume => {
