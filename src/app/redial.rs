@@ -16,8 +16,8 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A connection that lived so long was a good one: after its loss this side dials at once. (A peer that takes the connection and
-/// drops it is not to be stormed.)
+/// A connection that lived so long was a good one: after its loss this side dials at once. (A peer that takes the
+/// connection and drops it is dialled with pauses.)
 const STABLE: Duration = Duration::from_secs(1);
 
 /// Whom this side dials.

@@ -138,7 +138,7 @@ pub struct RouterOffer {
 /// The threads; see the module. Their mappings are deleted when this is dropped, which waits for nothing.
 #[derive(Debug)]
 pub struct PortMap {
-    /// Dropping it is the word to end.
+    /// Dropping it ends them.
     stop: Sender<()>,
     /// Disconnected once all have ended.
     ended: Receiver<()>,
@@ -218,7 +218,7 @@ impl Mapper {
             let networks = OwnNetworks::now();
             for (_, stop, thread) in running.extract_if(.., |(way, ..)| way.is_over(&networks, &new)) {
                 drop(stop);
-                // Its last word comes before that of who follows, which may be of the same external address.
+                // Its last report comes before the first of the next, which may be of the same external address.
                 let _ = thread.join();
             }
             new.retain(|way| !running.iter().any(|(other, ..)| way.is_for_the_same(other)));

@@ -173,7 +173,7 @@ pub enum Control {
     /// The receiver takes an offer.
     Accept {
         transfer: TransferId,
-        /// Where the data shall begin.
+        /// Where the data begins.
         position: Position,
         /// Digest of the bytes of that file before the position; zero at the start of a file.
         digest: Digest,

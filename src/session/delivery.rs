@@ -38,7 +38,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Queues a frame; [`Outgoing::next`] gives it its turn.
+    /// Queues a frame, which [`Outgoing::next`] takes.
     pub(super) fn push(&mut self, control: Control, line: Option<u64>) {
         let bytes = control.encoded_len();
         self.queue_bytes += bytes;

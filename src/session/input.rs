@@ -68,7 +68,7 @@ impl Session {
         }
     }
 
-    /// The first peer is there: what waited for it has its turn.
+    /// The first peer is there: what waited for it is carried out.
     pub(super) fn enter_pending(&mut self) {
         let phase = std::mem::replace(&mut self.phase, Phase::Talking);
         let Phase::NoPeer(Some(pending)) = phase else { return };

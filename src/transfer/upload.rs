@@ -101,7 +101,7 @@ struct Transfer {
     received: Position,
     task: Task,
     complete: bool,
-    /// In the worker's hands during its turn.
+    /// None while the worker has it.
     work: Option<Work>,
 }
 
