@@ -64,14 +64,13 @@ impl Exit {
     pub fn of_ending(ending: &SessionEnd, signal: Option<Exit>) -> Self {
         match ending {
             SessionEnd::Signal => signal.unwrap_or(Self::Interrupt),
-            SessionEnd::Polite { incomplete: true, .. } => Self::Incomplete,
-            SessionEnd::Polite { incomplete: false, .. } => Self::Polite,
+            SessionEnd::Polite { .. } => Self::Polite,
             SessionEnd::Lost => Self::Lost,
             SessionEnd::Tampered | SessionEnd::ProtocolError => Self::Failure,
         }
     }
 
-    /// This, or that an earlier conversation was incomplete, whichever is worse.
+    /// This, or that something was not done whole, whichever is worse.
     pub fn or_incomplete(self) -> Self {
         if self == Self::Polite { Self::Incomplete } else { self }
     }

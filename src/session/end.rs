@@ -17,11 +17,7 @@ const TAMPERED_LIMIT: u32 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionEnd {
     /// One side said BYE.
-    Polite {
-        by_peer: bool,
-        /// Something asked for on this side was not done whole.
-        incomplete: bool,
-    },
+    Polite { by_peer: bool },
     /// A signal ended it.
     Signal,
     /// The connection was lost and is not regained.
@@ -109,7 +105,7 @@ impl Session {
     pub(super) fn end_closing(&mut self) {
         let Phase::Closing(closing) = self.phase else { return };
         if closing.peer_bye || self.only_bye_is_open() {
-            self.end(SessionEnd::Polite { by_peer: closing.first == Side::Peer, incomplete: false });
+            self.end(SessionEnd::Polite { by_peer: closing.first == Side::Peer });
         } else {
             self.end(SessionEnd::Lost);
         }
@@ -144,8 +140,7 @@ impl Session {
     /// Of the one transfer that was to come, when the peer left before: no other words tell why this side ends.
     fn say_none_offered(&mut self, end: &SessionEnd, why: &str) {
         let waits = self.rules.accept == AcceptRule::One && self.carried.is_empty() && self.completed.is_empty();
-        if waits && !self.transfer_numbers.has_peer_offered() && matches!(end, SessionEnd::Polite { by_peer: true, .. })
-        {
+        if waits && !self.transfer_numbers.has_peer_offered() && matches!(end, SessionEnd::Polite { by_peer: true }) {
             self.ending_error("nothing-offered", &format!("{why} and offered nothing"));
         }
     }
@@ -157,7 +152,7 @@ impl Session {
         }
         let polite = matches!(end, SessionEnd::Polite { .. });
         let why = match &end {
-            SessionEnd::Polite { by_peer: true, .. } => format!("{} left", self.label().safe()),
+            SessionEnd::Polite { by_peer: true } => format!("{} left", self.label().safe()),
             SessionEnd::Polite { .. } | SessionEnd::Signal => "this side left".to_owned(),
             SessionEnd::ProtocolError => "the peer broke the protocol".to_owned(),
             SessionEnd::Lost | SessionEnd::Tampered => "the connection was lost".to_owned(),
@@ -175,12 +170,8 @@ impl Session {
             let (from, reason) = (closing.first, closing.reason);
             self.notice(Notice::Bye { from, reason });
         }
-        let end = match end {
-            // A signal comes first, whatever else goes wrong after it.
-            _ if self.wish == Wish::Signal => SessionEnd::Signal,
-            SessionEnd::Polite { by_peer, .. } => SessionEnd::Polite { by_peer, incomplete: self.is_incomplete() },
-            other => other,
-        };
+        // A signal comes first, whatever else goes wrong after it.
+        let end = if self.wish == Wish::Signal { SessionEnd::Signal } else { end };
         self.link = Link::None;
         self.phase = Phase::Over;
         self.actions.push(Action::Over(end));

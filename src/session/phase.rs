@@ -91,7 +91,7 @@ impl Session {
     pub(super) fn leave_after_input(&mut self) {
         self.wishes(Wish::InputEnded);
         match self.phase {
-            Phase::NoPeer(_) => self.end(SessionEnd::Polite { by_peer: false, incomplete: false }),
+            Phase::NoPeer(_) => self.end(SessionEnd::Polite { by_peer: false }),
             Phase::Talking => self.leave_when_done(ByeReason::InputEnded),
             Phase::Leaving(_) | Phase::Closing(_) | Phase::Over => {}
         }
@@ -117,7 +117,7 @@ impl Session {
         let again = self.wish >= Wish::Quit;
         self.wishes(Wish::Quit);
         match self.phase {
-            Phase::NoPeer(_) => self.end(SessionEnd::Polite { by_peer: false, incomplete: false }),
+            Phase::NoPeer(_) => self.end(SessionEnd::Polite { by_peer: false }),
             // Nobody is there to say BYE to, and to wait for it is what the user declines.
             Phase::Talking | Phase::Leaving(_) if !self.is_up() && (again || self.rules.interactive) => {
                 self.end(SessionEnd::Lost);
@@ -215,7 +215,7 @@ impl Session {
     pub fn leave_now(&mut self) {
         self.wishes(Wish::Quit);
         if !self.is_up() || self.is_closing() {
-            return self.end(SessionEnd::Polite { by_peer: false, incomplete: false });
+            return self.end(SessionEnd::Polite { by_peer: false });
         }
         self.leave(ByeReason::Quit);
         self.advance();

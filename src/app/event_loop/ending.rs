@@ -29,6 +29,7 @@ impl EventLoop {
         let exit = failing.unwrap_or_else(|| Exit::of_ending(end, self.signal));
         let session = &self.conversation.session;
         let (own_wish, incomplete) = (session.is_own_wish(), session.is_incomplete());
+        let exit = if incomplete { exit.or_incomplete() } else { exit };
         match &self.role {
             Role::Listen { keep: true, .. } if !own_wish && failing.is_none() => {
                 self.incomplete |= incomplete;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const POLITE: SessionEnd = SessionEnd::Polite { by_peer: false, incomplete: false };
+const POLITE: SessionEnd = SessionEnd::Polite { by_peer: false };
 
 fn person() -> Rules {
     Rules { interactive: true, ..rules(300) }
@@ -78,8 +78,9 @@ fn a_peer_s_bye_at_the_moment_of_a_quit_or_a_signal_is_no_second_wish() {
             side.perform();
             assert_eq!(side.session.undelivered, 0);
             let by_peer = !(signal && first);
-            let polite = SessionEnd::Polite { by_peer, incomplete: false };
+            let polite = SessionEnd::Polite { by_peer };
             assert_eq!(side.ended, Some(if signal { SessionEnd::Signal } else { polite }));
+            assert!(!side.session.is_incomplete());
         }
     }
 }
@@ -104,6 +105,7 @@ fn closing_takes_five_seconds_at_most() {
     side.session.tick();
     side.perform();
     assert_eq!(side.ended, Some(POLITE));
+    assert!(!side.session.is_incomplete());
 }
 
 #[test]
@@ -115,18 +117,21 @@ fn an_undelivered_line_never_ends_with_exit_0() {
         side.session.control(1, Control::Bye { reason: ByeReason::Quit }).unwrap();
         side.session.lost(DisconnectReason::Closed);
         side.perform();
-        assert_eq!(side.ended, Some(SessionEnd::Polite { by_peer: true, incomplete: true }));
+        assert_eq!(side.ended, Some(SessionEnd::Polite { by_peer: true }));
+        assert!(side.session.is_incomplete());
     }
     // Lines that never met a peer.
     let mut side = Side::new(rules(300));
     for line in ["line", "/quit", "/quit"] {
         side.enter(line);
     }
-    assert_eq!(side.ended, Some(SessionEnd::Polite { by_peer: false, incomplete: true }));
+    assert_eq!(side.ended, Some(POLITE));
+    assert!(side.session.is_incomplete());
     // Without anything before it, /quit needs no peer.
     let mut side = Side::new(rules(300));
     side.enter("/quit");
     assert_eq!(side.ended, Some(POLITE));
+    assert!(!side.session.is_incomplete());
 }
 
 #[test]
@@ -169,7 +174,8 @@ fn a_bye_right_after_the_completion_is_no_failure() {
     side.session.acknowledged(2).unwrap();
     side.session.lost(DisconnectReason::Closed);
     side.perform();
-    assert_eq!(side.ended, Some(SessionEnd::Polite { by_peer: true, incomplete: false }));
+    assert_eq!(side.ended, Some(SessionEnd::Polite { by_peer: true }));
+    assert!(!side.session.is_incomplete());
     assert_eq!(side.ends(), [(2, "done")]);
 }
 
