@@ -148,8 +148,8 @@ impl View {
 
     /// Does what the view does by itself; false when the line is not of that kind.
     fn own_command(&mut self, line: &str, now: Now) -> bool {
-        let mut words = line.splitn(3, ' ').map(str::trim);
-        let (word, first, rest) = (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
+        let (word, arguments) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let (first, rest) = arguments.trim().split_once(char::is_whitespace).unwrap_or((arguments.trim(), ""));
         let word = word.to_lowercase();
         match word.as_str() {
             // For the test that a panic, too, gives the terminal back.
@@ -166,7 +166,7 @@ impl View {
                 self.chat.say(now.wall, Paint::Dim, state);
             }
             "/copy" => self.copy(first, now),
-            "/save" => self.save(first, rest, now),
+            "/save" => self.save(first, rest.trim_start(), now),
             "/help" => self.chat.notice(&Notice::Info(Info::Help), now),
             "/quit" | "/exit" => self.quit(),
             "/again" | "/stay" => drop(self.input_sender.send_now(Input::Line(word))),

@@ -221,6 +221,22 @@ fn a_command_is_the_same_in_capitals_also_before_there_is_a_peer() {
 }
 
 #[test]
+fn more_blanks_before_an_argument_mean_the_same() {
+    let mut screen = TestTerminal::connected(80, 24);
+    screen.hear("one");
+    screen.hear("two");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a file");
+    for blanks in [" ", "  ", "\t"] {
+        screen.enter(&format!("/copy{blanks}1"));
+        assert!(shows(&screen, "message 1 goes to the clipboard") && !shows(&screen, "message 2"), "{blanks:?}");
+        screen.enter(&format!("/save{blanks}1{blanks}{}", file.display()));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "one\n", "{blanks:?}");
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
 fn a_new_day_has_its_date() {
     let mut screen = TestTerminal::connected(80, 24);
     screen.hear("today");
