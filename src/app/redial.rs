@@ -6,7 +6,7 @@ use super::whom::{Whom, WhomKind};
 use crate::channel::Code;
 use crate::keys::{KeyRejected, PublicKey};
 use crate::net::backoff::Wake;
-use crate::net::dial::{Dialler, Errand, Until};
+use crate::net::dial::{DialRequest, Dialler, Until};
 use crate::net::roaming::{self, PeerEnd};
 use crate::protocol::frame::{Greeting, Intent};
 use std::io;
@@ -79,7 +79,7 @@ impl Dialling {
         let resumes = greeting.intent == Intent::Resume;
         let told =
             self.peer_end.filter(|_| resumes).map(|peer_end| roaming::permitted(told, peer_end, &dialler.proxies));
-        let mut errand = Errand {
+        let mut request = DialRequest {
             greeting,
             until: if self.wait { Until::Answered } else { Until::Tried },
             told: told.unwrap_or_default(),
@@ -88,11 +88,11 @@ impl Dialling {
             explain: dialler.from.is_some(),
         };
         if let Some(peer) = peer {
-            errand.until = Until::Forgotten;
+            request.until = Until::Forgotten;
             // A peer that has no session for this any more is not asked for it again and again.
-            errand.at_once = resumes && self.connected_at.elapsed() > STABLE;
+            request.at_once = resumes && self.connected_at.elapsed() > STABLE;
             // The user said where the peer is.
-            errand.explain = self.peer_end.is_none();
+            request.explain = self.peer_end.is_none();
             // Whatever goes on after a loss does so only with the key it began with.
             dialler.credentials.code.clone_from(&self.code);
             dialler.look_for = self.lan.then(|| peer.pin());
@@ -107,7 +107,7 @@ impl Dialling {
         }
         thread::Builder::new().name("dial".into()).spawn(move || {
             let on_failure = |words| drop(events.send(Event::Redialling(run, words)));
-            let result = dialler.dial(errand, &wake, &on_failure);
+            let result = dialler.dial(request, &wake, &on_failure);
             let _ = events.send(Event::Dialled(run, result.map(Box::new)));
         })?;
         Ok(())

@@ -76,8 +76,8 @@ pub struct Dialler {
     pub from: Option<NonZeroU16>,
 }
 
-/// What a run of the dialling thread is for.
-pub struct Errand {
+/// What one run of the dialling thread is asked for.
+pub struct DialRequest {
     pub greeting: Greeting,
     pub until: Until,
     /// Addresses that the peer named: nothing is said of failures there, and one that refuses is not tried again.
@@ -116,8 +116,13 @@ impl Dialler {
     /// where the listener takes nobody without: it was restarted, and says so.
     ///
     /// `on_failure` gets the words for an answer that was not the peer's, when they differ from the last.
-    pub fn dial(&self, errand: Errand, wake: &Wake, on_failure: &dyn Fn(String)) -> Result<Established, DialError> {
-        let Errand { greeting, until, mut told, at_once, mut explain } = errand;
+    pub fn dial(
+        &self,
+        request: DialRequest,
+        wake: &Wake,
+        on_failure: &dyn Fn(String),
+    ) -> Result<Established, DialError> {
+        let DialRequest { greeting, until, mut told, at_once, mut explain } = request;
         let mut backoff = Backoff::default();
         let mut search = self.look_for.map(Search::start);
         let mut said = None;

@@ -29,12 +29,12 @@ fn a_hello_of_another_mode_does_not_end_a_lost_session() {
         from: None,
     };
     let (until, told) = (Until::Forgotten, Vec::new());
-    let errand = Errand { greeting: greeting(Intent::Resume), until, told, at_once: true, explain: false };
+    let request = DialRequest { greeting: greeting(Intent::Resume), until, told, at_once: true, explain: false };
     let wake = Arc::new(Wake::default());
     let (tell, told) = mpsc::channel();
     let redialling = {
         let wake = Arc::clone(&wake);
-        thread::spawn(move || dialler.dial(errand, &wake, &|words| tell.send(words).unwrap()))
+        thread::spawn(move || dialler.dial(request, &wake, &|words| tell.send(words).unwrap()))
     };
     assert_eq!(told.recv().unwrap(), format!("{address}: {STARTED_ANEW}"));
     // It dialled again after the first answer.
