@@ -52,7 +52,7 @@ pub(super) fn complete(text: &str, known: &CompletionContext) -> Option<Completi
         return pick(text, blanks, &names, " ");
     };
     let first = text.len() - arguments.len();
-    match (name, arguments.split_once(' ')) {
+    match (name.to_lowercase().as_str(), arguments.split_once(' ')) {
         ("/send", _) => paths(text, first, known),
         ("/accept" | "/save", Some((_, path))) => paths(text, text.len() - path.len(), known),
         ("/accept" | "/decline", None) => pick(text, first, &words(&known.offers), ""),

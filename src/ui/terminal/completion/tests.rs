@@ -26,6 +26,8 @@ fn ids_complete_by_what_the_command_takes() {
     assert_eq!(completed("/accept 1", &known()), "/accept 1");
     assert_eq!(complete("/accept ", &known()).unwrap().candidates, ["12", "13"]);
     assert_eq!(completed("/cancel 4", &known()), "/cancel 4");
+    assert_eq!(completed("/Cancel 12", &known()), "/Cancel 12");
+    assert_eq!(complete("/DECLINE ", &known()).unwrap().candidates, ["12", "13"]);
     assert_eq!(completed("/bell of", &known()), "/bell off");
 }
 
