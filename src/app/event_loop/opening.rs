@@ -283,7 +283,7 @@ impl EventLoop {
             }
             ListenEvent::Failed { error, ended: true } => {
                 let words = format!("callers cannot be taken any more: {}", io_error_text(&error));
-                if self.conversation.connection.is_none() {
+                if self.conversation.connection.is_none() && self.recording.is_none() {
                     return self.fail("listen", &words, Exit::Failure);
                 }
                 if let Role::Listen { keep, .. } = &mut self.role {
