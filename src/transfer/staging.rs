@@ -74,9 +74,9 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Staging {
     dest: Dir,
-    dest_path: PathBuf,
+    pub(super) dest_path: PathBuf,
     claim: Claim,
-    manifest: Arc<Manifest>,
+    pub(super) manifest: Arc<Manifest>,
     tree: Dir,
     /// Folders on the way down from `tree/`; none for one that could not be made.
     levels: Vec<Option<Dir>>,

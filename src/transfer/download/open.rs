@@ -1,20 +1,13 @@
 //! What is done before data comes: a look at the list and the disk, and opening the staging folder. On threads of their own.
 
+use super::writer::Writer;
 use super::{AcceptedOffer, Broken, DownloadReport, Looked, OnClash, Settings, Target};
 use crate::protocol::frame::{Offer, Reason};
 use crate::transfer::manifest::Manifest;
-use crate::transfer::staging::{self, Part, Problem, Staging, destinations, local_name, offer_file, staging_name};
-use std::path::{Path, PathBuf};
+use crate::transfer::staging::{self, Problem, Staging, destinations, local_name, offer_file, staging_name};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-/// A staging folder, and what of the next file is in it.
-pub(super) struct Opened {
-    pub(super) accepted: AcceptedOffer,
-    pub(super) staging: Staging,
-    pub(super) part: Option<Part>,
-    pub(super) dest: PathBuf,
-}
 
 /// Checks a list, and looks where it could go. `promised`: bytes that accepted transfers still need.
 pub(super) fn look(settings: &Settings, offer: &Offer, list: &[u8], promised: u64) -> Result<Looked, DownloadReport> {
@@ -50,9 +43,9 @@ fn taken(dest: &Path, manifest: &Manifest) -> impl Iterator<Item = bool> {
 /// Opens the staging folder, and hashes the part that is there.
 pub(super) fn open(
     settings: &Settings,
-    accepted: AcceptedOffer,
+    accepted: &AcceptedOffer,
     cancelled: &AtomicBool,
-) -> Result<Opened, DownloadReport> {
+) -> Result<Writer, DownloadReport> {
     let dest = accepted.dest.as_ref().unwrap_or(&settings.dir);
     let full = destinations::full_path(dest).map_err(Problem::at(dest));
     let dest = full.map_err(|problem| DownloadReport::NoSuchFolder { text: problem.to_string() })?;
@@ -78,5 +71,5 @@ pub(super) fn open(
     let staging = Staging::open(&dest, &name, &offer, Arc::clone(manifest), settings.fsync);
     let staging = staging.map_err(|problem| broken(&problem))?;
     let part = staging.take_part(cancelled).map_err(Problem::at(staging.path())).map_err(|problem| broken(&problem))?;
-    Ok(Opened { accepted, staging, part, dest })
+    Ok(Writer::new(staging, part))
 }

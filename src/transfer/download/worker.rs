@@ -5,7 +5,7 @@
 //!    and nothing is written any more. Pieces of one transfer that follow each other go to its writer in one go.
 //! 3. After each batch its weight is released, and the flow control hears how far each transfer is.
 
-use super::open::{self, Opened};
+use super::open;
 use super::output::Output;
 use super::writer::Writer;
 use super::{AcceptedOffer, Broken, DownloadReport, Settings, Target};
@@ -37,7 +37,7 @@ pub(super) enum Order {
     },
     Opened {
         transfer: TransferId,
-        opened: Box<Result<Opened, DownloadReport>>,
+        opened: Result<Box<Writer>, DownloadReport>,
     },
     Cancel {
         transfer: TransferId,
@@ -122,7 +122,7 @@ impl Worker {
         match order {
             Order::NoThread { transfer, error } => self.no_thread(transfer, &error),
             Order::Accept { transfer, accepted } => self.accept(transfer, accepted),
-            Order::Opened { transfer, opened } => self.opened(transfer, *opened),
+            Order::Opened { transfer, opened } => self.opened(transfer, opened),
             Order::Cancel { transfer, remove } => self.cancel(transfer, remove),
             Order::Acknowledged(transfer) => {
                 if let Some(Slot::Published(staging)) = self.slots.remove(&transfer) {
@@ -153,7 +153,7 @@ impl Worker {
         self.slots.insert(transfer, Slot::Opening { cancelled: Arc::clone(&cancelled), remove: false });
         let (settings, orders, flow) = (Arc::clone(&self.settings), self.orders.clone(), Arc::clone(&self.flow));
         let opening = thread::Builder::new().name("download open".into()).spawn(move || {
-            let opened = Box::new(open::open(&settings, accepted, &cancelled));
+            let opened = open::open(&settings, &accepted, &cancelled).map(Box::new);
             let _ = orders.send(Order::Opened { transfer, opened });
             flow.kick();
         });
@@ -162,23 +162,22 @@ impl Worker {
         }
     }
 
-    fn opened(&mut self, transfer: TransferId, opened: Result<Opened, DownloadReport>) {
+    fn opened(&mut self, transfer: TransferId, opened: Result<Box<Writer>, DownloadReport>) {
         let Some(Slot::Opening { cancelled, remove }) = self.slots.remove(&transfer) else { return };
         let cancelled = cancelled.load(Ordering::Acquire);
         match opened {
             Err(report) if !cancelled => self.report(transfer, report),
             Err(_) => {}
-            Ok(opened) if remove => self.remove(transfer, opened.staging),
-            Ok(opened) if cancelled => drop(opened.staging.leave()),
-            Ok(opened) => {
-                let manifest = Arc::clone(&opened.accepted.manifest);
-                let part = Some(opened.staging.path());
-                let writer = Writer::new(opened);
+            Ok(writer) if remove => self.remove(transfer, writer.into_staging()),
+            Ok(writer) if cancelled => drop(writer.leave()),
+            Ok(writer) => {
+                let manifest = Arc::clone(&writer.staging().manifest);
+                let part = Some(writer.staging().path());
                 let (position, digest) = writer.stands_at();
                 let resumed = manifest.progress(position).0;
                 let opening = Opening { manifest, position };
                 self.report(transfer, DownloadReport::Ready { digest, opening, resumed, part });
-                self.slots.insert(transfer, Slot::Running(Box::new(writer)));
+                self.slots.insert(transfer, Slot::Running(writer));
                 self.publish_if_received(transfer);
             }
         }
@@ -301,7 +300,7 @@ impl Worker {
     /// Publishes a transfer that is there as a whole.
     fn publish_if_received(&mut self, transfer: TransferId) {
         let Some(Slot::Running(writer)) = self.slots.get(&transfer) else { return };
-        if !writer.is_received() {
+        if !writer.staging().is_received() {
             return;
         }
         let Some(Slot::Running(writer)) = self.slots.remove(&transfer) else { return };

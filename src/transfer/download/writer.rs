@@ -2,16 +2,13 @@
 //!
 //! Invariant: what stands before [`Writer::position`] is with the file system or given up, and for finished files `results` says so.
 
-use super::open::Opened;
 use super::{Broken, Published};
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
-use crate::transfer::manifest::Manifest;
 use crate::transfer::staging::{Part, Problem, Staging, len_of, prefix_digest, space, write_with_holes};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// A stream's end is not known, so the disk is looked at when it begins and after at most so many bytes: others write to it, too.
 const STREAM_LOOK: u64 = 64 << 20;
@@ -29,22 +26,21 @@ struct CurrentFile {
 
 pub(super) struct Writer {
     staging: Staging,
-    manifest: Arc<Manifest>,
     /// The next file; none when it is not begun.
     current: Option<CurrentFile>,
     position: Position,
-    dest: PathBuf,
     /// Bytes of a stream until the next look at the disk.
     until_look: u64,
 }
 
 impl Writer {
-    pub(super) fn new(Opened { accepted, staging, part, dest }: Opened) -> Self {
+    /// `part`: what an earlier run left of the next file.
+    pub(super) fn new(staging: Staging, part: Option<Part>) -> Self {
         let start = staging.position();
         let position = start + part.as_ref().map_or(0, |part| part.len);
         let current =
             part.map(|Part { file, hasher, len }| CurrentFile { part: Ok(file), hasher: Box::new(hasher), len });
-        Self { staging, manifest: accepted.manifest, current, position, dest, until_look: 0 }
+        Self { staging, current, position, until_look: 0 }
     }
 
     pub(super) fn position(&self) -> Position {
@@ -54,13 +50,15 @@ impl Writer {
     /// What ACCEPT or RESTART says: where the data goes on, and the digest of what is there of that file.
     pub(super) fn stands_at(&self) -> (Position, Digest) {
         match &self.current {
-            Some(current) if !self.manifest.is_stream() => (self.position, prefix_digest(&current.hasher, current.len)),
+            Some(current) if !self.staging.manifest.is_stream() => {
+                (self.position, prefix_digest(&current.hasher, current.len))
+            }
             _ => (self.position, NO_DIGEST),
         }
     }
 
-    pub(super) fn is_received(&self) -> bool {
-        self.staging.is_received()
+    pub(super) fn staging(&self) -> &Staging {
+        &self.staging
     }
 
     pub(super) fn into_staging(self) -> Staging {
@@ -110,7 +108,7 @@ impl Writer {
     }
 
     fn offered(&self) -> String {
-        self.manifest.path(self.staging.next_file())
+        self.staging.manifest.path(self.staging.next_file())
     }
 
     fn broken(&self, problem: &Problem) -> Broken {
@@ -143,7 +141,7 @@ impl Writer {
     fn data(&mut self, chunks: &[Piece]) -> Result<(), Broken> {
         let chunks: Vec<_> = chunks.iter().filter_map(data_of).collect();
         let bytes: u64 = chunks.iter().map(|data| len_of(data)).sum();
-        if self.manifest.is_stream() {
+        if self.staging.manifest.is_stream() {
             self.look_at_disk(bytes)?;
         }
         self.position += bytes;
@@ -170,14 +168,14 @@ impl Writer {
     /// Whether the next `bytes` of a stream leave enough of the disk.
     fn look_at_disk(&mut self, bytes: u64) -> Result<(), Broken> {
         if self.until_look < bytes {
-            let left =
-                space(&self.dest).map(|(free, all)| free.saturating_sub(STREAM_LEAVES.min(all / STREAM_LEAVES_PART)));
+            let left = space(&self.staging.dest_path)
+                .map(|(free, all)| free.saturating_sub(STREAM_LEAVES.min(all / STREAM_LEAVES_PART)));
             self.until_look = left.map_or(STREAM_LOOK, |left| left.min(STREAM_LOOK));
         }
         match self.until_look.checked_sub(bytes) {
             Some(left) => self.until_look = left,
             None => {
-                let text = format!("{}: the disk is nearly full", self.dest.display());
+                let text = format!("{}: the disk is nearly full", self.staging.dest_path.display());
                 let told = format!("{}: the disk is nearly full", self.offered());
                 return Err(Broken::new(Reason::Space, text, told));
             }
@@ -210,12 +208,12 @@ impl Writer {
             }
             (FileStatus::Whole, Some(_)) => Err(DIFFERS.to_owned()),
         };
-        self.position = match self.manifest.file(index) {
-            Some(file) if !self.manifest.is_stream() => file.next(),
+        self.position = match self.staging.manifest.file(index) {
+            Some(file) if !self.staging.manifest.is_stream() => file.next(),
             _ => position + END_WEIGHT,
         };
         if let Err(text) = outcome {
-            let offered = self.manifest.path(index);
+            let offered = self.staging.manifest.path(index);
             self.staging.fail(&text).map_err(|problem| self.broken(&problem))?;
             report(Published::Failed { offered, text });
         }
