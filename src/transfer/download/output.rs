@@ -4,7 +4,7 @@
 //! thread, so credit, and so the sender. Nothing stays for a later run.
 
 use super::writer::{DIFFERS, data_of};
-use super::{Broken, DownloadReport, Published, Totals};
+use super::{Broken, Published, Totals};
 use crate::error_text::io_error_text;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, Reason};
 use crate::transfer::flow_control::Piece;
@@ -22,13 +22,14 @@ pub(super) struct Output {
     position: Position,
     hasher: blake3::Hasher,
     len: u64,
-    ended: bool,
+    /// What became of the file, once all of it came.
+    pub(super) outcome: Option<(Published, Totals)>,
 }
 
 impl Output {
     pub(super) fn new(manifest: Arc<Manifest>) -> Self {
         let position = manifest.data_start();
-        Self { manifest, position, hasher: blake3::Hasher::new(), len: 0, ended: false }
+        Self { manifest, position, hasher: blake3::Hasher::new(), len: 0, outcome: None }
     }
 
     pub(super) fn position(&self) -> Position {
@@ -36,13 +37,12 @@ impl Output {
     }
 
     pub(super) fn stands_at(&self) -> (Position, Digest) {
-        let nothing = self.ended || self.len == 0 || self.manifest.is_stream();
-        (self.position, if nothing { NO_DIGEST } else { prefix_digest(&self.hasher, self.len) })
+        let digest = if self.manifest.is_stream() { NO_DIGEST } else { prefix_digest(&self.hasher, self.len) };
+        (self.position, digest)
     }
 
-    /// Writes pieces, in order; the reports are those of the end, when so many bytes of it have come over the wire.
-    pub(super) fn write(&mut self, pieces: &[Piece], wire_bytes: u64) -> Result<Vec<DownloadReport>, Broken> {
-        let mut reports = Vec::new();
+    /// Writes pieces, in order.
+    pub(super) fn write(&mut self, pieces: &[Piece]) -> Result<(), Broken> {
         for piece in pieces {
             match piece {
                 Piece::Begin { position, .. } if *position < self.position => {
@@ -58,18 +58,16 @@ impl Output {
                     self.position += len_of(data);
                 }
                 Piece::End { position, status, digest, .. } => {
-                    self.ended = true;
                     let next = self.manifest.file(0).filter(|_| !self.manifest.is_stream()).map(|file| file.next());
                     self.position = next.unwrap_or(position + END_WEIGHT);
-                    reports = self.end(*status, digest, wire_bytes);
+                    self.outcome = Some(self.end(*status, digest));
                 }
             }
         }
-        io::stdout().flush().map_err(broken)?;
-        Ok(reports)
+        io::stdout().flush().map_err(broken)
     }
 
-    fn end(&self, status: FileStatus, digest: &Digest, wire_bytes: u64) -> Vec<DownloadReport> {
+    fn end(&self, status: FileStatus, digest: &Digest) -> (Published, Totals) {
         let (path, offered) = (PathBuf::from(PLACE), self.manifest.path(0));
         let failed = match status {
             FileStatus::Whole if self.hasher.finalize() == blake3::Hash::from(*digest) => None,
@@ -83,7 +81,7 @@ impl Output {
             None => Published::File { path, bytes, digest: *digest, offered: None },
             Some(text) => Published::Failed { offered, text: text.to_owned() },
         };
-        vec![DownloadReport::Published(vec![file]), DownloadReport::Finished { totals, wire_bytes }]
+        (file, totals)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{CHUNK_HEADER, Reason, TransferId};
 use crate::transfer::compression::Decompressor;
 use crate::transfer::flow_control::{FlowControl, Opening, Piece};
-use crate::transfer::staging::{Published, Staging};
+use crate::transfer::staging::{Published, Staging, Totals};
 use crate::transfer::{REPORTED, Report};
 use std::collections::BTreeMap;
 use std::io;
@@ -240,16 +240,13 @@ impl Worker {
             match run {
                 [Piece::Resumed(connection)] => {
                     // What was reached before belongs to the old connection.
-                    let stands = self.slots.iter().filter_map(|(transfer, slot)| match slot {
-                        Slot::Running(writer) => {
-                            let (position, digest) = writer.stands_at();
-                            Some((*transfer, position, digest))
-                        }
-                        Slot::Output(output) => {
-                            let (position, digest) = output.stands_at();
-                            Some((*transfer, position, digest))
-                        }
-                        _ => None,
+                    let stands = self.slots.iter().filter_map(|(transfer, slot)| {
+                        let (position, digest) = match slot {
+                            Slot::Running(writer) => writer.stands_at(),
+                            Slot::Output(output) => output.stands_at(),
+                            _ => return None,
+                        };
+                        Some((*transfer, position, digest))
                     });
                     let stands: Vec<_> = stands.collect();
                     self.flow.restarted(*connection, &stands);
@@ -258,22 +255,13 @@ impl Worker {
                 pieces => {
                     let Some(transfer) = pieces.first().and_then(transfer_of) else { continue };
                     let report = &self.report;
-                    let writer = match self.slots.get_mut(&transfer) {
-                        Some(Slot::Running(writer)) => writer,
-                        Some(Slot::Output(output)) => {
-                            let written = output.write(pieces, self.flow.wire_bytes(transfer));
-                            reached.push((transfer, output.position()));
-                            match written {
-                                Ok(reports) => reports.into_iter().for_each(|said| report(transfer, said)),
-                                Err(broken) => self.broken(transfer, broken),
-                            }
-                            continue;
-                        }
+                    let mut failed = |failed| report(transfer, DownloadReport::Published(vec![failed]));
+                    let (written, position) = match self.slots.get_mut(&transfer) {
+                        Some(Slot::Running(writer)) => (writer.write(pieces, &mut failed), writer.position()),
+                        Some(Slot::Output(output)) => (output.write(pieces), output.position()),
                         _ => continue,
                     };
-                    let written =
-                        writer.write(pieces, &mut |failed| report(transfer, DownloadReport::Published(vec![failed])));
-                    reached.push((transfer, writer.position()));
+                    reached.push((transfer, position));
                     match written {
                         Ok(()) => self.publish_if_received(transfer),
                         Err(broken) => self.broken(transfer, broken),
@@ -299,6 +287,13 @@ impl Worker {
 
     /// Publishes a transfer that is there as a whole.
     fn publish_if_received(&mut self, transfer: TransferId) {
+        if let Some(Slot::Output(output)) = self.slots.get_mut(&transfer)
+            && let Some((file, totals)) = output.outcome.take()
+        {
+            self.slots.remove(&transfer);
+            self.report(transfer, DownloadReport::Published(vec![file]));
+            return self.finished(transfer, totals);
+        }
         let Some(Slot::Running(writer)) = self.slots.get(&transfer) else { return };
         if !writer.staging().is_received() {
             return;
@@ -319,8 +314,7 @@ impl Worker {
         report(transfer, DownloadReport::Published(unreported));
         match totals {
             Ok(totals) => {
-                let wire_bytes = self.flow.wire_bytes(transfer);
-                self.report(transfer, DownloadReport::Finished { totals, wire_bytes });
+                self.finished(transfer, totals);
                 self.slots.insert(transfer, Slot::Published(Box::new(staging)));
             }
             Err(problem) => {
@@ -329,6 +323,11 @@ impl Worker {
                 self.report(transfer, DownloadReport::Broken(Broken { reason, text: problem.to_string(), told, part }));
             }
         }
+    }
+
+    fn finished(&self, transfer: TransferId, totals: Totals) {
+        let wire_bytes = self.flow.wire_bytes(transfer);
+        self.report(transfer, DownloadReport::Finished { totals, wire_bytes });
     }
 }
 
