@@ -17,7 +17,7 @@ const BACK: u64 = 144 << 20;
 const BETWEEN: u64 = 20 * 49_152;
 
 /// Why the rest of a file cannot be sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Failed {
     pub(super) status: FileStatus,
     pub(super) text: String,

@@ -28,9 +28,8 @@ pub(super) struct Work {
     position: Position,
     /// BEGIN is pushed on this connection.
     begun: bool,
-    source: Option<Source>,
-    /// Why the rest of the present file cannot be sent.
-    failing: Option<Failed>,
+    /// The present file, or why the rest of it cannot be sent; none before it is opened.
+    source: Option<Result<Source, Failed>>,
     marks: Marks,
     attempts: Attempts,
     /// Files that were sent whole, in order, until the receiver has them.
@@ -258,6 +257,14 @@ fn checked(
     (if source.is_some() { position } else { file.start }, source)
 }
 
+/// Opens a file, also from the middle, when the receiver has the beginning.
+fn open(files: &Files, file: &File<'_>, position: Position, marks: &mut Marks) -> Result<Source, Failed> {
+    let (path, follow) = files.roots.path(&files.list, file.index);
+    let mut source = Source::open(&path, follow, file)?;
+    source.pass(file, position - file.start, marks, &AtomicBool::new(false))?;
+    Ok(source)
+}
+
 impl Transfer {
     fn can_send(&self) -> bool {
         let (Some(files), Some(work)) = (&self.files, &self.work) else { return false };
@@ -283,9 +290,8 @@ fn push_chunk(
 impl Work {
     fn start(&mut self, position: Position, source: Option<Source>) {
         self.position = position;
-        self.source = source;
+        self.source = source.map(Ok);
         self.begun = false;
-        self.failing = None;
         // What was sent after that is lost, and will be sent again.
         self.sent.retain(|sent| sent.next <= position);
     }
@@ -332,34 +338,36 @@ impl Work {
         while let Place::File { index, .. } = files.list.place(self.position)
             && let Some(file) = files.list.file(index)
         {
-            if self.failing.is_none()
-                && self.source.is_none()
-                && let Err(failed) = self.open(files, &file)
-            {
-                self.failing = Some(failed);
-            }
+            let source = self.source.get_or_insert_with(|| {
+                self.attempts = Attempts::default();
+                open(files, &file, self.position, &mut self.marks)
+            });
             let left = file.end().saturating_sub(self.position);
-            let fits = match (&self.failing, &mut self.source) {
-                (None, Some(source)) if left > 0 => {
+            let fits = match source {
+                Ok(opened) if left > 0 => {
                     let len = chunk_len(left);
                     // Compressed, a small one may weigh more.
                     let fits = u64::try_from(len).is_ok_and(|weight| piece.fits(weight.max(END_WEIGHT)))
                         && piece.room().len() >= len;
                     if fits {
-                        match source.read(piece.room().get_mut(..len).unwrap_or_default()) {
+                        match opened.read(piece.room().get_mut(..len).unwrap_or_default()) {
                             Ok(()) => {
                                 let compressor = compressor.as_deref_mut();
                                 push_chunk(piece, self.position, len, compressor, &mut self.attempts);
                                 self.position += u64::try_from(len).unwrap_or_default();
-                                source.mark(&file, &mut self.marks);
+                                opened.mark(&file, &mut self.marks);
                             }
-                            Err(failed) => self.failing = Some(failed),
+                            Err(failed) => *source = Err(failed),
                         }
                     }
                     fits
                 }
                 _ if piece.fits(END_WEIGHT) => {
-                    self.end_file(files, &file, piece);
+                    let digest = source.as_mut().map_err(|failed| failed.clone());
+                    let digest = digest.and_then(|source| source.finish(&file));
+                    self.source = None;
+                    let sent = Sent { next: file.next(), index, bytes: file.size, digest: NO_DIGEST };
+                    self.file_end(files, piece, sent, digest);
                     true
                 }
                 _ => false,
@@ -368,27 +376,6 @@ impl Work {
                 return;
             }
         }
-    }
-
-    fn open(&mut self, files: &Files, file: &File<'_>) -> Result<(), Failed> {
-        let (path, follow) = files.roots.path(&files.list, file.index);
-        let mut source = Source::open(&path, follow, file)?;
-        // Also from the middle, when the receiver has the beginning.
-        source.pass(file, self.position - file.start, &mut self.marks, &AtomicBool::new(false))?;
-        self.source = Some(source);
-        self.attempts = Attempts::default();
-        Ok(())
-    }
-
-    fn end_file(&mut self, files: &Files, file: &File<'_>, piece: &mut Bulk) {
-        let finished = match (self.failing.take(), self.source.take()) {
-            (Some(failed), _) => Err(failed),
-            (None, Some(mut source)) => source.finish(file),
-            // Every file is opened, or fails.
-            (None, None) => Err(Failed { status: FileStatus::Unreadable, text: String::new() }),
-        };
-        let sent = Sent { next: file.next(), index: file.index, bytes: file.size, digest: NO_DIGEST };
-        self.file_end(files, piece, sent, finished);
     }
 
     fn file_end(&mut self, files: &Files, piece: &mut Bulk, sent: Sent, outcome: Result<Digest, Failed>) {
