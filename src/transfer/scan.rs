@@ -63,15 +63,9 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// Of a stream, which has no path but its name.
-    pub(super) fn stream(name: &str) -> Self {
-        Self { tops: BTreeMap::from([(name.to_owned(), PathBuf::from(name))]), ..Self::default() }
-    }
-
-    /// The local path of a file of the list, and whether a link at its end is followed.
-    pub(super) fn path(&self, list: &Manifest, index: usize) -> (PathBuf, bool) {
-        let is_top = list.file(index).is_some_and(|file| file.folder.is_none());
-        (self.path_of(list, ListEntry::File(index)), is_top)
+    /// The local path of a file of the list; of a stream its name.
+    pub(super) fn path(&self, list: &Manifest, index: usize) -> PathBuf {
+        self.path_of(list, ListEntry::File(index))
     }
 
     fn path_of(&self, list: &Manifest, entry: ListEntry) -> PathBuf {
@@ -81,7 +75,7 @@ impl Roots {
                 path.push(self.names.get(&entry).map_or(OsStr::new(name), OsString::as_os_str));
                 path
             }
-            Some((name, None)) => self.tops.get(name).cloned().unwrap_or_default(),
+            Some((name, None)) => self.tops.get(name).cloned().unwrap_or_else(|| name.into()),
             None => PathBuf::new(),
         }
     }

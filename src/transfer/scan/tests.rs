@@ -31,7 +31,7 @@ fn a_tree_is_listed_sorted_with_empty_folders_and_found_again_by_index() {
     let scan = scan(std::slice::from_ref(&root)).unwrap();
     assert_eq!(paths(&scan), ["t/a", "t/b/x", "t/z"]);
     assert_eq!((scan.list.folder_count(), scan.list.bytes()), (3, 5));
-    assert_eq!(scan.roots.path(&scan.list, 1), (root.join("b/x"), false));
+    assert_eq!(scan.roots.path(&scan.list, 1), root.join("b/x"));
     assert_eq!(scan.left_out, LeftOut::default());
 }
 
@@ -44,7 +44,7 @@ fn a_path_without_a_name_goes_by_the_name_of_what_it_means() {
     for path in [root.join("sub/.."), root.join("."), root.join("sub/../")] {
         let scan = scan(std::slice::from_ref(&path)).unwrap();
         assert_eq!(paths(&scan), ["t/a"], "{path:?}");
-        assert_eq!(fs::read(scan.roots.path(&scan.list, 0).0).unwrap(), b"a");
+        assert_eq!(fs::read(scan.roots.path(&scan.list, 0)).unwrap(), b"a");
     }
     assert_eq!(code(scan(&["/".into()])).0, "nothing-to-send");
 }
@@ -89,10 +89,10 @@ fn names_that_linux_takes_are_listed_and_found_again_under_their_own() {
     assert_eq!(found, wanted);
     assert_eq!(scan.left_out, LeftOut::default());
     for index in 0..scan.list.file_count() {
-        assert!(scan.roots.path(&scan.list, index).0.is_file(), "{:?}", scan.roots.path(&scan.list, index));
+        assert!(scan.roots.path(&scan.list, index).is_file(), "{:?}", scan.roots.path(&scan.list, index));
     }
     let index = found_index(&scan, "R.E.M./a\u{fffd}bcd (1)");
-    assert_eq!(fs::read(scan.roots.path(&scan.list, index).0).unwrap(), b"odd");
+    assert_eq!(fs::read(scan.roots.path(&scan.list, index)).unwrap(), b"odd");
 }
 
 #[cfg(unix)]
@@ -167,7 +167,7 @@ fn a_link_that_was_named_is_followed_and_one_below_is_not() {
     let scan = scan(&[temp.path().join("folder"), temp.path().join("file")]).unwrap();
     assert_eq!(paths(&scan), ["folder/a", "file"]);
     assert_eq!(scan.list.bytes(), 6);
-    assert_eq!(scan.roots.path(&scan.list, 1), (temp.path().join("file"), true));
+    assert_eq!(scan.roots.path(&scan.list, 1), temp.path().join("file"));
     assert!(open_source(&temp.path().join("file"), false).is_err());
 }
 

@@ -86,7 +86,7 @@ pub(super) fn look(
             let list = stream_list(name).map_err(|error| CommandError::new("bad-argument", error))?;
             let taken = || CommandError::new("nothing-to-send", format!("{name}: it was sent before"));
             let reader = reader.take().ok_or_else(taken)?;
-            (Scan { list, roots: Roots::stream(name), left_out: LeftOut::default() }, Some(reader))
+            (Scan { list, roots: Roots::default(), left_out: LeftOut::default() }, Some(reader))
         }
     };
     let Scan { list, roots, left_out } = scan;

@@ -65,37 +65,35 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens a file of the list, if it is still as it was scanned.
-    pub(super) fn open(path: &Path, follow: bool, listed: &Listed<'_>) -> Result<Self, Failed> {
-        let (file, metadata) = open_source(path, follow).map_err(|error| Failed::unreadable(&error))?;
-        same(&metadata, listed)?;
-        Ok(Self { file, hasher: blake3::Hasher::new(), offset: 0 })
-    }
-
-    /// Goes to `offset` and hashes what is before it, from the last mark on. Asks between two reads whether to `stop`, and says then
-    /// that it did.
-    pub(super) fn pass(
-        &mut self,
+    /// Opens a file of the list, if it is still as it was scanned, at `offset`; what is before that is hashed from the last mark on,
+    /// until it is to `stop`.
+    pub(super) fn open(
+        path: &Path,
         listed: &Listed<'_>,
         offset: u64,
         marks: &mut Marks,
         stop: &AtomicBool,
-    ) -> Result<bool, Failed> {
+    ) -> Result<Self, Failed> {
+        // What the user named is followed when it is a link.
+        let opened = open_source(path, listed.folder.is_none());
+        let (file, metadata) = opened.map_err(|error| Failed::unreadable(&error))?;
+        same(&metadata, listed)?;
+        let mut source = Self { file, hasher: blake3::Hasher::new(), offset: 0 };
         if let Some((mark, hasher)) = marks.rewind(listed.start, listed.start + offset) {
-            self.hasher = hasher;
-            self.offset = mark - listed.start;
-            self.file.seek(SeekFrom::Start(self.offset)).map_err(|error| Failed::unreadable(&error))?;
+            source.hasher = hasher;
+            source.offset = mark - listed.start;
+            source.file.seek(SeekFrom::Start(source.offset)).map_err(|error| Failed::unreadable(&error))?;
         }
         // Nearly every file begins at its start, and needs no buffer.
-        let mut buffer = if self.offset < offset { vec![0; CHUNK_DATA] } else { Vec::new() };
-        while self.offset < offset {
+        let mut buffer = if source.offset < offset { vec![0; CHUNK_DATA] } else { Vec::new() };
+        while source.offset < offset {
             if stop.load(Ordering::Relaxed) {
-                return Ok(false);
+                return Err(Failed::unreadable(&io::ErrorKind::Interrupted.into()));
             }
-            let len = chunk_len(offset - self.offset);
-            self.read(buffer.get_mut(..len).unwrap_or_default())?;
+            let len = chunk_len(offset - source.offset);
+            source.read(buffer.get_mut(..len).unwrap_or_default())?;
         }
-        Ok(true)
+        Ok(source)
     }
 
     /// Reads and hashes exactly as many bytes as `room` has.

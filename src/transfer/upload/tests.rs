@@ -289,3 +289,15 @@ fn nothing_is_sent_when_the_receiver_has_it_all() {
     fixture.queue.ping();
     assert!(fixture.queue.take(16).unwrap().bulk.is_empty());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_was_named_is_followed() {
+    let mut fixture = Fixture::new();
+    let link = fixture.root.with_file_name("link");
+    std::os::unix::fs::symlink(fixture.root.join("a"), &link).unwrap();
+    fixture.root = link;
+    fixture.offer(1);
+    fixture.uploads.accepted(1, fixture.start(1), NO_DIGEST).unwrap();
+    assert_eq!(fixture.data(1).1, vec![1; BIG]);
+}

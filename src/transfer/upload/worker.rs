@@ -10,7 +10,7 @@ use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
 use crate::transfer::compression::Compressor;
 use crate::transfer::compression::policy::{Attempts, Policy};
-use crate::transfer::manifest::{File, Place};
+use crate::transfer::manifest::Place;
 use crate::transfer::{REPORTED, Report};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -221,7 +221,7 @@ impl Worker {
         }
         drop(state);
         let file = |sent: Sent| SentFile {
-            path: files.roots.path(&files.list, sent.index).0,
+            path: files.roots.path(&files.list, sent.index),
             bytes: sent.bytes,
             digest: sent.digest,
         };
@@ -248,21 +248,10 @@ fn checked(
 ) -> (Position, Option<Source>) {
     let Place::File { index, offset } = files.list.place(position) else { return (position, None) };
     let Some(file) = files.list.file(index) else { return (position, None) };
-    let (path, follow) = files.roots.path(&files.list, index);
-    let source = Source::open(&path, follow, &file).ok();
-    let source = source.and_then(|mut source| {
-        let passed = source.pass(&file, offset, &mut marks, stop);
-        (matches!(passed, Ok(true)) && source.digest() == *digest).then_some(source)
-    });
+    let path = files.roots.path(&files.list, index);
+    let source = Source::open(&path, &file, offset, &mut marks, stop).ok();
+    let source = source.filter(|source| source.digest() == *digest);
     (if source.is_some() { position } else { file.start }, source)
-}
-
-/// Opens a file, also from the middle, when the receiver has the beginning.
-fn open(files: &Files, file: &File<'_>, position: Position, marks: &mut Marks) -> Result<Source, Failed> {
-    let (path, follow) = files.roots.path(&files.list, file.index);
-    let mut source = Source::open(&path, follow, file)?;
-    source.pass(file, position - file.start, marks, &AtomicBool::new(false))?;
-    Ok(source)
 }
 
 impl Transfer {
@@ -340,7 +329,10 @@ impl Work {
         {
             let source = self.source.get_or_insert_with(|| {
                 self.attempts = Attempts::default();
-                open(files, &file, self.position, &mut self.marks)
+                let path = files.roots.path(&files.list, index);
+                // Also from the middle, when the receiver has the beginning.
+                let offset = self.position - file.start;
+                Source::open(&path, &file, offset, &mut self.marks, &AtomicBool::new(false))
             });
             let left = file.end().saturating_sub(self.position);
             let fits = match source {
@@ -387,7 +379,7 @@ impl Work {
             }
             Err(Failed { status, text }) => {
                 if self.failed.insert(index) {
-                    let path = files.roots.path(&files.list, index).0;
+                    let path = files.roots.path(&files.list, index);
                     self.failures.push(UploadReport::FileFailed { path, text });
                 }
                 (status, NO_DIGEST)
