@@ -68,9 +68,11 @@ pub struct SentFile {
 /// What the worker has to do for a transfer on this connection.
 #[derive(Debug, Default)]
 enum Task {
-    /// Nothing: it is not accepted, the receiver's RESTART is due, or the receiver has all of it.
+    /// Nothing: it is not accepted, or the receiver has all of it.
     #[default]
     Idle,
+    /// The receiver knows the offer from an earlier connection: it says by RESTART where it stands.
+    AwaitRestart,
     /// Compare the receiver's digest with the file up to this position.
     Check(Position, Digest),
     /// A thread does that.
@@ -85,19 +87,14 @@ struct Transfer {
     /// Ends a scan or a hash under way.
     stop: Arc<AtomicBool>,
     files: Option<Arc<Files>>,
-    /// The receiver knows the offer from an earlier connection: it says by RESTART where it stands.
-    awaits_restart: bool,
     /// How far the list was sent on earlier connections; none when it was never begun.
     listed: Option<Position>,
-    accepted: Option<Position>,
-    /// The last of ACCEPT, BEGIN and RECEIVED up to the last loss: RESTART is not below it.
+    /// The last of ACCEPT, BEGIN and RECEIVED up to the last loss: RESTART is not below it. 0 before ACCEPT.
     floor: Position,
-    /// The furthest that was sent or that the receiver named, on whatever connection.
+    /// The furthest that ACCEPT named, or that was sent on earlier connections: RESTART is not above it.
     reached: Position,
     /// Bytes of files that earlier connections carried.
     wire_bytes: u64,
-    /// Where data goes on upon this connection; 0 before that.
-    start: Position,
     received: Position,
     task: Task,
     complete: bool,
@@ -116,8 +113,6 @@ impl Transfer {
 
     /// Data goes on at `position`, if the receiver's digest of the file before it is right.
     fn go_on(&mut self, place: Place, position: Position, digest: Digest) {
-        self.reached = self.reached.max(position);
-        self.start = position;
         self.task = match place {
             Place::File { offset: 1.., .. } if digest != NO_DIGEST => Task::Check(position, digest),
             // Nothing is left to send, BEGIN included.
@@ -217,7 +212,7 @@ impl Uploads {
             if let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue)
                 && let Some(files) = &upload.files
             {
-                upload.awaits_restart = false;
+                upload.task = Task::Idle;
                 upload.listed.get_or_insert(0);
                 queue.open_transfer(transfer);
                 queue.send_list(transfer, Arc::clone(&files.encoded), 0);
@@ -233,21 +228,16 @@ impl Uploads {
         self.shared.change(|state| {
             let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
             let Some(files) = &upload.files else { return Ok(()) };
-            if upload.accepted.is_some() {
-                return Err(ProtocolError::WrongTime("ACCEPT", transfer));
-            }
-            if !upload.awaits_restart
-                && state.queue.as_ref().is_some_and(|queue| queue.list_position(transfer).is_some())
-            {
+            let awaits_restart = matches!(upload.task, Task::AwaitRestart);
+            let is_listing = state.queue.as_ref().is_some_and(|queue| queue.list_position(transfer).is_some());
+            if upload.floor > 0 || (is_listing && !awaits_restart) {
                 return Err(ProtocolError::WrongTime("ACCEPT", transfer));
             }
             let new_stream = position == files.list.data_start() || files.stream.is_none();
             let place = files.place(position, &digest).filter(|_| new_stream);
             let place = place.ok_or(ProtocolError::Position("ACCEPT", transfer))?;
-            upload.accepted = Some(position);
-            upload.floor = position;
-            upload.received = upload.received.max(position);
-            if !upload.awaits_restart {
+            (upload.floor, upload.reached, upload.received) = (position, position, position);
+            if !awaits_restart {
                 upload.go_on(place, position, digest);
             }
             Ok(())
@@ -263,9 +253,9 @@ impl Uploads {
             let (Some(upload), Some(queue)) = (state.transfers.get_mut(&transfer), &state.queue) else { return Ok(()) };
             let Some(files) = &upload.files else { return Ok(()) };
             let wrong = ProtocolError::Position("RESTART", transfer);
-            upload.awaits_restart = false;
+            upload.task = Task::Idle;
             queue.open_transfer(transfer);
-            let Some(accepted) = upload.accepted else {
+            if upload.floor == 0 {
                 if position > upload.listed.unwrap_or(0) || digest != NO_DIGEST {
                     return Err(wrong);
                 }
@@ -274,9 +264,9 @@ impl Uploads {
                     queue.send_list(transfer, Arc::clone(&files.encoded), from);
                 }
                 return Ok(());
-            };
+            }
             let place = files.place(position, &digest).ok_or(wrong.clone())?;
-            if position < upload.floor || position > upload.reached.max(accepted) {
+            if !(upload.floor..=upload.reached).contains(&position) {
                 return Err(wrong);
             }
             upload.received = position;
@@ -309,7 +299,7 @@ impl Uploads {
             let Some(upload) = state.transfers.get_mut(&transfer) else { return Ok(()) };
             let sent = state.queue.as_ref().and_then(|queue| queue.sent(transfer));
             // COMPLETE that is sent again after a resume comes without RESTART.
-            let before = if upload.awaits_restart { upload.reached } else { upload.start };
+            let before = if let Task::AwaitRestart = upload.task { upload.reached } else { upload.received };
             let reached = before.max(sent.map_or(0, |(_, reached)| reached));
             if upload.files.as_ref().and_then(|files| files.end()).is_none_or(|end| reached < end) {
                 return Err(ProtocolError::WrongTime("COMPLETE", transfer));
@@ -357,9 +347,7 @@ impl Uploads {
                     let end = files.list.data_start();
                     *listed = (*listed).max(queue.list_position(*transfer).unwrap_or(end));
                 }
-                upload.start = 0;
-                upload.awaits_restart = true;
-                upload.task = Task::Idle;
+                upload.task = Task::AwaitRestart;
             }
         });
     }

@@ -301,3 +301,14 @@ fn a_link_that_was_named_is_followed() {
     fixture.uploads.accepted(1, fixture.start(1), NO_DIGEST).unwrap();
     assert_eq!(fixture.data(1).1, vec![1; BIG]);
 }
+
+#[test]
+fn what_a_lost_connection_said_of_a_transfer_that_is_all_there_is_said_again_without_restart() {
+    let mut fixture = Fixture::new();
+    fixture.offer(1);
+    let end = fixture.list(1).end();
+    fixture.connect();
+    fixture.uploads.accepted(1, end, NO_DIGEST).unwrap();
+    fixture.uploads.complete(1).unwrap();
+    assert!(matches!(fixture.report(1), UploadReport::Finished { .. }));
+}
