@@ -223,7 +223,11 @@ impl Conversation {
             Action::OpenFlow(transfer, opening) => self.flow.open(transfer, opening),
             Action::EndFlow { transfer, confirmed } => self.flow.end(transfer, confirmed),
             Action::PauseReports(pause) => uploads.pause_reports(pause),
-            Action::Scan(transfer, source) => uploads.scan(transfer, source),
+            Action::Scan(transfer, source) => {
+                if let Err(report) = uploads.scan(transfer, source) {
+                    self.session.upload(transfer, report);
+                }
+            }
             Action::BeginUpload(transfer) => uploads.begin(transfer),
             Action::UploadAccepted(transfer, position, digest) => uploads.accepted(transfer, position, digest)?,
             Action::UploadRestart(transfer, position, digest) => uploads.restart(transfer, position, digest)?,
@@ -231,7 +235,11 @@ impl Conversation {
             Action::UploadComplete(transfer) => uploads.complete(transfer)?,
             Action::DropUpload(transfer) => uploads.cancel(transfer),
             Action::RenumberUpload { old, new } => uploads.renumber(old, new),
-            Action::StartDownload(transfer, offer, list) => downloads.look(transfer, offer, list),
+            Action::StartDownload(transfer, offer, list) => {
+                if let Err(report) = downloads.look(transfer, offer, list) {
+                    self.session.download(transfer, report);
+                }
+            }
             Action::AcceptDownload(transfer, wanted) => downloads.accept(transfer, wanted),
             Action::CancelDownload { transfer, remove } => downloads.cancel(transfer, remove),
             Action::DownloadAcknowledged(transfer) => downloads.acknowledged(transfer),

@@ -23,6 +23,7 @@ use super::Report;
 use super::flow_control::{FlowControl, Opening};
 use super::manifest::Manifest;
 use super::staging::partials::recover;
+use crate::error_text::io_error_text;
 use crate::keys::PublicKey;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Digest, Offer, Reason, TransferId};
@@ -123,6 +124,11 @@ impl Broken {
     fn new(reason: Reason, text: String, told: String) -> Self {
         Self { reason, text, told, part: None }
     }
+
+    fn no_thread(error: &io::Error) -> Self {
+        let text = format!("no thread for a download: {}", io_error_text(error));
+        Self::new(Reason::Io, text, "the receiver cannot take it now".to_owned())
+    }
 }
 
 /// What a look at a good list and the disk gives.
@@ -186,15 +192,17 @@ impl Downloads {
     }
 
     /// The list of an offer is complete: check it and look at the disk (reports [`DownloadReport::Looked`]).
-    pub fn look(&self, transfer: TransferId, offer: Offer, list: Vec<u8>) {
+    ///
+    /// # Errors
+    /// Gives the report when no thread can be made.
+    pub fn look(&self, transfer: TransferId, offer: Offer, list: Vec<u8>) -> Result<(), DownloadReport> {
         let (settings, needed, report) = (Arc::clone(&self.settings), self.flow.needed(), Arc::clone(&self.report));
         let look = move || {
             let looked = open::look(&settings, &offer, &list, needed);
             report(transfer, looked.map_or_else(|unacceptable| unacceptable, DownloadReport::Looked));
         };
-        if let Err(error) = thread::Builder::new().name("download look".into()).spawn(look) {
-            self.order(Order::NoThread { transfer, error });
-        }
+        let looking = thread::Builder::new().name("download look".into()).spawn(look);
+        looking.map(drop).map_err(|error| DownloadReport::Broken(Broken::no_thread(&error)))
     }
 
     /// The transfer is accepted: prepare, and report.

@@ -128,8 +128,6 @@ struct State {
     queue: Option<Arc<SendQueue>>,
     /// Counts connections: what belongs to an earlier one is void.
     connection: u64,
-    /// Threads that could not be made for scans.
-    failed_scans: Vec<(TransferId, String)>,
     reports_paused: bool,
     closed: bool,
 }
@@ -172,7 +170,10 @@ impl Uploads {
     }
 
     /// Looks for what is to be sent and reports; on a thread of its own, which then reads a stream.
-    pub fn scan(&self, transfer: TransferId, source: SendSource) {
+    ///
+    /// # Errors
+    /// Gives the report when no thread can be made.
+    pub fn scan(&self, transfer: TransferId, source: SendSource) -> Result<(), UploadReport> {
         let stop = Arc::new(AtomicBool::new(false));
         let new = Transfer { stop: Arc::clone(&stop), ..Transfer::default() };
         self.shared.lock().transfers.insert(transfer, new);
@@ -200,10 +201,11 @@ impl Uploads {
                 }
             }
         });
-        if let Err(error) = scanning {
+        scanning.map(drop).map_err(|error| {
+            self.shared.lock().transfers.remove(&transfer);
             let text = format!("no thread to look for the files: {}", io_error_text(&error));
-            self.shared.change(|state| state.failed_scans.push((transfer, text)));
-        }
+            UploadReport::Unsendable(CommandError::new("not-readable", text))
+        })
     }
 
     /// OFFER is queued: the list follows. Also after a resume, when the peer had not received OFFER.

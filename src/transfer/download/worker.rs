@@ -10,15 +10,13 @@ use super::output::Output;
 use super::writer::Writer;
 use super::{AcceptedOffer, Broken, DownloadReport, Settings, Target};
 use crate::channel::TAG;
-use crate::error_text::io_error_text;
 use crate::protocol::error::ProtocolError;
-use crate::protocol::frame::{CHUNK_HEADER, Reason, TransferId};
+use crate::protocol::frame::{CHUNK_HEADER, TransferId};
 use crate::transfer::compression::Decompressor;
 use crate::transfer::flow_control::{FlowControl, Opening, Piece};
 use crate::transfer::staging::{Published, Staging, Totals};
 use crate::transfer::{REPORTED, Report};
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -26,23 +24,9 @@ use std::thread::{self, JoinHandle};
 
 /// What the worker is told.
 pub(super) enum Order {
-    /// There is no thread for a look.
-    NoThread {
-        transfer: TransferId,
-        error: io::Error,
-    },
-    Accept {
-        transfer: TransferId,
-        accepted: AcceptedOffer,
-    },
-    Opened {
-        transfer: TransferId,
-        opened: Result<Box<Writer>, DownloadReport>,
-    },
-    Cancel {
-        transfer: TransferId,
-        remove: bool,
-    },
+    Accept { transfer: TransferId, accepted: AcceptedOffer },
+    Opened { transfer: TransferId, opened: Result<Box<Writer>, DownloadReport> },
+    Cancel { transfer: TransferId, remove: bool },
     Acknowledged(TransferId),
     Stop,
 }
@@ -120,7 +104,6 @@ impl Worker {
 
     fn order(&mut self, order: Order) {
         match order {
-            Order::NoThread { transfer, error } => self.no_thread(transfer, &error),
             Order::Accept { transfer, accepted } => self.accept(transfer, accepted),
             Order::Opened { transfer, opened } => self.opened(transfer, opened),
             Order::Cancel { transfer, remove } => self.cancel(transfer, remove),
@@ -131,13 +114,6 @@ impl Worker {
             }
             Order::Stop => {}
         }
-    }
-
-    fn no_thread(&mut self, transfer: TransferId, error: &io::Error) {
-        self.slots.remove(&transfer);
-        let text = format!("no thread for a download: {}", io_error_text(error));
-        let told = "the receiver cannot take it now".to_owned();
-        self.report(transfer, DownloadReport::Broken(Broken::new(Reason::Io, text, told)));
     }
 
     fn accept(&mut self, transfer: TransferId, accepted: AcceptedOffer) {
@@ -158,7 +134,7 @@ impl Worker {
             flow.kick();
         });
         if let Err(error) = opening {
-            self.no_thread(transfer, &error);
+            self.broken(transfer, Broken::no_thread(&error));
         }
     }
 

@@ -63,7 +63,7 @@ impl Fixture {
     fn scan(&self, transfer: TransferId, path: &Path) -> UploadReport {
         let line = format!("/send {}", path.display());
         let Ok(Entry::Command(Command::Send(args))) = command::parse(&line, None) else { panic!("{line}") };
-        self.uploads.scan(transfer, args);
+        self.uploads.scan(transfer, args).unwrap();
         self.report(transfer)
     }
 

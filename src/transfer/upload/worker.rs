@@ -4,7 +4,6 @@ use super::files::Files;
 use super::source::{Failed, Marks, Source, chunk_len};
 use super::stream::{Next, Stream};
 use super::{SentFile, Shared, State, Task, Transfer, UploadReport};
-use crate::command::CommandError;
 use crate::net::buffer::Bulk;
 use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
@@ -51,7 +50,6 @@ struct Sent {
 
 /// What the worker does next.
 enum Job {
-    Unsendable(TransferId, String),
     Check { transfer: TransferId, position: Position, digest: Digest },
     Send { transfer: TransferId, queue: Arc<SendQueue>, room: usize },
     Report(TransferId),
@@ -77,9 +75,6 @@ impl Worker {
     pub(super) fn run(mut self) {
         while let Some(job) = self.next_job() {
             match job {
-                Job::Unsendable(transfer, text) => {
-                    (self.report)(transfer, UploadReport::Unsendable(CommandError::new("not-readable", text)));
-                }
                 Job::Check { transfer, position, digest } => self.check(transfer, position, digest),
                 Job::Send { transfer, queue, room } => self.send(transfer, &queue, room),
                 Job::Report(transfer) => self.report_sent(transfer),
@@ -104,10 +99,6 @@ impl Worker {
     }
 
     fn job(&mut self, state: &mut State) -> Option<Job> {
-        if let Some((transfer, text)) = state.failed_scans.pop() {
-            state.transfers.remove(&transfer);
-            return Some(Job::Unsendable(transfer, text));
-        }
         let reports_paused = state.reports_paused;
         for (transfer, upload) in &mut state.transfers {
             let due = upload

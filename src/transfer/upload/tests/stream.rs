@@ -41,7 +41,7 @@ impl Fixture {
     fn stream(&mut self, len: u64, fails: bool) -> (Position, Arc<AtomicU64>) {
         let read = Arc::new(AtomicU64::new(0));
         let reader = StreamReader::new(Source { len, fails, read: Arc::clone(&read) });
-        self.uploads.scan(1, SendSource::Stream { name: "-".into(), reader: reader.clone() });
+        self.uploads.scan(1, SendSource::Stream { name: "-".into(), reader: reader.clone() }).unwrap();
         let UploadReport::Scanned { offer, list, .. } = self.report(1) else { panic!() };
         assert_eq!((offer.files, offer.folders, offer.bytes, list.first_name()), (1, 0, STREAM_BYTES, "-"));
         assert!(reader.take().is_none());
@@ -149,6 +149,6 @@ fn a_stream_that_cannot_be_read_on_fails_on_both_sides() {
     let UploadReport::FileFailed { path, text } = fixture.report(1) else { panic!() };
     assert_eq!((path, text.as_str()), ("-".into(), "the pipe burst"));
     let again = SendSource::Stream { name: "a/b".into(), reader: StreamReader::new(io::empty()) };
-    fixture.uploads.scan(3, again);
+    fixture.uploads.scan(3, again).unwrap();
     assert!(matches!(fixture.report(3), UploadReport::Unsendable(CommandError { code: "bad-argument", .. })));
 }
