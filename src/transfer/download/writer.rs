@@ -7,7 +7,7 @@ use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position
 use crate::transfer::flow_control::Piece;
 use crate::transfer::staging::{Part, Problem, Staging, len_of, prefix_digest, space, write_with_holes};
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::Seek;
 use std::path::PathBuf;
 
 /// A stream's end is not known, so the disk is looked at when it begins and after at most so many bytes: others write to it, too.
@@ -116,10 +116,6 @@ impl Writer {
         Broken::new(problem.reason(), problem.to_string(), told)
     }
 
-    fn at_path(&self, error: io::Error) -> Problem {
-        Problem::at(self.staging.path_of(self.staging.next_file()))(error)
-    }
-
     /// Data begins here: it goes on, or the file begins anew because the sender's bytes are others than those an earlier run left.
     fn begin(&mut self, position: Position) -> Result<(), Broken> {
         if position < self.position {
@@ -128,7 +124,7 @@ impl Writer {
                     let emptied = file.set_len(0).and_then(|()| file.rewind());
                     hasher.reset();
                     *len = 0;
-                    emptied.map_err(|error| self.broken(&self.at_path(error)))?;
+                    emptied.map_err(|error| self.broken(&self.staging.at_next(error)))?;
                 }
                 // It may go better this time.
                 current => *current = None,
@@ -159,7 +155,7 @@ impl Writer {
         if let Ok(file) = &current.part
             && let Err(error) = write_with_holes(file, &chunks)
         {
-            current.part = self.one_file(Err(self.at_path(error)))?;
+            current.part = self.one_file(Err(self.staging.at_next(error)))?;
         }
         self.current = Some(current);
         Ok(())
@@ -202,7 +198,7 @@ impl Writer {
                 if hasher.finalize() == blake3::Hash::from(*digest) =>
             {
                 // Its last chunks may be a hole.
-                let adopted = file.set_len(len).map_err(|error| self.at_path(error));
+                let adopted = file.set_len(len).map_err(|error| self.staging.at_next(error));
                 let adopted = adopted.and_then(|()| self.staging.adopt(&file, digest));
                 self.one_file(adopted)?
             }

@@ -50,7 +50,7 @@ impl Staging {
         let Some(folder) = self.manifest.folder(index) else { return Ok(()) };
         let default = self.name(ListEntry::Folder(index));
         let path = self.shown(folder.parent, folder.name);
-        let Some(above) = self.dir() else { return Err(no_folder(path)) };
+        let Some(above) = self.dir() else { return Err(Problem::at(path)(no_folder())) };
         let make = |name: &str| create_folder(above, name, folder.meta.mode);
         let made = make_under(&default, true, make, |name| above.symlink_metadata(name).is_ok());
         let ((), name) = made.map_err(Problem::at(&path))?;
@@ -62,16 +62,17 @@ impl Staging {
     }
 
     /// The path that an entry is to have, as far as it is known.
-    pub(super) fn shown(&self, folder: Option<usize>, name: &str) -> PathBuf {
+    fn shown(&self, folder: Option<usize>, name: &str) -> PathBuf {
         let mut path = self.dest_path.clone();
         let components = self.manifest.components(folder, name);
         path.extend(components.iter().enumerate().map(|(depth, name)| local_name(name, depth == 0)));
         path
     }
 
-    /// The path that file `index` is to have.
-    pub(crate) fn path_of(&self, index: usize) -> PathBuf {
-        self.manifest.file(index).map_or_else(PathBuf::new, |file| self.shown(file.folder, file.name))
+    /// What the file system said about the file that comes next, with the path that it is to have.
+    pub(crate) fn at_next(&self, error: io::Error) -> Problem {
+        let path = self.manifest.file(self.walk.next_file()).map(|file| self.shown(file.folder, file.name));
+        Problem::at(path.unwrap_or_default())(error)
     }
 
     /// An entry was made under this name; gives it back if it is another than it would have by default.
@@ -83,11 +84,10 @@ impl Staging {
 
     /// Makes the next file under its local name, or a free one like it; gives what was made, and its name.
     fn make_next<T>(&self, make: impl Fn(&Dir, &str) -> io::Result<T>) -> Result<(T, String), Problem> {
-        let index = self.walk.next_file();
-        let dir = self.dir().ok_or_else(|| no_folder(self.path_of(index)))?;
-        let name = self.name(ListEntry::File(index));
+        let dir = self.dir().ok_or_else(|| self.at_next(no_folder()))?;
+        let name = self.name(ListEntry::File(self.walk.next_file()));
         let made = make_under(&name, false, |name| make(dir, name), |name| dir.symlink_metadata(name).is_ok());
-        made.map_err(|error| Problem::at(self.path_of(index))(error))
+        made.map_err(|error| self.at_next(error))
     }
 
     /// Puts a whole file into the tree, its digest checked before.
@@ -103,7 +103,7 @@ impl Staging {
         });
         if let Err(error) = written {
             let _ = self.dir().map(|dir| dir.remove_file(&name));
-            return Err(Problem::at(self.path_of(index))(error));
+            return Err(self.at_next(error));
         }
         self.finished(index, digest, name);
         Ok(())
@@ -112,17 +112,17 @@ impl Staging {
     /// Makes the part of the next file.
     pub(in crate::transfer) fn make_part(&mut self) -> Result<File, Problem> {
         let index = self.reach_file()?;
-        let path = self.path_of(index);
         if self.dir().is_none() {
-            return Err(no_folder(path));
+            return Err(self.at_next(no_folder()));
         }
-        create_file(self.claim.dir(), &part_name(index), self.meta(index).mode).map_err(Problem::at(path))
+        let part = create_file(self.claim.dir(), &part_name(index), self.meta(index).mode);
+        part.map_err(|error| self.at_next(error))
     }
 
     /// Moves the part of the next file into the tree; it has all its bytes, and the right digest.
     pub(in crate::transfer) fn adopt(&mut self, part: &File, digest: &Digest) -> Result<(), Problem> {
         let index = self.reach_file()?;
-        self.finish_file(part, self.meta(index)).map_err(|error| Problem::at(self.path_of(index))(error))?;
+        self.finish_file(part, self.meta(index)).map_err(|error| self.at_next(error))?;
         let (from, staging) = (part_name(index), self.claim.dir());
         let ((), name) = self.make_next(|dir, name| move_exclusive(staging, &from, dir, name, false))?;
         self.finished(index, digest, name);
@@ -162,8 +162,8 @@ impl Staging {
     }
 }
 
-fn no_folder(path: PathBuf) -> Problem {
-    Problem::at(path)(io::Error::new(io::ErrorKind::AlreadyExists, "its folder could not be made"))
+fn no_folder() -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, "its folder could not be made")
 }
 
 /// Writes chunks with one call where none is all zeros; what is gets a hole, also at the end, where the length is not set.
