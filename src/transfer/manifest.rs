@@ -184,21 +184,6 @@ pub enum ListEntry {
     File(usize),
 }
 
-/// What a position means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Byte `offset` of a file; `offset` is the file's size where its FILE_END stands.
-    File {
-        index: usize,
-        /// Bytes of the file before the position.
-        offset: u64,
-    },
-    /// After the last file.
-    Done,
-    /// In the list, inside the weight of a FILE_END, or past the end: no data begins there.
-    Nowhere,
-}
-
 /// One step of the walk through a list, depth first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -317,18 +302,12 @@ impl Manifest {
         }
     }
 
-    /// What stands at a position.
-    pub fn place(&self, position: Position) -> Place {
-        let Some(offset) = position.checked_sub(self.data_start()) else { return Place::Nowhere };
-        if offset == self.span {
-            return Place::Done;
-        }
+    /// The file that has a byte at a position, or its FILE_END. None in the list, inside the weight of a FILE_END, and from the end on: no
+    /// data begins there.
+    pub fn file_at(&self, position: Position) -> Option<File<'_>> {
+        let offset = position.checked_sub(self.data_start())?;
         let after = self.files.partition_point(|row| row.offset <= offset);
-        let Some((index, row)) = after.checked_sub(1).and_then(|index| Some((index, self.files.get(index)?))) else {
-            return Place::Nowhere;
-        };
-        let offset = offset - row.offset;
-        if offset <= row.size { Place::File { index, offset } } else { Place::Nowhere }
+        self.file(after.checked_sub(1)?).filter(|file| position <= file.end())
     }
 
     /// Bytes of file data before a position, and files that end before it; for any number, also one that means nothing.

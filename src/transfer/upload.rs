@@ -17,7 +17,7 @@ mod tests;
 mod worker;
 
 use super::Report;
-use super::manifest::{Manifest, Place};
+use super::manifest::Manifest;
 use crate::command::{CommandError, SendSource};
 use crate::error_text::io_error_text;
 use crate::net::send_queue::SendQueue;
@@ -112,11 +112,11 @@ impl Transfer {
     }
 
     /// Data goes on at `position`, if the receiver's digest of the file before it is right.
-    fn go_on(&mut self, place: Place, position: Position, digest: Digest) {
-        self.task = match place {
-            Place::File { offset: 1.., .. } if digest != NO_DIGEST => Task::Check(position, digest),
+    fn go_on(&mut self, position: Position, digest: Digest) {
+        self.task = match self.files.as_ref().and_then(|files| files.end()) {
             // Nothing is left to send, BEGIN included.
-            Place::Done => Task::Idle,
+            Some(end) if end == position => Task::Idle,
+            _ if digest != NO_DIGEST => Task::Check(position, digest),
             _ => Task::Start(position, None),
         };
     }
@@ -236,11 +236,12 @@ impl Uploads {
                 return Err(ProtocolError::WrongTime("ACCEPT", transfer));
             }
             let new_stream = position == files.list.data_start() || files.stream.is_none();
-            let place = files.place(position, &digest).filter(|_| new_stream);
-            let place = place.ok_or(ProtocolError::Position("ACCEPT", transfer))?;
+            if !new_stream || !files.may_go_on(position, &digest) {
+                return Err(ProtocolError::Position("ACCEPT", transfer));
+            }
             (upload.floor, upload.reached, upload.received) = (position, position, position);
             if !awaits_restart {
-                upload.go_on(place, position, digest);
+                upload.go_on(position, digest);
             }
             Ok(())
         })
@@ -267,13 +268,12 @@ impl Uploads {
                 }
                 return Ok(());
             }
-            let place = files.place(position, &digest).ok_or(wrong.clone())?;
-            if !(upload.floor..=upload.reached).contains(&position) {
+            if !(upload.floor..=upload.reached).contains(&position) || !files.may_go_on(position, &digest) {
                 return Err(wrong);
             }
             upload.received = position;
             files.release(position);
-            upload.go_on(place, position, digest);
+            upload.go_on(position, digest);
             Ok(())
         })
     }

@@ -5,7 +5,7 @@ use p2pchat::keys::PublicKey;
 use p2pchat::protocol::frame::{CHUNK_DATA, ChunkHeader, Frame, KIND_CHUNK, KIND_ZCHUNK, POSITIONS};
 use p2pchat::transfer::Name;
 use p2pchat::transfer::compression::{Compressor, Decompressor, content_len};
-use p2pchat::transfer::manifest::{self, Builder, Manifest, Meta, Place};
+use p2pchat::transfer::manifest::{self, Builder, Manifest, Meta};
 use serde_json::Value;
 use std::path::{Component, Path};
 
@@ -110,8 +110,8 @@ pub(crate) fn list(data: &[u8]) {
     for file in list.files() {
         assert!(Name::new(file.name).is_ok());
         assert!(file.next() <= list.end());
-        assert_eq!(list.place(file.start), Place::File { index: file.index, offset: 0 });
-        assert_eq!(list.place(file.end()), Place::File { index: file.index, offset: file.size });
+        assert_eq!(list.file_at(file.start), Some(file));
+        assert_eq!(list.file_at(file.end()), Some(file));
         let path = list.path(file.index);
         assert!(Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
     }

@@ -3,7 +3,7 @@
 use super::{Opening, WINDOW, bytes};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{CHUNK_DATA, END_WEIGHT, FileStatus, POSITIONS, Position, TransferId};
-use crate::transfer::manifest::{Manifest, Place};
+use crate::transfer::manifest::Manifest;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,10 +131,8 @@ impl Running {
         (self.expected, self.written, self.told) = (position, position, position);
         self.begun = false;
         self.last_chunk = false;
-        match self.manifest.place(position) {
-            Place::File { index, .. } if position < self.end => self.stand_in(index),
-            _ => self.stand_in(self.manifest.file_count()),
-        }
+        let file = self.manifest.file_at(position).filter(|_| position < self.end);
+        self.stand_in(file.map_or(self.manifest.file_count(), |file| file.index));
         self.expected = position;
         self.file_done = self.next_done();
     }
@@ -220,10 +218,7 @@ impl Running {
     }
 
     fn next_done(&self) -> Position {
-        match self.manifest.place(self.written) {
-            Place::File { index, .. } => self.manifest.file(index).map_or(Position::MAX, |file| file.next()),
-            _ => Position::MAX,
-        }
+        self.manifest.file_at(self.written).map_or(Position::MAX, |file| file.next())
     }
 
     pub(super) fn end_position(&self) -> Position {

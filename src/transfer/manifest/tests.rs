@@ -56,17 +56,14 @@ fn positions_and_places_are_inverse() {
     let starts: Vec<_> = list.files().map(|file| file.start - base).collect();
     assert_eq!(starts, [0, 10 + 1024, 10 + 2 * 1024]);
     assert_eq!(list.end() - base, 110 + 3 * 1024);
-    assert_eq!(list.place(0), Place::Nowhere);
-    assert_eq!(list.place(base - 1), Place::Nowhere);
-    assert_eq!(list.place(base), Place::File { index: 0, offset: 0 });
-    assert_eq!(list.place(base + 10), Place::File { index: 0, offset: 10 });
-    assert_eq!(list.place(base + 11), Place::Nowhere);
-    assert_eq!(list.place(base + 1034), Place::File { index: 1, offset: 0 });
-    assert_eq!(list.place(base + 1035), Place::Nowhere);
-    assert_eq!(list.place(list.end() - 1), Place::Nowhere);
-    assert_eq!(list.place(list.end()), Place::Done);
-    assert_eq!(list.place(list.end() + 1), Place::Nowhere);
-    assert_eq!(list.place(u64::MAX), Place::Nowhere);
+    let file_at = |position| list.file_at(position).map(|file| (file.index, position - file.start));
+    assert_eq!(file_at(base), Some((0, 0)));
+    assert_eq!(file_at(base + 10), Some((0, 10)));
+    assert_eq!(file_at(base + 1034), Some((1, 0)));
+    let end = list.end();
+    for nowhere in [0, base - 1, base + 11, base + 1035, end - 1, end, end + 1, u64::MAX] {
+        assert_eq!(file_at(nowhere), None, "{nowhere}");
+    }
 }
 
 #[test]
@@ -162,7 +159,7 @@ fn a_stream_is_one_file_that_may_take_every_position() {
     assert_eq!(list.encode(), bytes);
     assert_eq!(list.offer(&bytes).bytes, STREAM_BYTES);
     let start = list.data_start();
-    assert_eq!(list.place(start + (1 << 62)), Place::File { index: 0, offset: 1 << 62 });
+    assert_eq!(list.file_at(start + (1 << 62)), list.file(0));
     assert_eq!(list.progress(start + 7), (7, 0));
     assert_eq!(decode(&bytes), Err(ManifestError::Counts("sizes")));
 }

@@ -4,7 +4,7 @@ use super::stream::Stream;
 use crate::command::{CommandError, SendSource};
 use crate::protocol::frame::{Digest, END_WEIGHT, NO_DIGEST, Position};
 use crate::transfer::file_name::Name;
-use crate::transfer::manifest::{Builder, Manifest, ManifestError, Place};
+use crate::transfer::manifest::{Builder, Manifest, ManifestError};
 use crate::transfer::scan::{self, LeftOut, Roots, Scan};
 use std::io::Read;
 use std::path::Path;
@@ -28,21 +28,16 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The place where data may begin or go on at a position; none where it cannot, or with a digest that does not belong there.
-    pub(super) fn place(&self, position: Position, digest: &Digest) -> Option<Place> {
-        let mut place = self.list.place(position);
-        if let (Place::File { offset, .. }, Some(size)) = (place, self.stream.as_ref().and_then(|stream| stream.size()))
-        {
-            match offset {
-                _ if offset == size + END_WEIGHT => place = Place::Done,
-                _ if offset > size => place = Place::Nowhere,
-                _ => {}
-            }
+    /// Whether data may begin or go on at a position, with this digest of what the receiver has of the file there; or nothing is left.
+    pub(super) fn may_go_on(&self, position: Position, digest: &Digest) -> bool {
+        let no_digest = *digest == NO_DIGEST;
+        if self.end() == Some(position) {
+            return no_digest;
         }
-        match place {
-            Place::File { offset: 1.., .. } if self.stream.is_none() => Some(place),
-            Place::File { .. } | Place::Done => (*digest == NO_DIGEST).then_some(place),
-            Place::Nowhere => None,
+        let Some(file) = self.list.file_at(position) else { return false };
+        match &self.stream {
+            Some(stream) => no_digest && stream.size().is_none_or(|size| position <= file.start + size),
+            None => no_digest || position > file.start,
         }
     }
 

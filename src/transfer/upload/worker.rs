@@ -9,7 +9,6 @@ use crate::net::send_queue::SendQueue;
 use crate::protocol::frame::{Digest, END_WEIGHT, FileStatus, NO_DIGEST, Position, TransferId};
 use crate::transfer::compression::Compressor;
 use crate::transfer::compression::policy::{Attempts, Policy};
-use crate::transfer::manifest::Place;
 use crate::transfer::{REPORTED, Report};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -237,10 +236,9 @@ fn checked(
     mut marks: Marks,
     stop: &AtomicBool,
 ) -> (Position, Option<Source>) {
-    let Place::File { index, offset } = files.list.place(position) else { return (position, None) };
-    let Some(file) = files.list.file(index) else { return (position, None) };
-    let path = files.roots.path(&files.list, index);
-    let source = Source::open(&path, &file, offset, &mut marks, stop).ok();
+    let Some(file) = files.list.file_at(position) else { return (position, None) };
+    let path = files.roots.path(&files.list, file.index);
+    let source = Source::open(&path, &file, position - file.start, &mut marks, stop).ok();
     let source = source.filter(|source| source.digest() == *digest);
     (if source.is_some() { position } else { file.start }, source)
 }
@@ -315,12 +313,10 @@ impl Work {
     /// Fills a piece with what comes next.
     fn fill(&mut self, files: &Files, piece: &mut Bulk, mut compressor: Option<&mut Compressor>) {
         self.begin(piece);
-        while let Place::File { index, .. } = files.list.place(self.position)
-            && let Some(file) = files.list.file(index)
-        {
+        while let Some(file) = files.list.file_at(self.position) {
             let source = self.source.get_or_insert_with(|| {
                 self.attempts = Attempts::default();
-                let path = files.roots.path(&files.list, index);
+                let path = files.roots.path(&files.list, file.index);
                 // Also from the middle, when the receiver has the beginning.
                 let offset = self.position - file.start;
                 Source::open(&path, &file, offset, &mut self.marks, &AtomicBool::new(false))
@@ -349,7 +345,7 @@ impl Work {
                     let digest = source.as_mut().map_err(|failed| failed.clone());
                     let digest = digest.and_then(|source| source.finish(&file));
                     self.source = None;
-                    let sent = Sent { next: file.next(), index, bytes: file.size, digest: NO_DIGEST };
+                    let sent = Sent { next: file.next(), index: file.index, bytes: file.size, digest: NO_DIGEST };
                     self.file_end(files, piece, sent, digest);
                     true
                 }
