@@ -243,13 +243,10 @@ impl FlowControl {
         let mut state = self.lock();
         let State { routes, interrupted, .. } = &mut *state;
         interrupted.retain(|transfer| {
-            let position = match routes.get_mut(transfer) {
+            let position = match routes.get(transfer) {
                 Some(Route::Listing { bytes: list, .. }) => bytes(list.len()),
                 Some(Route::Waiting { list }) => u64::from(*list),
-                Some(Route::Running(running)) => {
-                    running.disconnected();
-                    return true;
-                }
+                Some(Route::Running(_)) => return true,
                 Some(Route::Ended { .. }) | None => return false,
             };
             send_queue.restart(*transfer, position, NO_DIGEST);
@@ -325,11 +322,12 @@ impl FlowControl {
             if let Some(Route::Running(running)) = routes.get_mut(transfer)
                 && let Some(position) = running.reached(*position, now)
                 && let Some(send_queue) = send_queue
+                && !*restarting
             {
                 send_queue.received(*transfer, position);
             }
         }
-        // What came over an earlier connection has no weight on this one.
+        // What came over an earlier connection has no weight on this one, and RESTART will say where it stands.
         if !*restarting {
             credit.released(weight, now);
             state.tell_credit();

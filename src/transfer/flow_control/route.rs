@@ -121,11 +121,6 @@ impl Running {
         running
     }
 
-    /// The connection that brought BEGIN is gone.
-    pub(super) fn disconnected(&mut self) {
-        self.begun = false;
-    }
-
     /// RESTART (or ACCEPT) says `position`.
     pub(super) fn restart(&mut self, position: Position) {
         (self.expected, self.written, self.told) = (position, position, position);
