@@ -137,13 +137,14 @@ impl Session {
                     self.decline_download(transfer, Reason::Io, "the folder for it cannot be used");
                 }
             }
-            (InState::Preparing, DownloadReport::Ready { digest, opening, resumed, part }) => {
+            (InState::Preparing, DownloadReport::Ready { digest, opening, part }) => {
                 download.state = InState::Running;
                 download.begun = self.now;
                 let position = opening.position;
+                let goes_on = opening.manifest.progress(position).0 > 0;
                 download.opening = Some(opening);
                 download.part = part;
-                if resumed > 0 {
+                if goes_on {
                     let place = download.dest.as_ref().map(|dest| format!(" in {}", dest.display())).unwrap_or_default();
                     let text = format!("transfer {transfer} goes on{place} where an earlier one stopped");
                     self.notice(Notice::Status(text));

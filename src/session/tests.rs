@@ -125,7 +125,7 @@ fn looked() -> DownloadReport {
 
 fn ready(position: Position) -> DownloadReport {
     let opening = Opening { manifest: manifest_of("file"), position };
-    DownloadReport::Ready { digest: NO_DIGEST, opening, resumed: 0, part: Some("in/.p2pchat-X".into()) }
+    DownloadReport::Ready { digest: NO_DIGEST, opening, part: Some("in/.p2pchat-X".into()) }
 }
 
 fn finished() -> DownloadReport {

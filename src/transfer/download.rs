@@ -86,8 +86,6 @@ pub enum DownloadReport {
     Ready {
         digest: Digest,
         opening: Opening,
-        /// Bytes of file data that an earlier run left here.
-        resumed: u64,
         /// The staging folder; none for standard output.
         part: Option<PathBuf>,
     },

@@ -121,7 +121,7 @@ impl Worker {
             let output = Output::new(Arc::clone(&accepted.manifest));
             let (position, digest) = output.stands_at();
             let opening = Opening { manifest: accepted.manifest, position };
-            self.report(transfer, DownloadReport::Ready { digest, opening, resumed: 0, part: None });
+            self.report(transfer, DownloadReport::Ready { digest, opening, part: None });
             self.slots.insert(transfer, Slot::Output(Box::new(output)));
             return;
         }
@@ -150,9 +150,8 @@ impl Worker {
                 let manifest = Arc::clone(&writer.staging().manifest);
                 let part = Some(writer.staging().path());
                 let (position, digest) = writer.stands_at();
-                let resumed = manifest.progress(position).0;
                 let opening = Opening { manifest, position };
-                self.report(transfer, DownloadReport::Ready { digest, opening, resumed, part });
+                self.report(transfer, DownloadReport::Ready { digest, opening, part });
                 self.slots.insert(transfer, Slot::Running(writer));
                 self.publish_if_received(transfer);
             }
