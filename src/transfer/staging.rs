@@ -182,7 +182,11 @@ impl Staging {
             end = lines.end;
         }
         self.claim.results.keep(end)?;
-        if self.stage == Stage::Receiving { self.remove_unknown() } else { Ok(()) }
+        match self.stage {
+            Stage::Receiving if self.manifest.is_stream() => self.take_stream_back(),
+            Stage::Receiving => self.remove_unknown(),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the transfer can go on from here: what was moved to DEST was all of it, and is still there.

@@ -76,6 +76,16 @@ fn a_reader_that_has_enough_ends_both_and_the_sender_hears_why() {
 
 #[test]
 fn what_came_of_a_stream_that_broke_off_is_named_and_kept_on_demand() {
+    keep_a_stream(false);
+}
+
+#[test]
+fn a_stream_is_kept_also_after_a_run_that_was_killed_in_the_middle_of_that() {
+    keep_a_stream(true);
+}
+
+/// `by_killed_run`: one moved what came, and wrote no line for it.
+fn keep_a_stream(by_killed_run: bool) {
     let (ana, ben) = (Home::new(), Home::new());
     let sender = waits(&ana, &["send", "-", "--as", "story", CODE]);
     let line = b"a line of a long story\n".repeat(1_000);
@@ -90,6 +100,10 @@ fn what_came_of_a_stream_that_broke_off_is_named_and_kept_on_demand() {
     let list = ben.run(&["partials"]).out;
     assert!(list.contains(" MiB  ") && list.contains(" story ") && !list.contains(" of "), "{list}");
     let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    if by_killed_run {
+        let part = ben.inbox().join(part);
+        fs::rename(part.join("0.part"), part.join("tree/story")).unwrap();
+    }
     let kept = ben.run(&["partials", "keep", id]);
     assert!(kept.code == Some(0) && kept.out.contains("1 file with"), "{}{}", kept.out, kept.err);
     assert_eq!(ben.received(), ["story"]);
