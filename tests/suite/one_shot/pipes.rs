@@ -6,6 +6,7 @@ use crate::support::attacker::identity;
 use crate::support::files::List;
 use crate::support::peer::memory;
 use p2pchat::protocol::frame::{FileStatus, Frame, Intent};
+use std::time::Duration;
 
 /// Writes `sent` into `send -`, and gives what `receive` puts into its standard output, with the exit codes and the memory of both.
 fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
@@ -107,6 +108,8 @@ fn keep_a_stream(by_killed_run: bool) {
     let kept = ben.run(&["partials", "keep", id]);
     assert!(kept.code == Some(0) && kept.out.contains("1 file with"), "{}{}", kept.out, kept.err);
     assert_eq!(ben.received(), ["story"]);
+    let age = fs::metadata(ben.inbox().join("story")).unwrap().modified().unwrap().elapsed().unwrap();
+    assert!(age < Duration::from_secs(3_600), "a stream has no time but that of its arrival: {age:?}");
     let story = fs::read_to_string(ben.inbox().join("story")).unwrap();
     assert!(story.len() > 1 << 20 && story.starts_with("a line of a long story\na line"));
 }
