@@ -85,17 +85,33 @@ fn a_stream_is_kept_also_after_a_run_that_was_killed_in_the_middle_of_that() {
     keep_a_stream(true);
 }
 
-/// `by_killed_run`: one moved what came, and wrote no line for it.
-fn keep_a_stream(by_killed_run: bool) {
-    let (ana, ben) = (Home::new(), Home::new());
-    let sender = waits(&ana, &["send", "-", "--as", "story", CODE]);
+/// `ben` leaves in the middle of a stream, and hears where what came of it is.
+fn break_off(ana: &Home, ben: &Home) -> Peer {
+    let sender = waits(ana, &["send", "-", "--as", "story", CODE]);
     let line = b"a line of a long story\n".repeat(1_000);
     sender.pour(std::iter::repeat_with(move || line.clone()));
     let addr = sender.addr().to_string();
-    let mut receiver = ben.start("ben", &["receive", &addr, "--dir", &inbox(&ben), CODE]);
+    let mut receiver = ben.start("ben", &["receive", &addr, "--dir", &inbox(ben), CODE]);
     sender.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(1 << 20));
     receiver.signal(Signal::SIGINT);
     receiver.exit_code();
+    receiver
+}
+
+#[test]
+fn a_stream_that_breaks_off_again_leaves_what_came_the_first_time() {
+    let (ana, ben) = (Home::new(), Home::new());
+    break_off(&ana, &ben);
+    let first = ben.received();
+    break_off(&ana, &ben);
+    let both = ben.received();
+    assert!(both.len() == 2 && both.contains(&first[0]), "{both:?}");
+}
+
+/// `by_killed_run`: one moved what came, and wrote no line for it.
+fn keep_a_stream(by_killed_run: bool) {
+    let (ana, ben) = (Home::new(), Home::new());
+    let receiver = break_off(&ana, &ben);
     let part = ben.received().remove(0);
     receiver.line(Stream::Err, |line| line.contains(&format!("what came of it is in {}/{part}", inbox(&ben))));
     let list = ben.run(&["partials"]).out;
