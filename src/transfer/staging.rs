@@ -94,7 +94,7 @@ pub(crate) struct Staging {
 
 impl Staging {
     /// Opens the folder `name` in `dest`, with what an earlier run left there of this very [`offer_file`]; a new one of a random name when
-    /// that is not ours or another program has it. May wait for a lock.
+    /// that is not ours or another program has it, and for a stream. May wait for a lock.
     pub(crate) fn open(
         dest: &Path,
         name: &str,
@@ -103,11 +103,12 @@ impl Staging {
         fsync: bool,
     ) -> Result<Self, Problem> {
         let dir = Dir::open_ambient_dir(dest, ambient_authority()).map_err(Problem::at(dest))?;
-        // What an earlier run left is used, or else what is there is removed.
-        for anew in [false, true] {
+        // What an earlier run left is used, or else what is there is removed. That of a stream stays: nothing goes on with it, and it
+        // cannot be sent again.
+        let tries: &[bool] = if manifest.is_stream() { &[] } else { &[false, true] };
+        for &anew in tries {
             let Some(claim) = Claim::take(&dir, name).map_err(Problem::at(dest))? else { break };
-            let fits = !manifest.is_stream() && claim.is_of(offer);
-            let anew = (anew || !fits).then_some(offer);
+            let anew = (anew || !claim.is_of(offer)).then_some(offer);
             if let Ok(staging) = Self::begin(&dir, dest, claim, &manifest, fsync, anew)
                 && staging.is_consistent()
             {
@@ -182,7 +183,11 @@ impl Staging {
             end = lines.end;
         }
         self.claim.results.keep(end)?;
-        if self.stage == Stage::Receiving { self.remove_unknown() } else { Ok(()) }
+        match self.stage {
+            Stage::Receiving if self.manifest.is_stream() => self.take_stream_back(),
+            Stage::Receiving => self.remove_unknown(),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the transfer can go on from here: what was moved to DEST was all of it, and is still there.

@@ -184,22 +184,22 @@ pub(super) fn system_time(meta: Meta) -> Option<SystemTime> {
 
 /// Gives what is whole its times, and takes back the bits of `lent` that its mode does not have. A file system that keeps neither is no
 /// reason to fail.
-pub(super) fn set_meta(file: &File, meta: Meta, lent: u16) {
-    if let Some(time) = system_time(meta) {
+pub(super) fn set_meta(file: &File, time: Option<SystemTime>, mode: u16, lent: u16) {
+    if let Some(time) = time {
         let _ = file.set_times(FileTimes::new().set_accessed(time).set_modified(time));
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        if lent & !meta.mode != 0
+        if lent & !mode != 0
             && let Ok(metadata) = file.metadata()
         {
-            let mode = metadata.permissions().mode() & 0o777 & !u32::from(lent & !meta.mode);
-            let _ = file.set_permissions(std::fs::Permissions::from_mode(mode));
+            let left = metadata.permissions().mode() & 0o777 & !u32::from(lent & !mode);
+            let _ = file.set_permissions(std::fs::Permissions::from_mode(left));
         }
     }
     #[cfg(not(unix))]
-    let _ = lent;
+    let _ = (mode, lent);
 }
 
 /// Moves `from` to `to` and never replaces anything.

@@ -1,6 +1,6 @@
 //! What is there of the file that comes next, beside the tree.
 
-use super::fs::{Problem, open_file};
+use super::fs::{Problem, move_exclusive, open_file};
 use super::{Staging, remove_any};
 use crate::protocol::frame::{Digest, NO_DIGEST};
 use std::fs::File;
@@ -35,15 +35,27 @@ impl Staging {
         }
     }
 
-    /// Takes what came of a stream that broke off for all of it.
+    /// Takes what came of a stream that broke off for all of it. It cannot be sent again, so what cannot be read stays as well.
     pub(super) fn adopt_stream(&mut self) -> Result<(), Problem> {
         if !self.manifest.is_stream() {
             return Ok(());
         }
-        match self.take_part(&AtomicBool::new(false)).map_err(Problem::at(self.path()))? {
-            Some(Part { file, hasher, len }) => self.adopt(&file, &prefix_digest(&hasher, len)),
-            None => Ok(()),
+        let part = open_file(self.claim.dir(), &part_name(self.walk.next_file()), false);
+        match part.and_then(|part| hash(part, u64::MAX, &AtomicBool::new(false))) {
+            Ok(Some(Part { file, hasher, len })) if len > 0 => self.adopt(&file, &prefix_digest(&hasher, len)),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Problem::at(self.path())(error)),
         }
+    }
+
+    /// What a run moved to the tree of a stream, and wrote no line for, is the part again.
+    pub(super) fn take_stream_back(&self) -> io::Result<()> {
+        for entry in self.tree.entries()? {
+            let name = entry?.file_name();
+            move_exclusive(&self.tree, &name.to_string_lossy(), self.claim.dir(), &part_name(0), false)?;
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 //! A top-level entry that is not in the tree any more was moved before; one that is there was not, or could not be. Under another name
 //! than its own it was announced in `results` just before each try; so the last announced name is the one it has.
 
-use super::fs::{Problem, move_exclusive, open_folder, set_meta};
+use super::fs::{Problem, move_exclusive, open_folder, set_meta, system_time};
 use super::local_name::make_under;
 use super::results::{Line, Lines};
 use super::{OnClash, Stage, Staging};
@@ -334,7 +334,7 @@ impl Staging {
     fn finish_top(&self, dir: Dir, index: usize) {
         if let Some(folder) = self.manifest.folder(index) {
             let file = dir.into_std_file();
-            set_meta(&file, folder.meta, 0o700);
+            set_meta(&file, system_time(folder.meta), folder.meta.mode, 0o700);
             if self.fsync && cfg!(unix) {
                 // What cannot be synchronised is there all the same.
                 let _ = file.sync_all();

@@ -1,6 +1,6 @@
 //! Putting files into `tree/`, in the order of the list.
 
-use super::fs::{Problem, create_file, create_folder, move_exclusive, open_folder, set_meta};
+use super::fs::{Problem, create_file, create_folder, move_exclusive, open_folder, set_meta, system_time};
 use super::local_name::{local_name, make_under};
 use super::results::Line;
 use super::{Staging, part_name, remove_any};
@@ -134,7 +134,9 @@ impl Staging {
     }
 
     fn finish_file(&self, file: &File, meta: Meta) -> io::Result<()> {
-        set_meta(file, meta, LENT);
+        // A stream has no time but that of its arrival.
+        let time = system_time(meta).filter(|_| !self.manifest.is_stream());
+        set_meta(file, time, meta.mode, LENT);
         if self.fsync { file.sync_all() } else { Ok(()) }
     }
 

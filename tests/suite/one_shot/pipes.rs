@@ -6,6 +6,7 @@ use crate::support::attacker::identity;
 use crate::support::files::List;
 use crate::support::peer::memory;
 use p2pchat::protocol::frame::{FileStatus, Frame, Intent};
+use std::time::Duration;
 
 /// Writes `sent` into `send -`, and gives what `receive` puts into its standard output, with the exit codes and the memory of both.
 fn pipe(sent: Vec<u8>) -> (Vec<u8>, [i32; 2], [u64; 2]) {
@@ -76,23 +77,55 @@ fn a_reader_that_has_enough_ends_both_and_the_sender_hears_why() {
 
 #[test]
 fn what_came_of_a_stream_that_broke_off_is_named_and_kept_on_demand() {
-    let (ana, ben) = (Home::new(), Home::new());
-    let sender = waits(&ana, &["send", "-", "--as", "story", CODE]);
+    keep_a_stream(false);
+}
+
+#[test]
+fn a_stream_is_kept_also_after_a_run_that_was_killed_in_the_middle_of_that() {
+    keep_a_stream(true);
+}
+
+/// `ben` leaves in the middle of a stream, and hears where what came of it is.
+fn break_off(ana: &Home, ben: &Home) -> Peer {
+    let sender = waits(ana, &["send", "-", "--as", "story", CODE]);
     let line = b"a line of a long story\n".repeat(1_000);
     sender.pour(std::iter::repeat_with(move || line.clone()));
     let addr = sender.addr().to_string();
-    let mut receiver = ben.start("ben", &["receive", &addr, "--dir", &inbox(&ben), CODE]);
+    let mut receiver = ben.start("ben", &["receive", &addr, "--dir", &inbox(ben), CODE]);
     sender.wait_for(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(1 << 20));
     receiver.signal(Signal::SIGINT);
     receiver.exit_code();
+    receiver
+}
+
+#[test]
+fn a_stream_that_breaks_off_again_leaves_what_came_the_first_time() {
+    let (ana, ben) = (Home::new(), Home::new());
+    break_off(&ana, &ben);
+    let first = ben.received();
+    break_off(&ana, &ben);
+    let both = ben.received();
+    assert!(both.len() == 2 && both.contains(&first[0]), "{both:?}");
+}
+
+/// `by_killed_run`: one moved what came, and wrote no line for it.
+fn keep_a_stream(by_killed_run: bool) {
+    let (ana, ben) = (Home::new(), Home::new());
+    let receiver = break_off(&ana, &ben);
     let part = ben.received().remove(0);
     receiver.line(Stream::Err, |line| line.contains(&format!("what came of it is in {}/{part}", inbox(&ben))));
     let list = ben.run(&["partials"]).out;
     assert!(list.contains(" MiB  ") && list.contains(" story ") && !list.contains(" of "), "{list}");
     let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    if by_killed_run {
+        let part = ben.inbox().join(part);
+        fs::rename(part.join("0.part"), part.join("tree/story")).unwrap();
+    }
     let kept = ben.run(&["partials", "keep", id]);
     assert!(kept.code == Some(0) && kept.out.contains("1 file with"), "{}{}", kept.out, kept.err);
     assert_eq!(ben.received(), ["story"]);
+    let age = fs::metadata(ben.inbox().join("story")).unwrap().modified().unwrap().elapsed().unwrap();
+    assert!(age < Duration::from_secs(3_600), "a stream has no time but that of its arrival: {age:?}");
     let story = fs::read_to_string(ben.inbox().join("story")).unwrap();
     assert!(story.len() > 1 << 20 && story.starts_with("a line of a long story\na line"));
 }
