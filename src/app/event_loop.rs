@@ -8,6 +8,7 @@
 //!
 //! The loop does wait for the two threads of a connection that it closed, whose socket is shut down by then.
 
+mod callers;
 mod connection;
 mod ending;
 mod opening;
