@@ -367,8 +367,8 @@ impl Session {
             }
             // Before ACCEPT, which may be answered at once.
             Control::Accept { transfer, .. } => {
-                let opening = self.downloads.get_mut(transfer).and_then(|download| download.opening.take());
-                self.actions.extend(opening.map(|opening| Action::OpenFlow(*transfer, opening)));
+                let start = self.downloads.get_mut(transfer).and_then(|download| download.start.take());
+                self.actions.extend(start.map(|start| Action::OpenFlow(*transfer, start)));
             }
             _ => {}
         }

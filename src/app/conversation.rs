@@ -220,7 +220,7 @@ impl Conversation {
                     self.flow.resumed(Arc::clone(queue));
                 }
             }
-            Action::OpenFlow(transfer, opening) => self.flow.open(transfer, opening),
+            Action::OpenFlow(transfer, start) => self.flow.open(transfer, start),
             Action::EndFlow { transfer, confirmed } => self.flow.end(transfer, confirmed),
             Action::PauseReports(pause) => uploads.pause_reports(pause),
             Action::Scan(transfer, source) => {

@@ -5,7 +5,7 @@ use crate::command::SendSource;
 use crate::notice::Posted;
 use crate::protocol::frame::{Control, Digest, Offer, Position, TransferId};
 use crate::transfer::download::AcceptedOffer;
-use crate::transfer::flow_control::Opening;
+use crate::transfer::flow_control::RouteStart;
 
 /// What the session wants done, in order. Where a call of a worker can tell a [`crate::protocol::error::ProtocolError`], the event loop
 /// gives it to [`super::Session::lost`].
@@ -41,7 +41,7 @@ pub enum Action {
     /// The user or a rule accepted: prepare, and report.
     AcceptDownload(TransferId, AcceptedOffer),
     /// ACCEPT is queued next: let data come.
-    OpenFlow(TransferId, Opening),
+    OpenFlow(TransferId, RouteStart),
     /// Let no more data come (`FlowControl::end`).
     EndFlow {
         transfer: TransferId,

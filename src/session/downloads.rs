@@ -10,7 +10,7 @@ use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{Control, OPEN_TRANSFERS, Offer, REASON_TEXT, Reason, TransferId, at_most};
 use crate::text::PeerText;
 use crate::transfer::download::{AcceptedOffer, Broken, DownloadReport, Looked, Published, Totals};
-use crate::transfer::flow_control::Opening;
+use crate::transfer::flow_control::RouteStart;
 use crate::transfer::manifest::Manifest;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) struct Download {
     pub(super) offer: Offer,
     pub(super) list: Option<Arc<Manifest>>,
     /// For the data, from the worker's being ready until ACCEPT is queued.
-    pub(super) opening: Option<Opening>,
+    pub(super) start: Option<RouteStart>,
     /// The folder that the user named, or that an earlier run used.
     pub(super) dest: Option<PathBuf>,
     /// Where what came stays until it is whole, for when the same is offered again.
@@ -63,7 +63,7 @@ impl Download {
 
     /// What has to be known of it when it is not open any more.
     pub(super) fn without_list(self) -> Self {
-        Self { list: None, opening: None, ..self }
+        Self { list: None, start: None, ..self }
     }
 }
 
@@ -87,8 +87,8 @@ impl Session {
         }
         let too_many = self.downloads.len() >= OPEN_TRANSFERS;
         let state = InState::Listing;
-        let (list, opening, dest, part) = (None, None, None, None);
-        let download = Download { state, offer, list, opening, dest, part, begun: self.now, needed: 0 };
+        let (list, start, dest, part) = (None, None, None, None);
+        let download = Download { state, offer, list, start, dest, part, begun: self.now, needed: 0 };
         self.downloads.insert(transfer, download);
         if self.is_leaving() {
             self.decline_download(transfer, Reason::Leaving, "");
@@ -137,12 +137,12 @@ impl Session {
                     self.decline_download(transfer, Reason::Io, "the folder for it cannot be used");
                 }
             }
-            (InState::Preparing, DownloadReport::Ready { digest, opening, part }) => {
+            (InState::Preparing, DownloadReport::Ready { digest, start, part }) => {
                 download.state = InState::Running;
                 download.begun = self.now;
-                let position = opening.position;
-                let goes_on = opening.manifest.progress(position).0 > 0;
-                download.opening = Some(opening);
+                let position = start.position;
+                let goes_on = start.manifest.progress(position).0 > 0;
+                download.start = Some(start);
                 download.part = part;
                 if goes_on {
                     let place = download.dest.as_ref().map(|dest| format!(" in {}", dest.display())).unwrap_or_default();
@@ -337,7 +337,7 @@ impl Session {
         if let Some(download) = self.downloads.get_mut(&transfer) {
             download.state = InState::Ending;
             download.list = None;
-            download.opening = None;
+            download.start = None;
             self.drop_download(transfer, false, remove);
         }
     }

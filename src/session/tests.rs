@@ -12,7 +12,7 @@ use crate::net::connection::DisconnectReason;
 use crate::notice::{Input, Question};
 use crate::protocol::frame::{ByeReason, NO_DIGEST, Offer, Position, Reason};
 use crate::transfer::download::{DownloadReport, Looked, Published, Totals};
-use crate::transfer::flow_control::Opening;
+use crate::transfer::flow_control::RouteStart;
 use crate::transfer::manifest::{self, Manifest};
 use crate::transfer::upload::{LeftOut, UploadReport};
 use std::collections::VecDeque;
@@ -124,8 +124,8 @@ fn looked() -> DownloadReport {
 }
 
 fn ready(position: Position) -> DownloadReport {
-    let opening = Opening { manifest: manifest_of("file"), position };
-    DownloadReport::Ready { digest: NO_DIGEST, opening, part: Some("in/.p2pchat-X".into()) }
+    let start = RouteStart { manifest: manifest_of("file"), position };
+    DownloadReport::Ready { digest: NO_DIGEST, start, part: Some("in/.p2pchat-X".into()) }
 }
 
 fn finished() -> DownloadReport {

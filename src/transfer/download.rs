@@ -20,7 +20,7 @@ mod writer;
 pub use super::staging::{OnClash, Published, Totals};
 
 use super::Report;
-use super::flow_control::{FlowControl, Opening};
+use super::flow_control::{FlowControl, RouteStart};
 use super::manifest::Manifest;
 use super::staging::partials::recover;
 use crate::error_text::io_error_text;
@@ -82,10 +82,10 @@ pub enum DownloadReport {
         /// With the path.
         text: String,
     },
-    /// Queue ACCEPT with this digest and the position of `opening`, then call [`FlowControl::open`].
+    /// Queue ACCEPT with this digest and the position of `start`, then call [`FlowControl::open`].
     Ready {
         digest: Digest,
-        opening: Opening,
+        start: RouteStart,
         /// The staging folder; none for standard output.
         part: Option<PathBuf>,
     },

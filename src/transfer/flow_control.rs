@@ -53,7 +53,7 @@ const RECORDS: usize = 80;
 
 /// For [`FlowControl::open`], once ACCEPT is queued.
 #[derive(Debug)]
-pub struct Opening {
+pub struct RouteStart {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) position: Position,
 }
@@ -258,14 +258,14 @@ impl FlowControl {
     }
 
     /// The event loop's, right after it queued ACCEPT: data may come. Does nothing when the transfer was ended meanwhile.
-    pub fn open(&self, transfer: TransferId, opening: Opening) {
+    pub fn open(&self, transfer: TransferId, start: RouteStart) {
         let mut state = self.lock();
         if !state.routes.values().any(|route| matches!(route, Route::Running(_))) {
             // What the link was like some time ago says little.
             state.credit.idle(Instant::now());
         }
         if let Some(route @ Route::Waiting { .. }) = state.routes.get_mut(&transfer) {
-            *route = Route::Running(Running::new(opening));
+            *route = Route::Running(Running::new(start));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::channel::TAG;
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{CHUNK_HEADER, TransferId};
 use crate::transfer::compression::Decompressor;
-use crate::transfer::flow_control::{FlowControl, Opening, Piece};
+use crate::transfer::flow_control::{FlowControl, Piece, RouteStart};
 use crate::transfer::staging::{Published, Staging, Totals};
 use crate::transfer::{REPORTED, Report};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub(super) enum Order {
 }
 
 enum Slot {
-    Opening {
+    Preparing {
         cancelled: Arc<AtomicBool>,
         /// When it was cancelled: what came goes, too.
         remove: bool,
@@ -88,7 +88,7 @@ impl Worker {
         for slot in self.slots.into_values() {
             match slot {
                 Slot::Running(writer) => drop(writer.leave()),
-                Slot::Opening { cancelled, .. } => cancelled.store(true, Ordering::Release),
+                Slot::Preparing { cancelled, .. } => cancelled.store(true, Ordering::Release),
                 _ => {}
             }
         }
@@ -120,26 +120,26 @@ impl Worker {
         if self.settings.target == Target::Output {
             let output = Output::new(Arc::clone(&accepted.manifest));
             let (position, digest) = output.stands_at();
-            let opening = Opening { manifest: accepted.manifest, position };
-            self.report(transfer, DownloadReport::Ready { digest, opening, part: None });
+            let start = RouteStart { manifest: accepted.manifest, position };
+            self.report(transfer, DownloadReport::Ready { digest, start, part: None });
             self.slots.insert(transfer, Slot::Output(Box::new(output)));
             return;
         }
         let cancelled = Arc::new(AtomicBool::new(false));
-        self.slots.insert(transfer, Slot::Opening { cancelled: Arc::clone(&cancelled), remove: false });
+        self.slots.insert(transfer, Slot::Preparing { cancelled: Arc::clone(&cancelled), remove: false });
         let (settings, orders, flow) = (Arc::clone(&self.settings), self.orders.clone(), Arc::clone(&self.flow));
-        let opening = thread::Builder::new().name("download open".into()).spawn(move || {
+        let preparing = thread::Builder::new().name("download open".into()).spawn(move || {
             let opened = open::open(&settings, &accepted, &cancelled).map(Box::new);
             let _ = orders.send(Order::Opened { transfer, opened });
             flow.kick();
         });
-        if let Err(error) = opening {
+        if let Err(error) = preparing {
             self.broken(transfer, Broken::no_thread(&error));
         }
     }
 
     fn opened(&mut self, transfer: TransferId, opened: Result<Box<Writer>, DownloadReport>) {
-        let Some(Slot::Opening { cancelled, remove }) = self.slots.remove(&transfer) else { return };
+        let Some(Slot::Preparing { cancelled, remove }) = self.slots.remove(&transfer) else { return };
         let cancelled = cancelled.load(Ordering::Acquire);
         match opened {
             Err(report) if !cancelled => self.report(transfer, report),
@@ -150,8 +150,8 @@ impl Worker {
                 let manifest = Arc::clone(&writer.staging().manifest);
                 let part = Some(writer.staging().path());
                 let (position, digest) = writer.stands_at();
-                let opening = Opening { manifest, position };
-                self.report(transfer, DownloadReport::Ready { digest, opening, part });
+                let start = RouteStart { manifest, position };
+                self.report(transfer, DownloadReport::Ready { digest, start, part });
                 self.slots.insert(transfer, Slot::Running(writer));
                 self.publish_if_received(transfer);
             }
@@ -160,9 +160,9 @@ impl Worker {
 
     fn cancel(&mut self, transfer: TransferId, removing: bool) {
         match self.slots.remove(&transfer) {
-            Some(Slot::Opening { cancelled, .. }) => {
+            Some(Slot::Preparing { cancelled, .. }) => {
                 cancelled.store(true, Ordering::Release);
-                self.slots.insert(transfer, Slot::Opening { cancelled, remove: removing });
+                self.slots.insert(transfer, Slot::Preparing { cancelled, remove: removing });
             }
             Some(Slot::Running(writer)) if removing => self.remove(transfer, writer.into_staging()),
             Some(Slot::Running(writer)) => drop(writer.leave()),

@@ -1,6 +1,6 @@
 //! The state of one transfer that comes in, and the rules that each of its frames must keep. Pure: positions in, verdicts out.
 
-use super::{Opening, WINDOW, bytes};
+use super::{RouteStart, WINDOW, bytes};
 use crate::protocol::error::ProtocolError;
 use crate::protocol::frame::{CHUNK_DATA, END_WEIGHT, FileStatus, POSITIONS, Position, TransferId};
 use crate::transfer::manifest::Manifest;
@@ -101,8 +101,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(opening: Opening) -> Self {
-        let Opening { manifest, position } = opening;
+    pub(super) fn new(start: RouteStart) -> Self {
+        let RouteStart { manifest, position } = start;
         let mut running = Self {
             end: manifest.end(),
             manifest,

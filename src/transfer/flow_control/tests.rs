@@ -61,7 +61,7 @@ impl Peer {
         let list = self.manifest.encode();
         assert_eq!(self.chunk(transfer, 0, &list).unwrap().unwrap(), list);
         let position = self.manifest.data_start() + offset;
-        self.flow.open(transfer, Opening { manifest: Arc::clone(&self.manifest), position });
+        self.flow.open(transfer, RouteStart { manifest: Arc::clone(&self.manifest), position });
         position
     }
 
