@@ -26,8 +26,7 @@ const SIGNAL_GAP: Duration = Duration::from_millis(100);
 /// When there is no terminal, or it cannot be used.
 pub(super) fn prompt_for_code(pending_signal: &PendingSignal) -> io::Result<Result<Code, Exit>> {
     let mut out = output()?;
-    terminal::enable_raw_mode()?;
-    let _restored = Restored;
+    let _raw_mode = RawMode::enter()?;
     let mut prompt = Prompt::new();
     let asked = loop {
         let columns = terminal::size().map_or(0, |(columns, _)| columns);
@@ -73,9 +72,15 @@ fn output() -> io::Result<Box<dyn Write>> {
 }
 
 /// Leaves raw mode on every way out.
-struct Restored;
+struct RawMode;
 
-impl Drop for Restored {
+impl RawMode {
+    fn enter() -> io::Result<Self> {
+        terminal::enable_raw_mode().map(|()| Self)
+    }
+}
+
+impl Drop for RawMode {
     fn drop(&mut self) {
         let _ = terminal::disable_raw_mode();
     }

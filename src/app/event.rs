@@ -39,7 +39,7 @@ pub(super) enum Event {
     /// `/verify` was written to the file of known peers, or could not be.
     Verified(u64, Result<(), PeersError>),
     /// There is a pending signal ([`super::signals::PendingSignal`]), or it is time to do something.
-    Wake,
+    Tick,
     /// The frontend cannot show anything any more, and why, if that is worth a word.
     FrontendFailed(Option<String>),
 }

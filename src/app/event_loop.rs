@@ -165,7 +165,7 @@ impl EventLoop {
         }
     }
 
-    /// The next event, or [`Event::Wake`] when it is time to do something.
+    /// The next event, or [`Event::Tick`] when it is time to do something.
     fn next(&mut self) -> Event {
         if let Some(event) = self.backlog.pop_front() {
             return event;
@@ -174,7 +174,7 @@ impl EventLoop {
             None => self.events.recv().ok(),
             Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
         };
-        received.unwrap_or(Event::Wake)
+        received.unwrap_or(Event::Tick)
     }
 
     fn wake_at(&self) -> Option<Instant> {
@@ -195,7 +195,7 @@ impl EventLoop {
         let number = self.conversation.number;
         let run = if let Role::Dial(dialling) = &self.role { Some(dialling.run) } else { None };
         match event {
-            Event::Wake => {}
+            Event::Tick => {}
             Event::Connection(epoch, event) if epoch == self.epoch && self.conversation.connection.is_some() => {
                 self.connection_event(event);
             }

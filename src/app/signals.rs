@@ -40,7 +40,7 @@ impl Handler {
         }
         self.pending.0.store(exit.number(), Ordering::Release);
         // When the queue is full the loop has events to handle, after which it looks at the signal; this event only wakes it.
-        let ended = matches!(self.events.try_send(Event::Wake), Err(TrySendError::Disconnected(_)));
+        let ended = matches!(self.events.try_send(Event::Tick), Err(TrySendError::Disconnected(_)));
         // Without the loop only a stuck output is left.
         if again || ended {
             give_terminal_back();
