@@ -7,6 +7,13 @@
 //!    `--keep` has it wait for the next peer.
 //!
 //! The loop does wait for the two threads of a connection that it closed, whose socket is shut down by then.
+//!
+//! A conversation is in one of these states, by which [`EventLoop::occupancy`] says whether a caller may come in:
+//! - free: nobody is here; the dialler dials, the listener waits;
+//! - recording: a peer was let in whose session begins, or is taken over, once it is recorded ([`Recording`] says what waits);
+//! - connected; while a caller of the same peer waits for the answer to a ping, there is a `newcomer`;
+//! - lost: a session without its connection, until that comes back or the session's deadline;
+//! - parted: over, while a person decides what follows.
 
 mod callers;
 mod connection;
@@ -62,6 +69,19 @@ pub(super) struct Setup {
     pub(super) pending_signal: PendingSignal,
 }
 
+/// A peer was let in, and is being recorded, which takes seconds at most. Signals and the end of a lost session wait for that.
+struct Recording {
+    peer: PublicKey,
+    /// Input, and the same peer on another connection: what comes then, in order.
+    held: VecDeque<Event>,
+}
+
+impl Recording {
+    fn has_room(&self) -> bool {
+        self.held.len() < HELD
+    }
+}
+
 pub(super) struct EventLoop {
     setup: Setup,
     role: Role,
@@ -76,10 +96,7 @@ pub(super) struct EventLoop {
     own_end: Option<OwnEnd>,
     /// Counts the connections.
     epoch: u64,
-    /// The peer with this key was let in, and is being recorded, which takes seconds at most. Input, signals, the same peer on another
-    /// connection and the end of a lost session wait for that.
-    recording: Option<PublicKey>,
-    held: VecDeque<Event>,
+    recording: Option<Recording>,
     /// A peer that comes with a new session while its old connection seems alive, and until when that may answer.
     newcomer: Option<(Established, Instant)>,
     rejections: RejectionLog,
@@ -112,7 +129,6 @@ impl EventLoop {
             own_end: None,
             epoch: 0,
             recording: None,
-            held: VecDeque::new(),
             newcomer: None,
             rejections: RejectionLog::default(),
             signal: None,
@@ -228,9 +244,11 @@ impl EventLoop {
             | Event::Verified(..) => {}
             // Whoever was greeted gets what is typed, and a goodbye.
             event @ (Event::Input(_) | Event::FrontendFailed(_))
-                if self.recording.is_some() && self.held.len() < HELD =>
+                if self.recording.as_ref().is_some_and(Recording::has_room) =>
             {
-                self.held.push_back(event);
+                if let Some(recording) = &mut self.recording {
+                    recording.held.push_back(event);
+                }
             }
             Event::Input(input) => {
                 if let Role::Dial(dialling) = &self.role {
@@ -330,9 +348,10 @@ impl EventLoop {
 
     /// The peer is recorded, or cannot be let in: what waited for that comes next.
     fn end_recording(&mut self) {
-        self.recording = None;
-        self.held.extend(self.backlog.drain(..));
-        std::mem::swap(&mut self.held, &mut self.backlog);
+        if let Some(Recording { mut held, .. }) = self.recording.take() {
+            held.append(&mut self.backlog);
+            self.backlog = held;
+        }
     }
 
     fn post(&mut self, notice: Notice) {

@@ -3,7 +3,7 @@
 //! A greeting is answered at once ([`accept::admit`]). While a connection seems alive whose peer comes with a new session, that caller
 //! waits until the old connection answers a ping or has not for [`PROBE_TIME`].
 
-use super::{EventLoop, HELD, PROBE_TIME, Role};
+use super::{EventLoop, PROBE_TIME, Role};
 use crate::app::accept::{self, Admission, Caller, Occupancy};
 use crate::app::event::Event;
 use crate::app::listening::not_announced;
@@ -158,8 +158,11 @@ impl EventLoop {
     /// Somebody proved its key and greets. It is answered here and now, so the first one wins.
     pub(super) fn greeted(&mut self, established: Established) {
         // A program that was killed just after it was let in is back before it is recorded.
-        if self.recording == Some(established.channel.peer) && self.held.len() < HELD {
-            return self.held.push_back(Event::Listen(ListenEvent::PeerGreeted(Box::new(established))));
+        let peer = established.channel.peer;
+        if let Some(recording) =
+            self.recording.as_mut().filter(|recording| recording.peer == peer && recording.has_room())
+        {
+            return recording.held.push_back(Event::Listen(ListenEvent::PeerGreeted(Box::new(established))));
         }
         let mut admission = self.admission(&established);
         if admission == Admission::Resume && !self.conversation.session.is_lost() {

@@ -4,7 +4,7 @@
 //! - The listener lets callers in: `callers.rs`.
 //! - Whoever begins is recorded among the known peers first, on a thread, since that file may be locked.
 
-use super::{EventLoop, Role};
+use super::{EventLoop, Recording, Role};
 use crate::app::accept::Occupancy;
 use crate::app::conversation::Workers;
 use crate::app::event::Event;
@@ -22,6 +22,7 @@ use crate::protocol::frame::{Intent, Refusal};
 use crate::text::SafeText;
 use crate::transfer::download::{Downloads, Settings};
 use crate::transfer::upload::Uploads;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -30,7 +31,7 @@ use zeroize::Zeroizing;
 impl EventLoop {
     /// Somebody new is here, and greeted: records that on a thread, since the file may be locked.
     pub(super) fn record_peer(&mut self, established: Established) {
-        self.recording = Some(established.channel.peer);
+        self.recording = Some(Recording { peer: established.channel.peer, held: VecDeque::new() });
         let (number, events, policy) =
             (self.conversation.number, self.setup.events.clone(), self.setup.peer_policy.clone());
         let uninvited = matches!(&self.role, Role::Listen { listening, .. } if listening.is_uninvited(&established));
