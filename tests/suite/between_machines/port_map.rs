@@ -69,6 +69,11 @@ fn miniupnpd_place(test: &str) -> Option<PathBuf> {
     None
 }
 
+/// Both, where both are.
+fn home_with_miniupnpd(test: &str, wan: &str) -> Option<(Net, PathBuf)> {
+    Some((home_network(test, wan)?, miniupnpd_place(test)?))
+}
+
 /// miniupnpd on the router, with PCP and UPnP or without the one.
 fn miniupnpd(net: &Net, place: &Path, pcp: bool) -> Peer {
     let home = Home::new();
@@ -124,8 +129,7 @@ fn is_gone(net: &Net, chain: &str) {
 
 #[test]
 fn a_mapping_lets_in_and_is_gone_after_ctrl_c() {
-    const TEST: &str = "a_mapping_lets_in_and_is_gone_after_ctrl_c";
-    let (Some(net), Some(place)) = (home_network(TEST, WAN), miniupnpd_place(TEST)) else { return };
+    let Some((net, place)) = home_with_miniupnpd("a_mapping_lets_in_and_is_gone_after_ctrl_c", WAN) else { return };
     for (pcp, by, offered) in [(true, "PCP", "PCP, NAT-PMP, UPnP"), (false, "UPnP", "UPnP")] {
         if !pcp {
             // A firewall that keeps out answers to what was sent to all.
@@ -162,8 +166,9 @@ fn a_mapping_lets_in_and_is_gone_after_ctrl_c() {
 
 #[test]
 fn cgnat_is_named_and_ipv6_lets_in_all_the_same() {
-    const TEST: &str = "cgnat_is_named_and_ipv6_lets_in_all_the_same";
-    let (Some(net), Some(place)) = (home_network(TEST, "100.64.1.1"), miniupnpd_place(TEST)) else { return };
+    let Some((net, place)) = home_with_miniupnpd("cgnat_is_named_and_ipv6_lets_in_all_the_same", "100.64.1.1") else {
+        return;
+    };
     let no_address = "the router has no public IPv4 address: there is another NAT before it";
     let outside = format!("[{OWN_V6}]:5000");
     let dial = ["connect", &*outside, "--json"];
@@ -200,8 +205,7 @@ fn cgnat_is_named_and_ipv6_lets_in_all_the_same() {
 
 #[test]
 fn a_killed_listener_gets_its_mapping_back() {
-    const TEST: &str = "a_killed_listener_gets_its_mapping_back";
-    let (Some(net), Some(place)) = (home_network(TEST, WAN), miniupnpd_place(TEST)) else { return };
+    let Some((net, place)) = home_with_miniupnpd("a_killed_listener_gets_its_mapping_back", WAN) else { return };
     let router = miniupnpd(&net, &place, true);
     let home = Home::new();
     let mut killed = listen(&net, &home, &[]);
@@ -220,8 +224,7 @@ fn a_killed_listener_gets_its_mapping_back() {
 
 #[test]
 fn a_new_ipv6_prefix_gets_a_pinhole_of_its_own() {
-    const TEST: &str = "a_new_ipv6_prefix_gets_a_pinhole_of_its_own";
-    let (Some(net), Some(place)) = (home_network(TEST, WAN), miniupnpd_place(TEST)) else { return };
+    let Some((net, place)) = home_with_miniupnpd("a_new_ipv6_prefix_gets_a_pinhole_of_its_own", WAN) else { return };
     let _router = miniupnpd(&net, &place, true);
     let mut ana = listen(&net, &Home::new(), &[]);
     let mapped = |ip: &str| ana.wait_for(|event| event["event"] == "mapped" && event["addr"] == format!("[{ip}]:5000"));
@@ -237,8 +240,7 @@ fn a_new_ipv6_prefix_gets_a_pinhole_of_its_own() {
 
 #[test]
 fn a_machine_that_moves_is_mapped_from_its_new_address() {
-    const TEST: &str = "a_machine_that_moves_is_mapped";
-    let (Some(net), Some(place)) = (home_network(TEST, WAN), miniupnpd_place(TEST)) else { return };
+    let Some((net, place)) = home_with_miniupnpd("a_machine_that_moves_is_mapped", WAN) else { return };
     let _router = miniupnpd(&net, &place, true);
     let mut ana = listen(&net, &Home::new(), &[]);
     let outside = |event: &Value| event["event"] == "mapped" && text(event, "addr").starts_with(WAN);
