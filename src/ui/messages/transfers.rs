@@ -89,12 +89,11 @@ impl Messages {
         let goes_on = open.filter(|open| cut && open.state == TransferState::Running && !is_stream);
         if goes_on.is_some() && matches!(self.purpose, Purpose::Send | Purpose::Receive) {
             format!("{text}\nwhat arrived is kept: both do the same again, and it goes on where it stopped")
-        } else if let Some(part) = part
-            && is_stream
-        {
-            format!("{text}\nwhat came of it is in {}; to keep or remove it: p2pchat partials", part.safe())
-        } else if let Some(part) = part {
-            format!("{text}\nwhen the same is sent again it goes on with the part in {}", part.safe())
+        } else if let Some(part) = part.map(PeerText::safe) {
+            match is_stream {
+                true => format!("{text}\nwhat came of it is in {part}; to keep or remove it: p2pchat partials"),
+                false => format!("{text}\nwhen the same is sent again it goes on with the part in {part}"),
+            }
         } else if goes_on.is_some_and(|open| open.direction == Direction::Out) {
             format!("{text}\nwhat arrived is kept there: when you send the same again, it goes on where it stopped")
         } else {
